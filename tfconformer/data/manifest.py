@@ -1,0 +1,78 @@
+"""The JSONL manifest: one utterance a line, the only way audio enters the pipeline.
+
+Every corpus becomes a manifest first (`librispeech.py`, `speech/`), then shards (`shards.py`), then `tf.data`
+(`pipeline.py`). The field names are NeMo's, so manifests made elsewhere can be used as they are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tfconformer import atomic
+from tfconformer.errors import InputError
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One recorded sentence.
+
+    Attributes:
+      audio_filepath: path of a FLAC, WAV or Ogg Vorbis file, relative to the manifest's folder or absolute.
+      duration: seconds.
+      text: the transcript, upper case.
+      speaker: an identifier, unique within the corpus.
+    """
+
+    audio_filepath: str
+    duration: float
+    text: str
+    speaker: str
+
+
+def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> int:
+    """Writes `utterances` as JSONL, atomically, and returns how many there were."""
+    count = 0
+    with atomic.atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+        for utterance in utterances:
+            stream.write(json.dumps(asdict(utterance), ensure_ascii=False) + "\n")
+            count += 1
+    return count
+
+
+def read_manifest(path: str | Path) -> list[Utterance]:
+    """Reads a manifest; audio paths come back absolute.
+
+    Raises:
+      InputError: the file is missing or empty, or a line is not JSON, lacks a field or has one of the wrong type.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the manifest {path}: {error}") from None
+    utterances = [_parse_line(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    if not utterances:
+        raise InputError(f"the manifest {path} lists no utterance")
+    return utterances
+
+
+def _parse_line(path: Path, number: int, line: str) -> Utterance:
+    where = f"{path}, line {number}"
+    try:
+        record = json.loads(line)
+        utterance = Utterance(
+            audio_filepath=str(path.parent / record["audio_filepath"]),
+            duration=float(record["duration"]),
+            text=record["text"],
+            speaker=str(record.get("speaker", "")),
+        )
+    except KeyError as error:
+        raise InputError(f"{where}: the field {error} is missing") from None
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{where}: not a manifest line ({error})") from None
+    if not isinstance(utterance.text, str):
+        raise InputError(f"{where}: 'text' must be a string, got {type(utterance.text).__name__}")
+    return utterance

@@ -1,0 +1,100 @@
+"""Convolutions of the Conformer: the subsampling in front and the depthwise convolution in every block (2005.08100).
+
+Padding is explicit and always the same, whatever the length, so that outputs do not depend on how a batch is padded.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+from tfconformer.layers.masking import frame_mask
+from tfconformer.layers.registry import register
+
+
+def _time_padding(kernel: int, causal: bool) -> tuple[int, int]:
+    """Frames of zeros (before, after) the utterance for a convolution that keeps its length at stride 1."""
+    return (kernel - 1, 0) if causal else ((kernel - 1) // 2, kernel // 2)
+
+
+@register
+class ConvolutionSubsampling(keras.layers.Layer):
+    """Two 3x3 convolutions of stride 2 with ReLU: a quarter of the frames and of the mel bins.
+
+    Call: (features [B, T, F], lengths [B]) -> (x [B, ceil(T/4), ceil(F/4) * channels], ceil(lengths/4)).
+    """
+
+    KERNEL = 3
+    STRIDE = 2
+
+    def __init__(self, channels: int, causal: bool = False, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.channels = channels
+        self.causal = causal
+        self.convolutions = [
+            keras.layers.Conv2D(channels, self.KERNEL, self.STRIDE, activation="relu", name=f"conv{index}")
+            for index in (1, 2)
+        ]
+
+    def build(self, input_shape: tuple[tf.TensorShape, tf.TensorShape]) -> None:
+        channels = 1
+        for convolution in self.convolutions:
+            with tf.name_scope(convolution.name):
+                convolution.build(tf.TensorShape([None, None, None, channels]))
+            channels = self.channels
+        super().build(input_shape)
+
+    def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        features, lengths = inputs
+        x = features[..., None]
+        time_padding = _time_padding(self.KERNEL, self.causal)
+        for convolution in self.convolutions:
+            x *= frame_mask(lengths, tf.shape(x)[1])[..., None]
+            x = convolution(tf.pad(x, [(0, 0), time_padding, (1, 1), (0, 0)]))
+            lengths = (lengths + 1) // self.STRIDE
+        width = x.shape[2] * x.shape[3]
+        return tf.reshape(x, [tf.shape(x)[0] if x.shape[0] is None else x.shape[0], -1, width]), lengths
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "channels": self.channels, "causal": self.causal}
+
+
+@register
+class GatedLinearUnit(keras.layers.Layer):
+    """[..., 2C] -> [..., C]: the first half times the sigmoid of the second (1612.08083)."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        value, gate = tf.split(inputs, 2, axis=-1)
+        return value * tf.sigmoid(gate)
+
+
+@register
+class DepthwiseConvolution(keras.layers.Layer):
+    """One filter per channel along time: (x [B, T, C], mask [B, T, 1]) -> [B, T, C]."""
+
+    def __init__(self, kernel_size: int, causal: bool = False, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.kernel_size = kernel_size
+        self.causal = causal
+
+    def build(self, input_shape: tuple[tf.TensorShape, tf.TensorShape]) -> None:
+        channels = int(input_shape[0][-1])
+        # Fan-in of a depthwise filter is its length; the default initializers would count the channels too.
+        bound = self.kernel_size**-0.5
+        self.kernel = self.add_weight(
+            "kernel", [1, self.kernel_size, channels, 1], initializer=keras.initializers.RandomUniform(-bound, bound)
+        )
+        self.bias = self.add_weight("bias", [channels], initializer="zeros")
+        super().build(input_shape)
+
+    def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        x, mask = inputs
+        padding = _time_padding(self.kernel_size, self.causal)
+        x = tf.pad((x * mask)[:, None], [(0, 0), (0, 0), padding, (0, 0)])
+        x = tf.nn.depthwise_conv2d(x, self.kernel, strides=[1, 1, 1, 1], padding="VALID")
+        return tf.nn.bias_add(x[:, 0], self.bias)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "kernel_size": self.kernel_size, "causal": self.causal}

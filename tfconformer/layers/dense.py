@@ -1,0 +1,47 @@
+"""The dense layer: every large matrix of the model, and therefore everything that is quantized."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+from tfconformer.layers.registry import register
+
+
+@register
+class Dense(keras.layers.Layer):
+    """`y = input_activation(x) @ kernel + bias`; also a pointwise convolution.
+
+    Differs from `keras.layers.Dense` in two ways that quantization needs: `input_activation` is the place where
+    quantization-aware training puts the quantizer of the rows that meet the weights, and with a static batch of one
+    (export) the product keeps its rank, so that the TFLite converter emits one FULLY_CONNECTED and nothing else.
+
+    Attributes:
+      kernel: [K, N] variable, K the contraction axis.
+      bias: [N] variable or None.
+      input_activation: callable on the input, identity unless a quantizer is installed.
+    """
+
+    def __init__(self, units: int, use_bias: bool = True, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.units = units
+        self.use_bias = use_bias
+        self.input_activation = keras.activations.linear
+
+    def build(self, input_shape: tf.TensorShape) -> None:
+        self.kernel = self.add_weight("kernel", [int(input_shape[-1]), self.units], initializer="glorot_uniform")
+        self.bias = self.add_weight("bias", [self.units], initializer="zeros") if self.use_bias else None
+        super().build(input_shape)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        inputs = self.input_activation(inputs)
+        outputs = tf.matmul(inputs, self.kernel) if inputs.shape[0] == 1 else tf.tensordot(inputs, self.kernel, 1)
+        return outputs if self.bias is None else tf.nn.bias_add(outputs, self.bias)
+
+    def compute_output_shape(self, input_shape: tf.TensorShape) -> tf.TensorShape:
+        return tf.TensorShape([*input_shape[:-1], self.units])
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "units": self.units, "use_bias": self.use_bias}

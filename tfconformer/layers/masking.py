@@ -1,0 +1,76 @@
+"""Masks: which frames of a padded batch are real, and which frames attention may look at.
+
+Padding never reaches a real frame: convolutions read zeros beyond the end, attention does not look there, so an
+utterance gives the same output alone and in any batch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+from tfconformer.layers.registry import register
+
+# Added to attention scores that are masked, and to the logits of impossible symbols. exp(-1e4) is 0 in float32.
+NEVER = -1e4
+
+
+def frame_mask(lengths: tf.Tensor, frames: tf.Tensor) -> tf.Tensor:
+    """[B] int32 lengths -> [B, frames, 1] float32: 1 on real frames, 0 on padding."""
+    return tf.cast(tf.range(frames)[None, :] < lengths[:, None], tf.float32)[:, :, None]
+
+
+@register
+class FrameMask(keras.layers.Layer):
+    """(x [B, T, C], lengths [B]) -> [B, T, 1] float32 mask of the real frames."""
+
+    def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        x, lengths = inputs
+        return frame_mask(lengths, tf.shape(x)[1])
+
+
+@register
+class AttentionMask(keras.layers.Layer):
+    """Frame mask [B, T, 1] -> additive attention mask [B, 1, T, T] (or [B, 1, 1, T] with unlimited context).
+
+    Query t may look at keys in [t - left_context, t + right_context] that are real frames; None means no limit.
+    """
+
+    def __init__(self, left_context: int | None = None, right_context: int | None = None, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.left_context = left_context
+        self.right_context = right_context
+
+    def call(self, mask: tf.Tensor) -> tf.Tensor:
+        allowed = tf.transpose(mask, [0, 2, 1])[:, None]
+        if self.left_context is not None or self.right_context is not None:
+            position = tf.range(tf.shape(mask)[1])
+            ahead = position[None, :] - position[:, None]
+            if self.right_context is not None:
+                allowed *= tf.cast(ahead <= self.right_context, tf.float32)
+            if self.left_context is not None:
+                allowed *= tf.cast(-ahead <= self.left_context, tf.float32)
+        return (1.0 - allowed) * NEVER
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "left_context": self.left_context, "right_context": self.right_context}
+
+
+@register
+class BlankBeyondEnd(keras.layers.Layer):
+    """(logits [B, T, V], mask [B, T, 1]) -> logits whose padded frames can only be the blank (symbol 0).
+
+    A certain blank costs nothing in CTC, so losses and decoders downstream need no lengths.
+    """
+
+    def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        logits, mask = inputs
+        certain_blank = NEVER * (1.0 - tf.one_hot(0, tf.shape(logits)[-1]))
+        return mask * logits + (1.0 - mask) * certain_blank
+
+
+def real_frames(logits: tf.Tensor) -> tf.Tensor:
+    """The lengths [B] int32 that `BlankBeyondEnd` was applied with."""
+    return tf.reduce_sum(tf.cast(tf.reduce_max(logits[:, :, 1:], axis=-1) > NEVER / 2, tf.int32), axis=-1)

@@ -1,0 +1,60 @@
+"""Normalizations: of the features by corpus statistics, and of activations over channels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from tfconformer.layers.registry import register
+
+
+@register
+class FeatureNormalization(keras.layers.Layer):
+    """`(x - mean) / deviation` per mel bin, with statistics of the training corpus stored as weights.
+
+    Corpus statistics, unlike an utterance's own, are known before the first frame of a stream.
+    """
+
+    def build(self, input_shape: tf.TensorShape) -> None:
+        bins = int(input_shape[-1])
+        self.mean = self.add_weight("mean", [bins], initializer="zeros", trainable=False)
+        self.deviation = self.add_weight("deviation", [bins], initializer="ones", trainable=False)
+        super().build(input_shape)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return (inputs - self.mean) / self.deviation
+
+    def adapt(self, frames: np.ndarray) -> None:
+        """Sets the statistics from `frames` [count, bins], all of them real frames (no padding)."""
+        self.mean.assign(frames.mean(axis=0))
+        self.deviation.assign(np.maximum(frames.std(axis=0), 1e-3))
+
+
+@register
+class LayerNormalization(keras.layers.Layer):
+    """Layer normalization over the last axis.
+
+    Written out, because the fused form of `keras.layers.LayerNormalization` reshapes through a batch normalization
+    that converts badly to TFLite.
+    """
+
+    def __init__(self, epsilon: float = 1e-5, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.epsilon = epsilon
+
+    def build(self, input_shape: tf.TensorShape) -> None:
+        channels = int(input_shape[-1])
+        self.gamma = self.add_weight("gamma", [channels], initializer="ones")
+        self.beta = self.add_weight("beta", [channels], initializer="zeros")
+        super().build(input_shape)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        centered = inputs - tf.reduce_mean(inputs, axis=-1, keepdims=True)
+        variance = tf.reduce_mean(tf.square(centered), axis=-1, keepdims=True)
+        return centered * tf.math.rsqrt(variance + self.epsilon) * self.gamma + self.beta
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "epsilon": self.epsilon}
