@@ -134,7 +134,7 @@ class TrainingConfig(_Section):
     weight_decay: float = Field(1e-2, ge=0)
     clip_norm: float = Field(2.0, gt=0)
     intermediate_weight: float = Field(0.3, ge=0, lt=1, description="weight of the auxiliary CTC loss")
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     initial_weights: str | None = Field(None, description="run directory or weights file to start from")
 
 

@@ -13,6 +13,7 @@ from tfconformer.config import ModelConfig
 from tfconformer.layers.attention import RelativeAttention, RelativePositions
 from tfconformer.layers.convolution import ConvolutionSubsampling, DepthwiseConvolution, GatedLinearUnit
 from tfconformer.layers.dense import Dense
+from tfconformer.layers.dropout import Dropout
 from tfconformer.layers.masking import AttentionMask, BlankBeyondEnd, FrameMask
 from tfconformer.layers.normalization import FeatureNormalization, LayerNormalization
 from tfconformer.layers.residual import ScaledResidual
@@ -52,7 +53,7 @@ def encoder_input(config: ModelConfig, features: tf.Tensor, lengths: tf.Tensor) 
     x = FeatureNormalization(name="feature_normalization")(features)
     x, lengths = ConvolutionSubsampling(config.subsampling_channels, config.causal, name="subsampling")([x, lengths])
     x = Dense(config.dim, name="subsampling_projection")(x)
-    x = keras.layers.Dropout(config.dropout, name="subsampling_dropout")(x)
+    x = Dropout(config.dropout, name="subsampling_dropout")(x)
     return x, FrameMask(name="frame_mask")([x, lengths])
 
 
@@ -79,9 +80,9 @@ def feed_forward(config: ModelConfig, x: tf.Tensor, name: str) -> tf.Tensor:
     x = LayerNormalization(name=f"{name}_norm")(x)
     x = Dense(config.dim * config.ff_expansion, name=f"{name}_expand")(x)
     x = keras.layers.Activation("swish", name=f"{name}_swish")(x)
-    x = keras.layers.Dropout(config.dropout, name=f"{name}_inner_dropout")(x)
+    x = Dropout(config.dropout, name=f"{name}_inner_dropout")(x)
     x = Dense(config.dim, name=f"{name}_contract")(x)
-    return keras.layers.Dropout(config.dropout, name=f"{name}_dropout")(x)
+    return Dropout(config.dropout, name=f"{name}_dropout")(x)
 
 
 def self_attention(
@@ -93,7 +94,7 @@ def self_attention(
     position = Dense(config.dim, use_bias=False, name=f"{name}_position")(positions)
     x = RelativeAttention(config.heads, name=name)([query, key, value, position, attention_mask])
     x = Dense(config.dim, name=f"{name}_output")(x)
-    return keras.layers.Dropout(config.dropout, name=f"{name}_dropout")(x)
+    return Dropout(config.dropout, name=f"{name}_dropout")(x)
 
 
 def convolution(config: ModelConfig, x: tf.Tensor, mask: tf.Tensor, name: str) -> tf.Tensor:
@@ -109,7 +110,7 @@ def convolution(config: ModelConfig, x: tf.Tensor, mask: tf.Tensor, name: str) -
     x = LayerNormalization(name=f"{name}_depthwise_norm")(x)
     x = keras.layers.Activation("swish", name=f"{name}_swish")(x)
     x = Dense(config.dim, name=f"{name}_contract")(x)
-    return keras.layers.Dropout(config.dropout, name=f"{name}_dropout")(x)
+    return Dropout(config.dropout, name=f"{name}_dropout")(x)
 
 
 def ctc_head(x: tf.Tensor, mask: tf.Tensor, vocabulary: int, name: str) -> tf.Tensor:

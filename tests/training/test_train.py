@@ -1,0 +1,121 @@
+"""Training as a user runs it: killed, continued, started from other weights."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tfconformer.config import Config, dump_config
+from tfconformer.data.manifest import Utterance, write_manifest
+from tfconformer.data.shards import write_shards
+from tfconformer.errors import InputError
+from tfconformer.training.run import RunDirectory
+
+STEPS_PER_EPOCH = 3
+EPOCHS = 3
+
+# Trains in a process of its own, as the command line does; with a third argument it is killed when that epoch ends.
+PROGRAM = """
+import os, sys
+from pathlib import Path
+import tf_keras as keras
+from tfconformer.config import load_config
+from tfconformer.training import train as training
+from tfconformer.training.run import RunDirectory
+
+if len(sys.argv) > 3:
+    class Kill(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if int(self.model.optimizer.iterations) == int(sys.argv[3]):
+                os._exit(9)
+    fit = keras.Model.fit
+    def fit_and_kill(self, *args, callbacks, **kwargs):
+        return fit(self, *args, callbacks=[*callbacks, Kill()], **kwargs)
+    keras.Model.fit = fit_and_kill
+model = training.train(load_config(sys.argv[1]), RunDirectory(Path(sys.argv[2])))
+model.save_weights(Path(sys.argv[2]) / "last.weights.h5")
+"""
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory) -> Config:
+    folder = tmp_path_factory.mktemp("corpus")
+    random = np.random.default_rng(0)
+    for name, count in (("train", 12), ("dev", 3)):
+        utterances = []
+        for index in range(count):
+            samples = int(random.integers(8000, 16000))
+            path = folder / f"{name}{index}.wav"
+            soundfile.write(path, random.uniform(-0.3, 0.3, samples), 16000, subtype="PCM_16")
+            utterances.append(Utterance(path.name, samples / 16000, random.choice(["YES", "NO MORE", "OH"]), "a"))
+        write_manifest(folder / f"{name}.jsonl", utterances)
+        write_shards(folder / f"{name}.jsonl", folder / "shards", name)
+    return Config.model_validate(
+        {
+            "data": {
+                "train": [str(folder / "shards/train-*.tfrecord")],
+                "dev": [str(folder / "shards/dev-*.tfrecord")],
+                "batch_seconds": 4,
+            },
+            "model": {
+                "blocks": 2,
+                "dim": 16,
+                "heads": 2,
+                "conv_kernel": 5,
+                "subsampling_channels": 4,
+                "intermediate_ctc": 1,
+            },
+            "training": {"epochs": EPOCHS, "steps_per_epoch": STEPS_PER_EPOCH, "learning_rate": 1e-3},
+        }
+    )
+
+
+def run_training(config: Config, run: Path, kill_at: int | None = None) -> subprocess.CompletedProcess:
+    config_file = run.with_suffix(".yaml")
+    config_file.write_text(dump_config(config))
+    command = [sys.executable, "-c", PROGRAM, str(config_file), str(run)]
+    command += [str(kill_at)] if kill_at is not None else []
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})
+
+
+
+def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(config, tmp_path):
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    finished = run_training(config, straight)
+    assert finished.returncode == 0, finished.stderr
+    in_the_middle_of_the_second_epoch = STEPS_PER_EPOCH + 2
+    assert run_training(config, killed, kill_at=in_the_middle_of_the_second_epoch).returncode == 9
+    continued = run_training(config, killed)
+    assert continued.returncode == 0, continued.stderr
+
+    import h5py
+
+    def arrays(run: Path) -> dict[str, np.ndarray]:
+        found = {}
+        with h5py.File(run / "last.weights.h5") as file:
+            file.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
+        return found
+
+    expected, actual = arrays(straight), arrays(killed)
+    assert expected.keys() == actual.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(actual[name], value, err_msg=name)
+    without_time = [
+        [{k: v for k, v in epoch.items() if k != "seconds"} for epoch in RunDirectory(run).history()]
+        for run in (straight, killed)
+    ]
+    assert len(without_time[0]) == EPOCHS
+    assert without_time[0] == without_time[1]
+
+
+def test_a_run_directory_belongs_to_one_configuration(config, tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    run.claim(config)
+    run.claim(config)
+    other = config.model_copy(update={"training": config.training.model_copy(update={"seed": 5})})
+    with pytest.raises(InputError, match="another configuration"):
+        run.claim(other)

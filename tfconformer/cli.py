@@ -1,0 +1,84 @@
+"""The `tfconformer` command. Run `tfconformer --help`.
+
+Commands of other packages (`converters`) join through the entry-point group `tfconformer.commands`, so that this
+package need not know them.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import click
+
+from tfconformer.errors import InputError
+
+COMMANDS = "tfconformer.commands"
+
+
+class _LazyGroup(click.Group):
+    """Imports a command when it is used: TensorFlow takes seconds to load and `--help` should not."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return sorted({*super().list_commands(context), *(entry.name for entry in entry_points(group=COMMANDS))})
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        command = super().get_command(context, name)
+        if command is None:
+            for entry in entry_points(group=COMMANDS, name=name):
+                command = entry.load()
+        return command
+
+
+@click.group(cls=_LazyGroup)
+@click.version_option(package_name="tfconformer")
+@click.option("-v", "--verbose", is_flag=True, help="Log what is done, not only what is wrong.")
+def cli(verbose: bool) -> None:
+    """Low-bit Conformers: train, quantize, export to .tflite, measure."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    for package in ("tfconformer", "converters"):
+        logging.getLogger(package).setLevel(logging.INFO if verbose else logging.WARNING)
+
+
+@cli.command()
+@click.argument("config_file", type=click.Path(path_type=Path))
+@click.argument("run_directory", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Replace a value of the YAML.")
+def train(config_file: Path, run_directory: Path, overrides: tuple[str, ...]) -> None:
+    """Train the model of CONFIG_FILE; started again, continue it.
+
+    RUN_DIRECTORY receives the configuration, the tokenizer, the best weights and the history.
+    """
+    from tfconformer.config import load_config
+    from tfconformer.training.run import RunDirectory
+    from tfconformer.training.train import train as run_training
+
+    run_training(load_config(config_file, list(overrides)), RunDirectory(run_directory))
+
+
+@cli.command()
+@click.argument("config_file", type=click.Path(path_type=Path))
+@click.argument("float_run", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("run_directory", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Replace a value of the YAML.")
+def quantize(config_file: Path, float_run: Path, run_directory: Path, overrides: tuple[str, ...]) -> None:
+    """Fine-tune the model of FLOAT_RUN with the quantization rules of CONFIG_FILE."""
+    from tfconformer.config import load_config
+    from tfconformer.training.run import RunDirectory
+    from tfconformer.training.train import train as run_training
+
+    config = load_config(config_file, [*overrides, f"training.initial_weights={float_run}"])
+    if not config.quantization:
+        raise InputError(f"{config_file}: 'quantization' has no rule; use `tfconformer train` for a float model")
+    run_training(config, RunDirectory(run_directory))
+
+
+def main() -> None:
+    """Entry point: input errors become one line on standard error and exit status 2."""
+    try:
+        cli()
+    except InputError as error:
+        print(f"tfconformer: {error}", file=sys.stderr)
+        sys.exit(2)

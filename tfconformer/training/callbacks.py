@@ -1,0 +1,78 @@
+"""Keras callbacks that `keras fit` lacks: word error rate on dev sets, and the record of a run."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+from tfconformer import atomic
+from tfconformer.data.tokenizer import Tokenizer
+from tfconformer.decoding.ctc import greedy_decode
+from tfconformer.decoding.wer import count_errors
+from tfconformer.training.run import RunDirectory
+
+logger = logging.getLogger(__name__)
+
+
+class DevWordErrorRate(keras.callbacks.Callback):
+    """Scores the dev sets after every epoch, keeps the best weights and writes the history.
+
+    Adds `wer` (over all dev sets together) and `wer_NAME` to the epoch's logs; the weights of the lowest `wer` stand
+    in `run.weights_file`. A continued run takes the earlier epochs from `run.history_file`.
+
+    Args:
+      run: where weights and history go.
+      dev_sets: by name, datasets of ((features, lengths), texts, ids) as `data.pipeline.evaluation_batches` yields.
+      tokenizer: of the model.
+      completed_epochs: how many epochs the backup that this fit continues from has seen.
+    """
+
+    def __init__(
+        self, run: RunDirectory, dev_sets: Mapping[str, tf.data.Dataset], tokenizer: Tokenizer, completed_epochs: int
+    ):
+        super().__init__()
+        self._run = run
+        self._dev_sets = dev_sets
+        self._tokenizer = tokenizer
+        self._history = run.history()[:completed_epochs]
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._started = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        logs = {} if logs is None else logs
+        training_seconds = time.monotonic() - self._started
+        counts = {name: _word_errors(self.model, batches, self._tokenizer) for name, batches in self._dev_sets.items()}
+        errors, words = (sum(column) for column in zip(*counts.values(), strict=True))
+        logs.update({f"wer_{name}": e / w for name, (e, w) in counts.items()}, wer=errors / words)
+        if logs["wer"] < min((entry["wer"] for entry in self._history), default=float("inf")):
+            save_weights(self.model, self._run)
+        steps = int(self.model.optimizer.iterations.numpy())
+        numbers = {name: round(float(value), 6) for name, value in logs.items()}
+        self._history.append({"epoch": epoch + 1, "steps": steps, **numbers, "seconds": round(training_seconds, 1)})
+        self._run.write_history(self._history)
+
+
+def save_weights(model: keras.Model, run: RunDirectory) -> None:
+    """Writes the model's weights to `run.weights_file`, atomically."""
+    with atomic.atomic_path(run.weights_file) as temporary:
+        # Keras chooses the format by the ending.
+        file = temporary.with_suffix(".weights.h5")
+        model.save_weights(file)
+        file.replace(temporary)
+
+
+def _word_errors(model: keras.Model, batches: tf.data.Dataset, tokenizer: Tokenizer) -> tuple[int, int]:
+    """(errors, words) of greedy decoding; padded frames decode as blanks."""
+    references, hypotheses = [], []
+    for inputs, texts, _ in batches:
+        logits = model.predict_on_batch(list(inputs))["logits"]
+        hypotheses += [tokenizer.decode(greedy_decode(utterance)) for utterance in logits]
+        references += [text.decode("utf-8") for text in texts.numpy()]
+    words, *errors = count_errors(references, hypotheses).sum(axis=0)
+    return int(sum(errors)), int(words)

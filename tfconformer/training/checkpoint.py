@@ -1,0 +1,50 @@
+"""From a run directory back to its model: weights and configuration, the code rebuilds the rest."""
+
+from __future__ import annotations
+
+import tf_keras as keras
+
+from tfconformer.config import Config
+from tfconformer.data.tokenizer import Tokenizer
+from tfconformer.errors import InputError
+from tfconformer.models.conformer_ctc import conformer_ctc
+from tfconformer.quantization.apply import match_layers, quantize_model
+from tfconformer.training.run import RunDirectory
+
+
+def float_model(config: Config, tokenizer: Tokenizer) -> keras.Model:
+    """The configuration's model without quantization, freshly initialized."""
+    return conformer_ctc(config.model, config.features.mel_bins, tokenizer.vocabulary_size)
+
+
+def build_model(config: Config, tokenizer: Tokenizer) -> keras.Model:
+    """The configuration's model, quantized where its rules say so, freshly initialized."""
+    model = float_model(config, tokenizer)
+    specs = match_layers(model, config.quantization)
+    return quantize_model(model, specs) if specs else model
+
+
+def load_model(run: RunDirectory) -> keras.Model:
+    """The model of a run with its best weights.
+
+    Raises:
+      InputError: the run is incomplete, or its weights do not fit its configuration.
+    """
+    model = build_model(run.config(), Tokenizer.from_file(run.tokenizer_file))
+    load_weights(model, run)
+    return model
+
+
+def load_weights(model: keras.Model, run: RunDirectory) -> None:
+    """Reads `run.weights_file` into `model`.
+
+    Raises:
+      InputError: the file is missing, is not a weights file, or is of another model.
+    """
+    if not run.weights_file.is_file():
+        raise InputError(f"the run {run.path} has no {run.weights_file.name}")
+    try:
+        model.load_weights(run.weights_file)
+    except (ValueError, OSError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{run.weights_file} does not fit its configuration: {reason}") from None

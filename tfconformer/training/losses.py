@@ -1,0 +1,42 @@
+"""The CTC loss as a Keras loss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+from tfconformer.layers.masking import real_frames
+from tfconformer.layers.registry import register
+
+LABEL_PADDING = -1
+
+
+@register
+class CTCLoss(keras.losses.Loss):
+    """Connectionist temporal classification, blank 0 (Graves et al. 2006), per label.
+
+    Call: (labels [B, U] int32 padded with -1, logits [B, T, V] as `BlankBeyondEnd` leaves them) -> [B] losses, scaled
+    so that their mean is the batch's negative log-likelihood divided by its number of labels: long and short
+    utterances count by their length. Utterances with more labels than frames contribute nothing.
+    """
+
+    def __init__(self, name: str = "ctc_loss", **kwargs: Any):
+        super().__init__(name=name, **kwargs)
+
+    def call(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        labels = tf.cast(labels, tf.int32)
+        present = labels != LABEL_PADDING
+        # The C++ op wants time first, sparse labels counted from 0, and the blank last.
+        losses = tf.compat.v1.nn.ctc_loss(
+            tf.SparseTensor(
+                tf.where(present), tf.boolean_mask(labels, present) - 1, tf.shape(labels, out_type=tf.int64)
+            ),
+            tf.concat([logits[:, :, 1:], logits[:, :, :1]], axis=-1),
+            real_frames(logits),
+            ignore_longer_outputs_than_inputs=True,
+            time_major=False,
+        )
+        count = tf.reduce_sum(tf.cast(present, tf.float32))
+        return losses * tf.cast(tf.shape(labels)[0], tf.float32) / tf.maximum(count, 1.0)

@@ -1,0 +1,82 @@
+"""A run directory: everything that a training leaves behind, and everything that export needs.
+
+    config.yaml           the whole configuration
+    tokenizer.model       SentencePiece
+    best.weights.h5       weights of the epoch with the lowest dev word error rate
+    history.jsonl         one line an epoch: losses, learning rate, dev word error rates, seconds
+    backup/, tensorboard/ state of an unfinished run, curves
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tfconformer import atomic
+from tfconformer.config import Config, dump_config, load_config
+from tfconformer.errors import InputError
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """Paths of a run, and its small files. The directory need not exist yet."""
+
+    path: Path
+
+    @property
+    def config_file(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def tokenizer_file(self) -> Path:
+        return self.path / "tokenizer.model"
+
+    @property
+    def weights_file(self) -> Path:
+        return self.path / "best.weights.h5"
+
+    @property
+    def history_file(self) -> Path:
+        return self.path / "history.jsonl"
+
+    @property
+    def backup(self) -> Path:
+        return self.path / "backup"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    def config(self) -> Config:
+        """The run's configuration.
+
+        Raises:
+          InputError: there is none, or it is not valid.
+        """
+        if not self.config_file.is_file():
+            raise InputError(f"{self.path} is not a run directory: it has no config.yaml")
+        return load_config(self.config_file)
+
+    def claim(self, config: Config) -> None:
+        """Makes the directory `config`'s, or checks that it already is.
+
+        Raises:
+          InputError: the directory holds a run of another configuration.
+        """
+        if self.config_file.is_file():
+            if self.config() != config:
+                raise InputError(f"{self.path} holds a run of another configuration; choose another directory")
+        else:
+            atomic.write_text(self.config_file, dump_config(config))
+
+    def history(self) -> list[dict[str, Any]]:
+        """The epochs so far."""
+        if not self.history_file.is_file():
+            return []
+        return [json.loads(line) for line in self.history_file.read_text(encoding="utf-8").splitlines()]
+
+    def write_history(self, epochs: list[dict[str, Any]]) -> None:
+        """Replaces the history, atomically."""
+        atomic.write_text(self.history_file, "".join(json.dumps(epoch) + "\n" for epoch in epochs))

@@ -1,0 +1,165 @@
+"""`keras fit` with the project's data, loss, schedule and callbacks.
+
+A run that was killed and is started again continues after its last whole epoch, and ends with the weights of an
+uninterrupted one: the backup holds the model, the optimizer and the random generators of dropout, and batches are a
+function of (seed, batch number).
+"""
+
+from __future__ import annotations
+
+import glob
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from tfconformer.config import Config, TrainingConfig
+from tfconformer.data import records
+from tfconformer.data.pipeline import evaluation_batches, training_dataset
+from tfconformer.data.tokenizer import Tokenizer
+from tfconformer.errors import InputError
+from tfconformer.quantization.apply import copy_float_weights, match_layers, quantize_model
+from tfconformer.training.callbacks import DevWordErrorRate
+from tfconformer.training.checkpoint import float_model, load_model
+from tfconformer.training.losses import CTCLoss
+from tfconformer.training.run import RunDirectory
+from tfconformer.training.schedules import WarmupCosine
+
+logger = logging.getLogger(__name__)
+
+# Batches whose frames give the feature statistics; a few thousand frames would do.
+_ADAPTATION_BATCHES = 32
+
+
+def train(config: Config, run: RunDirectory) -> keras.Model:
+    """Trains, or continues, the run.
+
+    Starts from random weights, or from `training.initial_weights`: the run directory of a float model, whose tokenizer
+    is then used too. With quantization rules this is quantization-aware fine-tuning.
+
+    Args:
+      config: the experiment.
+      run: its directory; created, or continued if it holds the same configuration.
+
+    Returns:
+      The model after the last epoch (the best weights are in the run).
+
+    Raises:
+      InputError: the directory is another run's, no shard matches, or the initial weights do not fit.
+    """
+    run.claim(config)
+    shards = find_shards(config.data.train)
+    dev_sets = dev_shards(config.data.dev)
+    keras.utils.set_random_seed(config.training.seed)
+    tokenizer = _tokenizer(config, run, shards)
+    start = completed_batches(run)
+    batches = training_dataset(shards, tokenizer, config.features, config.data, config.training.seed, start)
+    model = _initial_model(config, tokenizer, batches)
+    compile_model(model, config.training)
+    steps = config.training.steps_per_epoch
+    model.fit(
+        batches.map(lambda inputs, labels: (inputs, {name: labels for name in model.output})),
+        epochs=config.training.epochs,
+        steps_per_epoch=steps,
+        verbose=2,
+        callbacks=[
+            keras.callbacks.TerminateOnNaN(),
+            DevWordErrorRate(
+                run,
+                {name: evaluation_batches(paths, config.features) for name, paths in dev_sets.items()},
+                tokenizer,
+                completed_epochs=start // steps,
+            ),
+            keras.callbacks.TensorBoard(run.tensorboard, profile_batch=0),
+            keras.callbacks.BackupAndRestore(run.backup, delete_checkpoint=False),
+        ],
+    )
+    return model
+
+
+def compile_model(model: keras.Model, config: TrainingConfig) -> None:
+    """AdamW with warm-up and cosine decay, clipped gradients, CTC on every head."""
+    schedule = WarmupCosine(
+        config.learning_rate,
+        config.final_learning_rate,
+        config.warmup_steps,
+        config.epochs * config.steps_per_epoch,
+    )
+    optimizer = keras.optimizers.AdamW(
+        schedule, weight_decay=config.weight_decay, beta_2=0.98, global_clipnorm=config.clip_norm
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    auxiliary = config.intermediate_weight if "intermediate" in model.output else 0.0
+    weights = {"logits": 1.0 - auxiliary, "intermediate": auxiliary}
+    model.compile(
+        optimizer,
+        loss={name: CTCLoss(name=f"{name}_loss") for name in model.output},
+        loss_weights={name: weights[name] for name in model.output},
+    )
+
+
+def find_shards(patterns: Sequence[str]) -> list[Path]:
+    """The files that match the glob patterns, sorted.
+
+    Raises:
+      InputError: a pattern matches nothing.
+    """
+    paths: set[str] = set()
+    for pattern in patterns:
+        found = glob.glob(pattern)
+        if not found:
+            raise InputError(f"no shard matches {pattern!r}; build the corpus first (`tfconformer data --help`)")
+        paths.update(found)
+    return [Path(path) for path in sorted(paths)]
+
+
+def dev_shards(patterns: Sequence[str]) -> dict[str, list[Path]]:
+    """Shards of the dev sets by name, the part of the file names before the shard number."""
+    sets: dict[str, list[Path]] = {}
+    for path in find_shards(patterns):
+        sets.setdefault(path.name.rsplit("-", 3)[0], []).append(path)
+    return sets
+
+
+def completed_batches(run: RunDirectory) -> int:
+    """Training steps in the run's backup, 0 without one."""
+    checkpoint = tf.train.latest_checkpoint(run.backup / "chief")
+    if checkpoint is None:
+        return 0
+    return int(tf.train.load_variable(checkpoint, "model/optimizer/_iterations/.ATTRIBUTES/VARIABLE_VALUE"))
+
+
+def _tokenizer(config: Config, run: RunDirectory, shards: Sequence[Path]) -> Tokenizer:
+    """The run's tokenizer: its own, the initial run's, or a new one trained on the transcripts; then saved."""
+    if run.tokenizer_file.is_file():
+        return Tokenizer.from_file(run.tokenizer_file)
+    if config.training.initial_weights:
+        tokenizer = Tokenizer.from_file(RunDirectory(Path(config.training.initial_weights)).tokenizer_file)
+    else:
+        tokenizer = Tokenizer.train(_transcripts(shards), config.data.tokenizer)
+    tokenizer.save(run.tokenizer_file)
+    return tokenizer
+
+
+def _transcripts(shards: Sequence[Path]) -> list[str]:
+    dataset = tf.data.TFRecordDataset([str(path) for path in shards]).batch(256).map(lambda r: records.parse(r).text)
+    return [text.decode("utf-8") for batch in dataset.as_numpy_iterator() for text in batch]
+
+
+def _initial_model(config: Config, tokenizer: Tokenizer, batches: tf.data.Dataset) -> keras.Model:
+    model = float_model(config, tokenizer)
+    if config.training.initial_weights:
+        copy_float_weights(load_model(RunDirectory(Path(config.training.initial_weights))), model)
+    else:
+        frames = [
+            features[:length]
+            for (batch, lengths), _ in batches.take(_ADAPTATION_BATCHES).as_numpy_iterator()
+            for features, length in zip(batch, lengths, strict=True)
+        ]
+        model.get_layer("feature_normalization").adapt(np.concatenate(frames))
+    specs = match_layers(model, config.quantization)
+    logger.info("%d weights, %d layers quantized", model.count_params(), len(specs))
+    return quantize_model(model, specs) if specs else model
