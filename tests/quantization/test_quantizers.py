@@ -1,0 +1,152 @@
+"""The quantizers against the numeric cases of the authors' public unit tests and code (2305.16619, praxis)."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfconformer.quantization.quantizers import (
+    fake_quantize_rows,
+    fake_quantize_weights,
+    quantize_weights,
+)
+from tfconformer.quantization.spec import QuantSpec
+
+# Two output channels of four weights: rows of the published cases, columns here.
+PUBLISHED = np.array([[1.2, 3.1, 5.5, 2.9], [0.2, -1.5, 3.3, 4.0]], np.float32).T
+
+
+def spec(bits: int, symmetric: bool = True, **options) -> QuantSpec:
+    return QuantSpec(bits=bits, symmetric=symmetric, **{"scale_dtype": "float32", **options})
+
+
+@pytest.mark.parametrize(
+    ("spec", "codes", "scales", "offsets"),
+    [
+        (
+            spec(8, symmetric=False),
+            [[-128, -15, 127, -27], [-49, -128, 95, 127]],
+            [0.016863, 0.021569],
+            [-3.358431, -1.260784],
+        ),
+        (
+            spec(4, symmetric=False),
+            [[-8, -1, 7, -2], [-3, -8, 5, 7]],
+            [0.2866667, 0.3666667],
+            [-3.4933336, -1.4333334],
+        ),
+        (
+            spec(2, symmetric=False),
+            [[-2, -1, 1, -1], [-1, -2, 1, 1]],
+            [1.4333334, 1.8333334],
+            [-4.0666666, -2.1666667],
+        ),
+        (
+            spec(2, symmetric=False, clip=0.8),
+            [[-2, 0, 1, 0], [-1, -2, 1, 1]],
+            [1.1466667, 1.4666667],
+            [-3.2533336, -1.7333335],
+        ),
+        (spec(2), [[0, 1, 1, 1], [0, 0, 1, 1]], [5.5, 4.0], None),
+        (spec(2, clip=0.5), [[0, 1, 1, 1], [0, -1, 1, 1]], [2.75, 2.0], None),
+    ],
+)
+def test_published_codes_scales_and_offsets(spec, codes, scales, offsets):
+    quantized = quantize_weights(tf.constant(PUBLISHED), spec)
+    np.testing.assert_array_equal(quantized.codes.numpy().T, codes)
+    # The published values were printed with 7 digits, some of them without the epsilon that is added to a scale.
+    np.testing.assert_allclose(quantized.scales.numpy()[0], scales, rtol=2e-5)
+    if offsets is None:
+        assert quantized.offsets is None
+    else:
+        np.testing.assert_allclose(quantized.offsets.numpy()[0], offsets, rtol=2e-5)
+
+
+def test_published_int2_dequantization():
+    weights = tf.constant([[-1.5, 0.99], [-0.99, 0.0], [-0.01, 1.5]])
+    expected = [[-1.5, 1.5], [-1.5, 0.0], [0.0, 1.5]]
+    np.testing.assert_allclose(fake_quantize_weights(weights, spec(2)).numpy(), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("spec", "gradient"),
+    [
+        # The authors' code halves the gradient of weights whose code is the highest (a tie in JAX's clip); here the
+        # ends of the range count as inside. Where that differs the value below is worked out by hand: 2 instead
+        # of 1, and 6 + (2 * (1 - 0.66) + 6 * (1 - 1) + 8 * (0 + 0.4667)) / 1 instead of 11.0733.
+        (spec(2), [[4.7867, 2], [3, 4], [5, 10.4133], [7, 8]]),
+        (spec(2, symmetric=False), [[0.9429, 2], [3, 4], [5, 5.8576], [7.0571, 8.1424]]),
+        (spec(4), [[0.9295, 2], [3, 4], [5, 6.4133], [7, 8]]),
+        (spec(4, symmetric=False), [[0.8095, 2], [3, 4], [5, 6.1242], [7.1905, 7.8758]]),
+    ],
+)
+def test_published_gradients_flow_through_the_scale(spec, gradient):
+    weights = tf.constant([[-1.5, 0.99], [-0.99, 0.0], [-0.01, 1.5], [0.6, -0.7]])
+    upstream = tf.constant([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0], [7.0, 8.0]])
+    with tf.GradientTape() as tape:
+        tape.watch(weights)
+        loss = tf.reduce_sum(fake_quantize_weights(weights, spec) * upstream)
+    # Published with four decimals.
+    np.testing.assert_allclose(tape.gradient(loss, weights).numpy(), gradient, atol=6e-5)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_blocks_equal_separate_matrices(seed):
+    """A block is quantized as if it were a matrix of its own, the short last one too."""
+    random = np.random.default_rng(seed)
+    contraction, columns = int(random.integers(9, 80)), int(random.integers(1, 9))
+    block_size = 8 * int(random.integers(1, 5))
+    print(f"seed {seed}: K={contraction} N={columns} block={block_size}")
+    weights = random.normal(size=(contraction, columns)).astype(np.float32)
+    for bits in (2, 4, 8):
+        for symmetric in (True, False):
+            whole = quantize_weights(tf.constant(weights), QuantSpec(bits=bits, symmetric=symmetric, block_size=block_size))
+            per_channel = QuantSpec(bits=bits, symmetric=symmetric)
+            parts = [
+                quantize_weights(tf.constant(weights[start : start + block_size]), per_channel)
+                for start in range(0, contraction, block_size)
+            ]
+            np.testing.assert_array_equal(whole.codes, np.concatenate([part.codes for part in parts]))
+            np.testing.assert_array_equal(whole.scales, np.concatenate([part.scales for part in parts]))
+            np.testing.assert_array_equal(whole.dequantize(), np.concatenate([part.dequantize() for part in parts]))
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_error_is_at_most_half_a_step(bits, symmetric):
+    weights = np.random.default_rng(1).normal(size=(96, 7)).astype(np.float32)
+    quantized = quantize_weights(tf.constant(weights), spec(bits, symmetric, block_size=32))
+    error = np.abs(quantized.dequantize().numpy() - weights)
+    # The one float32 rounding in the quotient can move a tie by one unit in the last place.
+    assert np.all(error <= np.repeat(quantized.scales.numpy(), 32, axis=0) * 0.5 * (1 + 1e-5))
+
+
+def test_stored_scales_are_exactly_representable():
+    weights = tf.random.stateless_normal([64, 5], seed=[3, 4])
+    quantized = quantize_weights(weights, QuantSpec(bits=2, symmetric=False, block_size=32))
+    for values in (quantized.scales.numpy(), quantized.offsets.numpy()):
+        np.testing.assert_array_equal(values, values.astype(np.float16).astype(np.float32))
+
+
+def test_all_zero_blocks_stay_zero():
+    weights = tf.zeros([64, 3])
+    for bits in (2, 4, 8):
+        for symmetric in (True, False):
+            quantized = quantize_weights(weights, QuantSpec(bits=bits, symmetric=symmetric, block_size=32))
+            assert np.all(quantized.scales.numpy() > 0)
+            # Asymmetric codes put zero at an offset of the tiny scale: exact up to that scale (epsilon, 1.2e-7).
+            np.testing.assert_allclose(quantized.dequantize().numpy(), 0.0, atol=0.0 if symmetric else 2.4e-7)
+
+
+def test_rows_are_rounded_half_to_even_with_their_own_scale():
+    rows = np.array([[127.0, 0.5, 1.5, -2.5], [0.0, 0.0, 0.0, 0.0], [-2.54, 1.27, 0.0, 0.01]], np.float32)
+    expected = [[127.0, 0.0, 2.0, -2.0], [0.0, 0.0, 0.0, 0.0], [-2.54, 1.28, 0.0, 0.0]]
+    # 1.27 is 63.5 steps of 2.54/127, a tie that float32 resolves either way: 63 or 64 steps.
+    np.testing.assert_allclose(fake_quantize_rows(tf.constant(rows)).numpy(), expected, atol=0.021)
+    np.testing.assert_array_equal(fake_quantize_rows(tf.constant(rows)).numpy()[:2], expected[:2])
+
+
+def test_spec_counts_the_stored_bits():
+    assert QuantSpec(bits=2, symmetric=False, block_size=64).stored_bits_per_weight(512) == 2 + 32 / 64
+    assert QuantSpec(bits=4).stored_bits_per_weight(128) == 4 + 16 / 128
+    with pytest.raises(ValueError, match="multiple of 8"):
+        QuantSpec(bits=2, block_size=20)
