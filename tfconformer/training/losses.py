@@ -19,7 +19,8 @@ class CTCLoss(keras.losses.Loss):
 
     Call: (labels [B, U] int32 padded with -1, logits [B, T, V] as `BlankBeyondEnd` leaves them) -> [B] losses, scaled
     so that their mean is the batch's negative log-likelihood divided by its number of labels: long and short
-    utterances count by their length. Utterances with more labels than frames contribute nothing.
+    utterances count by their length. Utterances with more labels than frames contribute nothing; one without labels
+    is an error (shards hold none).
     """
 
     def __init__(self, name: str = "ctc_loss", **kwargs: Any):
