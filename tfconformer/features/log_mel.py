@@ -46,14 +46,15 @@ def log_mel(waveform: tf.Tensor, config: FeatureConfig) -> tf.Tensor:
 def frame(waveform: tf.Tensor, length: int, step: int) -> tf.Tensor:
     """Overlapping frames: [..., samples] -> [..., frames, length].
 
-    A frame is a run of whole pieces of gcd(length, step) samples, so frames are strided slices of the piece sequence.
+    A frame is a run of whole pieces of gcd(length, step) samples, so frames are strided slices of the piece sequence:
+    the first pieces of all frames, the second pieces, and so on, none of which reaches beyond the last frame.
     """
     piece = math.gcd(length, step)
     per_frame, per_step = length // piece, step // piece
-    frames = tf.maximum((tf.shape(waveform)[-1] - length) // step + 1, 0)
-    used = tf.where(frames > 0, (frames - 1) * step + length, 0)
+    whole_steps = (tf.shape(waveform)[-1] - length) // step
+    used = tf.maximum(whole_steps * step + length, 0)
     lead = tf.shape(waveform)[:-1]
     pieces = tf.reshape(waveform[..., :used], tf.concat([lead, [-1, piece]], axis=0))
-    span = (frames - 1) * per_step + 1
-    slices = [pieces[..., offset : offset + span : per_step, :] for offset in range(per_frame)]
+    after = range(1 - per_frame, 1)
+    slices = [pieces[..., offset : end or None : per_step, :] for offset, end in enumerate(after)]
     return tf.concat(slices, axis=-1)

@@ -23,8 +23,8 @@ class RelativePositions(keras.layers.Layer):
         frames, dim = tf.shape(inputs)[1], inputs.shape[-1]
         distance = tf.cast(tf.range(frames - 1, -frames, -1), tf.float32)
         frequency = np.exp(np.arange(0, dim, 2) * (-np.log(10000.0) / dim)).astype(np.float32)
-        angle = distance[:, None] * frequency[None, :]
-        return tf.concat([tf.sin(angle), tf.cos(angle)], axis=-1)[None]
+        angle = tf.expand_dims(distance, 1) * frequency
+        return tf.expand_dims(tf.concat([tf.sin(angle), tf.cos(angle)], axis=-1), 0)
 
 
 @register
@@ -75,5 +75,5 @@ def relative_shift(scores: tf.Tensor) -> tf.Tensor:
     shape = tf.shape(scores)
     batch, heads, frames = shape[0], scores.shape[1], shape[2]
     padded = tf.pad(scores, [(0, 0), (0, 0), (0, 0), (1, 0)])
-    shifted = tf.reshape(padded, [batch, heads, 2 * frames, frames])[:, :, 1:]
-    return tf.reshape(shifted, [batch, heads, frames, 2 * frames - 1])[..., :frames]
+    shifted = tf.reshape(padded, [batch, heads, -1, frames])[:, :, 1:]
+    return tf.reshape(shifted, [batch, heads, frames, -1])[..., :frames]

@@ -48,10 +48,10 @@ class ConvolutionSubsampling(keras.layers.Layer):
 
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         features, lengths = inputs
-        x = features[..., None]
+        x = tf.expand_dims(features, -1)
         time_padding = _time_padding(self.KERNEL, self.causal)
         for convolution in self.convolutions:
-            x *= frame_mask(lengths, tf.shape(x)[1])[..., None]
+            x *= tf.expand_dims(frame_mask(lengths, tf.shape(x)[1]), -1)
             x = convolution(tf.pad(x, [(0, 0), time_padding, (1, 1), (0, 0)]))
             lengths = (lengths + 1) // self.STRIDE
         width = x.shape[2] * x.shape[3]
@@ -92,9 +92,9 @@ class DepthwiseConvolution(keras.layers.Layer):
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
         x, mask = inputs
         padding = _time_padding(self.kernel_size, self.causal)
-        x = tf.pad((x * mask)[:, None], [(0, 0), (0, 0), padding, (0, 0)])
+        x = tf.pad(tf.expand_dims(x * mask, 1), [(0, 0), (0, 0), padding, (0, 0)])
         x = tf.nn.depthwise_conv2d(x, self.kernel, strides=[1, 1, 1, 1], padding="VALID")
-        return tf.nn.bias_add(x[:, 0], self.bias)
+        return tf.squeeze(tf.nn.bias_add(x, self.bias), 1)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "kernel_size": self.kernel_size, "causal": self.causal}

@@ -19,7 +19,7 @@ NEVER = -1e4
 
 def frame_mask(lengths: tf.Tensor, frames: tf.Tensor) -> tf.Tensor:
     """[B] int32 lengths -> [B, frames, 1] float32: 1 on real frames, 0 on padding."""
-    return tf.cast(tf.range(frames)[None, :] < lengths[:, None], tf.float32)[:, :, None]
+    return tf.expand_dims(tf.cast(tf.range(frames) < tf.expand_dims(lengths, 1), tf.float32), 2)
 
 
 @register
@@ -44,10 +44,10 @@ class AttentionMask(keras.layers.Layer):
         self.right_context = right_context
 
     def call(self, mask: tf.Tensor) -> tf.Tensor:
-        allowed = tf.transpose(mask, [0, 2, 1])[:, None]
+        allowed = tf.expand_dims(tf.transpose(mask, [0, 2, 1]), 1)
         if self.left_context is not None or self.right_context is not None:
             position = tf.range(tf.shape(mask)[1])
-            ahead = position[None, :] - position[:, None]
+            ahead = position - tf.expand_dims(position, 1)
             if self.right_context is not None:
                 allowed *= tf.cast(ahead <= self.right_context, tf.float32)
             if self.left_context is not None:
