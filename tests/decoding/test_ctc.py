@@ -1,0 +1,65 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from tfconformer.decoding.ctc import BLANK, greedy_decode, greedy_decode_batch
+
+
+def one_hot(path: list[int], columns: int = 4) -> np.ndarray:
+    return np.eye(columns, dtype=np.float32)[path]
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ([], []),
+        ([0, 0, 0], []),
+        ([1, 1, 1], [1]),
+        ([1, 0, 1], [1, 1]),
+        ([0, 1, 1, 2, 2, 0, 0, 2, 3, 0], [1, 2, 2, 3]),
+        ([3, 2, 3], [3, 2, 3]),
+    ],
+)
+def test_known_paths(path, expected):
+    assert greedy_decode(one_hot(path)) == expected
+
+
+def test_every_short_path_against_groupby():
+    """All 4^5 paths of five frames, against the textbook definition: merge runs, then drop blanks."""
+    for path in itertools.product(range(4), repeat=5):
+        expected = [symbol for symbol, _ in itertools.groupby(path) if symbol != BLANK]
+        assert greedy_decode(one_hot(list(path))) == expected
+
+
+def test_equal_columns_decode_to_the_lowest():
+    assert greedy_decode(np.zeros((3, 4))) == []
+    assert greedy_decode(np.array([[-1.0, 2.0, 2.0]])) == [1]
+
+
+def test_infinite_logits_are_legal():
+    assert greedy_decode(np.array([[-np.inf, 0.0, -np.inf]])) == [1]
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 3, 4), (3, 0)])
+def test_wrong_shape_is_refused(shape):
+    with pytest.raises(ValueError, match="frames, vocabulary"):
+        greedy_decode(np.zeros(shape))
+
+
+def test_nan_is_refused():
+    with pytest.raises(ValueError, match="NaN"):
+        greedy_decode(np.array([[0.0, np.nan]]))
+
+
+def test_batch_ignores_the_padding():
+    logits = np.stack([one_hot([1, 0, 2, 2]), one_hot([3, 3, 1, 2])])
+    logits[0, 3] = np.nan
+    assert greedy_decode_batch(logits, np.array([3, 2])) == [[1, 2], [3]]
+    assert greedy_decode_batch(logits, np.array([0, 4])) == [[], [3, 1, 2]]
+
+
+@pytest.mark.parametrize("lengths", [[5, 1], [-1, 1], [1], [[1, 1]]])
+def test_batch_refuses_lengths_that_do_not_fit(lengths):
+    with pytest.raises(ValueError, match="lengths"):
+        greedy_decode_batch(np.zeros((2, 4, 3)), np.array(lengths))

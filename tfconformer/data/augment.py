@@ -1,0 +1,175 @@
+"""What training does to waveforms and features: pure functions of their inputs and a stateless seed.
+
+Waveforms are batches [batch, samples] in [-1, 1], zero beyond each utterance's length; seeds are int32 [2].
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import tensorflow as tf
+
+from tfconformer.config import NoiseConfig, SpecAugmentConfig
+
+# Half-width of the resampling filter in zero crossings and shape of its Kaiser window: about 80 dB of stop band, with
+# a transition band of some 10 % of the kept one.
+_ZERO_CROSSINGS = 24
+_KAISER_BETA = 8.0
+_ROLLOFF = 0.95
+_MAX_DENOMINATOR = 100
+
+# Gaussian noise has a power spectrum f**-tilt: 0 is white, 1 pink, 2 brown. It is flat below this share of the Nyquist
+# frequency (125 Hz at 16 kHz), or most of a brown noise's power would lie where no speech is.
+_TILTS = (0.0, 2.0)
+_FLAT_BELOW = 1 / 64
+_NOISE_FFT = 8192
+
+
+def ramp(batch: tf.Tensor, batches: tuple[int, int]) -> tf.Tensor:
+    """Probability of augmentation at a global batch index: 0 before the first of `batches`, 1 from the second on."""
+    first, last = batches
+    progress = tf.cast(batch - first, tf.float32) / max(last - first, 1)
+    return tf.where(batch >= last, 1.0, tf.clip_by_value(progress, 0.0, 1.0))
+
+
+def speed_perturb(waveform: tf.Tensor, speed: float) -> tf.Tensor:
+    """Plays one utterance `speed` times as fast, pitch included (Ko et al. 2015).
+
+    Band-limited resampling with a Kaiser-windowed sinc: output n is the input at time n * speed. With speed = p / q the
+    filter phases repeat every q outputs and p inputs, so the whole is one strided convolution with q channels.
+
+    Args:
+      waveform: [samples] float32.
+      speed: factor, used to the nearest fraction with a denominator up to 100.
+
+    Returns:
+      [floor(samples / speed)] float32.
+    """
+    ratio = Fraction(speed).limit_denominator(_MAX_DENOMINATOR)
+    if ratio == 1:
+        return waveform
+    kernel, reach = _resampling_kernel(ratio)
+    samples = tf.shape(waveform)[0]
+    outputs = samples * ratio.denominator // ratio.numerator
+    padded = tf.pad(waveform, [[reach, reach + ratio.numerator]])
+    blocks = tf.nn.conv1d(padded[tf.newaxis, :, tf.newaxis], kernel, stride=ratio.numerator, padding="VALID")
+    return tf.reshape(blocks, [-1])[:outputs]
+
+
+def mix_noise(speech: tf.Tensor, lengths: tf.Tensor, noise: tf.Tensor, snr_db: tf.Tensor) -> tf.Tensor:
+    """Adds noise, scaled so that the powers over each utterance's own length stand in the ratio asked for.
+
+    Args:
+      speech: [batch, samples].
+      lengths: [batch] int32.
+      noise: [batch, samples].
+      snr_db: [batch]; +inf leaves an utterance as it is.
+
+    Returns:
+      [batch, samples], zero beyond the lengths; silent speech stays silent.
+    """
+    noise *= tf.sequence_mask(lengths, tf.shape(speech)[1], speech.dtype)
+    speech_energy = tf.reduce_sum(tf.square(speech), axis=1)
+    noise_energy = tf.reduce_sum(tf.square(noise), axis=1)
+    gain = tf.sqrt(tf.math.divide_no_nan(speech_energy, noise_energy)) * 10.0 ** (-snr_db / 20.0)
+    return speech + gain[:, tf.newaxis] * noise
+
+
+def tilted_noise(samples: tf.Tensor, tilt: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Gaussian noise with the power spectrum f**-tilt, flat at the lowest frequencies.
+
+    Args:
+      samples: scalar int32.
+      tilt: [batch].
+      seed: int32 [2].
+
+    Returns:
+      [batch, samples] float32 of arbitrary level. The noise is made of blocks of half a second.
+    """
+    bins = _NOISE_FFT // 2 + 1
+    blocks = -(-samples // _NOISE_FFT)
+    normal = tf.random.stateless_normal([2, tf.shape(tilt)[0], blocks, bins], seed)
+    frequency = tf.maximum(tf.linspace(0.0, 1.0, bins), _FLAT_BELOW)
+    envelope = frequency ** (-tilt[:, tf.newaxis, tf.newaxis] / 2)
+    noise = tf.signal.irfft(tf.complex(normal[0] * envelope, normal[1] * envelope), [_NOISE_FFT])
+    return tf.reshape(noise, [tf.shape(tilt)[0], -1])[:, :samples]
+
+
+def babble(speech: tf.Tensor, lengths: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """For each utterance another one of the batch, begun at a random place and repeated to fill [batch, samples].
+
+    In a batch of one this is the utterance itself, shifted.
+    """
+    batch, samples = tf.shape(speech)[0], tf.shape(speech)[1]
+    seeds = tf.random.split(seed, 2)
+    shift = tf.random.stateless_uniform([], seeds[0], 1, tf.maximum(batch, 2), tf.int32)
+    other = (tf.range(batch) + shift) % batch
+    period = tf.maximum(tf.gather(lengths, other), 1)[:, tf.newaxis]
+    start = tf.cast(tf.random.stateless_uniform([batch, 1], seeds[1]) * tf.cast(period, tf.float32), tf.int32)
+    return tf.gather(tf.gather(speech, other), (start + tf.range(samples)) % period, batch_dims=1)
+
+
+def add_noise(
+    speech: tf.Tensor, lengths: tf.Tensor, chosen: tf.Tensor, seed: tf.Tensor, config: NoiseConfig
+) -> tf.Tensor:
+    """Noise as `NoiseConfig` draws it, for the utterances `chosen` ([batch] bool); returns [batch, samples]."""
+    seeds = tf.random.split(seed, 6)
+    batch, samples = tf.shape(speech)[0], tf.shape(speech)[1]
+    noisy = chosen & (tf.random.stateless_uniform([batch], seeds[0]) < config.probability)
+    with_babble = (tf.random.stateless_uniform([batch], seeds[1]) < config.babble) & (batch > 1)
+    snr_db = tf.random.stateless_uniform([batch], seeds[2], *config.snr_db)
+    tilt = tf.random.stateless_uniform([batch], seeds[3], *_TILTS)
+    noise = tf.where(
+        with_babble[:, tf.newaxis], babble(speech, lengths, seeds[4]), tilted_noise(samples, tilt, seeds[5])
+    )
+    return mix_noise(speech, lengths, noise, tf.where(noisy, snr_db, math.inf))
+
+
+def spec_augment(features: tf.Tensor, lengths: tf.Tensor, seed: tf.Tensor, config: SpecAugmentConfig) -> tf.Tensor:
+    """SpecAugment's frequency and time masks (1904.08779, without the time warp), different for each utterance.
+
+    Args:
+      features: [batch, frames, mel].
+      lengths: [batch] int32, frames of each utterance; time masks lie within them.
+      seed: int32 [2].
+      config: numbers and widths of the masks.
+
+    Returns:
+      [batch, frames, mel], the masked places holding the utterance's mean.
+    """
+    frames, mel = tf.shape(features)[1], tf.shape(features)[2]
+    seeds = tf.random.split(seed, 2)
+    bins = tf.fill(tf.shape(lengths), mel)
+    widest = tf.cast(tf.cast(lengths, tf.float32) * config.max_time_fraction, tf.int32)
+    in_time = _masks(frames, lengths, tf.minimum(widest, config.time_width), config.time_masks, seeds[0])
+    in_frequency = _masks(mel, bins, tf.minimum(bins, config.frequency_width), config.frequency_masks, seeds[1])
+    valid = tf.sequence_mask(lengths, frames, features.dtype)[:, :, tf.newaxis]
+    count = tf.cast(tf.maximum(lengths, 1) * mel, features.dtype)
+    mean = tf.reduce_sum(features * valid, axis=[1, 2]) / count
+    masked = in_time[:, :, tf.newaxis] | in_frequency[:, tf.newaxis, :]
+    return tf.where(masked, mean[:, tf.newaxis, tf.newaxis], features)
+
+
+def _masks(size: tf.Tensor, lengths: tf.Tensor, widths: tf.Tensor, count: int, seed: tf.Tensor) -> tf.Tensor:
+    """[batch, size] bool: `count` runs of up to `widths` places within the first `lengths` of each row."""
+    draws = tf.random.stateless_uniform([2, tf.shape(lengths)[0], count], seed)
+    width = tf.floor(draws[0] * tf.cast(widths + 1, tf.float32)[:, tf.newaxis])
+    start = tf.floor(draws[1] * (tf.cast(lengths, tf.float32)[:, tf.newaxis] - width + 1.0))
+    place = tf.range(size, dtype=tf.float32)[tf.newaxis, :, tf.newaxis]
+    inside = (place >= start[:, tf.newaxis, :]) & (place < (start + width)[:, tf.newaxis, :])
+    return tf.reduce_any(inside, axis=-1)
+
+
+def _resampling_kernel(ratio: Fraction) -> tuple[np.ndarray, int]:
+    """Filter [taps, 1, q] of `speed_perturb` and how many inputs it reaches to the left of a block's first."""
+    p, q = ratio.numerator, ratio.denominator
+    cutoff = _ROLLOFF * min(1.0, q / p)
+    half_width = _ZERO_CROSSINGS / cutoff
+    reach = math.ceil(half_width)
+    place = np.arange(-reach, p + reach)[:, np.newaxis]
+    distance = place - np.arange(q) * p / q
+    window = np.i0(_KAISER_BETA * np.sqrt(np.clip(1 - (distance / half_width) ** 2, 0, None))) / np.i0(_KAISER_BETA)
+    kernel = cutoff * np.sinc(cutoff * distance) * window * (np.abs(distance) < half_width)
+    return kernel[:, np.newaxis, :].astype(np.float32), reach

@@ -1,0 +1,217 @@
+"""Shards become batches.
+
+    serialized records -> shuffle -> batches of similar length -> decode -> augment -> log-mel -> (features, labels)
+
+Everything up to the batches happens on serialized records, so a training that continues skips what it has seen at the
+cost of reading at most one pass. Every random choice is a pure function of (seed, pass) or (seed, batch, position in
+batch); the same arguments give the same arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tfconformer.config import AugmentConfig, DataConfig, FeatureConfig
+from tfconformer.data import augment, records
+from tfconformer.data.bucketing import LengthBuckets
+from tfconformer.data.shards import ShardIndex, read_index
+from tfconformer.data.tokenizer import Tokenizer
+from tfconformer.errors import InputError
+from tfconformer.features.log_mel import log_mel
+
+LABEL_PADDING = -1
+_INTERLEAVED_SHARDS = 8
+
+Paths = Sequence[str | Path]
+
+
+class EvaluationUtterance(NamedTuple):
+    """A test utterance: `waveform` [samples] float32 in [-1, 1), its transcript and its name."""
+
+    waveform: np.ndarray
+    text: str
+    id: str
+
+
+def training_dataset(
+    shards: Paths, tokenizer: Tokenizer, features: FeatureConfig, data: DataConfig, seed: int, start_batch: int = 0
+) -> tf.data.Dataset:
+    """Endless training batches.
+
+    Each pass over the shards has every utterance of [min_duration, max_duration] once, in another order. A batch holds
+    utterances of similar length, at most `batch_seconds` with padding as they are stored (a slow speed factor makes it
+    longer); an utterance longer than that is a batch of its own.
+
+    Args:
+      shards: files of `write_shards`.
+      tokenizer: covers every transcript of the shards.
+      features: the log-mel front end.
+      data: durations, batch size, shuffling and augmentation.
+      seed: decides order and augmentation.
+      start_batch: continue as if this many batches had been drawn.
+
+    Returns:
+      Yields ((features [batch, frames, mel] float32, zero beyond the lengths; lengths [batch] int32, in frames),
+      labels [batch, tokens] int32 padded with -1).
+
+    Raises:
+      InputError: a shard has no index or another sample rate, no utterance is left, or transcripts have characters
+        that the tokenizer lacks.
+    """
+    for shard in shards:
+        _check(shard, features, tokenizer)
+    per_pass = batches_per_pass(shards, features, data)
+    buckets = LengthBuckets.from_config(data, features.sample_rate)
+    paths = [str(path) for path in shards]
+
+    def one_pass(number: tf.Tensor) -> tf.data.Dataset:
+        # Dataset.shuffle mixes its seed with TensorFlow's global one; in the graph of this function, that is ours.
+        # TensorFlow compares a global seed of 0 with the pass number, which is a tensor: one more avoids it.
+        tf.random.set_seed(seed + 1)
+        return buckets.batches(_shuffled(paths, data.shuffle_buffer, number))
+
+    def prepare(batch: tf.Tensor, serialized: tf.Tensor) -> tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor]:
+        fields = records.parse(serialized)
+        key = tf.stack([tf.constant(seed, tf.int32), tf.cast(batch, tf.int32)])
+        inputs = _augmented_features(fields.audio, batch, key, features, data.augment)
+        return inputs, _labels(fields.text, tokenizer)
+
+    first_pass, skipped = divmod(start_batch, per_pass)
+    dataset = tf.data.Dataset.range(first_pass, tf.int64.max).flat_map(one_pass).skip(skipped)
+    dataset = dataset.enumerate(start_batch).map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+    return dataset.prefetch(tf.data.AUTOTUNE).with_options(_options())
+
+
+def batches_per_pass(shards: Paths, features: FeatureConfig, data: DataConfig) -> int:
+    """Number of batches in which `training_dataset` goes once through the shards (the same in every pass).
+
+    Raises:
+      InputError: a shard has no index, or no utterance lies within the durations.
+    """
+    samples = [n for shard in shards for n in read_index(shard).samples]
+    count = LengthBuckets.from_config(data, features.sample_rate).batch_count(samples)
+    if not count:
+        raise InputError(
+            f"the {len(shards)} training shards hold no utterance of {data.min_duration:g} to {data.max_duration:g} s"
+        )
+    return count
+
+
+def evaluation_batches(shards: Paths, features: FeatureConfig, batch_seconds: float = 64.0) -> tf.data.Dataset:
+    """Every utterance of the shards once, unaugmented, in batches of similar length and in a fixed order.
+
+    Yields:
+      ((features, lengths) as in `training_dataset`, texts [batch] string, ids [batch] string).
+
+    Raises:
+      InputError: a shard has no index or another sample rate.
+    """
+
+    def prepare(serialized: tf.Tensor) -> tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor, tf.Tensor]:
+        fields = records.parse(serialized)
+        waveform, lengths = _decode(fields.audio, (1.0,), tf.zeros_like(fields.samples, tf.int32))
+        return _features(waveform, lengths, features), fields.text, fields.id
+
+    indexes = [_check(shard, features) for shard in shards]
+    longest = max((n for index in indexes for n in index.samples), default=1)
+    buckets = LengthBuckets(shortest=0, longest=longest, batch_samples=int(batch_seconds * features.sample_rate))
+    dataset = buckets.batches(tf.data.TFRecordDataset([str(path) for path in shards]))
+    return dataset.map(prepare, num_parallel_calls=tf.data.AUTOTUNE).prefetch(1).with_options(_options())
+
+
+def evaluation_utterances(shards: Paths) -> Iterator[EvaluationUtterance]:
+    """The utterances of the shards one by one, in the order of the manifest."""
+
+    def read(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        fields = records.parse(serialized[tf.newaxis])
+        return records.decode_audio(fields.audio[0]), fields.text[0], fields.id[0]
+
+    dataset = tf.data.TFRecordDataset([str(path) for path in shards]).map(read)
+    for waveform, text, utterance_id in dataset.with_options(_options()).as_numpy_iterator():
+        yield EvaluationUtterance(waveform, text.decode("utf-8"), utterance_id.decode("utf-8"))
+
+
+def _shuffled(paths: Sequence[str], buffer: int, number: tf.Tensor) -> tf.data.Dataset:
+    """Serialized records in the order of one pass."""
+    files = tf.data.Dataset.from_tensor_slices(list(paths)).shuffle(len(paths), seed=2 * number)
+    dataset = files.interleave(tf.data.TFRecordDataset, cycle_length=min(len(paths), _INTERLEAVED_SHARDS))
+    return dataset.shuffle(buffer, seed=2 * number + 1)
+
+
+def _augmented_features(
+    audio: tf.Tensor, batch: tf.Tensor, key: tf.Tensor, features: FeatureConfig, config: AugmentConfig | None
+) -> tuple[tf.Tensor, tf.Tensor]:
+    size = tf.shape(audio)
+    if config is None:
+        return _features(*_decode(audio, (1.0,), tf.zeros(size, tf.int32)), features)
+    seeds = tf.unstack(tf.random.split(key, 4))
+    chosen = tf.random.stateless_uniform(size, seeds[0]) < augment.ramp(batch, config.ramp_batches)
+    speeds = (1.0, *config.speeds)
+    drawn = tf.random.stateless_uniform(size, seeds[1], 1, len(speeds), tf.int32)
+    waveform, lengths = _decode(audio, speeds, tf.where(chosen, drawn, 0))
+    if config.noise is not None:
+        waveform = augment.add_noise(waveform, lengths, chosen, seeds[2], config.noise)
+    mel, frames = _features(waveform, lengths, features)
+    if config.spec_augment is not None:
+        masked = augment.spec_augment(mel, frames, seeds[3], config.spec_augment)
+        mel = _zero_padding(tf.where(chosen[:, tf.newaxis, tf.newaxis], masked, mel), frames)
+    return mel, frames
+
+
+def _decode(audio: tf.Tensor, speeds: Sequence[float], choice: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Decodes [batch] files, each played at `speeds[choice]`: ([batch, samples] float32, lengths [batch] int32)."""
+
+    def one(element: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        waveform = records.decode_audio(element[0])
+        branches = [lambda speed=speed: augment.speed_perturb(waveform, speed) for speed in speeds]
+        return tf.switch_case(element[1], branches)
+
+    ragged = tf.map_fn(one, (audio, choice), fn_output_signature=tf.RaggedTensorSpec([None], tf.float32))
+    return ragged.to_tensor(), tf.cast(ragged.row_lengths(), tf.int32)
+
+
+def _features(waveform: tf.Tensor, lengths: tf.Tensor, config: FeatureConfig) -> tuple[tf.Tensor, tf.Tensor]:
+    frames = tf.maximum((lengths - config.frame_length) // config.frame_step + 1, 0)
+    mel = log_mel(waveform, config)
+    return _zero_padding(tf.ensure_shape(mel, [None, None, config.mel_bins]), frames), frames
+
+
+def _zero_padding(mel: tf.Tensor, frames: tf.Tensor) -> tf.Tensor:
+    return tf.where(tf.sequence_mask(frames, tf.shape(mel)[1])[:, :, tf.newaxis], mel, 0.0)
+
+
+def _labels(texts: tf.Tensor, tokenizer: Tokenizer) -> tf.Tensor:
+    """CTC identifiers [batch, tokens] int32 of [batch] transcripts, padded with -1."""
+
+    def encode(batch: np.ndarray) -> np.ndarray:
+        ids = [tokenizer.encode(text.decode("utf-8")) for text in batch]
+        labels = np.full([len(ids), max(map(len, ids))], LABEL_PADDING, np.int32)
+        for row, sentence in zip(labels, ids, strict=True):
+            row[: len(sentence)] = sentence
+        return labels
+
+    return tf.ensure_shape(tf.numpy_function(encode, [texts], tf.int32, stateful=False), [None, None])
+
+
+def _check(shard: str | Path, features: FeatureConfig, tokenizer: Tokenizer | None = None) -> ShardIndex:
+    """The shard's index, once it is known to fit the front end and, in training, the tokenizer."""
+    index = read_index(shard)
+    if index.sample_rate != features.sample_rate:
+        raise InputError(
+            f"{shard} holds audio at {index.sample_rate} Hz, features.sample_rate is {features.sample_rate} Hz"
+        )
+    missing = tokenizer.missing_characters(index.characters) if tokenizer else ""
+    if missing:
+        raise InputError(f"the transcripts of {shard} have characters that the tokenizer lacks: {missing!r}")
+    return index
+
+
+def _options() -> tf.data.Options:
+    options = tf.data.Options()
+    options.deterministic = True
+    return options

@@ -1,0 +1,79 @@
+"""One utterance as a TFRecord: how it is written and how a graph reads it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+import tensorflow_io as tfio
+
+_PCM16_SCALE = 1.0 / 32768.0
+
+
+class Records(NamedTuple):
+    """A batch of parsed records, every field a tensor of shape [batch].
+
+    Attributes:
+      audio: string, the bytes of a mono FLAC (16 bit), WAV (16 bit) or Ogg Vorbis file.
+      samples: int64, length of the decoded audio.
+      text: string, the transcript in UTF-8.
+      id: string, name of the utterance.
+    """
+
+    audio: tf.Tensor
+    samples: tf.Tensor
+    text: tf.Tensor
+    id: tf.Tensor
+
+
+def serialize(audio: bytes, samples: int, sample_rate: int, text: str, speaker: str, utterance_id: str) -> bytes:
+    """A `tf.train.Example`; `audio` as in `Records`."""
+    features = {
+        "audio": _bytes(audio),
+        "text": _bytes(text.encode("utf-8")),
+        "speaker": _bytes(speaker.encode("utf-8")),
+        "id": _bytes(utterance_id.encode("utf-8")),
+        "samples": tf.train.Feature(int64_list=tf.train.Int64List(value=[samples])),
+        "duration": tf.train.Feature(float_list=tf.train.FloatList(value=[samples / sample_rate])),
+    }
+    return bytes(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(deterministic=True))
+
+
+def parse(serialized: tf.Tensor) -> Records:
+    """Reads a [batch] string tensor of records; the audio stays encoded."""
+    string = tf.io.FixedLenFeature([], tf.string)
+    schema = {"audio": string, "samples": tf.io.FixedLenFeature([], tf.int64), "text": string, "id": string}
+    return Records(**tf.io.parse_example(serialized, schema))
+
+
+def parse_samples(serialized: tf.Tensor) -> tf.Tensor:
+    """The `samples` of one record as int32, without touching its audio."""
+    schema = {"samples": tf.io.FixedLenFeature([], tf.int64)}
+    return tf.cast(tf.io.parse_single_example(serialized, schema)["samples"], tf.int32)
+
+
+def decode_audio(audio: tf.Tensor) -> tf.Tensor:
+    """Decodes the bytes of one mono file, its format recognized by the first four.
+
+    Args:
+      audio: scalar string, as in `Records`.
+
+    Returns:
+      [samples] float32 in [-1, 1).
+    """
+    magic = tf.strings.substr(audio, 0, 4)
+
+    def pcm16(decoder) -> tf.Tensor:  # type: ignore[no-untyped-def]
+        return tf.cast(decoder(audio, dtype=tf.int16)[:, 0], tf.float32) * _PCM16_SCALE
+
+    return tf.case(
+        [
+            (tf.equal(magic, b"RIFF"), lambda: pcm16(tfio.audio.decode_wav)),
+            (tf.equal(magic, b"fLaC"), lambda: pcm16(tfio.audio.decode_flac)),
+        ],
+        default=lambda: tfio.audio.decode_vorbis(audio)[:, 0],
+    )
+
+
+def _bytes(value: bytes) -> tf.train.Feature:
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))

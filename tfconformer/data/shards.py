@@ -1,0 +1,276 @@
+"""A manifest becomes TFRecord shards: `NAME-00000-of-00005.tfrecord`, each with an index of the same name in JSON.
+
+Every audio file is decoded once here, so that training meets no bad one. What cannot be used is left out, counted and
+logged; audio at another rate, with more channels or in another encoding is converted. A shard is written atomically
+and its index after it, so the index says that the shard is complete. A run that was killed continues where it
+stood, and a shard is written again only if its utterances, their audio files or the options changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import soundfile
+import soxr
+import tensorflow as tf
+from tqdm import tqdm
+
+from tfconformer import atomic
+from tfconformer.data import records
+from tfconformer.data.manifest import Utterance, read_manifest
+from tfconformer.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+# Formats stored as they are, by their first bytes. Everything else becomes WAV, and so does WAV itself: tensorflow-io
+# fails on, or silently empties, files with the odd chunks and open-ended sizes that other programs write.
+_STORABLE = {("FLAC", "PCM_16"): b"fLaC", ("OGG", "VORBIS"): b"OggS"}
+# Audio may be this much shorter than its manifest says before it counts as truncated: manifests round durations.
+_DURATION_TOLERANCE = 0.1
+_FORMAT = 1  # of shard and index; a change makes every shard be written again
+
+
+@dataclass(frozen=True)
+class ShardOptions:
+    """How utterances become records.
+
+    Attributes:
+      sample_rate: Hz of the stored audio.
+      encoding: "original" keeps the bytes of mono 16-bit FLAC and Ogg Vorbis at the sample rate; "wav" stores 16-bit
+        PCM throughout, about twice as large and some 15 times cheaper to decode than FLAC is by tensorflow-io.
+      min_duration: shortest usable utterance in seconds.
+      max_duration: longest, likewise.
+    """
+
+    sample_rate: int = 16000
+    encoding: Literal["original", "wav"] = "original"
+    min_duration: float = 0.1
+    max_duration: float = 40.0
+
+
+@dataclass(frozen=True)
+class Skip:
+    """An utterance that was left out: its file and why."""
+
+    audio_filepath: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ShardIndex:
+    """What stands in a shard.
+
+    Attributes:
+      fingerprint: hash of the utterances, the state of their files and the options.
+      sample_rate: Hz of the audio.
+      samples: length of every record, in order.
+      characters: the distinct characters of the transcripts, sorted.
+      skipped: what was left out.
+    """
+
+    fingerprint: str
+    sample_rate: int
+    samples: tuple[int, ...]
+    characters: str
+    skipped: tuple[Skip, ...]
+
+
+def write_shards(
+    manifest: str | Path,
+    output_dir: str | Path,
+    name: str,
+    *,
+    utterances_per_shard: int = 256,
+    options: ShardOptions | None = None,
+) -> list[Path]:
+    """Writes the shards of a manifest, keeping those that are already there and current.
+
+    Args:
+      manifest: JSONL file of `tfconformer.data.manifest`.
+      output_dir: created if missing. Shards of this name that no longer belong to the manifest are removed.
+      name: first part of the file names.
+      utterances_per_shard: manifest lines per shard; order is kept.
+      options: see `ShardOptions`.
+
+    Returns:
+      The shards in order. Their indexes (`read_index`) list what was skipped.
+
+    Raises:
+      InputError: the manifest cannot be read, or not one of its utterances is usable.
+    """
+    options = options or ShardOptions()
+    utterances = read_manifest(manifest)
+    groups = [utterances[i : i + utterances_per_shard] for i in range(0, len(utterances), utterances_per_shard)]
+    output_dir = Path(output_dir)
+    paths = [output_dir / f"{name}-{i:05d}-of-{len(groups):05d}.tfrecord" for i in range(len(groups))]
+    _remove_stale(output_dir, name, paths)
+    indexes = []
+    with tqdm(total=len(utterances), desc=f"shards {name}", unit="utt", disable=None) as progress:
+        for path, group in zip(paths, groups, strict=True):
+            fingerprint = _fingerprint(group, options)
+            index = _current_index(path, fingerprint)
+            indexes.append(index or _write_shard(path, group, fingerprint, options))
+            progress.update(len(group))
+    _log_summary(name, indexes, options.sample_rate)
+    if not any(index.samples for index in indexes):
+        reasons = Counter(skip.reason for index in indexes for skip in index.skipped)
+        raise InputError(f"{manifest}: none of its {len(utterances)} utterances is usable ({_counts(reasons)})")
+    return paths
+
+
+def read_index(shard: str | Path) -> ShardIndex:
+    """Reads the index of a shard.
+
+    Raises:
+      InputError: the index is missing, which means that the shard is incomplete, or cannot be read.
+    """
+    path = _index_path(Path(shard))
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+        skipped = tuple(Skip(**skip) for skip in tree.pop("skipped"))
+        index = ShardIndex(**tree, skipped=skipped)
+        return replace(index, samples=tuple(index.samples))
+    except OSError:
+        raise InputError(f"the shard {shard} has no readable index {path.name}; write the shards again") from None
+    except (ValueError, TypeError, KeyError):
+        raise InputError(f"{path} is not a shard index; write the shards again") from None
+
+
+def _write_shard(path: Path, utterances: Sequence[Utterance], fingerprint: str, options: ShardOptions) -> ShardIndex:
+    _index_path(path).unlink(missing_ok=True)
+    samples, skipped = [], []
+    characters: set[str] = set()
+    with atomic.atomic_path(path) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
+        for utterance in utterances:
+            try:
+                audio, length = _load(utterance, options)
+            except _UnusableError as error:
+                logger.warning("skipped %s: %s", utterance.audio_filepath, error)
+                skipped.append(Skip(utterance.audio_filepath, error.reason))
+                continue
+            utterance_id = Path(utterance.audio_filepath).stem
+            writer.write(
+                records.serialize(audio, length, options.sample_rate, utterance.text, utterance.speaker, utterance_id)
+            )
+            samples.append(length)
+            characters.update(utterance.text)
+    index = ShardIndex(fingerprint, options.sample_rate, tuple(samples), "".join(sorted(characters)), tuple(skipped))
+    atomic.write_text(_index_path(path), json.dumps(asdict(index), ensure_ascii=False) + "\n")
+    return index
+
+
+class _UnusableError(Exception):
+    """An utterance that no record can be made of; `reason` is the class it is counted under."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason} ({detail})" if detail else reason)
+        self.reason = reason
+
+
+def _load(utterance: Utterance, options: ShardOptions) -> tuple[bytes, int]:
+    """The bytes to store and their length in samples."""
+    if not utterance.text.strip():
+        raise _UnusableError("empty transcript")
+    try:
+        content = Path(utterance.audio_filepath).read_bytes()
+    except OSError as error:
+        raise _UnusableError("unreadable file", error.strerror or str(error)) from None
+    wave, rate, kind = _decode(content, options)
+    duration = len(wave) / rate
+    if duration < options.min_duration:
+        raise _UnusableError("too short" if len(wave) else "empty audio", f"{duration:.3f} s")
+    if duration < utterance.duration - _DURATION_TOLERANCE:
+        raise _UnusableError("truncated audio", f"{duration:.2f} s of {utterance.duration:.2f} s")
+    as_asked = rate == options.sample_rate and wave.shape[1] == 1
+    if as_asked and options.encoding == "original" and kind in _STORABLE and content.startswith(_STORABLE[kind]):
+        return content, len(wave)
+    mono = wave.mean(axis=1)
+    if rate != options.sample_rate:
+        mono = soxr.resample(mono, rate, options.sample_rate)
+    return _encode_wav(mono, options.sample_rate), len(mono)
+
+
+def _decode(content: bytes, options: ShardOptions) -> tuple[np.ndarray, int, tuple[str, str]]:
+    """Samples [samples, channels] float32, their rate in Hz, and the file's (format, encoding)."""
+    try:
+        with soundfile.SoundFile(io.BytesIO(content)) as sound:
+            # Asked before decoding: an open-ended stream declares some 2**63 samples.
+            if sound.frames > options.max_duration * sound.samplerate:
+                raise _UnusableError("too long", f"{sound.frames / sound.samplerate:.4g} s")
+            wave = sound.read(dtype="float32", always_2d=True)
+            kind = sound.format, sound.subtype
+            declared, rate = sound.frames, sound.samplerate
+    except soundfile.LibsndfileError as error:
+        raise _UnusableError("corrupt audio", str(error)) from None
+    if len(wave) != declared:
+        raise _UnusableError("corrupt audio", f"{len(wave)} of {declared} samples can be decoded")
+    if not np.all(np.isfinite(wave)):
+        raise _UnusableError("corrupt audio", "not every sample is finite")
+    return wave, rate, kind
+
+
+def _encode_wav(wave: np.ndarray, sample_rate: int) -> bytes:
+    # Scaling by 2**15 and rounding give back the very integers of a 16-bit source.
+    pcm = np.clip(np.rint(wave * 32768.0), -32768, 32767).astype(np.int16)
+    stream = io.BytesIO()
+    soundfile.write(stream, pcm, sample_rate, format="WAV", subtype="PCM_16")
+    return stream.getvalue()
+
+
+def _fingerprint(utterances: Sequence[Utterance], options: ShardOptions) -> str:
+    state = [(asdict(utterance), _file_state(utterance.audio_filepath)) for utterance in utterances]
+    return hashlib.sha256(json.dumps([_FORMAT, asdict(options), state]).encode()).hexdigest()
+
+
+def _file_state(path: str) -> tuple[int, int] | None:
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def _current_index(path: Path, fingerprint: str) -> ShardIndex | None:
+    try:
+        index = read_index(path)
+    except InputError:
+        return None
+    return index if index.fingerprint == fingerprint and path.exists() else None
+
+
+def _index_path(shard: Path) -> Path:
+    return shard.with_suffix(".json")
+
+
+def _remove_stale(output_dir: Path, name: str, current: Sequence[Path]) -> None:
+    """Removes shards of other manifests, and what a killed run left half-written."""
+    number = "[0-9]" * 5
+    for path in output_dir.glob(f"{name}-{number}-of-{number}.tfrecord"):
+        if path not in current:
+            logger.info("removing %s, which is not of this manifest", path)
+            _index_path(path).unlink(missing_ok=True)
+            path.unlink()
+    for path in output_dir.glob(f".{name}-{number}-of-{number}.*.partial"):
+        path.unlink()
+
+
+def _log_summary(name: str, indexes: Sequence[ShardIndex], sample_rate: int) -> None:
+    samples = [n for index in indexes for n in index.samples]
+    reasons = Counter(skip.reason for index in indexes for skip in index.skipped)
+    hours = sum(samples) / sample_rate / 3600
+    logger.info("%s: %d utterances, %.3f h in %d shards", name, len(samples), hours, len(indexes))
+    if reasons:
+        logger.warning("%s: %d utterances skipped: %s", name, sum(reasons.values()), _counts(reasons))
+
+
+def _counts(reasons: Counter[str]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())

@@ -1,0 +1,141 @@
+"""SentencePiece tokenizer in the identifiers of CTC: 0 is the blank, piece i of the model is i + 1.
+
+    tokenizer = Tokenizer.train(texts, TokenizerConfig())
+    tokenizer.save("run/tokenizer.model")
+    tokenizer.decode(tokenizer.encode("CALL HOME")) == "CALL HOME"
+
+The text is taken as it stands (no Unicode normalization); runs of spaces count as one.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import sentencepiece
+
+from tfconformer import atomic
+from tfconformer.config import TokenizerConfig
+from tfconformer.errors import InputError
+
+BLANK = 0
+_UNKNOWN_PIECE = 0
+
+
+class Tokenizer:
+    """Text to CTC identifiers and back.
+
+    Attributes:
+      vocabulary_size: number of pieces, without the blank; the logits of a CTC model have one column more.
+    """
+
+    def __init__(self, model: bytes) -> None:
+        """Use `from_file`, `from_bytes` or `train`."""
+        self._bytes = model
+        self._model = sentencepiece.SentencePieceProcessor(model_proto=model)
+        self.vocabulary_size: int = self._model.vocab_size()
+
+    @classmethod
+    def train(cls, texts: Iterable[str], config: TokenizerConfig) -> Tokenizer:
+        """Learns the pieces of `texts`; the same texts in the same order give the same bytes.
+
+        Raises:
+          InputError: there is no text, or `vocabulary_size` is below the number of distinct characters.
+        """
+        texts = [text for text in texts if text.strip()]
+        if not texts:
+            raise InputError("cannot train a tokenizer: there is no text")
+        model = io.BytesIO()
+        try:
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=iter(texts),
+                model_writer=model,
+                model_type=config.model_type,
+                vocab_size=config.vocabulary_size,
+                hard_vocab_limit=False,
+                character_coverage=1.0,
+                normalization_rule_name="identity",
+                # A word's first piece carries the space. Characters need no such mark at the start of a sentence,
+                # where it would be a label without sound.
+                add_dummy_prefix=config.model_type != "char",
+                unk_id=_UNKNOWN_PIECE,
+                bos_id=-1,
+                eos_id=-1,
+                pad_id=-1,
+                num_threads=1,
+                minloglevel=2,
+            )
+        except RuntimeError as error:
+            raise InputError(f"cannot train a tokenizer: {' '.join(str(error).split())}") from None
+        tokenizer = cls(model.getvalue())
+        missing = tokenizer.missing_characters("".join(texts))
+        if missing:
+            raise InputError(
+                f"a tokenizer of {config.vocabulary_size} pieces has no room for the characters {missing!r} of the "
+                f"transcripts; raise vocabulary_size"
+            )
+        return tokenizer
+
+    @classmethod
+    def from_bytes(cls, model: bytes) -> Tokenizer:
+        """Reads a serialized SentencePiece model.
+
+        Raises:
+          InputError: the bytes are not one.
+        """
+        try:
+            if model:  # SentencePiece takes no bytes for "load later"
+                return cls(model)
+        except RuntimeError:
+            pass
+        raise InputError(f"not a SentencePiece model ({len(model)} bytes)")
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str]) -> Tokenizer:
+        """Reads a file that `save` wrote.
+
+        Raises:
+          InputError: the file is missing or is not a SentencePiece model.
+        """
+        try:
+            return cls.from_bytes(Path(path).read_bytes())
+        except OSError as error:
+            raise InputError(f"cannot read the tokenizer {path}: {error.strerror}") from None
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+
+    def to_bytes(self) -> bytes:
+        """The serialized SentencePiece model."""
+        return self._bytes
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the SentencePiece model to `path`, atomically."""
+        atomic.write_bytes(path, self._bytes)
+
+    def encode(self, text: str) -> list[int]:
+        """CTC identifiers, each in [1, vocabulary_size].
+
+        Raises:
+          InputError: the text has characters that no piece covers (the message names them).
+        """
+        pieces = self._model.encode(text)
+        if _UNKNOWN_PIECE in pieces:
+            raise InputError(f"the tokenizer lacks the characters {self.missing_characters(text)!r} of {text!r}")
+        return [piece + 1 for piece in pieces]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of CTC identifiers without blanks.
+
+        Raises:
+          ValueError: an identifier is the blank or beyond the vocabulary.
+        """
+        outside = [i for i in ids if not 1 <= i <= self.vocabulary_size]
+        if outside:
+            raise ValueError(f"identifiers {outside} are not in [1, {self.vocabulary_size}]")
+        return str(self._model.decode([int(i) - 1 for i in ids]))
+
+    def missing_characters(self, text: str) -> str:
+        """The distinct characters of `text` that no piece covers, sorted."""
+        return "".join(sorted(c for c in set(text) if _UNKNOWN_PIECE in self._model.encode(c)))
