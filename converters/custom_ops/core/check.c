@@ -1,0 +1,70 @@
+/* Validation of what a file says about a layer: the loops rely on every rule here. */
+#include <stdio.h>
+
+#include "fully_connected.h"
+
+enum { BLOCK_MULTIPLE = 8 }; /* so that a block begins on a byte at every bit width */
+
+static bool fail(char message[FULLY_CONNECTED_MESSAGE_SIZE], const char* field, int32_t value, const char* expected) {
+  snprintf(message, FULLY_CONNECTED_MESSAGE_SIZE, "params: %s is %d, expected %s", field, (int)value, expected);
+  return false;
+}
+
+bool fully_connected_parse(const int32_t params[FULLY_CONNECTED_PARAMS], FullyConnectedAttributes* attributes,
+                           char message[FULLY_CONNECTED_MESSAGE_SIZE]) {
+  const int32_t version = params[0], weight_bits = params[1], symmetric = params[2], block_size = params[3];
+  const int32_t k = params[4], n = params[5], activation_bits = params[6], has_bias = params[7];
+  const int32_t activation = params[8];
+  if (version != FULLY_CONNECTED_FORMAT_VERSION) return fail(message, "version", version, "1");
+  if (weight_bits != 2 && weight_bits != 4 && weight_bits != 8) return fail(message, "bits", weight_bits, "2, 4 or 8");
+  if (symmetric != 0 && symmetric != 1) return fail(message, "symmetric", symmetric, "0 or 1");
+  if (block_size < 0 || block_size % BLOCK_MULTIPLE != 0) {
+    return fail(message, "block_size", block_size, "0 or a positive multiple of 8");
+  }
+  if (k < 1) return fail(message, "K", k, "at least 1");
+  if (n < 1) return fail(message, "N", n, "at least 1");
+  if (activation_bits != 0 && activation_bits != 8) return fail(message, "activation_bits", activation_bits, "0 or 8");
+  if (has_bias != 0 && has_bias != 1) return fail(message, "has_bias", has_bias, "0 or 1");
+  if (activation < ACTIVATION_NONE || activation > ACTIVATION_RELU6) {
+    return fail(message, "activation", activation, "0 (none), 1 (relu), 2 (relu_n1_to_1) or 3 (relu6)");
+  }
+  const int32_t block_length = block_size == 0 || block_size > k ? k : block_size;
+  const int64_t largest_sum = ((int64_t)block_length << (weight_bits - 1)) * 127;
+  if (activation_bits == 8 && largest_sum > INT32_MAX) {
+    return fail(message, "block length", block_length, "a length whose products always fit a 32-bit sum");
+  }
+  *attributes = (FullyConnectedAttributes){
+      .weight_bits = weight_bits,
+      .symmetric = symmetric == 1,
+      .block_length = block_length,
+      .blocks = (int32_t)(((int64_t)k + block_length - 1) / block_length),
+      .k = k,
+      .n = n,
+      .int8_activations = activation_bits == 8,
+      .has_bias = has_bias == 1,
+      .activation = (Activation)activation,
+  };
+  return true;
+}
+
+static bool half_is_finite(uint16_t half) { return (half & 0x7C00) != 0x7C00; }
+
+static bool half_is_positive(uint16_t half) { return half != 0 && half < 0x8000; }
+
+bool fully_connected_check_constants(const FullyConnectedAttributes* attributes, const FullyConnectedWeights* weights,
+                                     char message[FULLY_CONNECTED_MESSAGE_SIZE]) {
+  const int64_t count = (int64_t)attributes->n * attributes->blocks;
+  for (int64_t i = 0; i < count; ++i) {
+    if (!half_is_finite(weights->scales[i]) || !half_is_positive(weights->scales[i])) {
+      snprintf(message, FULLY_CONNECTED_MESSAGE_SIZE, "scale %lld of channel %lld is not a finite number above zero",
+               (long long)(i % attributes->blocks), (long long)(i / attributes->blocks));
+      return false;
+    }
+    if (!attributes->symmetric && !half_is_finite(weights->offsets[i])) {
+      snprintf(message, FULLY_CONNECTED_MESSAGE_SIZE, "offset %lld of channel %lld is not a finite number",
+               (long long)(i % attributes->blocks), (long long)(i / attributes->blocks));
+      return false;
+    }
+  }
+  return true;
+}

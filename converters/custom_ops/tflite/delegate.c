@@ -1,0 +1,216 @@
+/* The plug-in through which a TFLite runtime gets our operation: an "external delegate".
+ *
+ * A delegate claims nodes of a graph; the runtime merges claimed nodes that follow each other into one partition and
+ * creates one kernel node for it, whose functions are below. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "fully_connected_op.h"
+#include "tflite_abi.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+TfLiteDelegate* tflite_plugin_create_delegate(const char* const* keys, const char* const* values, size_t count,
+                                              void (*report_error)(const char*));
+void tflite_plugin_destroy_delegate(TfLiteDelegate* delegate);
+
+typedef struct {
+  int count;
+  FullyConnectedOp* ops;       /* [count], in execution order */
+  TfLiteIntArray* temporaries; /* tensors that nobody outside the partition sees; the scratch tensor is the last */
+} Partition;
+
+static TfLiteIntArray* new_array(int capacity) {
+  TfLiteIntArray* array = malloc(sizeof *array + (size_t)capacity * sizeof array->data[0]);
+  if (array != NULL) array->size = 0;
+  return array;
+}
+
+static TfLiteIntArray* copy_array(const TfLiteIntArray* source) {
+  TfLiteIntArray* array = new_array(source->size);
+  if (array != NULL) {
+    array->size = source->size;
+    memcpy(array->data, source->data, (size_t)source->size * sizeof source->data[0]);
+  }
+  return array;
+}
+
+static bool contains(const TfLiteIntArray* array, int value) {
+  for (int i = 0; i < array->size; ++i) {
+    if (array->data[i] == value) return true;
+  }
+  return false;
+}
+
+static void free_partition(TfLiteContext* context, void* user_data) {
+  (void)context;
+  Partition* partition = user_data;
+  if (partition == NULL) return;
+  for (int i = 0; i < partition->count; ++i) {
+    free(partition->ops[i].inputs);
+    free(partition->ops[i].outputs);
+  }
+  free(partition->ops);
+  free(partition->temporaries);
+  free(partition);
+}
+
+static bool copy_nodes(TfLiteContext* context, const TfLiteIntArray* nodes, Partition* partition) {
+  partition->ops = calloc((size_t)nodes->size, sizeof partition->ops[0]);
+  if (partition->ops == NULL) return false;
+  partition->count = nodes->size;
+  for (int i = 0; i < nodes->size; ++i) {
+    TfLiteNode* node;
+    TfLiteRegistration* registration;
+    if (context->GetNodeAndRegistration(context, nodes->data[i], &node, &registration) != kTfLiteOk) return false;
+    partition->ops[i].inputs = copy_array(node->inputs);
+    partition->ops[i].outputs = copy_array(node->outputs);
+    if (partition->ops[i].inputs == NULL || partition->ops[i].outputs == NULL) return false;
+  }
+  return true;
+}
+
+/* Lists the outputs of nodes that only other nodes of the partition read: unless they are declared as temporaries of
+ * the kernel node, the runtime gives them no memory. Then adds a tensor of our own for scratch memory, so that it
+ * comes from the runtime's arena, where it shares its place with the tensors of other nodes. */
+static bool list_temporaries(TfLiteContext* context, const TfLiteIntArray* visible, Partition* partition) {
+  int outputs = 0, scratch;
+  for (int i = 0; i < partition->count; ++i) outputs += partition->ops[i].outputs->size;
+  TfLiteIntArray* temporaries = partition->temporaries = new_array(outputs + 1);
+  if (temporaries == NULL) return false;
+  for (int i = 0; i < partition->count; ++i) {
+    const TfLiteIntArray* produced = partition->ops[i].outputs;
+    for (int j = 0; j < produced->size; ++j) {
+      if (!contains(visible, produced->data[j])) temporaries->data[temporaries->size++] = produced->data[j];
+    }
+  }
+  if (context->AddTensors(context, 1, &scratch) != kTfLiteOk) return false;
+  temporaries->data[temporaries->size++] = scratch;
+  return true;
+}
+
+static void* init_partition(TfLiteContext* context, const char* buffer, size_t length) {
+  (void)length;
+  const TfLiteDelegateParams* params = (const TfLiteDelegateParams*)(const void*)buffer;
+  Partition* partition = calloc(1, sizeof *partition);
+  if (partition == NULL) return NULL;
+  if (!copy_nodes(context, params->nodes_to_replace, partition) ||
+      !list_temporaries(context, params->output_tensors, partition)) {
+    free_partition(context, partition);
+    return NULL;
+  }
+  return partition;
+}
+
+static int scratch_index(const Partition* partition) {
+  return partition->temporaries->data[partition->temporaries->size - 1];
+}
+
+static TfLiteStatus prepare_scratch(TfLiteContext* context, const Partition* partition) {
+  int64_t bytes = 0;
+  for (int i = 0; i < partition->count; ++i) {
+    const int64_t needed = fully_connected_op_scratch_bytes(&partition->ops[i]);
+    bytes = needed > bytes ? needed : bytes;
+  }
+  if (bytes > INT32_MAX) {
+    context->ReportError(context, "%s: it needs %lld bytes of scratch memory, more than a tensor holds. ",
+                         FULLY_CONNECTED_OP_NAME, (long long)bytes);
+    return kTfLiteError;
+  }
+  TfLiteIntArray* size = new_array(1);
+  if (size == NULL) return kTfLiteError;
+  size->size = 1;
+  size->data[0] = (int)bytes;
+  TfLiteTensor* scratch = &context->tensors[scratch_index(partition)];
+  scratch->type = kTfLiteUInt8;
+  scratch->allocation_type = kTfLiteArenaRw;
+  return context->ResizeTensor(context, scratch, size);
+}
+
+static TfLiteStatus prepare_partition(TfLiteContext* context, TfLiteNode* node) {
+  Partition* partition = node->user_data;
+  if (partition == NULL) {
+    context->ReportError(context, "%s: no memory for the node. ", FULLY_CONNECTED_OP_NAME);
+    return kTfLiteError;
+  }
+  free(node->temporaries);
+  node->temporaries = copy_array(partition->temporaries);
+  if (node->temporaries == NULL) return kTfLiteError;
+  for (int i = 0; i < partition->count; ++i) {
+    if (fully_connected_op_prepare(context, &partition->ops[i]) != kTfLiteOk) return kTfLiteError;
+  }
+  return prepare_scratch(context, partition);
+}
+
+static TfLiteStatus invoke_partition(TfLiteContext* context, TfLiteNode* node) {
+  const Partition* partition = node->user_data;
+  void* scratch = context->tensors[scratch_index(partition)].data;
+  for (int i = 0; i < partition->count; ++i) {
+    if (fully_connected_op_invoke(context, &partition->ops[i], scratch) != kTfLiteOk) return kTfLiteError;
+  }
+  return kTfLiteOk;
+}
+
+/* Collects the nodes of the graph that are our operation; NULL without memory or on a runtime error. */
+static TfLiteIntArray* find_nodes(TfLiteContext* context) {
+  TfLiteIntArray* plan;
+  if (context->GetExecutionPlan(context, &plan) != kTfLiteOk) return NULL;
+  TfLiteIntArray* nodes = copy_array(plan); /* a copy, because `plan` only lives until the next call */
+  if (nodes == NULL) return NULL;
+  int found = 0;
+  for (int i = 0; i < nodes->size; ++i) {
+    TfLiteNode* node;
+    TfLiteRegistration* registration;
+    if (context->GetNodeAndRegistration(context, nodes->data[i], &node, &registration) != kTfLiteOk) {
+      free(nodes);
+      return NULL;
+    }
+    if (registration->builtin_code == kTfLiteBuiltinCustom && registration->custom_name != NULL &&
+        strcmp(registration->custom_name, FULLY_CONNECTED_OP_NAME) == 0) {
+      nodes->data[found++] = nodes->data[i];
+    }
+  }
+  nodes->size = found;
+  return nodes;
+}
+
+/* Called by the runtime for every subgraph. A second call would find nothing left to claim. */
+static TfLiteStatus claim_nodes(TfLiteContext* context, TfLiteDelegate* delegate) {
+  TfLiteIntArray* nodes = find_nodes(context);
+  if (nodes == NULL) return kTfLiteError;
+  const TfLiteRegistration registration = {
+      .init = init_partition,
+      .free = free_partition,
+      .prepare = prepare_partition,
+      .invoke = invoke_partition,
+      .builtin_code = kTfLiteBuiltinDelegate,
+      .custom_name = "TfconformerDelegate",
+      .version = 1,
+  };
+  TfLiteStatus status = kTfLiteOk;
+  if (nodes->size > 0) {
+    status = context->ReplaceNodeSubsetsWithDelegateKernels(context, registration, nodes, delegate);
+  }
+  free(nodes);
+  return status;
+}
+
+/* Creates the delegate, which takes no options. */
+EXPORT TfLiteDelegate* tflite_plugin_create_delegate(const char* const* keys, const char* const* values, size_t count,
+                                                     void (*report_error)(const char*)) {
+  (void)keys;
+  (void)values;
+  /* Python passes the count as an int, whose upper half of the register is undefined. */
+  if ((uint32_t)count != 0) {
+    if (report_error != NULL) report_error("the tfconformer delegate takes no options");
+    return NULL;
+  }
+  TfLiteDelegate* delegate = calloc(1, sizeof *delegate);
+  if (delegate == NULL) return NULL;
+  delegate->Prepare = claim_nodes;
+  /* Without this flag the runtime prepares the graph first and stops at our operation, which it does not know. */
+  delegate->flags = kTfLiteDelegateFlagsAllowDynamicTensors;
+  return delegate;
+}
+
+EXPORT void tflite_plugin_destroy_delegate(TfLiteDelegate* delegate) { free(delegate); }

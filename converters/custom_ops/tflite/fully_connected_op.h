@@ -1,0 +1,34 @@
+/* The custom operation TfconformerFullyConnected on the tensors of a TFLite subgraph.
+ *
+ * Inputs: x FLOAT32 [..., K]; codes UINT8 [N, row bytes]; params INT32 [9]; scales FLOAT16 [N, blocks]; offsets FLOAT16
+ * [N, blocks] unless symmetric; bias FLOAT32 [N] if it has one. All but x are constants. Output: FLOAT32 [..., N].
+ * What they hold is described in ../core/fully_connected.h. */
+#ifndef TFCONFORMER_TFLITE_FULLY_CONNECTED_OP_H_
+#define TFCONFORMER_TFLITE_FULLY_CONNECTED_OP_H_
+
+#include "../core/fully_connected.h"
+#include "tflite_abi.h"
+
+#define FULLY_CONNECTED_OP_NAME "TfconformerFullyConnected"
+
+/* One node of the graph. The indices are set by whoever creates it, the rest by `fully_connected_op_prepare`. */
+typedef struct {
+  TfLiteIntArray* inputs;
+  TfLiteIntArray* outputs;
+  FullyConnectedAttributes attributes;
+  FullyConnectedWeights weights; /* point into the model file, which outlives the node */
+  bool constants_are_checked;
+  int64_t rows; /* of x, all its dimensions but the last taken together */
+} FullyConnectedOp;
+
+/* Checks every tensor of the node and gives the output its shape; may be called again after the shape of x changed. An
+ * unusable node is reported to the context in one sentence. */
+TfLiteStatus fully_connected_op_prepare(TfLiteContext* context, FullyConnectedOp* op);
+
+/* Bytes of scratch memory that a prepared node needs. */
+int64_t fully_connected_op_scratch_bytes(const FullyConnectedOp* op);
+
+/* Runs a prepared node. */
+TfLiteStatus fully_connected_op_invoke(TfLiteContext* context, const FullyConnectedOp* op, void* scratch);
+
+#endif

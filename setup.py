@@ -1,0 +1,35 @@
+"""Compiles the native library; everything else about the package is in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+SOURCES = Path("converters/custom_ops")
+
+
+class BuildSharedLibrary(build_ext):
+    """Builds a plain shared library, which is loaded by TFLite runtimes and is no Python module."""
+
+    def get_ext_filename(self, fullname: str) -> str:
+        return f"{fullname.replace('.', '/')}.so"
+
+
+setup(
+    cmdclass={"build_ext": BuildSharedLibrary},
+    ext_modules=[
+        Extension(
+            "converters.custom_ops.libtfconformer_ops",
+            sources=sorted(str(path) for path in SOURCES.rglob("*.c")),
+            depends=sorted(str(path) for path in SOURCES.rglob("*.h")),
+            extra_compile_args=[
+                "-std=c11",
+                "-O3",
+                "-Wall",
+                "-Wextra",
+                "-ffp-contract=off",  # a fused multiply-add would change the documented result
+                "-fvisibility=hidden",
+            ],
+        )
+    ],
+)

@@ -1,0 +1,201 @@
+"""The C reference loops, through their flat entry point, against the definition written in NumPy."""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+from numpy.ctypeslib import ndpointer
+from numpy.typing import NDArray
+
+from converters.custom_ops import library_path
+from tests.support.packed_layer import PackedLayer, quantize_rows, random_layer
+
+# Rows: none, one, an unvectorized few, one more than the chunk of 64. K: one, parts of a byte and of a block, and more
+# than the tiles of 128 and 1024 codes. N: one, not a multiple of the 16 channels computed together.
+SHAPES = [(1, 1, 1), (0, 24, 5), (3, 7, 2), (65, 24, 17), (2, 133, 33), (5, 300, 3), (2, 1100, 2)]
+KINDS = list(itertools.product((2, 4, 8), (True, False), (0, 8, 32), (True, False)))
+
+
+def _c_function() -> ctypes._CFuncPtr:
+    function = ctypes.CDLL(str(library_path())).tfconformer_fully_connected
+    function.restype = ctypes.c_int
+    function.argtypes = [
+        ndpointer(np.int32, shape=(9,)),
+        ndpointer(np.uint8),
+        ndpointer(np.float16),
+        ctypes.c_void_p,
+        ctypes.c_void_p,
+        ctypes.c_int64,
+        ndpointer(np.float32, flags="C"),
+        ndpointer(np.float32, flags="C,W"),
+        ctypes.c_char_p,
+    ]
+    return function
+
+
+def run(layer: PackedLayer, x: NDArray[np.float32], params: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+    """Runs the C code on x [M, K]; raises ValueError with its sentence."""
+    # Memory right behind the arrays is not ours: a guard element at the end of y shows writes past it.
+    guarded = np.full(len(x) * len(layer.codes) + 1, 1234.5, np.float32)
+    message = ctypes.create_string_buffer(160)
+    offsets = None if layer.offsets is None else layer.offsets.ctypes.data
+    bias = None if layer.bias is None else layer.bias.ctypes.data
+    params = layer.params if params is None else params
+    if _c_function()(params, layer.packed, layer.scales, offsets, bias, len(x), x, guarded, message):
+        raise ValueError(message.value.decode())
+    assert guarded[-1] == 1234.5
+    return guarded[:-1].reshape(len(x), len(layer.codes))
+
+
+def random_input(rng: np.random.Generator, rows: int, k: int) -> NDArray[np.float32]:
+    """Rows of very different sizes, one of them zero."""
+    x = rng.standard_normal((rows, k)) * 10.0 ** rng.uniform(-4, 4, (rows, 1))
+    x[2:3] = 0
+    return x.astype(np.float32)
+
+
+@pytest.mark.parametrize(("bits", "symmetric", "block_size", "int8_activations"), KINDS)
+def test_equals_the_definition_bit_for_bit(bits: int, symmetric: bool, block_size: int, int8_activations: bool) -> None:
+    for i, (rows, k, n) in enumerate(SHAPES):
+        seed = 1000 * bits + i
+        print(f"seed {seed}, M {rows}, K {k}, N {n}")
+        rng = np.random.default_rng(seed)
+        activation = ("none", "relu", "relu_n1_to_1", "relu6")[i % 4]
+        layer = random_layer(
+            rng,
+            bits,
+            k,
+            n,
+            symmetric=symmetric,
+            block_size=block_size,
+            int8_activations=int8_activations,
+            bias=i % 2 == 0,
+            activation=activation,
+        )
+        x = random_input(rng, rows, k)
+        y = run(layer, x)
+        # No tolerance: the order of all float operations is part of the definition, integer sums are exact.
+        np.testing.assert_array_equal(y, layer.float32(x))
+
+
+@pytest.mark.parametrize(("bits", "symmetric", "block_size", "int8_activations"), KINDS)
+def test_is_close_to_exact_arithmetic(bits: int, symmetric: bool, block_size: int, int8_activations: bool) -> None:
+    seed = 7 + bits
+    print(f"seed {seed}")
+    rng = np.random.default_rng(seed)
+    layer = random_layer(
+        rng, bits, 200, 20, symmetric=symmetric, block_size=block_size, int8_activations=int8_activations
+    )
+    x = random_input(rng, 9, 200)
+    # Each of the K products and sums and the few steps after them rounds by at most 2^-24 of the sum of magnitudes, to
+    # which the two parts of an asymmetric weight count one by one.
+    magnitudes = dataclasses.replace(
+        layer,
+        codes=np.abs(layer.codes),
+        offsets=None if layer.offsets is None else -np.abs(layer.offsets),
+        bias=np.abs(layer.bias),
+    )
+    tolerance = (200 + 10) * 2.0**-24 * magnitudes.exact(np.abs(x))
+    assert np.all(np.abs(run(layer, x) - layer.exact(x)) <= tolerance)
+
+
+def test_integer_sums_are_exact_up_to_their_limit() -> None:
+    """The largest block that an 8-bit layer may have: -128 * 127 * K just fits 32 bits."""
+    k = (2**31 - 1) // (128 * 127)
+    layer = PackedLayer(8, np.full((1, k), -128), np.ones((1, 1), np.float16), int8_activations=True)
+    x = np.full((1, k), 127, np.float32)
+    # max|x| = 127 makes the scale of the row exactly 1, so that the output is the sum, rounded to float once.
+    assert run(layer, x)[0, 0] == np.float32(-128 * 127 * k)
+    longer = PackedLayer(8, np.full((1, k + 1), -128), np.ones((1, 1), np.float16), int8_activations=True)
+    with pytest.raises(ValueError, match="block length"):
+        run(longer, np.full((1, k + 1), 127, np.float32))
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_every_code_is_unpacked(bits: int) -> None:
+    """All codes of a width at every place of a byte, read one by one with unit vectors."""
+    codes = np.arange(-(2 ** (bits - 1)), 2 ** (bits - 1))
+    layer = PackedLayer(bits, np.array([np.roll(codes, shift) for shift in range(8)]), np.ones((8, 1), np.float16))
+    np.testing.assert_array_equal(run(layer, np.eye(len(codes), dtype=np.float32)), layer.codes.T)
+
+
+def test_every_half_precision_scale_is_read() -> None:
+    """All positive finite float16 values, subnormals included, as scales of one-weight channels."""
+    scales = np.arange(1, 0x7C00, dtype=np.uint16).view(np.float16)[:, None]
+    layer = PackedLayer(8, np.ones((len(scales), 1), np.int64), scales)
+    np.testing.assert_array_equal(run(layer, np.ones((1, 1), np.float32))[0], scales[:, 0].astype(np.float32))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_row_that_is_not_finite_gives_nan_and_touches_no_other(bad: float) -> None:
+    rng = np.random.default_rng(11)
+    layer = random_layer(rng, 4, 40, 6, symmetric=False, block_size=16, int8_activations=True, activation="relu")
+    x = rng.standard_normal((4, 40)).astype(np.float32)
+    clean = run(layer, x)
+    x[1, 37] = bad
+    y = run(layer, x)
+    assert np.isnan(y[1]).all()
+    np.testing.assert_array_equal(np.delete(y, 1, axis=0), np.delete(clean, 1, axis=0))
+
+
+def test_a_zero_row_gives_the_bias() -> None:
+    rng = np.random.default_rng(12)
+    layer = random_layer(rng, 2, 64, 5, symmetric=False, block_size=32, int8_activations=True)
+    tiny = np.float32(3e-37)  # 127 / max|x| overflows: the row counts as zero
+    x = np.stack([np.zeros(64, np.float32), np.full(64, tiny), np.full(64, -tiny)])
+    np.testing.assert_array_equal(run(layer, x), np.tile(layer.bias, (3, 1)))
+
+
+def test_ties_round_to_even_and_extremes_are_clamped() -> None:
+    """With max|x| = 127 the codes are the rounded values themselves; each unit weight reads one of them."""
+    x = np.array([[127, 0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 126.5, -127, 0.49999997]], np.float32)
+    layer = PackedLayer(8, np.eye(10, dtype=np.int64), np.ones((10, 1), np.float16), int8_activations=True)
+    expected = [127, 0, 2, 2, 0, -2, -2, 126, -127, 0]
+    np.testing.assert_array_equal(run(layer, x)[0], expected)
+    assert quantize_rows(x)[0][0].tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("index", "value", "word"),
+    [
+        (0, 2, "version"),
+        (1, 3, "bits"),
+        (2, 2, "symmetric"),
+        (3, -8, "block_size"),
+        (3, 12, "block_size"),
+        (4, 0, "K"),
+        (4, -(2**31), "K"),
+        (5, 0, "N"),
+        (6, 4, "activation_bits"),
+        (7, 2, "has_bias"),
+        (8, -1, "activation"),
+        (8, 4, "activation"),
+    ],
+)
+def test_bad_params_are_refused(index: int, value: int, word: str) -> None:
+    layer = random_layer(np.random.default_rng(13), 4, 8, 2)
+    params = layer.params
+    params[index] = value
+    with pytest.raises(ValueError, match=rf"params: {word} is {value}, expected"):
+        run(layer, np.ones((1, 8), np.float32), params)
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, np.nan, np.inf])
+def test_bad_scales_are_refused(value: float) -> None:
+    layer = random_layer(np.random.default_rng(14), 4, 24, 3, block_size=8)
+    layer.scales[1, 2] = value
+    with pytest.raises(ValueError, match="scale 2 of channel 1"):
+        run(layer, np.ones((1, 24), np.float32))
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_bad_offsets_are_refused(value: float) -> None:
+    layer = random_layer(np.random.default_rng(15), 4, 24, 3, block_size=8, symmetric=False)
+    assert layer.offsets is not None
+    layer.offsets[2, 0] = value
+    with pytest.raises(ValueError, match="offset 0 of channel 2"):
+        run(layer, np.ones((1, 24), np.float32))

@@ -1,0 +1,74 @@
+"""A Conformer small enough to be converted in a test, with random weights in every layer."""
+
+from __future__ import annotations
+
+import numpy as np
+import tf_keras as keras
+from numpy.typing import NDArray
+
+from tfconformer.config import Config, TokenizerConfig
+from tfconformer.data.tokenizer import Tokenizer
+from tfconformer.training.checkpoint import build_model
+
+# One scheme for each part of the model; K is 32, 60 or 128, so that blocks of 24 and 40 leave a short last one.
+WEIGHTS_ONLY = [
+    {"layers": ".*_head", "spec": None},
+    {"layers": "subsampling_projection", "spec": {"bits": 2, "symmetric": False, "block_size": 40}},
+    {"layers": "block_00_ff1_.*", "spec": {"bits": 8}},
+    {"layers": "block_00_attention_.*", "spec": {"bits": 4, "block_size": 24}},
+    {"layers": "block_00_conv_.*", "spec": {"bits": 2, "symmetric": False, "block_size": 24, "clip": 0.8}},
+    {"layers": "block_00_ff2_expand", "spec": None},
+    {"layers": "block_01_ff1_.*", "spec": {"bits": 4, "symmetric": False}},
+    {"layers": "block_01_attention_.*", "spec": {"bits": 8, "symmetric": False, "block_size": 8}},
+    {"layers": ".*", "spec": {"bits": 2, "block_size": 16}},
+]
+INT8_ACTIVATIONS = [
+    {"layers": "block_00_.*", "spec": {"bits": 8, "activation_bits": 8}},
+    {"layers": "block_01_ff.*", "spec": {"bits": 2, "symmetric": False, "block_size": 24, "activation_bits": 8}},
+    {"layers": ".*", "spec": {"bits": 4, "block_size": 16, "activation_bits": 8}},
+]
+
+
+def tiny_config(rules: list[dict] | None = None) -> Config:
+    return Config.model_validate(
+        {
+            "data": {"train": ["none"], "dev": ["none"]},
+            "model": {
+                "blocks": 2,
+                "dim": 32,
+                "heads": 2,
+                "conv_kernel": 5,
+                "subsampling_channels": 3,
+                "intermediate_ctc": 1,
+            },
+            "training": {"epochs": 1, "steps_per_epoch": 1, "learning_rate": 1e-3},
+            "quantization": rules or [],
+        }
+    )
+
+
+def tiny_tokenizer() -> Tokenizer:
+    return Tokenizer.train(["ABCDEFGHIJKLMNOPQRSTUVWXYZ '"], TokenizerConfig())
+
+
+def tiny_model(config: Config, seed: int = 0) -> keras.Model:
+    """The model of `config`; no weight, gain or bias keeps a value like 0 or 1 that a converter could drop."""
+    random = np.random.default_rng(seed)
+    model = build_model(config, tiny_tokenizer())
+    for weight in model.weights:
+        if weight.dtype.is_floating:
+            value = weight.numpy()
+            weight.assign(value + np.float32(0.1) * random.standard_normal(value.shape).astype(np.float32))
+    return model
+
+
+def tiny_waveforms(seed: int = 0) -> list[NDArray[np.float32]]:
+    """Syllables of noise and tones, a third of a second to two seconds long."""
+    random = np.random.default_rng(seed)
+    waveforms = []
+    for samples in (5333, 16000, 32000):
+        time = np.arange(samples) / 16000
+        tones = sum(np.sin(2 * np.pi * random.uniform(100, 4000) * time) for _ in range(5))
+        loudness = np.abs(np.sin(2 * np.pi * random.uniform(2, 5) * time))
+        waveforms.append((0.05 * loudness * (tones + random.standard_normal(samples))).astype(np.float32))
+    return waveforms
