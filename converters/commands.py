@@ -1,0 +1,111 @@
+"""Commands that measure and describe exported models: `tfconformer evaluate | report | summary`.
+
+Imports that take seconds (TensorFlow, Matplotlib) wait until a command needs them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from converters.provenance import results_of_this_process
+from converters.results import ResultRow, Transcript, merge_results, read_results, write_results
+from converters.runtimes import RUNTIMES
+from converters.summary import LayerRow, layer_errors, layer_rows, model_summary
+from converters.tables import describe, render_markdown_table, update_markdown
+from tfconformer.errors import InputError
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("model_file", type=_PATH)
+@click.option("--shards", "patterns", metavar="GLOB", multiple=True, required=True, help="Shards of the test sets.")
+@click.option("--runtime", type=click.Choice(RUNTIMES), default="ai-edge-litert", show_default=True)
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--max-seconds", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True)
+@click.option("--name", help="Name of the model in the results; by default that of the file.")
+@click.option("--output", type=_PATH, help="Results file to write (JSON).")
+def evaluate(
+    model_file: Path,
+    patterns: tuple[str, ...],
+    runtime: str,
+    threads: int,
+    max_seconds: float,
+    name: str | None,
+    output: Path | None,
+) -> None:
+    """Score MODEL_FILE (.tflite) on test sets, in a real runtime.
+
+    Shards are named NAME-00000-of-00005.tfrecord; every NAME is a test set of its own.
+    """
+    from converters.evaluate import evaluate as run_evaluation
+    from converters.model_file import read_model_file
+    from tfconformer.data.pipeline import evaluation_utterances
+    from tfconformer.training.train import dev_shards
+
+    model = name or model_file.stem
+    rows: list[ResultRow] = []
+    transcripts: list[Transcript] = []
+    for test_set, shards in dev_shards(patterns).items():
+        evaluation = run_evaluation(model_file, evaluation_utterances(shards), runtime, threads, max_seconds)
+        rows.append(evaluation.row(model, test_set))
+        transcripts += evaluation.transcripts(model, test_set)
+        click.echo(describe(rows[-1]))
+    if output is not None:
+        layers = layer_errors(model, read_model_file(model_file).layer_rows())
+        write_results(output, results_of_this_process(rows=tuple(rows), layers=layers, transcripts=tuple(transcripts)))
+
+
+@click.command()
+@click.argument("results_files", type=_PATH, nargs=-1, required=True)
+@click.option("--output", type=_PATH, required=True, help="HTML file to write; the JSON goes beside it.")
+@click.option("--title", default="tfconformer report", show_default=True)
+@click.option("--markdown", type=_PATH, help="Markdown file whose table between the results markers is replaced.")
+def report(results_files: tuple[Path, ...], output: Path, title: str, markdown: Path | None) -> None:
+    """Join RESULTS_FILES into one report: a JSON file and a page to look at."""
+    from converters.comparison import compare_with_float
+    from converters.render import render_report
+
+    if output.suffix == ".json":
+        raise InputError(f"--output names the HTML file, got {output}")
+    results = compare_with_float(merge_results([read_results(path) for path in results_files]))
+    render_report(results, output, title)
+    write_results(output.with_suffix(".json"), results)
+    if markdown is not None:
+        update_markdown(markdown, results.rows)
+    click.echo(render_markdown_table(results.rows), nl=False)
+
+
+@click.command()
+@click.argument("source", type=_PATH)
+def summary(source: Path) -> None:
+    """Show a model layer by layer: bits, parameters, bytes, multiplications, quantization error.
+
+    SOURCE is an exported .tflite file or the directory of a run.
+    """
+    from converters.model_file import read_model_file
+
+    rows = _rows_of_run(source) if source.is_dir() else read_model_file(source).layer_rows()
+    click.echo(model_summary(rows, title=source.name), nl=False)
+
+
+def _rows_of_run(path: Path) -> list[LayerRow]:
+    """What the exported file of a run would hold."""
+    from converters.export import pack_layer
+    from converters.freeze import inference_model
+    from converters.metadata import layer_records
+    from converters.plan import plan
+    from tfconformer.data.tokenizer import Tokenizer
+    from tfconformer.quantization.apply import layer_specs
+    from tfconformer.training.checkpoint import load_model
+    from tfconformer.training.run import RunDirectory
+
+    run = RunDirectory(path)
+    config = run.config()
+    trained = load_model(run)
+    model = inference_model(trained, config, Tokenizer.from_file(run.tokenizer_file).vocabulary_size)
+    packed = {layer.name: pack_layer(model, layer) for layer in plan(model, layer_specs(trained)) if layer.spec}
+    return layer_rows(map(asdict, layer_records(model, packed)), config)
