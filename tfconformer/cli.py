@@ -82,3 +82,7 @@ def main() -> None:
     except InputError as error:
         print(f"tfconformer: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -61,8 +61,8 @@ class DevWordErrorRate(keras.callbacks.Callback):
 def save_weights(model: keras.Model, run: RunDirectory) -> None:
     """Writes the model's weights to `run.weights_file`, atomically."""
     with atomic.atomic_path(run.weights_file) as temporary:
-        # Keras chooses the format by the ending.
-        file = temporary.with_suffix(".weights.h5")
+        # Keras chooses the format by the ending; its `.weights.h5` would add the optimizer, three times the size.
+        file = temporary.with_suffix(".h5")
         model.save_weights(file)
         file.replace(temporary)
 

@@ -2,7 +2,7 @@
 
     config.yaml           the whole configuration
     tokenizer.model       SentencePiece
-    best.weights.h5       weights of the epoch with the lowest dev word error rate
+    best.h5               weights of the epoch with the lowest dev word error rate
     history.jsonl         one line an epoch: losses, learning rate, dev word error rates, seconds
     backup/, tensorboard/ state of an unfinished run, curves
 """
@@ -35,7 +35,7 @@ class RunDirectory:
 
     @property
     def weights_file(self) -> Path:
-        return self.path / "best.weights.h5"
+        return self.path / "best.h5"
 
     @property
     def history_file(self) -> Path:

@@ -105,11 +105,11 @@ def find_shards(patterns: Sequence[str]) -> list[Path]:
     """The files that match the glob patterns, sorted.
 
     Raises:
-      InputError: a pattern matches nothing.
+      InputError: a pattern matches no `.tfrecord` file.
     """
     paths: set[str] = set()
     for pattern in patterns:
-        found = glob.glob(pattern)
+        found = [path for path in glob.glob(pattern) if path.endswith(".tfrecord")]
         if not found:
             raise InputError(f"no shard matches {pattern!r}; build the corpus first (`tfconformer data --help`)")
         paths.update(found)
