@@ -76,12 +76,12 @@ def quantize(config_file: Path, float_run: Path, run_directory: Path, overrides:
 
 
 def main() -> None:
-    """Entry point: input errors become one line on standard error and exit status 2."""
+    """Entry point: input errors become one line on standard error and a non-zero exit status."""
     try:
         cli()
     except InputError as error:
         print(f"tfconformer: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(error.exit_status)
 
 
 if __name__ == "__main__":

@@ -8,4 +8,9 @@ class InputError(Exception):
     """A file, a configuration value or a request that cannot be used.
 
     The message is one sentence for a person: what is wrong, where (path, key, line), and what was expected.
+
+    Attributes:
+      exit_status: of the command line.
     """
+
+    exit_status = 2

@@ -80,7 +80,9 @@ def test_configured_sizes_are_the_published_ones(blocks, dim, heads, millions):
 def count_parameters(config: ModelConfig, mel_bins: int, vocabulary: int) -> int:
     """Counts from two shallow models, since every block is the same size."""
     one, two = (
-        conformer_ctc(config.model_copy(update={"blocks": n, "intermediate_ctc": None}), mel_bins, vocabulary).count_params()
+        conformer_ctc(
+            config.model_copy(update={"blocks": n, "intermediate_ctc": None}), mel_bins, vocabulary
+        ).count_params()
         for n in (1, 2)
     )
     return one + (two - one) * (config.blocks - 1)

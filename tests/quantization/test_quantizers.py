@@ -99,7 +99,9 @@ def test_blocks_equal_separate_matrices(seed):
     weights = random.normal(size=(contraction, columns)).astype(np.float32)
     for bits in (2, 4, 8):
         for symmetric in (True, False):
-            whole = quantize_weights(tf.constant(weights), QuantSpec(bits=bits, symmetric=symmetric, block_size=block_size))
+            whole = quantize_weights(
+                tf.constant(weights), QuantSpec(bits=bits, symmetric=symmetric, block_size=block_size)
+            )
             per_channel = QuantSpec(bits=bits, symmetric=symmetric)
             parts = [
                 quantize_weights(tf.constant(weights[start : start + block_size]), per_channel)

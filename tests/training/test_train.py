@@ -82,7 +82,6 @@ def run_training(config: Config, run: Path, kill_at: int | None = None) -> subpr
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})
 
 
-
 def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(config, tmp_path):
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     finished = run_training(config, straight)
@@ -97,7 +96,9 @@ def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(config, tmp_
     def arrays(run: Path) -> dict[str, np.ndarray]:
         found = {}
         with h5py.File(run / "last.weights.h5") as file:
-            file.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
+            file.visititems(
+                lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
+            )
         return found
 
     expected, actual = arrays(straight), arrays(killed)

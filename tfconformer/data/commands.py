@@ -1,0 +1,86 @@
+"""`tfconformer data`: corpora -> manifests and shards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import click
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+@click.group()
+def data() -> None:
+    """Prepare speech: corpora become OUTPUT/manifests/SUBSET.jsonl and OUTPUT/shards/SUBSET-*.tfrecord."""
+
+
+@data.command()
+@click.argument("directory", type=_FOLDER)
+@click.option("--output", type=_FOLDER, required=True, help="Folder for manifests and shards.")
+def librispeech(directory: Path, output: Path) -> None:
+    """Read all subsets in DIRECTORY, which is laid out as the official LibriSpeech archives unpack."""
+    from tfconformer.data.librispeech import write_manifests
+
+    _write_shards(write_manifests(directory, output / "manifests"), output / "shards")
+
+
+@data.command()
+@click.option("--output", type=_FOLDER, required=True, help="Folder for the corpus, its manifests and shards.")
+@click.option("--cache", type=_FOLDER, required=True, help="Folder for downloaded packages.")
+@click.option("--hours", type=click.FloatRange(min=0, min_open=True), help="Hours of synthetic training speech.")
+@click.option("--subset", "subsets", multiple=True, metavar="SUBSET", help="Make only this one; may be repeated.")
+@click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Processes.")
+@click.option("--seed", type=int, default=0, show_default=True)
+def speech(output: Path, cache: Path, hours: float | None, subsets: tuple[str, ...], jobs: int, seed: int) -> None:
+    """Build this project's own corpus of synthetic and human speech; an interrupted build continues.
+
+    Human speech is taken from packages of the Debian archive, which needs no root; where the archive cannot be
+    reached, the synthetic subsets alone are made.
+    """
+    from tfconformer.data.speech.build import build
+    from tfconformer.data.speech.plan import HOURS, SUBSETS, corpus_plan
+
+    unknown = sorted(set(subsets) - set(SUBSETS))
+    if unknown:
+        raise click.BadParameter(f"{', '.join(unknown)} is none of {', '.join(SUBSETS)}", param_hint="--subset")
+    budget = HOURS | ({"train-synthetic": hours} if hours else {})
+    plan = corpus_plan(cache, budget, subsets or SUBSETS, seed)
+    _write_shards(build(plan, output, jobs=jobs), output / "shards", "wav")
+
+
+@data.command()
+@click.option("--output", type=_FOLDER, required=True, help="Folder for the sample and its manifests.")
+@click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Processes.")
+def sample(output: Path, jobs: int) -> None:
+    """Build the small sample corpus: synthetic speech in Ogg Vorbis, under 12 MB.
+
+    It is made to be committed, so it has no shards; `data shards` makes them elsewhere.
+    """
+    from tfconformer.data.speech.build import build
+    from tfconformer.data.speech.plan import sample_plan
+
+    for manifest in build(sample_plan(), output, encoding="ogg", jobs=jobs):
+        click.echo(manifest)
+
+
+@data.command()
+@click.argument("manifests", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--output", type=_FOLDER, required=True, help="Folder for the shards.")
+@click.option("--wav", is_flag=True, help="Store 16-bit PCM: larger, and nearly free to decode.")
+def shards(manifests: tuple[Path, ...], output: Path, wav: bool) -> None:
+    """Turn MANIFESTS (JSON lines: audio_filepath, duration, text, speaker) into OUTPUT/NAME-*.tfrecord."""
+    _write_shards(manifests, output, "wav" if wav else "original")
+
+
+def _write_shards(manifests: Sequence[Path], folder: Path, encoding: Literal["original", "wav"] = "original") -> None:
+    from tfconformer.data.shards import ShardOptions, read_index, write_shards
+
+    options = ShardOptions(encoding=encoding)
+    for manifest in manifests:
+        indexes = [read_index(shard) for shard in write_shards(manifest, folder, manifest.stem, options=options)]
+        utterances = sum(len(index.samples) for index in indexes)
+        hours = sum(sum(index.samples) / index.sample_rate for index in indexes) / 3600
+        skipped = sum(len(index.skipped) for index in indexes)
+        click.echo(f"{manifest}: {utterances} utterances, {hours:.2f} hours, {len(indexes)} shards, {skipped} skipped")

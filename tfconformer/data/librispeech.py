@@ -1,0 +1,146 @@
+"""The LibriSpeech layout -> one JSONL manifest per subset.
+
+    DIR/LibriSpeech/dev-clean/1272/128104/1272-128104-0000.flac
+    DIR/LibriSpeech/dev-clean/1272/128104/1272-128104.trans.txt     "1272-128104-0000 MISTER QUILTER IS ..." per line
+
+A subset is any folder with transcripts three levels down, so the seven official ones and our own corpus are read
+alike. Utterances that cannot be used are counted, logged and left out.
+"""
+
+from __future__ import annotations
+
+import collections
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from tqdm import tqdm
+
+from tfconformer.data.manifest import Utterance, write_manifest
+from tfconformer.errors import InputError
+
+OFFICIAL_SUBSETS = (
+    "dev-clean", "dev-other", "test-clean", "test-other", "train-clean-100", "train-clean-360", "train-other-500",
+)  # fmt: skip
+AUDIO_SUFFIXES = (".flac", ".wav", ".ogg")
+
+logger = logging.getLogger(__name__)
+
+
+def write_manifests(directory: str | Path, output: str | Path) -> list[Path]:
+    """Writes `output`/SUBSET.jsonl for every subset found in `directory` or in `directory`/LibriSpeech.
+
+    Audio paths are relative to `output`, so the two folders can move together.
+
+    Returns:
+      The manifests, sorted by name.
+
+    Raises:
+      InputError: there is no subset, or a subset has no usable utterance.
+    """
+    output = Path(output)
+    manifests = []
+    for subset in subsets(directory):
+        found, skipped = read_subset(subset)
+        for reason, count in sorted(skipped.items()):
+            logger.warning("%s: %d utterances skipped: %s", subset.name, count, reason)
+        if not found:
+            raise InputError(f"{subset} has transcripts but no usable utterance")
+        manifest = output / f"{subset.name}.jsonl"
+        write_manifest(manifest, (_relative(utterance, output) for utterance in found))
+        hours = sum(utterance.duration for utterance in found) / 3600
+        logger.info("%s: %d utterances, %.2f hours", subset.name, len(found), hours)
+        manifests.append(manifest)
+    return manifests
+
+
+def subsets(directory: str | Path) -> list[Path]:
+    """The subset folders of a LibriSpeech tree, sorted by name.
+
+    Raises:
+      InputError: there are none.
+    """
+    directory = Path(directory)
+    for root in (directory / "LibriSpeech", directory):
+        found = sorted({path.parents[2] for path in root.glob("*/*/*/*.trans.txt") if not _hidden(path, root)})
+        if found:
+            return found
+    raise InputError(
+        f"{directory} holds no LibriSpeech subset: expected SUBSET/SPEAKER/CHAPTER/*.trans.txt, "
+        f"where SUBSET is {', '.join(OFFICIAL_SUBSETS)} or any other name"
+    )
+
+
+def read_subset(subset: Path) -> tuple[list[Utterance], collections.Counter[str]]:
+    """Reads one subset.
+
+    Returns:
+      The utterances with absolute audio paths, sorted by speaker, chapter and number, and how many were skipped for
+      which reason.
+    """
+    utterances: list[Utterance] = []
+    skipped: collections.Counter[str] = collections.Counter()
+    transcripts = [path for path in subset.glob("*/*/*.trans.txt") if not _hidden(path, subset)]
+    transcripts.sort(key=lambda path: (_natural(path.parent.parent), path))
+    for transcript in tqdm(transcripts, desc=subset.name, unit="chapter", delay=2, leave=False):
+        for path, text, problem in _chapter(transcript):
+            duration = 0.0
+            if not problem:
+                duration, problem = _duration(path)
+            if problem:
+                skipped[problem] += 1
+                logger.info("%s: %s", path, problem)
+                continue
+            speaker = transcript.parent.parent.name
+            utterances.append(Utterance(str(path.resolve()), round(duration, 4), text, speaker))
+    return utterances, skipped
+
+
+def _chapter(transcript: Path) -> Iterator[tuple[Path, str, str]]:
+    """(audio file, text, problem) for every transcript line and every audio file of a chapter."""
+    audio = {path.stem: path for path in sorted(transcript.parent.iterdir()) if path.suffix in AUDIO_SUFFIXES}
+    try:
+        lines = transcript.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        lines = []
+        logger.warning("%s is not UTF-8 text", transcript)
+    for line in lines:
+        identifier, _, text = line.strip().partition(" ")
+        if not identifier:
+            continue
+        path = audio.pop(identifier, None)
+        if path is None:
+            yield transcript.parent / f"{identifier}.flac", text, "the transcript names a missing audio file"
+        else:
+            yield path, text.strip(), "" if text.strip() else "the transcript is empty"
+    for path in audio.values():
+        yield path, "", "the audio has no transcript"
+
+
+def _duration(path: Path) -> tuple[float, str]:
+    """(seconds, problem), read from the header and the size of the file."""
+    import soundfile
+
+    if path.stat().st_size == 0:
+        return 0.0, "the audio file is empty"
+    try:
+        information = soundfile.info(path)
+    except soundfile.LibsndfileError:
+        return 0.0, "the audio file is corrupt"
+    if information.frames <= 0:
+        return 0.0, "the audio file holds no samples"
+    return information.frames / information.samplerate, ""
+
+
+def _relative(utterance: Utterance, folder: Path) -> Utterance:
+    path = os.path.relpath(utterance.audio_filepath, folder.resolve())
+    return Utterance(path, utterance.duration, utterance.text, utterance.speaker)
+
+
+def _hidden(path: Path, root: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(root).parts)
+
+
+def _natural(path: Path) -> tuple[int, str]:
+    return (int(path.name), "") if path.name.isdigit() else (1 << 62, path.name)

@@ -1,0 +1,88 @@
+"""Getting a Debian package's files without installing it and without root.
+
+`apt-get download` fetches and authenticates the archive's current version, `dpkg-deb -x` unpacks it into a cache
+folder. Nothing outside the cache changes.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from tfconformer.errors import InputError
+
+
+class ArchiveUnreachableError(InputError):
+    """The Debian archive, or a tool needed to read it, cannot be reached from here."""
+
+    exit_status = 3
+
+
+@dataclass(frozen=True)
+class DebianPackage:
+    """An unpacked package.
+
+    Attributes:
+      name: the package's name.
+      version: Debian version string.
+      root: folder that stands for "/" in the package.
+    """
+
+    name: str
+    version: str
+    root: Path
+
+    @property
+    def documentation(self) -> Path:
+        """The folder of readme and copyright files."""
+        return self.root / "usr/share/doc" / self.name
+
+
+def fetch(name: str, cache: Path) -> DebianPackage:
+    """Downloads and unpacks a package, or takes it from the cache if it was fetched before.
+
+    Raises:
+      ArchiveUnreachableError: the download failed, or this is not a Debian system.
+    """
+    folder = cache / name
+    if not (folder / "root").is_dir():
+        _download(name, folder)
+    (archive,) = folder.glob("*.deb")
+    version = _run(["dpkg-deb", "--field", archive.name, "Version"], folder).strip()
+    return DebianPackage(name, version, folder / "root")
+
+
+def _download(name: str, folder: Path) -> None:
+    partial = folder.with_name(f".{name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    _run([*_apt_get(folder.parent.resolve()), "download", name], partial)
+    (archive,) = partial.glob("*.deb")
+    _run(["dpkg-deb", "--extract", archive.name, "root"], partial)
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+
+
+def _apt_get(cache: Path) -> list[str]:
+    """apt-get with package lists of its own: a fresh machine has none yet, and to update the system's takes root."""
+    lists, archives = cache / ".apt/lists", cache / ".apt/cache"
+    for folder in (lists, archives / "archives"):
+        (folder / "partial").mkdir(parents=True, exist_ok=True)
+    command = ["apt-get", "-o", f"Dir::State::Lists={lists}", "-o", f"Dir::Cache={archives}"]
+    if not any(lists.glob("*_Packages*")):
+        _run([*command, "update"], cache)
+    return command
+
+
+def _run(command: list[str], folder: Path) -> str:
+    try:
+        return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
+    except FileNotFoundError:
+        raise ArchiveUnreachableError(f"{command[0]} is not installed; Debian packages need a Debian system") from None
+    except subprocess.CalledProcessError as error:
+        reason = (error.stderr.strip().splitlines() or ["no message"])[-1]
+        raise ArchiveUnreachableError(
+            f"'{' '.join(command)}' failed ({reason}); is the Debian archive reachable?"
+        ) from None
