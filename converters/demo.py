@@ -63,9 +63,10 @@ def demo(output: Path, markdown: Path | None) -> None:
 
 def _human_test_set(stages: list[Stage], output: Path) -> bool:
     """Builds `test-human` from the Debian archive; False where that cannot be reached."""
-    command = ["data", "speech", "--output", output / "human", "--cache", output / "cache", "--subset", "test-human"]
-    status = _run(stages, "fetch human speech", *command, accepted=(0, ArchiveUnreachableError.exit_status))
-    return status == 0
+    folders = ("--output", output / "human", "--cache", output / "cache")
+    accepted = (0, ArchiveUnreachableError.exit_status)
+    command = ("data", "speech", "--subset", "test-human", *folders)
+    return _run(stages, "fetch human speech", *command, accepted=accepted) == 0
 
 
 def _run(stages: list[Stage], name: str, *arguments: str | Path, accepted: Sequence[int] = (0,)) -> int:

@@ -49,7 +49,9 @@ class SpecAugmentConfig(_Section):
     frequency_width: int = Field(15, ge=0)
     time_masks: int = Field(2, ge=0)
     time_width: int = Field(30, ge=0)
-    max_time_fraction: float = Field(0.2, ge=0, le=1, description="no time mask is wider than this share of the utterance")
+    max_time_fraction: float = Field(
+        0.2, ge=0, le=1, description="no time mask is wider than this share of the utterance"
+    )
 
 
 class NoiseConfig(_Section):
@@ -67,8 +69,9 @@ class AugmentConfig(_Section):
     noise: NoiseConfig | None = NoiseConfig()
     spec_augment: SpecAugmentConfig | None = SpecAugmentConfig()
     ramp_batches: tuple[int, int] = Field(
-        (0, 0), description="augmentation is off before the first batch named and always on after the second, "
-        "its probability growing linearly in between"
+        (0, 0),
+        description="augmentation is off before the first batch named and always on after the second, "
+        "its probability growing linearly in between",
     )
 
     @field_validator("speeds")
@@ -119,7 +122,9 @@ class ModelConfig(_Section):
         if self.dim % self.heads:
             raise ValueError(f"dim {self.dim} is not a multiple of heads {self.heads}")
         if self.intermediate_ctc is not None and self.intermediate_ctc >= self.blocks:
-            raise ValueError(f"intermediate_ctc {self.intermediate_ctc} must lie before the last of {self.blocks} blocks")
+            raise ValueError(
+                f"intermediate_ctc {self.intermediate_ctc} must lie before the last of {self.blocks} blocks"
+            )
         return self
 
 

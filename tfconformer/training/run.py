@@ -1,10 +1,10 @@
 """A run directory: everything that a training leaves behind, and everything that export needs.
 
-    config.yaml           the whole configuration
-    tokenizer.model       SentencePiece
-    best.h5               weights of the epoch with the lowest dev word error rate
-    history.jsonl         one line an epoch: losses, learning rate, dev word error rates, seconds
-    backup/, tensorboard/ state of an unfinished run, curves
+config.yaml           the whole configuration
+tokenizer.model       SentencePiece
+best.h5               weights of the epoch with the lowest dev word error rate
+history.jsonl         one line an epoch: losses, learning rate, dev word error rates, seconds
+backup/, tensorboard/ state of an unfinished run, curves
 """
 
 from __future__ import annotations

@@ -26,7 +26,9 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         step = tf.cast(step, tf.float32)
         rising = self.peak * (step + 1.0) / max(self.warmup_steps, 1)
         progress = (step - self.warmup_steps) / max(self.total_steps - self.warmup_steps, 1)
-        falling = self.final + (self.peak - self.final) * 0.5 * (1.0 + tf.cos(math.pi * tf.clip_by_value(progress, 0, 1)))
+        falling = self.final + (self.peak - self.final) * 0.5 * (
+            1.0 + tf.cos(math.pi * tf.clip_by_value(progress, 0, 1))
+        )
         return tf.where(step < self.warmup_steps, rising, falling)
 
     def get_config(self) -> dict[str, Any]:

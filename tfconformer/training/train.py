@@ -61,7 +61,7 @@ def train(config: Config, run: RunDirectory) -> keras.Model:
     compile_model(model, config.training)
     steps = config.training.steps_per_epoch
     model.fit(
-        batches.map(lambda inputs, labels: (inputs, {name: labels for name in model.output})),
+        batches.map(lambda inputs, labels: (inputs, dict.fromkeys(model.output, labels))),
         epochs=config.training.epochs,
         steps_per_epoch=steps,
         verbose=2,
@@ -109,7 +109,8 @@ def find_shards(patterns: Sequence[str]) -> list[Path]:
     """
     paths: set[str] = set()
     for pattern in patterns:
-        found = [path for path in glob.glob(pattern) if path.endswith(".tfrecord")]
+        # Not Path.glob, which refuses absolute patterns.
+        found = [path for path in glob.glob(pattern) if path.endswith(".tfrecord")]  # noqa: PTH207
         if not found:
             raise InputError(f"no shard matches {pattern!r}; build the corpus first (`tfconformer data --help`)")
         paths.update(found)
