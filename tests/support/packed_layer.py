@@ -121,7 +121,7 @@ def quantize_rows(x: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np
         inverse = np.float32(127) / largest
         usable = np.isfinite(inverse) & np.isfinite(largest)
         codes = np.clip(np.rint(np.where(usable[:, None], x * inverse[:, None], 0)), -127, 127)
-        scales = np.where(usable, largest / np.float32(127), np.where(np.isfinite(largest), 0, np.nan))
+        scales = np.where(usable, largest * np.float32(1 / 127), np.where(np.isfinite(largest), 0, np.nan))
     return codes.astype(np.int64), scales.astype(np.float32)
 
 

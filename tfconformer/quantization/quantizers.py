@@ -9,7 +9,7 @@ Weights (2305.16619, sec. 3; one scale per block of the contraction axis):
 with q clipped to [-2^(b-1), 2^(b-1) - 1], a float32 epsilon added to s, and s and o rounded to the precision in which
 they are stored. The offset is a real number: an integer zero point would be another quantizer.
 
-Activations, one scale per row, at run time (2203.15952): s = max|x| / 127, q = rint(x * 127 / max|x|), halves to even,
+Activations, one scale per row, at run time (2203.15952): s = max|x| * (1/127), q = rint(x * 127 / max|x|), halves to even,
 because that is the one rounding every instruction set has.
 
 Rounding passes the gradient through; clipping stops it outside the range, ends included in it. Gradients also flow
@@ -70,24 +70,27 @@ def fake_quantize_weights(weights: tf.Tensor, spec: QuantSpec) -> tf.Tensor:
 
 
 def weight_scales(weights: tf.Tensor, spec: QuantSpec) -> tuple[tf.Tensor, tf.Tensor | None]:
-    """(scales, offsets or None), each [blocks, N], from the extremes of every block."""
+    """(scales, offsets or None), each [blocks, N], from the extremes of every block.
+
+    Products with constants, not quotients: compiled graphs turn those into products and would round otherwise.
+    """
     blocks = _blocks(weights, spec)
     low, high = spec.code_range
     if spec.symmetric:
-        scales = spec.clip * tf.reduce_max(tf.abs(blocks), axis=1) / high
+        scales = tf.reduce_max(tf.abs(blocks), axis=1) * (spec.clip / high)
         return _store(scales + SCALE_EPSILON, spec), None
-    minimum, maximum = spec.clip * tf.reduce_min(blocks, axis=1), spec.clip * tf.reduce_max(blocks, axis=1)
-    scales = _store((maximum - minimum) / (high - low) + SCALE_EPSILON, spec)
-    return scales, _store(scales * low - minimum, spec)
+    minimum, maximum = tf.reduce_min(blocks, axis=1), tf.reduce_max(blocks, axis=1)
+    scales = _store((maximum - minimum) * (spec.clip / (high - low)) + SCALE_EPSILON, spec)
+    return scales, _store(scales * low - spec.clip * minimum, spec)
 
 
 def fake_quantize_rows(rows: tf.Tensor) -> tf.Tensor:
     """`rows` [..., K] rounded to 8 bits, symmetric, one scale per row."""
     peak = tf.reduce_max(tf.abs(rows), axis=-1, keepdims=True)
-    inverse = tf.math.divide_no_nan(ACTIVATION_LIMIT, peak)
-    scaled = rows * inverse
+    inverse = ACTIVATION_LIMIT / peak
+    scaled = rows * tf.where(tf.math.is_inf(inverse), 0.0, inverse)
     codes = scaled + tf.stop_gradient(tf.round(scaled) - scaled)
-    return codes * (peak / ACTIVATION_LIMIT)
+    return codes * (peak * (1.0 / ACTIVATION_LIMIT))
 
 
 def _blocks(weights: tf.Tensor, spec: QuantSpec) -> tf.Tensor:

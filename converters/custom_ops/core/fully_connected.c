@@ -190,7 +190,7 @@ static float quantize_row(const float* x, int64_t count, int16_t* codes) {
   }
   /* No code exceeds 127: the product is at most 127 and a rounding error. */
   for (int64_t i = 0; i < count; ++i) codes[i] = (int16_t)(x[i] * inverse + rounder - rounder);
-  return largest / 127.0f;
+  return largest * (1.0f / 127.0f);
 }
 
 static void quantize_rows(const FullyConnectedAttributes* attributes, int64_t rows, const float* x,

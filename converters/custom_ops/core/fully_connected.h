@@ -66,7 +66,7 @@ int64_t fully_connected_scratch_bytes(const FullyConnectedAttributes* attributes
 /* Computes y[rows, n] from x[rows, k]. Allocates nothing; the result does not depend on `rows` or on the machine.
  *
  * Float activations: y = sum_b (s_b * sum_{k in b} q_k x_k - o_b * sum_{k in b} x_k) + bias, every sum in float and in
- * ascending order. Integer activations, for each row: x is replaced by sx * qx with sx = max|x| / 127 and
+ * ascending order. Integer activations, for each row: x is replaced by sx * qx with sx = max|x| * (1/127) and
  * qx = round_half_even(x * (127 / max|x|)), which lies in -127..127, then
  * y = sx * sum_b (s_b * (float)sum q qx - o_b * (float)sum qx) + bias with exact 32-bit sums over a block. A row whose
  * 127 / max|x| is infinite (zeros, or nothing above 3.8e-37) gets the codes 0; a row with a NaN or an infinity gives NaN. */

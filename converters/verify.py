@@ -1,0 +1,193 @@
+"""Stage 5 of export: does the file hold the codes that were trained, and does it compute what the model computes?
+
+Both questions are put to the written file. Its constants are read back by `stored_layers.py`, which shares no code with
+the stages that wrote them, and its logits come from a real runtime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from converters.custom_ops import OPERATION_NAME
+from converters.plan import LayerPlan
+from converters.runtimes import open_model
+from converters.stored_layers import StoredLayer, read_layers
+from tfconformer.config import FeatureConfig
+from tfconformer.decoding.ctc import greedy_decode
+from tfconformer.errors import InputError
+from tfconformer.features.log_mel import log_mel
+from tfconformer.layers.dense import Dense
+from tfconformer.quantization.quantizers import quantize_weights
+
+# Largest accepted root mean square of the differences between the file's logits and the Keras model's, relative to
+# that of the logits. With float activations only the order of float32 sums differs: 6e-7 was measured, and folding
+# constants into each other may cost one more digit. 8-bit activations are rounded anew in every layer, and a value
+# close to a half goes up here and down there: 0.7 to 1.7 % was measured with five blocks, as much as the Keras model's
+# own logits change when its features change by one part in 10^6.
+RELATIVE_RMS_LIMIT = {None: 1e-4, 8: 0.05}
+
+
+class VerificationError(Exception):
+    """The exported file is not the trained model."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """An utterance [samples] and the logits [frames, vocabulary + 1] of the Keras model."""
+
+    waveform: NDArray[np.float32]
+    logits: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How the logits of the file compare with those of the Keras model, over all utterances.
+
+    Attributes:
+      runtime: name and version of what ran the file; kernel: what multiplied its packed weights.
+      utterances: how many were compared.
+      max_abs_difference: largest difference of two logits.
+      relative_rms: root mean square of the differences over that of the model's logits.
+      different_hypotheses: utterances whose greedy transcripts differ.
+    """
+
+    runtime: str
+    kernel: str
+    utterances: int
+    max_abs_difference: float
+    relative_rms: float
+    different_hypotheses: int
+
+
+def verify_weights(path: str | Path, model: keras.Model, plans: Sequence[LayerPlan]) -> None:
+    """Compares every packed layer of a file, code for code, with what its trained weights quantize to.
+
+    Args:
+      path: the exported file.
+      model: from `freeze.inference_model`.
+      plans: what was to become of its dense layers.
+
+    Raises:
+      InputError: the file is missing, truncated or damaged, or an operation in it contradicts itself.
+      VerificationError: a layer that was to be packed is not, or holds other numbers.
+    """
+    stored = read_layers(path)
+    planned = [layer for layer in plans if layer.spec]
+    different = stored.keys() ^ {layer.name for layer in planned}
+    if different:
+        raise VerificationError(f"{path}: planned and packed layers differ in {', '.join(sorted(different))}")
+    for layer in planned:
+        for what, actual, expected in _comparisons(stored[layer.name], layer, model.get_layer(layer.name)):
+            if not np.array_equal(actual, expected):
+                raise VerificationError(f"{path}: the {what} of {layer.name} are not those of the trained model")
+
+
+def verify_outputs(
+    path: str | Path, references: Sequence[Reference], plans: Sequence[LayerPlan], runtime: str
+) -> Parity:
+    """Runs a file in a real runtime and compares its logits with those of the trained Keras model.
+
+    Args:
+      path: the exported file.
+      references: utterances and what the model makes of them, at least one.
+      plans: as in `verify_weights`.
+      runtime: one of `runtimes.RUNTIMES`.
+
+    Raises:
+      InputError: the runtime or the native library is missing, or the file is not usable.
+      VerificationError: the outputs are zero, not finite or too far from the model's, or layers that were to be packed
+        are computed by something else.
+    """
+    opened = open_model(path, runtime)
+    logits = [opened.run(reference.waveform) for reference in references]
+    if not all(np.isfinite(one).all() and one.any() for one in logits):
+        raise VerificationError(f"{path}: {opened.runtime} computes logits that are all zero or not finite")
+    specs = [layer.spec for layer in plans if layer.spec]
+    kernels = opened.kernels()
+    if kernels.custom_nodes != len(specs):
+        raise VerificationError(f"{path}: {kernels.custom_nodes} of {len(specs)} packed layers run in {OPERATION_NAME}")
+    parity = compare(logits, [reference.logits for reference in references], opened.runtime, kernels.name)
+    limit = max(RELATIVE_RMS_LIMIT[bits] for bits in {None, *(spec.activation_bits for spec in specs)})
+    if not parity.relative_rms <= limit:
+        raise VerificationError(
+            f"{path}: the logits in {opened.runtime} are {parity.relative_rms:.2g} (relative RMS) away from those of "
+            f"the Keras model, expected at most {limit:g}"
+        )
+    return parity
+
+
+def compare(
+    actual: Sequence[NDArray[np.float32]], expected: Sequence[NDArray[np.float32]], runtime: str, kernel: str
+) -> Parity:
+    """Compares logits, each [frames, vocabulary + 1], utterance by utterance.
+
+    Raises:
+      VerificationError: the shapes of a pair differ.
+    """
+    pairs = list(zip(actual, expected, strict=True))
+    for ours, theirs in pairs:
+        if ours.shape != theirs.shape:
+            raise VerificationError(f"logits in {runtime} have shape {ours.shape}, the model's {theirs.shape}")
+    difference = np.concatenate([(ours - theirs).ravel() for ours, theirs in pairs])
+    magnitude = np.concatenate([theirs.ravel() for theirs in expected])
+    return Parity(
+        runtime=runtime,
+        kernel=kernel,
+        utterances=len(pairs),
+        max_abs_difference=float(np.abs(difference).max()),
+        relative_rms=float(np.linalg.norm(difference) / np.linalg.norm(magnitude)),
+        different_hypotheses=sum(greedy_decode(ours) != greedy_decode(theirs) for ours, theirs in pairs),
+    )
+
+
+def keras_references(
+    trained: keras.Model, features: FeatureConfig, waveforms: Iterable[NDArray[np.float32]]
+) -> list[Reference]:
+    """What the Keras model makes of utterances, one at a time as on a phone.
+
+    Every operation runs by itself, as its definition says: the optimizer of a compiled graph would replace divisions by
+    multiplications with the reciprocal, and now and then a rounding would fall otherwise.
+
+    Args:
+      trained: the model as it trains, with its quantizers.
+      features: the front end.
+      waveforms: real utterances, each [samples] in [-1, 1].
+
+    Raises:
+      InputError: an utterance is shorter than a frame.
+    """
+    references = []
+    for waveform in tqdm(waveforms, desc="Keras model", unit="utt", leave=False, disable=None):
+        if len(waveform) < features.frame_length:
+            raise InputError(
+                f"an utterance of {len(waveform)} samples is too short: a frame has {features.frame_length}"
+            )
+        mel = log_mel(tf.constant(waveform, tf.float32), features)
+        outputs = trained([mel[tf.newaxis], tf.shape(mel)[:1]], training=False)
+        references.append(Reference(waveform, np.asarray(outputs["logits"][0])))
+    return references
+
+
+def _comparisons(stored: StoredLayer, layer: LayerPlan, trained: Dense) -> Iterator[tuple[str, Any, Any]]:
+    """What was stored and what must have been, one constant after the other."""
+    spec = layer.spec
+    assert spec is not None
+    expected = quantize_weights(tf.constant(trained.kernel.numpy()), spec)
+    bias = trained.bias
+    params = (1, spec.bits, int(spec.symmetric), spec.block_size or 0, layer.k, layer.n, spec.activation_bits or 0)
+    yield "params", stored.params, (*params, int(bias is not None), 0)
+    yield "codes", stored.codes, expected.codes.numpy().T
+    yield "scales", stored.scales, expected.scales.numpy().T
+    if expected.offsets is not None:
+        yield "offsets", stored.offsets, expected.offsets.numpy().T
+    if bias is not None:
+        yield "biases", stored.bias, bias.numpy()
