@@ -94,18 +94,12 @@ def summary(source: Path) -> None:
 
 def _rows_of_run(path: Path) -> list[LayerRow]:
     """What the exported file of a run would hold."""
-    from converters.export import pack_layer
-    from converters.freeze import inference_model
-    from converters.metadata import layer_records
-    from converters.plan import plan
+    from converters.export import prepare
     from tfconformer.data.tokenizer import Tokenizer
-    from tfconformer.quantization.apply import layer_specs
     from tfconformer.training.checkpoint import load_model
     from tfconformer.training.run import RunDirectory
 
     run = RunDirectory(path)
     config = run.config()
-    trained = load_model(run)
-    model = inference_model(trained, config, Tokenizer.from_file(run.tokenizer_file).vocabulary_size)
-    packed = {layer.name: pack_layer(model, layer) for layer in plan(model, layer_specs(trained)) if layer.spec}
-    return layer_rows(map(asdict, layer_records(model, packed)), config)
+    prepared = prepare(load_model(run), config, Tokenizer.from_file(run.tokenizer_file).vocabulary_size)
+    return layer_rows(map(asdict, prepared.layers), config)

@@ -115,9 +115,13 @@ class ModelFile:
         }
         if self.weights:
             values["bits_per_weight"] = 8 * self.weight_bytes / self.weights
+        training = self.metadata["config"].get("training")
+        if training is not None:
+            values |= {"seed": training["seed"], "steps": training["epochs"] * training["steps_per_epoch"]}
         schemes = [matrix.scheme for matrix in self.matrices if matrix.scheme != Scheme()]
         if not schemes:
             return {**values, "weight_bits": FLOAT_BITS, "activation_bits": FLOAT_BITS}
+        values["method"] = "qat"  # export packs only what was trained quantized
         found: dict[str, list[Any]] = {
             "weight_bits": [scheme.bits for scheme in schemes],
             "activation_bits": [scheme.activation_bits or FLOAT_BITS for scheme in schemes],

@@ -58,6 +58,13 @@ def test_the_row_leaves_out_in_what_the_layers_differ(written, generator):
     assert ResultRow(model="mixed", **values).weight_bytes == file.weight_bytes
 
 
+def test_the_row_says_how_the_model_was_trained(written, generator):
+    training = {"training": {"seed": 3, "epochs": 4, "steps_per_epoch": 50}}
+    file = read_model_file(written(recognizer(random_layer(generator, 8, 40, 9), config=training)))
+    values = file.row_values()
+    assert (values["method"], values["seed"], values["steps"]) == ("qat", 3, 200)
+
+
 def test_per_channel_has_no_block_size(written, generator):
     values = read_model_file(written(recognizer(random_layer(generator, 8, 40, 9)))).row_values()
     assert values["granularity"] == "channel"

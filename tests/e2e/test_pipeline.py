@@ -1,0 +1,121 @@
+"""The whole way as a user types it: manifest -> shards -> train -> quantize -> export -> evaluate -> report."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from converters.runtimes import RUNTIMES
+
+SAMPLE = Path("samples/speech/manifests")
+TRAINING_UTTERANCES, TEST_UTTERANCES = 16, 4
+INT2_BLOCK_64 = 2.5  # bits: 2, and a float16 scale and offset for every 64 weights
+
+
+def tfconformer(*arguments: str | Path, status: int = 0) -> str:
+    command = [sys.executable, "-m", "tfconformer.cli", *map(str, arguments)]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    finished = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert finished.returncode == status, f"{arguments}: {finished.stderr[-2000:]}"
+    return finished.stdout if status == 0 else finished.stderr
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Shards of a few sample sentences and a float model of a few training steps."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    for subset, name, count in (
+        ("train-synthetic", "train", TRAINING_UTTERANCES),
+        ("dev-clean", "dev", TEST_UTTERANCES),
+        ("test-clean", "test", TEST_UTTERANCES),
+    ):
+        lines = [json.loads(line) for line in (SAMPLE / f"{subset}.jsonl").read_text().splitlines()[:count]]
+        for line in lines:
+            line["audio_filepath"] = str((SAMPLE / line["audio_filepath"]).resolve())
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    manifests = [folder / f"{name}.jsonl" for name in ("train", "dev", "test")]
+    tfconformer("data", "shards", *manifests, "--output", folder / "shards")
+    config = {
+        "data": {
+            "train": [f"{folder}/shards/train-*.tfrecord"],
+            "dev": [f"{folder}/shards/dev-*.tfrecord"],
+            "batch_seconds": 16,
+        },
+        "model": {"blocks": 2, "dim": 64, "heads": 2, "conv_kernel": 5, "subsampling_channels": 8},
+        "training": {"epochs": 1, "steps_per_epoch": 3, "learning_rate": 1e-3},
+    }
+    write_config(folder / "float.yaml", config)
+    quantization = [
+        {"layers": ".*_head", "spec": None},
+        {"layers": "block_00_.*", "spec": {"bits": 4, "activation_bits": 8}},
+        {"layers": ".*", "spec": {"bits": 2, "symmetric": False, "block_size": 64}},
+    ]
+    write_config(folder / "mixed.yaml", config | {"quantization": quantization})
+    tfconformer("train", folder / "float.yaml", folder / "float")
+    return folder
+
+
+def write_config(path: Path, tree: dict) -> None:
+    path.write_text(yaml.safe_dump(tree))
+
+
+@pytest.mark.timeout(900)  # eleven processes, each of which loads TensorFlow
+def test_from_a_manifest_to_a_report(folder):
+    tfconformer("quantize", folder / "mixed.yaml", folder / "float", folder / "mixed")
+    tests = f"--shards={folder}/shards/test-*.tfrecord"
+    everywhere = [f"--runtime={runtime}" for runtime in RUNTIMES]
+    for name in ("float", "mixed"):
+        file = folder / f"{name}.tflite"
+        verified = tfconformer("export", folder / name, file, tests, "--utterances", TEST_UTTERANCES, *everywhere)
+        assert verified.count(f"of {TEST_UTTERANCES} transcripts differ") == len(RUNTIMES)
+        tfconformer("evaluate", file, tests, "--output", folder / f"{name}.json")
+
+    tfconformer("report", folder / "float.json", folder / "mixed.json", "--output", folder / "report.html")
+    report = json.loads((folder / "report.json").read_text())
+    rows = {row["model"]: row for row in report["rows"]}
+    assert rows.keys() == {"float", "mixed"}
+    for row in rows.values():
+        assert row["utterances"] == TEST_UTTERANCES and row["evaluated_with"] == "tflite"
+        assert row["wer_low"] <= row["wer"] <= row["wer_high"]
+        assert row["peak_rss_mb"] > 0 and row["rtf_p50"] > 0
+    assert rows["float"]["weight_bits"] == rows["float"]["activation_bits"] == 32
+    assert rows["mixed"]["kernel"] != rows["float"]["kernel"]
+    assert rows["mixed"]["file_bytes"] < rows["float"]["file_bytes"] / 2
+    assert "<html" in (folder / "report.html").read_text()
+
+    summary = tfconformer("summary", folder / "mixed.tflite")
+    assert "block_01_attention_query" in summary
+    layers = {layer["name"]: layer for layer in json.loads((folder / "mixed.export.json").read_text())["layers"]}
+    query = layers["block_01_attention_query"]
+    assert 8 * query["bytes"] / (query["k"] * query["n"]) == pytest.approx(INT2_BLOCK_64, abs=0.2)
+
+
+@pytest.mark.timeout(900)
+def test_wrong_input_is_one_clear_sentence(folder):
+    def message(*arguments: str | Path) -> str:
+        (line,) = [line for line in tfconformer(*arguments, status=2).splitlines() if line.startswith("tfconformer: ")]
+        return line
+
+    config = folder / "float.yaml"
+    assert "unknown key 'model.bloks'" in message("train", config, folder / "x", "--set", "model.bloks=3")
+    assert "no rule" in message("quantize", config, folder / "float", folder / "x")
+    assert "no shard matches" in message("train", config, folder / "x", "--set", "data.train=[nowhere]")
+    assert "holds a run of another configuration" in message(
+        "train", config, folder / "float", "--set", "training.seed=9"
+    )
+    wider = ("--set", "model.dim=32")
+    assert "weights of other shapes" in message(
+        "quantize", folder / "mixed.yaml", folder / "float", folder / "x", *wider
+    )
+    assert "not a run directory" in message("export", folder, folder / "x.tflite")
+    damaged = folder / "damaged"
+    damaged.mkdir()
+    for name in ("config.yaml", "tokenizer.model"):
+        (damaged / name).write_bytes((folder / "float" / name).read_bytes())
+    (damaged / "best.h5").write_bytes((folder / "float" / "best.h5").read_bytes()[:5000])
+    assert "does not fit its configuration" in message("export", damaged, folder / "x.tflite")
+    assert not (folder / "x.tflite").exists()
