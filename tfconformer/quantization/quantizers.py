@@ -9,8 +9,8 @@ Weights (2305.16619, sec. 3; one scale per block of the contraction axis):
 with q clipped to [-2^(b-1), 2^(b-1) - 1], a float32 epsilon added to s, and s and o rounded to the precision in which
 they are stored. The offset is a real number: an integer zero point would be another quantizer.
 
-Activations, one scale per row, at run time (2203.15952): s = max|x| * (1/127), q = rint(x * 127 / max|x|), halves to even,
-because that is the one rounding every instruction set has.
+Activations, one scale per row, at run time (2203.15952): s = max|x| * (1/127), q = rint(x * (127 / max|x|)), halves to
+even, because that is the one rounding every instruction set has.
 
 Rounding passes the gradient through; clipping stops it outside the range, ends included in it. Gradients also flow
 through the scale, as in the authors' code by default.
