@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from tests.support.tiny_conformer import (
     tiny_tokenizer,
     tiny_waveforms,
 )
-from tfconformer.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -33,9 +31,7 @@ class Exported:
 
 @pytest.fixture(scope="session")
 def native_library() -> Path:
-    with contextlib.suppress(InputError):
-        return converters.custom_ops.library_path()
-    pytest.skip("the native library is not built")
+    return converters.custom_ops.library_path()
 
 
 @pytest.fixture(scope="session")
