@@ -154,9 +154,6 @@ def keras_references(
 ) -> list[Reference]:
     """What the Keras model makes of utterances, one at a time as on a phone.
 
-    Every operation runs by itself, as its definition says: the optimizer of a compiled graph would replace divisions by
-    multiplications with the reciprocal, and now and then a rounding would fall otherwise.
-
     Args:
       trained: the model as it trains, with its quantizers.
       features: the front end.
@@ -165,15 +162,19 @@ def keras_references(
     Raises:
       InputError: an utterance is shorter than a frame.
     """
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32)])
+    def transcribe(waveform: tf.Tensor) -> tf.Tensor:
+        mel = log_mel(waveform[tf.newaxis], features)
+        return trained([mel, tf.shape(mel)[1:2]], training=False)["logits"][0]
+
     references = []
     for waveform in tqdm(waveforms, desc="Keras model", unit="utt", leave=False, disable=None):
         if len(waveform) < features.frame_length:
             raise InputError(
                 f"an utterance of {len(waveform)} samples is too short: a frame has {features.frame_length}"
             )
-        mel = log_mel(tf.constant(waveform, tf.float32), features)
-        outputs = trained([mel[tf.newaxis], tf.shape(mel)[:1]], training=False)
-        references.append(Reference(waveform, np.asarray(outputs["logits"][0])))
+        references.append(Reference(waveform, transcribe(tf.constant(waveform, tf.float32)).numpy()))
     return references
 
 
