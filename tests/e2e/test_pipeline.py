@@ -91,7 +91,8 @@ def test_from_a_manifest_to_a_report(folder):
     assert "block_01_attention_query" in summary
     layers = {layer["name"]: layer for layer in json.loads((folder / "mixed.export.json").read_text())["layers"]}
     query = layers["block_01_attention_query"]
-    assert 8 * query["bytes"] / (query["k"] * query["n"]) == pytest.approx(INT2_BLOCK_64, abs=0.2)
+    stored = query["code_bytes"] + query["scale_bytes"] + query["offset_bytes"]
+    assert 8 * stored / (query["k"] * query["n"]) == INT2_BLOCK_64
 
 
 @pytest.mark.timeout(900)

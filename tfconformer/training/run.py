@@ -59,16 +59,23 @@ class RunDirectory:
             raise InputError(f"{self.path} is not a run directory: it has no config.yaml")
         return load_config(self.config_file)
 
-    def claim(self, config: Config) -> None:
-        """Makes the directory `config`'s, or checks that it already is.
+    def require(self, config: Config) -> None:
+        """Checks that the directory is free or `config`'s.
 
         Raises:
-          InputError: the directory holds a run of another configuration.
+          InputError: it holds a run of another configuration.
         """
-        if self.config_file.is_file():
-            if self.config() != config:
-                raise InputError(f"{self.path} holds a run of another configuration; choose another directory")
-        else:
+        if self.config_file.is_file() and self.config() != config:
+            raise InputError(f"{self.path} holds a run of another configuration; choose another directory")
+
+    def claim(self, config: Config) -> None:
+        """Makes the directory `config`'s.
+
+        Raises:
+          InputError: as `require`.
+        """
+        self.require(config)
+        if not self.config_file.is_file():
             atomic.write_text(self.config_file, dump_config(config))
 
     def history(self) -> list[dict[str, Any]]:

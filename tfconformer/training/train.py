@@ -50,7 +50,7 @@ def train(config: Config, run: RunDirectory) -> keras.Model:
     Raises:
       InputError: the directory is another run's, no shard matches, or the initial weights do not fit.
     """
-    run.claim(config)
+    run.require(config)
     shards = find_shards(config.data.train)
     dev_sets = dev_shards(config.data.dev)
     keras.utils.set_random_seed(config.training.seed)
@@ -58,6 +58,8 @@ def train(config: Config, run: RunDirectory) -> keras.Model:
     start = completed_batches(run)
     batches = training_dataset(shards, tokenizer, config.features, config.data, config.training.seed, start)
     model = _initial_model(config, tokenizer, batches)
+    run.claim(config)
+    tokenizer.save(run.tokenizer_file)
     compile_model(model, config.training)
     steps = config.training.steps_per_epoch
     model.fit(
@@ -134,15 +136,12 @@ def completed_batches(run: RunDirectory) -> int:
 
 
 def _tokenizer(config: Config, run: RunDirectory, shards: Sequence[Path]) -> Tokenizer:
-    """The run's tokenizer: its own, the initial run's, or a new one trained on the transcripts; then saved."""
+    """The run's tokenizer: its own, the initial run's, or a new one trained on the transcripts."""
     if run.tokenizer_file.is_file():
         return Tokenizer.from_file(run.tokenizer_file)
     if config.training.initial_weights:
-        tokenizer = Tokenizer.from_file(RunDirectory(Path(config.training.initial_weights)).tokenizer_file)
-    else:
-        tokenizer = Tokenizer.train(_transcripts(shards), config.data.tokenizer)
-    tokenizer.save(run.tokenizer_file)
-    return tokenizer
+        return Tokenizer.from_file(RunDirectory(Path(config.training.initial_weights)).tokenizer_file)
+    return Tokenizer.train(_transcripts(shards), config.data.tokenizer)
 
 
 def _transcripts(shards: Sequence[Path]) -> list[str]:
