@@ -24,6 +24,7 @@ FLOAT_RUN = Path("models/small")
 SAMPLE = Path("samples/speech")
 PRECISIONS = ("int8", "int4", "int2")
 ALL_UTTERANCES = 1_000_000
+PUBLISHED_RESULTS, PUBLISHED_TABLE = Path("docs/results/demo.json"), Path("README.md")
 TITLE = "One Conformer in 32, 8, 4 and 2 bits"
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -31,8 +32,8 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 
 @click.command()
 @click.option("--output", type=_FOLDER, default=Path("build/demo"), show_default=True)
-@click.option("--markdown", type=click.Path(path_type=Path), help="Markdown file to put the result table into.")
-def demo(output: Path, markdown: Path | None) -> None:
+@click.option("--publish", is_flag=True, help=f"Put the results into {PUBLISHED_RESULTS} and {PUBLISHED_TABLE}.")
+def demo(output: Path, publish: bool) -> None:
     """Fine-tune the small model to 8, 4 and 2 bits, export, score in a real runtime, report.
 
     Needs nothing but the checkout. Human test speech is added where the Debian archive can be reached.
@@ -58,7 +59,7 @@ def demo(output: Path, markdown: Path | None) -> None:
     results = {name: output / f"{name}.json" for name in runs}
     for name, file in results.items():
         _run(stages, f"score {name}", "evaluate", output / f"{name}.tflite", *tests, "--output", file)
-    _write_report(stages, list(results.values()), output / "report.html", markdown)
+    _write_report(stages, list(results.values()), output / "report.html", publish)
 
 
 def _human_test_set(stages: list[Stage], output: Path) -> bool:
@@ -86,7 +87,7 @@ def _run(stages: list[Stage], name: str, *arguments: str | Path, accepted: Seque
     return status
 
 
-def _write_report(stages: list[Stage], results: Sequence[Path], page: Path, markdown: Path | None) -> None:
+def _write_report(stages: list[Stage], results: Sequence[Path], page: Path, publish: bool) -> None:
     from converters.comparison import compare_with_float
     from converters.render import render_report
     from converters.results import merge_results
@@ -96,8 +97,9 @@ def _write_report(stages: list[Stage], results: Sequence[Path], page: Path, mark
     report = merged.model_copy(update={"command": "make demo", "stages": tuple(stages)})
     render_report(report, page, TITLE)
     write_results(page.with_suffix(".json"), report)
-    if markdown is not None:
-        update_markdown(markdown, report.rows)
+    if publish:
+        write_results(PUBLISHED_RESULTS, report.model_copy(update={"transcripts": ()}))
+        update_markdown(PUBLISHED_TABLE, report.rows)
     click.echo(f"\n{render_markdown_table(report.rows)}")
     for stage in stages:
         click.echo(f"{stage.seconds:7.1f} s  {stage.name}")
