@@ -44,12 +44,12 @@ def evaluate(
     from converters.evaluate import evaluate as run_evaluation
     from converters.model_file import read_model_file
     from tfconformer.data.pipeline import evaluation_utterances
-    from tfconformer.training.train import dev_shards
+    from tfconformer.data.shards import shards_by_set
 
     model = name or model_file.stem
     rows: list[ResultRow] = []
     transcripts: list[Transcript] = []
-    for test_set, shards in dev_shards(patterns).items():
+    for test_set, shards in shards_by_set(patterns).items():
         evaluation = run_evaluation(model_file, evaluation_utterances(shards), runtime, threads, max_seconds)
         rows.append(evaluation.row(model, test_set))
         transcripts += evaluation.transcripts(model, test_set)

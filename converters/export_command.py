@@ -36,8 +36,8 @@ def export(
         raise InputError(f"the output {output} should have a name that ends in .tflite")
     from converters.export import export as run_export
     from tfconformer.data.pipeline import evaluation_utterances
+    from tfconformer.data.shards import find_shards
     from tfconformer.training.run import RunDirectory
-    from tfconformer.training.train import find_shards
 
     run = RunDirectory(run_directory)
     paths = find_shards(shards or run.config().data.dev)

@@ -8,6 +8,7 @@ stood, and a shard is written again only if its utterances, their audio files or
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import io
 import json
@@ -143,6 +144,30 @@ def read_index(shard: str | Path) -> ShardIndex:
         raise InputError(f"the shard {shard} has no readable index {path.name}; write the shards again") from None
     except (ValueError, TypeError, KeyError):
         raise InputError(f"{path} is not a shard index; write the shards again") from None
+
+
+def find_shards(patterns: Sequence[str]) -> list[Path]:
+    """The files that match the glob patterns, sorted.
+
+    Raises:
+      InputError: a pattern matches no `.tfrecord` file.
+    """
+    paths: set[str] = set()
+    for pattern in patterns:
+        # Not Path.glob, which refuses absolute patterns.
+        found = [path for path in glob.glob(pattern) if path.endswith(".tfrecord")]  # noqa: PTH207
+        if not found:
+            raise InputError(f"no shard matches {pattern!r}; build the corpus first (`tfconformer data --help`)")
+        paths.update(found)
+    return [Path(path) for path in sorted(paths)]
+
+
+def shards_by_set(patterns: Sequence[str]) -> dict[str, list[Path]]:
+    """Shards of every set, by its name: the part of the file names before the shard number."""
+    sets: dict[str, list[Path]] = {}
+    for path in find_shards(patterns):
+        sets.setdefault(path.name.rsplit("-", 3)[0], []).append(path)
+    return sets
 
 
 def _write_shard(path: Path, utterances: Sequence[Utterance], fingerprint: str, options: ShardOptions) -> ShardIndex:

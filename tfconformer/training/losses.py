@@ -7,10 +7,9 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from tfconformer.data.pipeline import LABEL_PADDING
 from tfconformer.layers.masking import real_frames
 from tfconformer.layers.registry import register
-
-LABEL_PADDING = -1
 
 
 @register

@@ -7,7 +7,6 @@ function of (seed, batch number).
 
 from __future__ import annotations
 
-import glob
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,8 +18,8 @@ import tf_keras as keras
 from tfconformer.config import Config, TrainingConfig
 from tfconformer.data import records
 from tfconformer.data.pipeline import evaluation_batches, training_dataset
+from tfconformer.data.shards import find_shards, shards_by_set
 from tfconformer.data.tokenizer import Tokenizer
-from tfconformer.errors import InputError
 from tfconformer.quantization.apply import copy_float_weights, match_layers, quantize_model
 from tfconformer.training.callbacks import DevWordErrorRate
 from tfconformer.training.checkpoint import float_model, load_model
@@ -52,7 +51,7 @@ def train(config: Config, run: RunDirectory) -> keras.Model:
     """
     run.require(config)
     shards = find_shards(config.data.train)
-    dev_sets = dev_shards(config.data.dev)
+    dev_sets = shards_by_set(config.data.dev)
     keras.utils.set_random_seed(config.training.seed)
     tokenizer = _tokenizer(config, run, shards)
     start = completed_batches(run)
@@ -101,30 +100,6 @@ def compile_model(model: keras.Model, config: TrainingConfig) -> None:
         loss={name: CTCLoss(name=f"{name}_loss") for name in model.output},
         loss_weights={name: weights[name] for name in model.output},
     )
-
-
-def find_shards(patterns: Sequence[str]) -> list[Path]:
-    """The files that match the glob patterns, sorted.
-
-    Raises:
-      InputError: a pattern matches no `.tfrecord` file.
-    """
-    paths: set[str] = set()
-    for pattern in patterns:
-        # Not Path.glob, which refuses absolute patterns.
-        found = [path for path in glob.glob(pattern) if path.endswith(".tfrecord")]  # noqa: PTH207
-        if not found:
-            raise InputError(f"no shard matches {pattern!r}; build the corpus first (`tfconformer data --help`)")
-        paths.update(found)
-    return [Path(path) for path in sorted(paths)]
-
-
-def dev_shards(patterns: Sequence[str]) -> dict[str, list[Path]]:
-    """Shards of the dev sets by name, the part of the file names before the shard number."""
-    sets: dict[str, list[Path]] = {}
-    for path in find_shards(patterns):
-        sets.setdefault(path.name.rsplit("-", 3)[0], []).append(path)
-    return sets
 
 
 def completed_batches(run: RunDirectory) -> int:
