@@ -190,7 +190,10 @@ def _summarize(model: dict[str, Any], data: mmap.mmap) -> TfliteFile:
         return frozenset(entry.get("name", "") for entry in signature.get(end, []))
 
     def content(entry: dict[str, Any]) -> bytes:
-        return data[model["buffers"][entry.get("buffer", 0)].get("data", slice(0, 0))]
+        buffer = model["buffers"][entry.get("buffer", 0)]
+        if buffer.get("offset"):  # stored behind the tables, as LiteRT's quantizer does
+            return data[buffer["offset"] : buffer["offset"] + buffer.get("size", 0)]
+        return data[buffer.get("data", slice(0, 0))]
 
     codes, signatures = model.get("operator_codes", []), model.get("signature_defs", [])
     return TfliteFile(

@@ -37,6 +37,25 @@ def test_says_what_is_in_the_file(content: bytes, tmp_path: Path) -> None:
     assert file.metadata == {"TFCONFORMER": b'{"format": 1}'}
 
 
+def test_reads_buffers_behind_the_tables(content: bytes, tmp_path: Path) -> None:
+    """As LiteRT's quantizer writes them: a buffer without data, but with the place of its bytes in the file."""
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    (entry,) = model.metadata
+    buffer = model.buffers[entry.buffer]
+    expected, buffer.data = bytes(buffer.data), None
+    buffer.offset, buffer.size = 1 << 20, len(expected)  # no scalar may be zero, or it would not be stored at all
+
+    def pack() -> bytes:
+        builder = flatbuffers.Builder(1 << 16)
+        builder.Finish(model.Pack(builder), b"TFL3")
+        return bytes(builder.Output())
+
+    buffer.offset = len(pack())
+    assert read(pack() + expected, tmp_path).metadata == {"TFCONFORMER": expected}
+    with pytest.raises(InputError, match="a buffer ends after the file"):
+        read(pack() + expected[:-1], tmp_path)
+
+
 def test_truncations_are_noticed(content: bytes, tmp_path: Path) -> None:
     for length in [*range(0, len(content), 11), *range(len(content) - 64, len(content))]:
         with pytest.raises(InputError, match=r"not a \.tflite file"):

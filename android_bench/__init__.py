@@ -1,0 +1,1 @@
+"""Measuring exported models: on this machine so far."""

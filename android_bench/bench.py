@@ -1,0 +1,75 @@
+"""The command `tfconformer bench`: several models in one table, measured in turn on this machine."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+from converters.runtimes import RUNTIMES
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("model_files", type=_PATH, nargs=-1)
+@click.option("--shards", "patterns", metavar="GLOB", multiple=True, required=True, help="Shards of ONE test set.")
+@click.option(
+    "--utterances", type=click.IntRange(min=1), default=16, show_default=True, help="How many of them to run."
+)
+@click.option("--peers", type=_PATH, metavar="FLOAT.tflite", help="Also make and run LiteRT's int8, int4, int2 of it.")
+@click.option("--runtime", type=click.Choice(RUNTIMES), default="ai-edge-litert", show_default=True)
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option(
+    "--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="Each model runs once a round."
+)
+@click.option("--output", type=_PATH, help="Results file to write (JSON).")
+def bench(
+    model_files: tuple[Path, ...],
+    patterns: tuple[str, ...],
+    utterances: int,
+    peers: Path | None,
+    runtime: str,
+    threads: int,
+    rounds: int,
+    output: Path | None,
+) -> None:
+    """Compare MODEL_FILES (.tflite): speed, memory, size and word errors on the same utterances."""
+    from android_bench.host import measure
+    from android_bench.peers import BITS, write_peer
+    from converters.model_file import read_model_file
+    from converters.provenance import results_of_this_process
+    from converters.results import write_results
+    from converters.tables import render_markdown_table
+    from tfconformer.data.pipeline import evaluation_utterances
+    from tfconformer.data.shards import shards_by_set
+    from tfconformer.errors import InputError
+
+    sets = shards_by_set(patterns)
+    if len(sets) != 1:
+        raise InputError(f"--shards should name one test set, got {', '.join(sets)}")
+    ((test_set, shards),) = sets.items()
+    models = {path.stem: path for path in model_files}
+    if len(models) < len(model_files):
+        raise InputError("two of the model files have the same name")
+    described: dict[str, dict[str, Any]] = {name: read_model_file(path).row_values() for name, path in models.items()}
+    speech = list(itertools.islice(evaluation_utterances(shards), utterances))
+    with tempfile.TemporaryDirectory() as folder:
+        if peers is not None:
+            for bits in BITS:
+                name = f"litert_int{bits}"
+                models[name] = Path(folder) / f"{name}.tflite"
+                write_peer(peers, bits, models[name])
+                described[name] = {
+                    "weight_bits": bits,
+                    "symmetric": True,
+                    "granularity": "channel",
+                    "method": "ptq",
+                }
+        rows = measure(models, speech, test_set, described, runtime, threads, rounds)
+    if output is not None:
+        write_results(output, results_of_this_process(rows=rows))
+    click.echo(render_markdown_table(rows), nl=False)
