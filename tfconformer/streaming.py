@@ -13,6 +13,7 @@ underneath, with explicit state, which is what export freezes.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -205,7 +206,7 @@ def _stream_model(model: keras.Model, inputs: list[Any], step: StreamStep) -> An
         given = tf.nest.map_structure(lambda tensor: values[id(tensor)], node.input_tensors)
         results = tf.nest.flatten(_stream_layer(node.layer, given, step))
         values.update(zip(map(id, tf.nest.flatten(node.outputs)), results, strict=True))
-        for frames, lengths in zip(results, results[1:], strict=False):
+        for frames, lengths in pairwise(results):
             if isinstance(frames, Frames) and isinstance(lengths, Lengths):
                 step.lengths[frames.stride] = lengths.values
     return tf.nest.map_structure(lambda tensor: values[id(tensor)], model.outputs)

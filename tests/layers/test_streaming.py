@@ -147,7 +147,7 @@ def test_frame_stacker_is_the_published_case():
 
 def test_what_cannot_stream_is_refused():
     x, lengths = keras.Input([None, CHANNELS]), keras.Input([], dtype=tf.int32)
-    with pytest.raises(InputError, match="the layer mixer .LSTM. cannot run on a stream"):
+    with pytest.raises(InputError, match=r"the layer mixer .LSTM. cannot run on a stream"):
         StreamingModel(keras.Model([x, lengths], keras.layers.LSTM(3, name="mixer")(x)))
     for context in [(None, 0, None), (4, None, None), (None, None, 4)]:
         with pytest.raises(InputError, match="without limits"):

@@ -74,7 +74,8 @@ class RelativeAttention(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs: tuple[tf.Tensor, ...]) -> tf.Tensor:
-        return self._attend(*inputs, lambda scores, keys: relative_shift(scores))
+        query, key, value, position, mask = inputs
+        return self._attend(query, key, value, position, mask, lambda scores, keys: relative_shift(scores))
 
     def stream(self, inputs: tuple[Frames, Frames, Frames, Constant, AttentionValidity], step: StreamStep) -> Frames:
         query, key, value, position, validity = inputs

@@ -167,8 +167,7 @@ def stream_pointwise(layer: Any, inputs: Any, step: StreamStep) -> Frames | Cons
     """One step of a pointwise layer, given as the layer itself or wrapped for quantization."""
     if isinstance(inputs, Constant):
         return Constant(lambda: layer(inputs.value()))
-    streams = step.aligned(layer.name, inputs if isinstance(inputs, (list, tuple)) else [inputs])
+    several = isinstance(inputs, (list, tuple))
+    streams = step.aligned(layer.name, inputs if several else [inputs])
     values = [frames.values for frames in streams]
-    return Frames(
-        layer(values if isinstance(inputs, (list, tuple)) else values[0]), streams[0].delay, streams[0].stride
-    )
+    return Frames(layer(values if several else values[0]), streams[0].delay, streams[0].stride)
