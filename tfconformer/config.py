@@ -115,12 +115,17 @@ class ModelConfig(_Section):
     causal: bool = Field(False, description="convolutions see no future frame")
     left_context: int | None = Field(None, ge=0, description="attention looks back at most this many 40 ms frames")
     right_context: int | None = Field(None, ge=0, description="attention looks ahead at most this many 40 ms frames")
+    attention_chunk: int | None = Field(
+        None, gt=0, description="attention looks ahead to the end of its chunk of this many 40 ms frames"
+    )
     intermediate_ctc: int | None = Field(None, gt=0, description="block after which an auxiliary CTC head reads")
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelConfig:
         if self.dim % self.heads:
             raise ValueError(f"dim {self.dim} is not a multiple of heads {self.heads}")
+        if self.attention_chunk is not None and self.right_context is not None:
+            raise ValueError("attention_chunk replaces right_context: give one of them")
         if self.intermediate_ctc is not None and self.intermediate_ctc >= self.blocks:
             raise ValueError(
                 f"intermediate_ctc {self.intermediate_ctc} must lie before the last of {self.blocks} blocks"

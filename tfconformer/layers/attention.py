@@ -6,25 +6,53 @@ them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from tfconformer.errors import InputError
+from tfconformer.layers.context import AttentionContext
+from tfconformer.layers.masking import NEVER
 from tfconformer.layers.registry import register
+from tfconformer.layers.streaming import AttentionValidity, Constant, Frames, StreamStep
 
 
 @register
 class RelativePositions(keras.layers.Layer):
-    """x [B, T, dim] -> sinusoids [1, 2T-1, dim] of the distances T-1, ..., 0, ..., -(T-1) (query minus key)."""
+    """x [B, T, dim] -> sinusoids [1, 2T-1, dim] of the distances T-1, ..., 0, ..., -(T-1) (query minus key).
+
+    In a stream: those of the distances that the attention context allows, left, ..., 0, ..., -farthest.
+    """
+
+    def __init__(
+        self,
+        left_context: int | None = None,
+        right_context: int | None = None,
+        chunk: int | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.context = AttentionContext(left_context, right_context, chunk)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        frames, dim = tf.shape(inputs)[1], inputs.shape[-1]
-        distance = tf.cast(tf.range(frames - 1, -frames, -1), tf.float32)
-        frequency = np.exp(np.arange(0, dim, 2) * (-np.log(10000.0) / dim)).astype(np.float32)
-        angle = tf.expand_dims(distance, 1) * frequency
-        return tf.expand_dims(tf.concat([tf.sin(angle), tf.cos(angle)], axis=-1), 0)
+        frames = tf.shape(inputs)[1]
+        return _sinusoids(tf.range(frames - 1, -frames, -1), inputs.shape[-1])
+
+    def stream(self, inputs: Frames, step: StreamStep) -> Constant:
+        left, farthest = _limits(self.context)
+        return Constant(lambda: _sinusoids(tf.range(left, -farthest - 1, -1), inputs.values.shape[-1]))
+
+    def get_config(self) -> dict[str, Any]:
+        context = self.context
+        return {
+            **super().get_config(),
+            "left_context": context.left,
+            "right_context": context.right,
+            "chunk": context.chunk,
+        }
 
 
 @register
@@ -47,6 +75,42 @@ class RelativeAttention(keras.layers.Layer):
 
     def call(self, inputs: tuple[tf.Tensor, ...]) -> tf.Tensor:
         query, key, value, position, mask = inputs
+        return self._attend(query, key, value, position, mask, lambda scores, keys: relative_shift(scores))
+
+    def stream(self, inputs: tuple[Frames, Frames, Frames, Constant, AttentionValidity], step: StreamStep) -> Frames:
+        query, key, value, position, validity = inputs
+        context = validity.context
+        left, farthest = _limits(context)
+        if context.chunk is None:
+            delay, ahead = query.delay + farthest, farthest
+        else:
+            step.require_multiple_of(query.stride * context.chunk)
+            delay, ahead = -(-query.delay // context.chunk) * context.chunk, 0
+        wait = delay - query.delay
+        query = step.delayed(f"{self.name}/query", query, delay)
+        frames = query.count
+        keys, values = (
+            step.window(f"{self.name}/{role}", stream.values, left + wait)[:, : left + frames + ahead]
+            for role, stream in (("key", key), ("value", value))
+        )
+        index = tf.range(-left, frames + ahead)  # of the keys, from the first query on
+        allowed = tf.cast(context.allowed(tf.expand_dims(tf.range(frames), 1), index), tf.float32)
+        real = step.mask_between(step.first_index(query) - left, left + frames + ahead, validity.lengths)
+        mask = (1.0 - allowed * tf.expand_dims(tf.transpose(real, [0, 2, 1]), 1)) * NEVER
+        table = step.constant(f"{self.name}/position", position)
+        outputs = self._attend(query.values, keys, values, table, mask, banded_shift)
+        return Frames(outputs, delay, query.stride)
+
+    def _attend(
+        self,
+        query: tf.Tensor,
+        key: tf.Tensor,
+        value: tf.Tensor,
+        position: tf.Tensor,
+        mask: tf.Tensor,
+        shift: Callable[[tf.Tensor, int | tf.Tensor], tf.Tensor],
+    ) -> tf.Tensor:
+        """Attends with position scores by distance, which `shift` turns into scores by key."""
         dim = query.shape[-1]
         width = dim // self.heads
         query = self._split(query) * width**-0.5
@@ -54,7 +118,7 @@ class RelativeAttention(keras.layers.Layer):
         scale = width**-0.5
         content = tf.matmul(query + scale * self.content_bias[:, None], key, transpose_b=True)
         distance = tf.matmul(query + scale * self.position_bias[:, None], position, transpose_b=True)
-        weights = tf.nn.softmax(content + relative_shift(distance) + mask)
+        weights = tf.nn.softmax(content + shift(distance, tf.shape(content)[-1]) + mask)
         context = tf.transpose(tf.matmul(weights, value), [0, 2, 1, 3])
         batch = tf.shape(context)[0] if context.shape[0] is None else context.shape[0]
         return tf.reshape(context, [batch, -1, dim])
@@ -77,3 +141,32 @@ def relative_shift(scores: tf.Tensor) -> tf.Tensor:
     padded = tf.pad(scores, [(0, 0), (0, 0), (0, 0), (1, 0)])
     shifted = tf.reshape(padded, [batch, heads, -1, frames])[:, :, 1:]
     return tf.reshape(shifted, [batch, heads, frames, -1])[..., :frames]
+
+
+def banded_shift(scores: tf.Tensor, keys: int | tf.Tensor) -> tf.Tensor:
+    """[B, H, n, W] scores by distance (left down to left - W + 1) -> [B, H, n, keys] scores by key.
+
+    Key j of query t is at distance left - (j - t), so row t moves right by t: n columns of padding, and reading the
+    rows one shorter, do that. What lies outside of the band is arbitrary, for the mask to remove.
+    """
+    shape = tf.shape(scores)
+    batch, heads, frames, width = shape[0], scores.shape[1], shape[2], scores.shape[3]
+    padded = tf.pad(scores, [(0, 0), (0, 0), (0, 0), (0, frames)])
+    shifted = tf.reshape(padded, [batch, heads, -1])[..., : frames * (width + frames - 1)]
+    return tf.reshape(shifted, [batch, heads, frames, width + frames - 1])[..., :keys]
+
+
+def _sinusoids(distance: tf.Tensor, dim: int) -> tf.Tensor:
+    """[N] distances -> [1, N, dim]."""
+    frequency = np.exp(np.arange(0, dim, 2) * (-np.log(10000.0) / dim)).astype(np.float32)
+    angle = tf.expand_dims(tf.cast(distance, tf.float32), 1) * frequency
+    return tf.expand_dims(tf.concat([tf.sin(angle), tf.cos(angle)], axis=-1), 0)
+
+
+def _limits(context: AttentionContext) -> tuple[int, int]:
+    """How far attention looks back and ahead, both limited."""
+    if context.left is None or context.farthest is None:
+        raise InputError(
+            "attention without limits cannot run on a stream: set left_context, and right_context or attention_chunk"
+        )
+    return context.left, context.farthest

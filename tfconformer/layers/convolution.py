@@ -5,6 +5,7 @@ Padding is explicit and always the same, whatever the length, so that outputs do
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import tensorflow as tf
@@ -12,11 +13,22 @@ import tf_keras as keras
 
 from tfconformer.layers.masking import frame_mask
 from tfconformer.layers.registry import register
+from tfconformer.layers.streaming import Frames, Lengths, Pointwise, StreamStep
 
 
 def _time_padding(kernel: int, causal: bool) -> tuple[int, int]:
     """Frames of zeros (before, after) the utterance for a convolution that keeps its length at stride 1."""
     return (kernel - 1, 0) if causal else ((kernel - 1) // 2, kernel // 2)
+
+
+def _strided(lengths: tf.Tensor, stride: int) -> tf.Tensor:
+    """Lengths behind a stride: ceil(lengths / stride)."""
+    return (lengths + stride - 1) // stride
+
+
+def _join_bins(x: tf.Tensor) -> tf.Tensor:
+    """[B, T, F, C] -> [B, T, F * C]."""
+    return tf.reshape(x, [tf.shape(x)[0] if x.shape[0] is None else x.shape[0], -1, x.shape[2] * x.shape[3]])
 
 
 @register
@@ -53,16 +65,62 @@ class ConvolutionSubsampling(keras.layers.Layer):
         for convolution in self.convolutions:
             x *= tf.expand_dims(frame_mask(lengths, tf.shape(x)[1]), -1)
             x = convolution(tf.pad(x, [(0, 0), time_padding, (1, 1), (0, 0)]))
-            lengths = (lengths + 1) // self.STRIDE
-        width = x.shape[2] * x.shape[3]
-        return tf.reshape(x, [tf.shape(x)[0] if x.shape[0] is None else x.shape[0], -1, width]), lengths
+            lengths = _strided(lengths, self.STRIDE)
+        return _join_bins(x), lengths
+
+    def stream(self, inputs: tuple[Frames, Lengths], step: StreamStep) -> tuple[Frames, Lengths]:
+        x, lengths = inputs
+        x = replace(x, values=tf.expand_dims(x.values, -1))
+        before, after = _time_padding(self.KERNEL, self.causal)
+        for convolution in self.convolutions:
+            x = replace(x, values=x.values * tf.expand_dims(step.mask(x, lengths), -1))
+            window, delay = step.strided_window(f"{self.name}/{convolution.name}", x, before, after, self.STRIDE)
+            values = convolution(tf.pad(window, [(0, 0), (0, 0), (1, 1), (0, 0)]))
+            x = Frames(values, delay, x.stride * self.STRIDE)
+            lengths = Lengths(_strided(lengths.values, self.STRIDE))
+        return replace(x, values=_join_bins(x.values)), lengths
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "channels": self.channels, "causal": self.causal}
 
 
 @register
-class GatedLinearUnit(keras.layers.Layer):
+class FrameStacker(keras.layers.Layer):
+    """Joins every `stride`-th frame with its `left` and `right` neighbors (2210.13761, look-ahead stackers).
+
+    Call: (x [B, T, C], lengths [B]) -> (x [B, ceil(T/stride), (left + 1 + right) * C], ceil(lengths/stride)). Beyond
+    the ends of an utterance the neighbors are zeros.
+    """
+
+    def __init__(self, left: int, right: int, stride: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.left = left
+        self.right = right
+        self.stride = stride
+
+    def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        x, lengths = inputs
+        x = tf.pad(x * frame_mask(lengths, tf.shape(x)[1]), [(0, 0), (self.left, self.right), (0, 0)])
+        return self._stack(x), _strided(lengths, self.stride)
+
+    def stream(self, inputs: tuple[Frames, Lengths], step: StreamStep) -> tuple[Frames, Lengths]:
+        x, lengths = inputs
+        real = replace(x, values=x.values * step.mask(x, lengths))
+        window, delay = step.strided_window(self.name, real, self.left, self.right, self.stride)
+        stacked = Frames(self._stack(window), delay, x.stride * self.stride)
+        return stacked, Lengths(_strided(lengths.values, self.stride))
+
+    def _stack(self, window: tf.Tensor) -> tf.Tensor:
+        width = self.left + 1 + self.right
+        after = [offset - width + 1 for offset in range(width)]
+        return tf.concat([window[:, i : end or None : self.stride] for i, end in enumerate(after)], axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "left": self.left, "right": self.right, "stride": self.stride}
+
+
+@register
+class GatedLinearUnit(Pointwise, keras.layers.Layer):
     """[..., 2C] -> [..., C]: the first half times the sigmoid of the second (1612.08083)."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
@@ -91,9 +149,16 @@ class DepthwiseConvolution(keras.layers.Layer):
 
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
         x, mask = inputs
-        padding = _time_padding(self.kernel_size, self.causal)
-        x = tf.pad(tf.expand_dims(x * mask, 1), [(0, 0), (0, 0), padding, (0, 0)])
-        x = tf.nn.depthwise_conv2d(x, self.kernel, strides=[1, 1, 1, 1], padding="VALID")
+        return self._convolve(tf.pad(x * mask, [(0, 0), _time_padding(self.kernel_size, self.causal), (0, 0)]))
+
+    def stream(self, inputs: tuple[Frames, Lengths], step: StreamStep) -> Frames:
+        x, lengths = inputs
+        before, after = _time_padding(self.kernel_size, self.causal)
+        window = step.window(self.name, x.values * step.mask(x, lengths), before + after)
+        return Frames(self._convolve(window), x.delay + after, x.stride)
+
+    def _convolve(self, padded: tf.Tensor) -> tf.Tensor:
+        x = tf.nn.depthwise_conv2d(tf.expand_dims(padded, 1), self.kernel, strides=[1, 1, 1, 1], padding="VALID")
         return tf.squeeze(tf.nn.bias_add(x, self.bias), 1)
 
     def get_config(self) -> dict[str, Any]:

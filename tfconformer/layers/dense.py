@@ -8,10 +8,11 @@ import tensorflow as tf
 import tf_keras as keras
 
 from tfconformer.layers.registry import register
+from tfconformer.layers.streaming import Pointwise
 
 
 @register
-class Dense(keras.layers.Layer):
+class Dense(Pointwise, keras.layers.Layer):
     """`y = input_activation(x) @ kernel + bias`; also a pointwise convolution.
 
     Differs from `keras.layers.Dense` in two ways that quantization needs: `input_activation` is the place where

@@ -9,10 +9,11 @@ import tensorflow as tf
 import tf_keras as keras
 
 from tfconformer.layers.registry import register
+from tfconformer.layers.streaming import Pointwise
 
 
 @register
-class Dropout(keras.layers.Layer):
+class Dropout(Pointwise, keras.layers.Layer):
     """Zeroes a share `rate` of the inputs while training, and scales up the rest.
 
     Unlike `keras.layers.Dropout`, its generator is tracked in checkpoints, so that a training continued from a backup

@@ -11,7 +11,9 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from tfconformer.layers.context import AttentionContext
 from tfconformer.layers.registry import register
+from tfconformer.layers.streaming import AttentionValidity, Frames, Lengths, StreamStep
 
 # Added to attention scores that are masked, and to the logits of impossible symbols. exp(-1e4) is 0 in float32.
 NEVER = -1e4
@@ -30,32 +32,45 @@ class FrameMask(keras.layers.Layer):
         x, lengths = inputs
         return frame_mask(lengths, tf.shape(x)[1])
 
+    def stream(self, inputs: tuple[Frames, Lengths], step: StreamStep) -> Lengths:
+        return inputs[1]
+
 
 @register
 class AttentionMask(keras.layers.Layer):
     """Frame mask [B, T, 1] -> additive attention mask [B, 1, T, T] (or [B, 1, 1, T] with unlimited context).
 
-    Query t may look at keys in [t - left_context, t + right_context] that are real frames; None means no limit.
+    Queries look at keys that `AttentionContext` allows and that are real frames.
     """
 
-    def __init__(self, left_context: int | None = None, right_context: int | None = None, **kwargs: Any):
+    def __init__(
+        self,
+        left_context: int | None = None,
+        right_context: int | None = None,
+        chunk: int | None = None,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
-        self.left_context = left_context
-        self.right_context = right_context
+        self.context = AttentionContext(left_context, right_context, chunk)
 
     def call(self, mask: tf.Tensor) -> tf.Tensor:
         allowed = tf.expand_dims(tf.transpose(mask, [0, 2, 1]), 1)
-        if self.left_context is not None or self.right_context is not None:
+        if not self.context.unlimited:
             position = tf.range(tf.shape(mask)[1])
-            ahead = position - tf.expand_dims(position, 1)
-            if self.right_context is not None:
-                allowed *= tf.cast(ahead <= self.right_context, tf.float32)
-            if self.left_context is not None:
-                allowed *= tf.cast(-ahead <= self.left_context, tf.float32)
+            allowed *= tf.cast(self.context.allowed(tf.expand_dims(position, 1), position), tf.float32)
         return (1.0 - allowed) * NEVER
 
+    def stream(self, inputs: Lengths, step: StreamStep) -> AttentionValidity:
+        return AttentionValidity(inputs, self.context)
+
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "left_context": self.left_context, "right_context": self.right_context}
+        context = self.context
+        return {
+            **super().get_config(),
+            "left_context": context.left,
+            "right_context": context.right,
+            "chunk": context.chunk,
+        }
 
 
 @register
@@ -69,6 +84,10 @@ class BlankBeyondEnd(keras.layers.Layer):
         logits, mask = inputs
         certain_blank = NEVER * (1.0 - tf.one_hot(0, tf.shape(logits)[-1]))
         return mask * logits + (1.0 - mask) * certain_blank
+
+    def stream(self, inputs: tuple[Frames, Lengths], step: StreamStep) -> Frames:
+        logits, lengths = inputs
+        return Frames(self([logits.values, step.mask(logits, lengths)]), logits.delay, logits.stride)
 
 
 def real_frames(logits: tf.Tensor) -> tf.Tensor:

@@ -9,10 +9,11 @@ import tensorflow as tf
 import tf_keras as keras
 
 from tfconformer.layers.registry import register
+from tfconformer.layers.streaming import Pointwise
 
 
 @register
-class FeatureNormalization(keras.layers.Layer):
+class FeatureNormalization(Pointwise, keras.layers.Layer):
     """`(x - mean) / deviation` per mel bin, with statistics of the training corpus stored as weights.
 
     Corpus statistics, unlike an utterance's own, are known before the first frame of a stream.
@@ -34,7 +35,7 @@ class FeatureNormalization(keras.layers.Layer):
 
 
 @register
-class LayerNormalization(keras.layers.Layer):
+class LayerNormalization(Pointwise, keras.layers.Layer):
     """Layer normalization over the last axis.
 
     Written out, because the fused form of `keras.layers.LayerNormalization` reshapes through a batch normalization

@@ -8,10 +8,11 @@ import tensorflow as tf
 import tf_keras as keras
 
 from tfconformer.layers.registry import register
+from tfconformer.layers.streaming import Pointwise
 
 
 @register
-class ScaledResidual(keras.layers.Layer):
+class ScaledResidual(Pointwise, keras.layers.Layer):
     """(x, branch) -> x + scale * branch; scale 1/2 around the macaron feed-forward modules (2005.08100, eq. 1)."""
 
     def __init__(self, scale: float = 1.0, **kwargs: Any):

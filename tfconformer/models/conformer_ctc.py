@@ -37,8 +37,9 @@ def conformer_ctc(config: ModelConfig, mel_bins: int, vocabulary: int) -> keras.
     features = keras.Input([None, mel_bins], name="features")
     lengths = keras.Input([], dtype=tf.int32, name="lengths")
     x, mask = encoder_input(config, features, lengths)
-    attention_mask = AttentionMask(config.left_context, config.right_context, name="attention_mask")(mask)
-    positions = RelativePositions(name="positions")(x)
+    context = (config.left_context, config.right_context, config.attention_chunk)
+    attention_mask = AttentionMask(*context, name="attention_mask")(mask)
+    positions = RelativePositions(*context, name="positions")(x)
     outputs = {}
     for index in range(config.blocks):
         x = conformer_block(config, x, mask, attention_mask, positions, name=f"block_{index:02d}")

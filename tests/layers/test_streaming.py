@@ -1,0 +1,166 @@
+"""Every layer on streams: the same outputs as on whole utterances, after the delay that it states."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+
+from tests.support.stream_checks import PIECES, assert_streams, whole
+from tfconformer.config import FeatureConfig
+from tfconformer.errors import InputError
+from tfconformer.layers.attention import RelativeAttention, RelativePositions
+from tfconformer.layers.convolution import ConvolutionSubsampling, DepthwiseConvolution, FrameStacker, GatedLinearUnit
+from tfconformer.layers.dense import Dense
+from tfconformer.layers.dropout import Dropout
+from tfconformer.layers.front_end import LogMel
+from tfconformer.layers.masking import AttentionMask, BlankBeyondEnd, FrameMask
+from tfconformer.layers.normalization import FeatureNormalization, LayerNormalization
+from tfconformer.layers.residual import ScaledResidual
+from tfconformer.streaming import StreamingModel
+
+CHANNELS = 8
+EXACT = 0.0
+# Sums of the same float32 numbers, around 1, which the library adds in an order that depends on the tensor's size.
+REORDERED = 2e-6
+
+
+def on_frames(layer):
+    """A model of a layer of frames alone."""
+    return lambda x, lengths: layer(x)
+
+
+def with_mask(layer):
+    return lambda x, lengths: layer([x, FrameMask()([x, lengths])])
+
+
+def with_lengths(layer):
+    return lambda x, lengths: layer([x, lengths])[0]
+
+
+def delayed_residual(x, lengths):
+    """A residual around a layer that looks ahead, and frames in front that are late already."""
+    x = DepthwiseConvolution(3)([x, FrameMask()([x, lengths])])
+    return ScaledResidual(0.5)([x, DepthwiseConvolution(5)([x, FrameMask()([x, lengths])])])
+
+
+def attention(left, right, chunk=None, late=False):
+    def build(x, lengths):
+        mask = FrameMask()([x, lengths])
+        if late:
+            x = DepthwiseConvolution(3)([x, mask])
+        query, key, value = (Dense(CHANNELS)(x) for _ in range(3))
+        position = Dense(CHANNELS, use_bias=False)(RelativePositions(left, right, chunk)(x))
+        return RelativeAttention(2)([query, key, value, position, AttentionMask(left, right, chunk)(mask)])
+
+    return build
+
+
+# Name: (layer on inputs, delay in output frames, tolerance).
+LAYERS = {
+    "dense": (on_frames(Dense(5)), 0, REORDERED),
+    "layer normalization": (on_frames(LayerNormalization()), 0, REORDERED),
+    "feature normalization": (on_frames(FeatureNormalization()), 0, EXACT),
+    "gated linear unit": (on_frames(GatedLinearUnit()), 0, REORDERED),
+    "activation": (on_frames(keras.layers.Activation("swish")), 0, REORDERED),
+    "dropout": (on_frames(Dropout(0.5)), 0, EXACT),
+    "blank beyond end": (with_mask(BlankBeyondEnd()), 0, EXACT),
+    "causal depthwise": (with_mask(DepthwiseConvolution(5, causal=True)), 0, REORDERED),
+    "delayed depthwise": (with_mask(DepthwiseConvolution(6)), 3, REORDERED),
+    "delayed residual": (delayed_residual, 3, REORDERED),
+    "causal subsampling": (with_lengths(ConvolutionSubsampling(3, causal=True)), 0, REORDERED),
+    "look-ahead subsampling": (with_lengths(ConvolutionSubsampling(3)), 0, REORDERED),
+    "causal stacker": (with_lengths(FrameStacker(1, 0, 2)), 0, EXACT),
+    "look-ahead stacker": (with_lengths(FrameStacker(0, 3, 2)), 1, EXACT),
+    "stacker that skips": (with_lengths(FrameStacker(0, 0, 3)), 0, EXACT),
+    "left context": (attention(4, 0), 0, REORDERED),
+    "left context and look-ahead": (attention(5, 2), 2, REORDERED),
+    "look-ahead alone": (attention(0, 3), 3, REORDERED),
+    "look-ahead on late frames": (attention(3, 2, late=True), 3, REORDERED),
+    "chunks": (attention(6, None, chunk=3), 0, REORDERED),
+    "chunks of late frames": (attention(4, None, chunk=4, late=True), 4, REORDERED),
+}
+
+
+def build(name: str) -> keras.Model:
+    keras.utils.set_random_seed(1)
+    x, lengths = keras.Input([None, CHANNELS], name="x"), keras.Input([], dtype=tf.int32, name="lengths")
+    model = keras.Model([x, lengths], LAYERS[name][0](x, lengths))
+    random = np.random.default_rng(2)
+    for weight in model.trainable_weights:  # biases and gains too
+        weight.assign(weight + 0.1 * random.normal(size=weight.shape))
+    return model
+
+
+def frames(count: int, seed: int = 3) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(2, count, CHANNELS)).astype(np.float32)
+
+
+@pytest.mark.parametrize("pieces", PIECES)
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_stream_is_the_whole_utterance(name, pieces):
+    assert_streams(build(name), frames(29), pieces, LAYERS[name][2])
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_delay_is_the_one_expected_and_utterances_may_be_short(name):
+    model = build(name)
+    assert StreamingModel(model).delay == LAYERS[name][1]
+    for count in (1, 2, 5):
+        assert_streams(model, frames(count), 1, LAYERS[name][2])
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_nothing_looks_further_ahead_than_the_delay_allows(name):
+    """Outputs that are out after n inputs do not change with the inputs that follow."""
+    model, changed = build(name), 16
+    streaming = StreamingModel(model)
+    x = frames(32)
+    other = x.copy()
+    other[:, changed:] += 1.0
+    certain = changed // streaming.unit * streaming.unit // streaming.stride - streaming.delay
+    np.testing.assert_allclose(
+        whole(model, x)[:, :certain], whole(model, other)[:, :certain], rtol=0, atol=LAYERS[name][2]
+    )
+
+
+@pytest.mark.parametrize("pieces", [1, 160, 161, "random"])
+@pytest.mark.parametrize("samples", [0, 399, 400, 3217])
+def test_front_end(samples, pieces):
+    if pieces == 1 and samples > 400:
+        pytest.skip("the same as 160, and slow")
+    config = FeatureConfig()
+    waveform, lengths = keras.Input([None]), keras.Input([], dtype=tf.int32)
+    model = keras.Model([waveform, lengths], LogMel(config)([waveform, lengths])[0])
+    streaming = StreamingModel(model)
+    assert (streaming.unit, streaming.stride, streaming.delay) == (160, 160, 2)  # 400 samples end in the third step
+    x = np.random.default_rng(samples).uniform(-1, 1, (1, samples)).astype(np.float32)
+    # A float32 FFT of more frames at once rounds differently; the logarithm makes the relative error absolute.
+    assert_streams(model, x, pieces, 1e-5)
+
+
+def test_frame_stacker_is_the_published_case():
+    x = np.array([4, 1, 9, 3, 5, 2, 8], np.float32).reshape(1, 7, 1)
+    stacked, lengths = FrameStacker(1, 1, 3)([x, np.array([7], np.int32)])
+    np.testing.assert_array_equal(stacked[0], [[0, 4, 1], [9, 3, 5], [2, 8, 0]])
+    assert lengths.numpy() == [3]
+
+
+def test_what_cannot_stream_is_refused():
+    x, lengths = keras.Input([None, CHANNELS]), keras.Input([], dtype=tf.int32)
+    with pytest.raises(InputError, match=r"the layer mixer .LSTM. cannot run on a stream"):
+        StreamingModel(keras.Model([x, lengths], keras.layers.LSTM(3, name="mixer")(x)))
+    for context in [(None, 0, None), (4, None, None), (None, None, 4)]:
+        with pytest.raises(InputError, match="without limits"):
+            StreamingModel(keras.Model([x, lengths], attention(*context)(x, lengths)))
+
+
+def test_bad_pieces_and_states_are_refused():
+    streaming = StreamingModel(build("causal depthwise"))
+    stream = streaming.open()
+    with pytest.raises(InputError, match="not finite"):
+        stream.push(np.full([1, 2, CHANNELS], np.nan))
+    with pytest.raises(InputError, match=r"shape \[1, frames, \.\.\.\], got \[1, 2, 3\]"):
+        stream.push(np.zeros([1, 2, 3]))
+    other = StreamingModel(build("left context")).zero_state()
+    with pytest.raises(InputError, match="the state is not of this model: depthwise"):
+        streaming.step(tf.zeros([1, 1, CHANNELS]), tf.constant([1]), other, {})

@@ -1,0 +1,55 @@
+"""The Conformer on streams, from features and from the waveform, in every attention mode."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+
+from tests.support.stream_checks import assert_streams
+from tfconformer.config import FeatureConfig, ModelConfig
+from tfconformer.layers.front_end import LogMel
+from tfconformer.models.conformer_ctc import conformer_ctc
+from tfconformer.streaming import StreamingModel
+
+FEATURES = FeatureConfig(mel_bins=16)
+SMALL = {"blocks": 2, "dim": 16, "heads": 2, "conv_kernel": 5, "subsampling_channels": 4}
+# Name: (configuration, unit in 10 ms frames, delay in 40 ms frames behind the features).
+MODES = {
+    "left context": ({"causal": True, "left_context": 6, "right_context": 0}, 4, 0),
+    # Every block waits for its own look-ahead.
+    "look-ahead": ({"causal": True, "left_context": 6, "right_context": 2}, 4, 2 * 2),
+    "chunks": ({"causal": True, "left_context": 8, "attention_chunk": 4}, 16, 0),
+    # Convolutions of 5 frames look 2 ahead in each block.
+    "look-ahead everywhere": ({"left_context": 6, "right_context": 1}, 4, 2 * (1 + 2)),
+}
+
+
+def build(mode: str) -> keras.Model:
+    keras.utils.set_random_seed(1)
+    return conformer_ctc(ModelConfig(**{**SMALL, **MODES[mode][0]}), FEATURES.mel_bins, vocabulary=6)
+
+
+# The two blocks renormalize sums that are added in another order: a few units in the last place of logits around 1.
+TOLERANCE = 2e-5
+
+
+@pytest.mark.parametrize("pieces", [7, "random"])
+@pytest.mark.parametrize("mode", MODES)
+def test_from_features(mode, pieces):
+    model = build(mode)
+    _, unit, delay = MODES[mode]
+    streaming = StreamingModel(model)
+    assert (streaming.unit, streaming.stride, streaming.delay) == (unit, 4, delay)
+    x = np.random.default_rng(3).normal(size=(2, 83, FEATURES.mel_bins)).astype(np.float32)
+    assert_streams(model, x, pieces, TOLERANCE)
+
+
+def test_from_the_waveform():
+    model = build("look-ahead")
+    waveform, lengths = keras.Input([None]), keras.Input([], dtype=tf.int32)
+    whole = keras.Model([waveform, lengths], model(LogMel(FEATURES)([waveform, lengths]))["logits"])
+    streaming = StreamingModel(whole)
+    # The front end is 2 frames of 10 ms late, which the four of a step hide.
+    assert (streaming.unit, streaming.lookahead) == (640, 4 * 640)
+    x = np.random.default_rng(4).uniform(-0.5, 0.5, (1, 9000)).astype(np.float32)
+    assert_streams(whole, x, "random", 1e-4)  # the front end's 1e-5, amplified by the network

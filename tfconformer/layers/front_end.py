@@ -1,0 +1,42 @@
+"""The log-mel front end as a layer, so that a model may begin with the waveform."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+from tfconformer.config import FeatureConfig
+from tfconformer.features.log_mel import log_mel
+from tfconformer.layers.registry import register
+from tfconformer.layers.streaming import Frames, Lengths, StreamStep
+
+
+@register
+class LogMel(keras.layers.Layer):
+    """(waveform [B, samples] in [-1, 1], lengths [B]) -> (features [B, T, mel_bins], frames [B]); see `log_mel`."""
+
+    def __init__(self, features: FeatureConfig | dict[str, Any], **kwargs: Any):
+        super().__init__(**kwargs)
+        self.features = FeatureConfig.model_validate(features)
+
+    def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        waveform, lengths = inputs
+        features = log_mel(waveform, self.features)
+        return tf.ensure_shape(features, [None, None, self.features.mel_bins]), self._frames(lengths)
+
+    def stream(self, inputs: tuple[Frames, Lengths], step: StreamStep) -> tuple[Frames, Lengths]:
+        waveform, lengths = inputs
+        stride = self.features.frame_step
+        # Frame t begins at sample t * frame_step.
+        window, delay = step.strided_window(self.name, waveform, 0, self.features.frame_length - 1, stride)
+        features = Frames(log_mel(window, self.features), delay, waveform.stride * stride)
+        return features, Lengths(self._frames(lengths.values))
+
+    def _frames(self, samples: tf.Tensor) -> tf.Tensor:
+        # The division rounds down, so that anything shorter than a frame comes out as 0 or less.
+        return tf.maximum((samples - self.features.frame_length) // self.features.frame_step + 1, 0)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "features": self.features.model_dump()}

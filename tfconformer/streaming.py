@@ -1,0 +1,223 @@
+"""Any model of streamable layers, step by step: what it computes on the whole utterance, as the input arrives.
+
+    streaming = StreamingModel(model)
+    stream = streaming.open()
+    for piece in pieces:                       # [B, any number of inputs, ...]
+        outputs = stream.push(piece)           # what has become certain, often nothing
+    outputs = stream.finish()                  # the rest
+
+All outputs joined are the output of the model on the whole utterance. `StreamingModel.step` is the pure function
+underneath, with explicit state, which is what export freezes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+from numpy.typing import NDArray
+
+from tfconformer.errors import InputError
+from tfconformer.layers.streaming import Frames, Lengths, Pointwise, StateSpec, StreamStep, stream_pointwise
+
+# How many inputs went through, and how many of them were real.
+POSITION, RECEIVED = "position", "received"
+_POINTWISE = (keras.layers.Activation,)
+
+State = dict[str, tf.Tensor]
+
+
+class StreamingModel:
+    """A functional model of (inputs [B, T, ...], lengths [B] int32) -> outputs [B, T / stride, ...] on streams.
+
+    Attributes:
+      model: that model; its weights are used, not copied.
+      states: the state tensors, `position` and `received` [B] among them.
+      constants: names of the tensors that a step needs and does not change (`StreamingModel.prepare`).
+      unit: a step takes a multiple of so many inputs.
+      stride: inputs per output.
+      output_shape: of one output frame.
+      compiled_step: `step` as a graph.
+      delay: output frames by which the outputs lag: after n inputs, floor(n / unit) * unit / stride - delay are out.
+
+    Raises:
+      InputError: a layer cannot run on a stream.
+    """
+
+    def __init__(self, model: keras.Model):
+        self.model = model
+        inputs = model.inputs[0]
+        found = []
+
+        @tf.function(input_signature=[tf.TensorSpec([1, None, *inputs.shape[2:]], tf.float32)])
+        def trace(values: tf.Tensor) -> tf.Tensor:
+            # Only shapes and requests count here; nothing is computed.
+            found.append(self._run(values, tf.zeros([1], tf.int32), tf.zeros([1], tf.int32), None, {}))
+            return found[-1][1].values
+
+        trace.get_concrete_function()
+        step, outputs = found[-1]
+        counters = tuple(StateSpec(name, (), tf.int32) for name in (POSITION, RECEIVED))
+        self.states: tuple[StateSpec, ...] = (*step.specs.values(), *counters)
+        self.constants = tuple(step.constants)
+        self.unit = step.unit
+        self.stride = outputs.stride
+        self.delay = outputs.delay
+        self._input_shape = tuple(inputs.shape[2:])
+        self._shapes = {spec.name: spec.shape for spec in self.states}
+        self.output_shape = tuple(outputs.values.shape[2:])
+        self.compiled_step = tf.function(self.step, reduce_retracing=True)
+
+    @property
+    def lookahead(self) -> int:
+        """Algorithmic delay in inputs: how far the outputs lag behind the inputs, without the filling of a unit."""
+        return self.delay * self.stride
+
+    @property
+    def flush_length(self) -> int:
+        """Inputs that must follow the last one, a multiple of `unit`, until all outputs are out."""
+        return -(-self.lookahead // self.unit) * self.unit
+
+    def zero_state(self, batch: int = 1) -> State:
+        """The state at the start of a stream."""
+        return {spec.name: tf.zeros([batch, *spec.shape], spec.dtype) for spec in self.states}
+
+    def prepare(self) -> dict[str, tf.Tensor]:
+        """The tensors that every step of every stream needs: projected positions, which depend on weights alone."""
+        step, _ = self._run(
+            tf.zeros([1, self.unit, *self._input_shape]), tf.zeros([1], tf.int32), tf.zeros([1], tf.int32), None, {}
+        )
+        return {name: value() for name, value in step.constants.items()}
+
+    def step(
+        self, inputs: tf.Tensor, count: tf.Tensor, state: Mapping[str, tf.Tensor], constants: Mapping[str, tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor, State]:
+        """Takes the next inputs of a stream.
+
+        Args:
+          inputs: [B, n, ...] with n a multiple of `unit`.
+          count: [B] int32, how many of them are real: n until the utterance ends, from then on what is left of it.
+          state: of this model, from `zero_state` or an earlier step.
+          constants: from `prepare`.
+
+        Returns:
+          (outputs [B, n / stride, ...], output frames [B] that the utterance has so far, new state). The first `delay`
+          outputs of a stream and those behind its end mean nothing, unless the model itself marks them (as certain
+          blanks of a CTC head).
+
+        Raises:
+          InputError: the state is another model's.
+        """
+        self.check_state(state)
+        position, received = state[POSITION], state[RECEIVED] + count
+        step, outputs = self._run(inputs, position, received, dict(state), dict(constants))
+        frames = inputs.shape[1] if inputs.shape[1] is not None else tf.shape(inputs)[1]
+        lengths = step.lengths[outputs.stride]
+        return outputs.values, lengths, {**step.new_states, POSITION: position + frames, RECEIVED: received}
+
+    def check_state(self, state: Mapping[str, tf.Tensor]) -> None:
+        """Checks that a state is one of this model.
+
+        Raises:
+          InputError: a tensor is missing, superfluous or of another shape.
+        """
+        shapes = {name: tuple(value.shape[1:]) for name, value in state.items()}
+        for name in sorted({*shapes, *self._shapes}):
+            ours, theirs = self._shapes.get(name), shapes.get(name)
+            if ours != theirs:
+                raise InputError(f"the state is not of this model: {name} should be {ours}, got {theirs}")
+
+    def open(self, batch: int = 1) -> Stream:
+        """Begins a stream of so many utterances of equal length."""
+        return Stream(self, batch)
+
+    def _run(
+        self,
+        inputs: tf.Tensor,
+        position: tf.Tensor,
+        received: tf.Tensor,
+        states: State | None,
+        constants: Mapping[str, tf.Tensor],
+    ) -> tuple[StreamStep, Frames]:
+        # The utterances of a batch are equally far, so one position tells all.
+        step = StreamStep(position[:1], states, dict(constants))
+        step.lengths[1] = received
+        outputs = tf.nest.flatten(_stream_model(self.model, [Frames(inputs, 0, 1), Lengths(received)], step))
+        frames = [one for one in outputs if isinstance(one, Frames)]
+        if len(frames) != 1:
+            raise InputError(f"a model with {len(frames)} outputs cannot run on a stream: choose one")
+        return step, frames[0]
+
+
+class Stream:
+    """A stream through a `StreamingModel` in pieces of any size, for use in Python."""
+
+    def __init__(self, streaming: StreamingModel, batch: int):
+        self._streaming = streaming
+        self.state = streaming.zero_state(batch)
+        self._constants = streaming.prepare()
+        self._pending: NDArray[Any] = np.zeros([batch, 0, *streaming.model.inputs[0].shape[2:]], np.float32)
+        self._emitted = -streaming.delay
+
+    def push(self, piece: NDArray[Any]) -> NDArray[Any]:
+        """Takes [B, any number of inputs, ...]; returns the outputs [B, frames, ...] that have become certain.
+
+        Raises:
+          InputError: the piece has another shape or a value that is not finite.
+        """
+        piece = np.asarray(piece, np.float32)
+        expected = (self._pending.shape[0], *self._pending.shape[2:])
+        if piece.ndim < 2 or (piece.shape[0], *piece.shape[2:]) != expected:
+            raise InputError(f"a piece should have shape [{expected[0]}, frames, ...], got {list(piece.shape)}")
+        if not np.isfinite(piece).all():
+            raise InputError("a piece holds a value that is not finite")
+        self._pending = np.concatenate([self._pending, piece], axis=1)
+        usable = self._pending.shape[1] // self._streaming.unit * self._streaming.unit
+        inputs, self._pending = self._pending[:, :usable], self._pending[:, usable:]
+        return self._step(inputs, usable)
+
+    def finish(self) -> NDArray[Any]:
+        """Ends the utterance and returns its last outputs; no piece may follow."""
+        rest = self._pending.shape[1]
+        missing = -rest % self._streaming.unit + self._streaming.flush_length
+        zeros = np.zeros([self._pending.shape[0], missing, *self._pending.shape[2:]], np.float32)
+        return self._step(np.concatenate([self._pending, zeros], axis=1), rest)
+
+    def _step(self, inputs: NDArray[Any], count: int) -> NDArray[Any]:
+        if not inputs.shape[1]:
+            return np.zeros([inputs.shape[0], 0, *self._streaming.output_shape], np.float32)
+        counts = tf.fill([inputs.shape[0]], count)
+        outputs, lengths, self.state = self._streaming.compiled_step(inputs, counts, self.state, self._constants)
+        first, self._emitted = self._emitted, self._emitted + outputs.shape[1]
+        return outputs.numpy()[:, max(0, -first) : max(0, int(lengths[0]) - first)]
+
+
+def _stream_model(model: keras.Model, inputs: list[Any], step: StreamStep) -> Any:
+    """Runs the layers of a functional model on streams, in the order of its graph."""
+    values = dict(zip(map(id, model.inputs), inputs, strict=True))
+    depths = model._nodes_by_depth
+    for node in (node for depth in sorted(depths, reverse=True) for node in depths[depth]):
+        if node.is_input:
+            continue
+        given = tf.nest.map_structure(lambda tensor: values[id(tensor)], node.input_tensors)
+        results = tf.nest.flatten(_stream_layer(node.layer, given, step))
+        values.update(zip(map(id, tf.nest.flatten(node.outputs)), results, strict=True))
+        for frames, lengths in pairwise(results):
+            if isinstance(frames, Frames) and isinstance(lengths, Lengths):
+                step.lengths[frames.stride] = lengths.values
+    return tf.nest.map_structure(lambda tensor: values[id(tensor)], model.outputs)
+
+
+def _stream_layer(layer: keras.layers.Layer, inputs: Any, step: StreamStep) -> Any:
+    if isinstance(layer, keras.Model):
+        return _stream_model(layer, tf.nest.flatten(inputs), step)
+    inner = getattr(layer, "layer", layer)  # of a quantization wrapper
+    if isinstance(inner, (Pointwise, *_POINTWISE)):
+        return stream_pointwise(layer, inputs, step)
+    if not hasattr(inner, "stream"):
+        raise InputError(f"the layer {layer.name} ({type(inner).__name__}) cannot run on a stream")
+    return inner.stream(inputs, step)
