@@ -52,7 +52,7 @@ class DenseQuantizeConfig(QuantizeConfig):
         return []
 
     def set_quantize_activations(self, layer: Dense, quantize_activations: list[Any]) -> None:
-        """Nothing: `product` quantizes its rows itself."""
+        assert not quantize_activations  # `product` quantizes its rows itself
 
     def get_output_quantizers(self, layer: Dense) -> list[Quantizer]:
         return []
