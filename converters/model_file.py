@@ -128,8 +128,11 @@ class ModelFile:
             "symmetric": [scheme.symmetric for scheme in schemes],
             "granularity": ["block" if scheme.block_size else "channel" for scheme in schemes],
             "block_size": [scheme.block_size for scheme in schemes],
-            "clip": [layer["spec"]["clip"] for layer in self.metadata["layers"] if "spec" in layer],
+            "sparsity": [layer["spec"].get("sparsity") for layer in self.metadata["layers"] if "spec" in layer],
         }
+        clips = [layer["spec"]["clip"] for layer in self.metadata["layers"] if "spec" in layer]
+        if not any(isinstance(clip, dict) for clip in clips):  # a searched clip is not one number
+            found["clip"] = clips
         common = {key: each[0] for key, each in found.items() if len(set(each)) == 1 and each[0] is not None}
         return values | common
 

@@ -45,6 +45,18 @@ class Requirement:
 TARGETS: dict[str, tuple[Requirement, ...]] = {
     "custom": (
         Requirement(
+            lambda spec, k: spec.bits != 3,
+            "the custom operation has codes of 2, 4 or 8 bits",
+        ),
+        Requirement(
+            lambda spec, k: spec.activation_bits != 4,
+            "the custom operation quantizes activations to 8 bits: set activation_bits to 8 or null",
+        ),
+        Requirement(
+            lambda spec, k: spec.symmetric or spec.sparsity is None,
+            "without its mask an asymmetric weight cannot be exactly zero: set symmetric to true or sparsity to null",
+        ),
+        Requirement(
             lambda spec, k: spec.scale_dtype == "float16",
             "the custom operation stores scales and offsets in float16: set scale_dtype to float16",
         ),

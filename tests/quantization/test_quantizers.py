@@ -8,8 +8,9 @@ from tfconformer.quantization.quantizers import (
     fake_quantize_rows,
     fake_quantize_weights,
     quantize_weights,
+    search_clip,
 )
-from tfconformer.quantization.spec import QuantSpec
+from tfconformer.quantization.spec import ClipSearch, QuantSpec
 
 # Two output channels of four weights: rows of the published cases, columns here.
 PUBLISHED = np.array([[1.2, 3.1, 5.5, 2.9], [0.2, -1.5, 3.3, 4.0]], np.float32).T
@@ -87,6 +88,83 @@ def test_published_gradients_flow_through_the_scale(spec, gradient):
         loss = tf.reduce_sum(fake_quantize_weights(weights, spec) * upstream)
     # Published with four decimals.
     np.testing.assert_allclose(tape.gradient(loss, weights).numpy(), gradient, atol=6e-5)
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_with_a_constant_scale_the_gradient_passes_straight_through(bits, symmetric):
+    """Nothing is clipped at clip 1, and both ends of the range count as inside (the authors' code halves them)."""
+    weights = tf.constant([[-1.5, 0.99], [-0.99, 0.0], [-0.01, 1.5], [0.6, -0.7]])
+    upstream = tf.constant([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0], [7.0, 8.0]])
+    with tf.GradientTape() as tape:
+        tape.watch(weights)
+        quantized = fake_quantize_weights(weights, spec(bits, symmetric, scale_gradient=False))
+        loss = tf.reduce_sum(quantized * upstream)
+    # w / s * s in float32.
+    np.testing.assert_allclose(tape.gradient(loss, weights).numpy(), upstream, rtol=1e-5)
+
+
+def test_published_codes_per_tensor_in_3_bits():
+    half = np.array([[0, 1, 2, 2], [2, 3, 3, 4], [4, 5, 5, 7]], np.float32)
+    quantized = quantize_weights(tf.constant(np.concatenate([half, -half])), spec(3, per_tensor=True))
+    above = [[0, 0, 1, 1], [1, 1, 1, 2], [2, 2, 2, 3]]
+    # Halves go up: -1 is -0.43 steps, 0; -2 is -0.86 steps, -1.
+    below = [[0, 0, -1, -1], [-1, -1, -1, -2], [-2, -2, -2, -3]]
+    np.testing.assert_array_equal(quantized.codes, above + below)
+    np.testing.assert_allclose(quantized.scales, np.full((1, 4), 7 / 3), rtol=1e-6)
+
+
+def test_published_clip_search():
+    random = np.random.RandomState(0)
+    weights = random.uniform(size=[2, 512])
+    weights[0], weights[1, -1] = 1, 2
+    searched = spec(2, clip=ClipSearch(search="channel", low=0.8, steps=12))
+    scales = quantize_weights(tf.constant(weights.T, tf.float32), searched).scales
+    # Ties keep the larger factor: 1 where every weight is 1. The epsilon is added to the scale.
+    np.testing.assert_allclose(scales, [[1.0, 1.6]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("what", ["tensor", "channel", "block"])
+@pytest.mark.parametrize("error", ["absolute", "squared"])
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_clip_search_is_exhaustive(what, error, symmetric):
+    weights = np.random.default_rng(0).standard_t(3, size=(40, 3)).astype(np.float32)
+    search = ClipSearch(search=what, low=0.2, steps=9, error=error)
+    grid = np.linspace(1, 0.2, 9).astype(np.float32)
+    size = 16 if what == "block" else None
+    found = search_clip(tf.constant(weights), spec(2, symmetric, block_size=size), search).numpy()
+    errors = []
+    for clip in grid:
+        by_hand = fake_quantize_weights(tf.constant(weights), spec(2, symmetric, block_size=size, clip=float(clip)))
+        difference = np.abs(by_hand.numpy().astype(np.float64) - weights) ** (2 if error == "squared" else 1)
+        parts = [difference[first : first + 16] for first in (0, 16, 32)] if what == "block" else [difference]
+        errors.append([part.sum() if what == "tensor" else part.sum(axis=0) for part in parts])
+    expected = grid[np.argmin(errors, axis=0)]
+    np.testing.assert_array_equal(found, expected.reshape(found.shape))
+    assert found.min() < 0.8  # int2 needs more clipping than the published grid reaches
+
+
+def test_searched_clip_beats_every_constant_one():
+    """Published: on Gaussian weights the error falls from symmetric to asymmetric to both with searched clipping."""
+    weights = tf.random.stateless_normal([512, 6], seed=[1, 2])
+
+    def error(**options) -> float:
+        return float(tf.reduce_sum(tf.abs(fake_quantize_weights(weights, spec(2, **options)) - weights)))
+
+    search = ClipSearch(search="channel", low=0.2, steps=17)
+    assert error() > error(symmetric=False) > error(clip=search) > error(clip=search, symmetric=False)
+    assert error(clip=search) <= min(error(clip=clip) for clip in (1.0, 0.8, 0.6, 0.4, 0.2))
+
+
+def test_a_searched_clip_is_data():
+    tree = {"bits": 2, "clip": {"search": "block", "low": 0.3}}
+    searched = QuantSpec.model_validate(tree)
+    assert searched.clip == ClipSearch(search="block", low=0.3)
+    assert QuantSpec.model_validate(searched.model_dump()) == searched
+    assert QuantSpec.model_validate_json(searched.model_dump_json()) == searched
+    for clip in (0.0, 1.5, {"search": "row"}, {"search": "block", "low": 1.0}):
+        with pytest.raises(ValueError, match="clip"):
+            QuantSpec(bits=2, clip=clip)
 
 
 @pytest.mark.parametrize("seed", range(5))

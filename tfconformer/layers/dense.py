@@ -13,23 +13,23 @@ from tfconformer.layers.streaming import Pointwise
 
 @register
 class Dense(Pointwise, keras.layers.Layer):
-    """`y = input_activation(x) @ kernel + bias`; also a pointwise convolution.
+    """`y = x @ kernel + bias`; also a pointwise convolution.
 
-    Differs from `keras.layers.Dense` in two ways that quantization needs: `input_activation` is the place where
-    quantization-aware training puts the quantizer of the rows that meet the weights, and with a static batch of one
-    (export) the product keeps its rank, so that the TFLite converter emits one FULLY_CONNECTED and nothing else.
+    Differs from `keras.layers.Dense` in two ways that quantization needs: `product` is the place where
+    quantization-aware training puts integer arithmetic, and with a static batch of one (export) the product keeps its
+    rank, so that the TFLite converter emits one FULLY_CONNECTED and nothing else.
 
     Attributes:
       kernel: [K, N] variable, K the contraction axis.
       bias: [N] variable or None.
-      input_activation: callable on the input, identity unless a quantizer is installed.
+      product: (x [..., K], kernel) -> [..., N], in float unless quantization installs another.
     """
 
     def __init__(self, units: int, use_bias: bool = True, **kwargs: Any):
         super().__init__(**kwargs)
         self.units = units
         self.use_bias = use_bias
-        self.input_activation = keras.activations.linear
+        self.product = float_product
 
     def build(self, input_shape: tf.TensorShape) -> None:
         self.kernel = self.add_weight("kernel", [int(input_shape[-1]), self.units], initializer="glorot_uniform")
@@ -37,8 +37,7 @@ class Dense(Pointwise, keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        inputs = self.input_activation(inputs)
-        outputs = tf.matmul(inputs, self.kernel) if inputs.shape[0] == 1 else tf.tensordot(inputs, self.kernel, 1)
+        outputs = self.product(inputs, self.kernel)
         return outputs if self.bias is None else tf.nn.bias_add(outputs, self.bias)
 
     def compute_output_shape(self, input_shape: tf.TensorShape) -> tf.TensorShape:
@@ -46,3 +45,8 @@ class Dense(Pointwise, keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "units": self.units, "use_bias": self.use_bias}
+
+
+def float_product(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """The product of `x` [..., K] and `kernel` [K, N]."""
+    return tf.matmul(x, kernel) if x.shape[0] == 1 else tf.tensordot(x, kernel, 1)

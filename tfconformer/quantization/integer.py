@@ -1,0 +1,79 @@
+"""The product of quantized rows and quantized weights, in integers, inside the training graph (2203.15952).
+
+    q, s, o of the weights in blocks b along K, qx and sx of a row:   y = sx * sum_b (s_b * sum q qx - o_b * sum qx)
+
+The inner sums are those of int32 arithmetic, bit for bit, although float32 matrix products compute them: every partial
+sum of a piece of K is an integer below 2^24, which float32 holds exactly in whatever order it is formed, and the pieces
+are added in int32. That is the faster way on processors whose TensorFlow has no fast int8 product.
+
+The backward pass is that of the dequantized operands: scales are constants, rounding passes the gradient through, and
+codes clipped at the range ends stop it (the straight-through estimator, masked).
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from tfconformer.quantization.quantizers import QuantizedWeights, quantize_rows
+
+_EXACT = 2**24
+
+
+def integer_product(rows: tf.Tensor, weights: QuantizedWeights) -> tf.Tensor:
+    """`rows` [..., K], quantized to `weights.spec.activation_bits`, times `weights` [K, N], as the exported file does.
+
+    Gradients flow to the rows and, through `weights.dequantize()`, to whatever the weights were computed from.
+    """
+    bits = weights.spec.activation_bits
+    assert bits is not None
+
+    @tf.custom_gradient
+    def product(rows: tf.Tensor, dequantized: tf.Tensor) -> tuple[tf.Tensor, object]:
+        codes, scales = quantize_rows(rows, bits)
+
+        def backward(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            flat_rows = tf.reshape(codes * scales, [-1, dequantized.shape[0]])
+            flat = tf.reshape(upstream, [-1, dequantized.shape[1]])
+            to_rows = tf.reshape(tf.matmul(flat, dequantized, transpose_b=True), tf.shape(rows))
+            return to_rows, tf.matmul(flat_rows, flat, transpose_a=True)
+
+        return scales * _weighted_sums(codes, weights, bits), backward
+
+    return product(rows, weights.dequantize())
+
+
+def exact_product(a: tf.Tensor, b: tf.Tensor, largest: int) -> tf.Tensor:
+    """[..., M, K] @ [..., K, N] of integers in float32, rounded once from the int32 result.
+
+    The products of `a` and `b` have magnitudes up to `largest`; the result must fit int32.
+    """
+    contraction, piece = a.shape[-1], _EXACT // largest
+    if contraction <= piece:
+        return tf.matmul(a, b)
+    sums = [
+        tf.cast(tf.matmul(a[..., k : k + piece], b[..., k : k + piece, :]), tf.int32)
+        for k in range(0, contraction, piece)
+    ]
+    return tf.cast(tf.add_n(sums), tf.float32)
+
+
+def _weighted_sums(codes: tf.Tensor, weights: QuantizedWeights, bits: int) -> tf.Tensor:
+    """[..., K] codes -> [..., N]: sum_b (s_b * sum q qx - o_b * sum qx)."""
+    k, n = weights.codes.shape
+    size = weights.spec.block_size or k
+    blocks, row_limit = weights.spec.blocks(k), 2 ** (bits - 1) - 1
+    fill = [[0, blocks * size - k], [0, 0]]
+    rows = tf.transpose(tf.reshape(tf.pad(tf.reshape(codes, [-1, k]), fill[::-1]), [-1, blocks, size]), [1, 0, 2])
+
+    def in_blocks(matrix: tf.Tensor) -> tf.Tensor:
+        return tf.reshape(tf.pad(matrix, fill), [blocks, size, n])
+
+    largest = 2 ** (weights.spec.bits - 1) * row_limit
+    sums = weights.scales[:, None] * exact_product(rows, in_blocks(weights.codes), largest)
+    if weights.offsets is not None:
+        if weights.mask is None:
+            row_sums = tf.reduce_sum(rows, axis=2, keepdims=True)
+        else:
+            row_sums = exact_product(rows, in_blocks(weights.mask), row_limit)
+        sums -= weights.offsets[:, None] * row_sums
+    return tf.reshape(tf.reduce_sum(sums, axis=0), tf.concat([tf.shape(codes)[:-1], [n]], axis=0))
