@@ -78,7 +78,7 @@ def test_the_gradient_is_that_of_the_dequantized_operands(spec):
 
 
 def test_published_product_of_2_bit_weights_and_rows():
-    """2305.16619's public code: 3-bit rows there; here the same case with the widths this project has."""
+    """A case of the public code of 2305.16619; 3-bit rows are no `activation_bits` here, so the product is by hand."""
     weights = quantize_weights(
         tf.constant([[-1.5, 0.99], [-0.99, 0.0], [-0.01, 1.5]]), QuantSpec(bits=2, scale_dtype="float32")
     )
