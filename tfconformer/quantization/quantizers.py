@@ -136,12 +136,6 @@ def quantize_rows(rows: tf.Tensor, bits: int) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.round(rows * tf.where(tf.math.is_inf(inverse), 0.0, inverse)), peak * (1.0 / limit)
 
 
-def fake_quantize_rows(rows: tf.Tensor, bits: int = 8) -> tf.Tensor:
-    """`rows` [..., K] as the quantized layer sees them, in float; without a gradient."""
-    codes, scales = quantize_rows(rows, bits)
-    return codes * scales
-
-
 def _blocks(weights: tf.Tensor, spec: QuantSpec) -> tf.Tensor:
     """[K, N] -> [blocks, block_size, N]; a short last block is filled up with its own last row."""
     contraction, columns = weights.shape
