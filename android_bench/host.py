@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from converters.evaluate import Utterance
+from converters.evaluate import Utterance, speed_columns
 from converters.isolated import IsolatedRecognizer
 from converters.results import ResultRow
 from converters.runtimes import METADATA
@@ -77,22 +77,17 @@ def measure(
     for name, path in models.items():
         one = runs[name]
         seconds = np.median(one.seconds, axis=0)
-        rtf_p50, rtf_p90 = np.percentile(seconds / (lengths / one.sample_rate), (50, 90)).tolist()
-        latency_p50, latency_p90 = (1e3 * np.percentile(seconds, (50, 90))).tolist()
         columns = {"file_bytes": path.stat().st_size, **described.get(name, {})}
         rows.append(
             ResultRow(
                 model=name,
                 test_set=test_set,
                 evaluated_with="tflite",
-                rtf_p50=rtf_p50,
-                rtf_p90=rtf_p90,
-                latency_ms_p50=latency_p50,
-                latency_ms_p90=latency_p90,
                 peak_rss_mb=one.peak_rss_bytes / 1e6,
                 runtime=one.runtime,
                 kernel=one.kernel,
                 threads=threads,
+                **speed_columns(seconds, lengths / one.sample_rate),
                 **asdict(word_errors(references, one.hypotheses)),
                 **columns,
             )

@@ -14,8 +14,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from tqdm import tqdm
 
 from converters.isolated import OPEN_MODEL, IsolatedRecognizer
@@ -78,23 +80,18 @@ class Evaluation:
 
     def row(self, model: str, test_set: str) -> ResultRow:
         """The evaluation as a row of a results file."""
-        latencies = np.array([one.compute_seconds for one in self.utterances])
-        factors = latencies / [one.audio_seconds for one in self.utterances]
-        rtf_p50, rtf_p90 = np.percentile(factors, (50, 90)).tolist()
-        latency_p50, latency_p90 = (1e3 * np.percentile(latencies, (50, 90))).tolist()
+        compute_seconds = [one.compute_seconds for one in self.utterances]
+        audio_seconds = [one.audio_seconds for one in self.utterances]
         return ResultRow(
             model=model,
             test_set=test_set,
             skipped=sum(self.skipped.values()),
             evaluated_with="tflite",
-            rtf_p50=rtf_p50,
-            rtf_p90=rtf_p90,
-            latency_ms_p50=latency_p50,
-            latency_ms_p90=latency_p90,
             peak_rss_mb=self.peak_rss_bytes / 1e6,
             runtime=self.runtime,
             kernel=self.kernel,
             threads=self.threads,
+            **speed_columns(compute_seconds, audio_seconds),
             **asdict(self.errors),
             **self.file.row_values(),
         )
@@ -112,6 +109,14 @@ class Evaluation:
             )
             for one in self.utterances
         )
+
+
+def speed_columns(compute_seconds: ArrayLike, audio_seconds: ArrayLike) -> dict[str, Any]:
+    """The columns of a results row that say how fast utterances were, from two sequences of equal length."""
+    latencies = np.asarray(compute_seconds)
+    rtf_p50, rtf_p90 = np.percentile(latencies / np.asarray(audio_seconds), (50, 90)).tolist()
+    latency_p50, latency_p90 = (1e3 * np.percentile(latencies, (50, 90))).tolist()
+    return {"rtf_p50": rtf_p50, "rtf_p90": rtf_p90, "latency_ms_p50": latency_p50, "latency_ms_p90": latency_p90}
 
 
 def evaluate(

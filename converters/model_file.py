@@ -122,17 +122,17 @@ class ModelFile:
         if not schemes:
             return {**values, "weight_bits": FLOAT_BITS, "activation_bits": FLOAT_BITS}
         values["method"] = "qat"  # export packs only what was trained quantized
+        specs = [layer["spec"] for layer in self.metadata["layers"] if "spec" in layer]
         found: dict[str, list[Any]] = {
             "weight_bits": [scheme.bits for scheme in schemes],
             "activation_bits": [scheme.activation_bits or FLOAT_BITS for scheme in schemes],
             "symmetric": [scheme.symmetric for scheme in schemes],
             "granularity": ["block" if scheme.block_size else "channel" for scheme in schemes],
             "block_size": [scheme.block_size for scheme in schemes],
-            "sparsity": [layer["spec"].get("sparsity") for layer in self.metadata["layers"] if "spec" in layer],
+            "sparsity": [spec.get("sparsity") for spec in specs],
+            # A searched clip is not one number.
+            "clip": [None if isinstance(spec["clip"], dict) else spec["clip"] for spec in specs],
         }
-        clips = [layer["spec"]["clip"] for layer in self.metadata["layers"] if "spec" in layer]
-        if not any(isinstance(clip, dict) for clip in clips):  # a searched clip is not one number
-            found["clip"] = clips
         common = {key: each[0] for key, each in found.items() if len(set(each)) == 1 and each[0] is not None}
         return values | common
 

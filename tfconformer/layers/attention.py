@@ -14,28 +14,18 @@ import tensorflow as tf
 import tf_keras as keras
 
 from tfconformer.errors import InputError
-from tfconformer.layers.context import AttentionContext
+from tfconformer.layers.context import AttentionContext, ContextLayer
 from tfconformer.layers.masking import NEVER
 from tfconformer.layers.registry import register
 from tfconformer.layers.streaming import AttentionValidity, Constant, Frames, StreamStep
 
 
 @register
-class RelativePositions(keras.layers.Layer):
+class RelativePositions(ContextLayer):
     """x [B, T, dim] -> sinusoids [1, 2T-1, dim] of the distances T-1, ..., 0, ..., -(T-1) (query minus key).
 
     In a stream: those of the distances that the attention context allows, left, ..., 0, ..., -farthest.
     """
-
-    def __init__(
-        self,
-        left_context: int | None = None,
-        right_context: int | None = None,
-        chunk: int | None = None,
-        **kwargs: Any,
-    ):
-        super().__init__(**kwargs)
-        self.context = AttentionContext(left_context, right_context, chunk)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         frames = tf.shape(inputs)[1]
@@ -44,15 +34,6 @@ class RelativePositions(keras.layers.Layer):
     def stream(self, inputs: Frames, step: StreamStep) -> Constant:
         left, farthest = _limits(self.context)
         return Constant(lambda: _sinusoids(tf.range(left, -farthest - 1, -1), inputs.values.shape[-1]))
-
-    def get_config(self) -> dict[str, Any]:
-        context = self.context
-        return {
-            **super().get_config(),
-            "left_context": context.left,
-            "right_context": context.right,
-            "chunk": context.chunk,
-        }
 
 
 @register

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import tensorflow as tf
+import tf_keras as keras
 
 
 @dataclass(frozen=True)
@@ -44,3 +46,26 @@ class AttentionContext:
         if self.chunk is not None:
             allowed &= key < (query // self.chunk + 1) * self.chunk
         return allowed
+
+
+class ContextLayer(keras.layers.Layer):
+    """A layer that depends on the attention context, an `AttentionContext` in its parts."""
+
+    def __init__(
+        self,
+        left_context: int | None = None,
+        right_context: int | None = None,
+        chunk: int | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.context = AttentionContext(left_context, right_context, chunk)
+
+    def get_config(self) -> dict[str, Any]:
+        context = self.context
+        return {
+            **super().get_config(),
+            "left_context": context.left,
+            "right_context": context.right,
+            "chunk": context.chunk,
+        }

@@ -6,12 +6,10 @@ utterance gives the same output alone and in any batch.
 
 from __future__ import annotations
 
-from typing import Any
-
 import tensorflow as tf
 import tf_keras as keras
 
-from tfconformer.layers.context import AttentionContext
+from tfconformer.layers.context import ContextLayer
 from tfconformer.layers.registry import register
 from tfconformer.layers.streaming import AttentionValidity, Frames, Lengths, StreamStep
 
@@ -37,21 +35,11 @@ class FrameMask(keras.layers.Layer):
 
 
 @register
-class AttentionMask(keras.layers.Layer):
+class AttentionMask(ContextLayer):
     """Frame mask [B, T, 1] -> additive attention mask [B, 1, T, T] (or [B, 1, 1, T] with unlimited context).
 
     Queries look at keys that `AttentionContext` allows and that are real frames.
     """
-
-    def __init__(
-        self,
-        left_context: int | None = None,
-        right_context: int | None = None,
-        chunk: int | None = None,
-        **kwargs: Any,
-    ):
-        super().__init__(**kwargs)
-        self.context = AttentionContext(left_context, right_context, chunk)
 
     def call(self, mask: tf.Tensor) -> tf.Tensor:
         allowed = tf.expand_dims(tf.transpose(mask, [0, 2, 1]), 1)
@@ -62,15 +50,6 @@ class AttentionMask(keras.layers.Layer):
 
     def stream(self, inputs: Lengths, step: StreamStep) -> AttentionValidity:
         return AttentionValidity(inputs, self.context)
-
-    def get_config(self) -> dict[str, Any]:
-        context = self.context
-        return {
-            **super().get_config(),
-            "left_context": context.left,
-            "right_context": context.right,
-            "chunk": context.chunk,
-        }
 
 
 @register
