@@ -131,7 +131,10 @@ static WeightTile weight_tile(const FullyConnectedAttributes* attributes, const 
 static void compute_tiles(const Kernel* kernel, const FullyConnectedAttributes* attributes,
                           const FullyConnectedWeights* weights, int64_t first_tile, int count,
                           const PreparedRows* prepared, int64_t rows, const float* x, float* y) {
-  static const float no_bias[TILE];
+  static const float no_bias[MAX_TILES * TILE];
+  const int64_t channel = first_tile * TILE;
+  const int channels = (int)smaller(count * TILE, attributes->n - channel);
+  const float* bias = weights->bias == NULL ? no_bias : weights->bias + channel;
   WeightTile tiles[MAX_TILES];
   for (int t = 0; t < count; ++t) tiles[t] = weight_tile(attributes, weights, first_tile + t);
   for (int64_t first = 0; first < rows;) {
@@ -146,16 +149,8 @@ static void compute_tiles(const Kernel* kernel, const FullyConnectedAttributes* 
       const FloatRows values = float_group(attributes, prepared, x, first, group);
       kernel->float_product(attributes, tiles, count, &values, totals);
     }
-    for (int t = 0; t < count; ++t) {
-      const int64_t channel = (first_tile + t) * TILE;
-      const float* bias = weights->bias == NULL ? no_bias : weights->bias + channel;
-      const int channels = (int)smaller(TILE, attributes->n - channel);
-      for (int m = 0; m < group; ++m) {
-        const float scale = prepared->scales == NULL ? 1.0f : prepared->scales[first + m];
-        kernel->finish_row(totals[t * group + m], scale, bias, attributes->activation, channels,
-                           y + (first + m) * attributes->n + channel);
-      }
-    }
+    kernel->finish_rows(totals, group, prepared->scales == NULL ? NULL : prepared->scales + first, bias,
+                        attributes->activation, channels, y + first * attributes->n + channel, attributes->n);
     first += group;
   }
 }
