@@ -11,7 +11,6 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, load_delegate
 from numpy.typing import NDArray
 
-from converters.builtin_weights import BuiltinWeights
 from converters.custom_ops import library_path
 from converters.layer_graph import layer_graph
 from converters.operators import LayerWeights
@@ -36,7 +35,7 @@ class LiteRtLayers:
         if isinstance(weights, np.ndarray):
             self.kernel, self.weight_bytes = weights, weights.nbytes
         else:
-            self.kernel, self.weight_bytes = weights.dequantize(), _stored_bytes(weights)
+            self.kernel, self.weight_bytes = weights.dequantize(), weights.bytes
         delegates = [load_delegate(str(library_path()))] if isinstance(weights, PackedWeights) else []
         # The interpreter maps the file, so that it need not stay.
         with tempfile.NamedTemporaryFile(suffix=".tflite") as file:
@@ -78,8 +77,3 @@ def stamped(values: NDArray[Any], number: int) -> NDArray[Any]:
     first = copy.reshape(-1)[:2]
     first[:] = number / 2**14 if first.dtype.kind == "f" else (number & 127, number >> 7)
     return copy
-
-
-def _stored_bytes(weights: PackedWeights | BuiltinWeights) -> int:
-    constants = (weights.codes, weights.scales, weights.offsets)
-    return sum(value.nbytes for value in constants if value is not None)

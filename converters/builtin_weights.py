@@ -34,6 +34,11 @@ class BuiltinWeights:
     scales: NDArray[np.floating]
     offsets: None = None
 
+    @property
+    def bytes(self) -> int:
+        """What the constants take."""
+        return self.codes.nbytes + self.scales.nbytes
+
     def dequantize(self) -> NDArray[np.float32]:
         """[K, N]: what the stored bytes stand for."""
         codes = unpack_codes(self.codes, self.spec.bits, self.n * self.k).reshape(self.n, self.k)

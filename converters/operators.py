@@ -51,6 +51,7 @@ class LayerOperators:
             "params": np.array(list(attributes.values()), np.int32),
             "scales": packed.scales,
             "offsets": packed.offsets,
+            "positions": packed.positions,
         }
         added = [
             self._graph.add_constant(f"{name}/{role}", value) for role, value in constants.items() if value is not None
