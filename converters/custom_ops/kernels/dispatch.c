@@ -6,12 +6,18 @@
 extern const Kernel portable_kernel;
 #if defined(__x86_64__)
 extern const Kernel x86_avx512_vnni_kernel, x86_avx2_kernel;
+#elif defined(__aarch64__)
+extern const Kernel arm_i8mm_kernel, arm_neon_dotprod_kernel, arm_neon_kernel;
 #endif
 
 static const Kernel* const kernels[] = {
 #if defined(__x86_64__)
     &x86_avx512_vnni_kernel,
     &x86_avx2_kernel,
+#elif defined(__aarch64__)
+    &arm_i8mm_kernel,
+    &arm_neon_dotprod_kernel,
+    &arm_neon_kernel,
 #endif
     &portable_kernel,
 };
