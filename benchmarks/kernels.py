@@ -18,9 +18,8 @@ from benchmarks import litert_layers, onnx_layers
 from benchmarks.limits import Limits, measure_limits
 from benchmarks.litert_layers import LiteRtLayers
 from benchmarks.onnx_layers import OnnxLayers, blockwise_weights, float_weights, int8_weights
+from benchmarks.random_weights import random_builtin, random_kernel, random_packed, scheme_columns
 from benchmarks.timing import interleaved_seconds
-from converters.builtin_weights import builtin_weights
-from converters.pack import PackedWeights, pack_weights
 from converters.provenance import results_of_this_process
 from converters.results import ResultRow, write_results
 from tfconformer.errors import InputError
@@ -105,26 +104,14 @@ class Table:
 
 def ours(spec: QuantSpec) -> Candidate:
     """Our operation in LiteRT's interpreter."""
-
-    def weights(k: int, n: int) -> PackedWeights:
-        rng = np.random.default_rng(0)
-        scales = _scales(rng, spec.blocks(k), n)
-        offsets = None if spec.symmetric else scales * np.float32(0.5)
-        return pack_weights(_codes(rng, k, n, spec), scales, offsets, spec)
-
-    scheme = _scheme(spec) | {"activation_bits": spec.activation_bits or 32}
-    return Candidate("tfconformer", scheme, lambda k, n, copies: LiteRtLayers(weights(k, n), copies))
+    columns = scheme_columns(spec) | {"activation_bits": spec.activation_bits or 32}
+    return Candidate("tfconformer", columns, lambda k, n, copies: LiteRtLayers(random_packed(spec, k, n), copies))
 
 
 def litert(spec: QuantSpec) -> Candidate:
     """LiteRT's own FULLY_CONNECTED."""
-
-    def open_layers(k: int, n: int, copies: int) -> Layers:
-        rng = np.random.default_rng(0)
-        weights = builtin_weights(_codes(rng, k, n, spec), _scales(rng, spec.blocks(k), n), spec)
-        return LiteRtLayers(weights, copies)
-
-    return Candidate(litert_layers.NAME, _scheme(spec) | {"activation_bits": 8}, open_layers)
+    columns = scheme_columns(spec) | {"activation_bits": 8}
+    return Candidate(litert_layers.NAME, columns, lambda k, n, copies: LiteRtLayers(random_builtin(spec, k, n), copies))
 
 
 def onnx_blockwise(bits: int, block_size: int) -> Candidate:
@@ -151,15 +138,22 @@ def candidates(k: int) -> Iterator[Candidate]:
     for bits in (2, 4):
         yield ours(QuantSpec(bits=bits, block_size=block, activation_bits=8))
     yield ours(QuantSpec(bits=2, block_size=block, symmetric=False, activation_bits=8))
+    for sparsity in ("2:4", "1:4"):
+        yield ours(QuantSpec(bits=4, block_size=block, activation_bits=8, sparsity=sparsity))
     float_scheme = {"weight_bits": 32, "activation_bits": 32}
-    yield Candidate(litert_layers.NAME, float_scheme, lambda k, n, copies: LiteRtLayers(_kernel(k, n), copies), "float")
+    yield Candidate(
+        litert_layers.NAME, float_scheme, lambda k, n, copies: LiteRtLayers(random_kernel(k, n), copies), "float"
+    )
     for bits in (8, 4, 2):
         yield litert(QuantSpec(bits=bits))
     for block_size in (32, 64):
         if k % block_size == 0:
             yield litert(QuantSpec(bits=4, block_size=block_size))
     yield Candidate(
-        onnx_layers.NAME, float_scheme, lambda k, n, copies: OnnxLayers(float_weights(_kernel(k, n)), copies), "float"
+        onnx_layers.NAME,
+        float_scheme,
+        lambda k, n, copies: OnnxLayers(float_weights(random_kernel(k, n)), copies),
+        "float",
     )
     yield Candidate(
         onnx_layers.NAME,
@@ -201,30 +195,6 @@ def _check(candidate: Candidate, layers: Layers, x: NDArray[np.float32]) -> None
         error = np.linalg.norm(y - expected) / np.linalg.norm(expected)
         if not error < TOLERANCE:
             raise InputError(f"{candidate.name} computes wrong numbers: relative error {error:.2g} for {x.shape}")
-
-
-def _codes(rng: np.random.Generator, k: int, n: int, spec: QuantSpec) -> NDArray[np.float32]:
-    low, high = spec.code_range
-    return rng.integers(low, high + 1, (k, n)).astype(np.float32)
-
-
-def _scales(rng: np.random.Generator, blocks: int, n: int) -> NDArray[np.float32]:
-    return rng.uniform(0.01, 0.02, (blocks, n)).astype(np.float16).astype(np.float32)
-
-
-def _kernel(k: int, n: int) -> NDArray[np.float32]:
-    return np.random.default_rng(0).standard_normal((k, n), np.float32)
-
-
-def _scheme(spec: QuantSpec) -> dict[str, Any]:
-    scheme = {
-        "weight_bits": spec.bits,
-        "symmetric": spec.symmetric,
-        "granularity": "block" if spec.block_size else "channel",
-        "block_size": spec.block_size,
-        "sparsity": spec.sparsity,
-    }
-    return {key: value for key, value in scheme.items() if value is not None}
 
 
 @click.command()

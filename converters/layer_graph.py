@@ -8,7 +8,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from converters.graph import Graph
-from converters.operators import LayerOperators, LayerWeights
+from converters.operators import LayerOperators, LayerWeights, weights_shape
 
 
 def layer_graph(layers: Sequence[LayerWeights], rows: int) -> bytes:
@@ -24,7 +24,7 @@ def layer_graph(layers: Sequence[LayerWeights], rows: int) -> bytes:
     graph = Graph.empty()
     operators = LayerOperators(graph)
     for index, layer in enumerate(layers):
-        k, n = layer.shape if isinstance(layer, np.ndarray) else (layer.k, layer.n)
+        k, n = weights_shape(layer)
         x, y = graph.add_tensor(f"x{index}", (rows, k)), graph.add_tensor(f"y{index}", (rows, n))
         operator = schema.OperatorT()
         operator.outputs = np.array([y], np.int32)

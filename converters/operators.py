@@ -22,6 +22,11 @@ _BUILTIN_TYPES = {8: schema.TensorType.INT8, 4: schema.TensorType.INT4, 2: schem
 _PER_CHANNEL_VERSION = 9
 
 
+def weights_shape(weights: LayerWeights) -> tuple[int, int]:
+    """(K, N) of a layer."""
+    return (weights.shape[0], weights.shape[1]) if isinstance(weights, np.ndarray) else (weights.k, weights.n)
+
+
 class LayerOperators:
     """Writes dense layers into a graph; the operations they need are added once."""
 

@@ -13,18 +13,16 @@ from typing import Any
 from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import flexbuffers
 
-from converters.builtin_weights import BuiltinWeights
 from converters.freeze import PLACEHOLDER, PLACEHOLDER_LAYER
 from converters.graph import Graph
-from converters.operators import LayerOperators
-from converters.pack import PackedWeights
+from converters.operators import LayerOperators, LayerWeights, weights_shape
 from converters.runtimes import METADATA
 
 _DESCRIPTION = b"tfconformer"
 _BUILTIN_NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
 
 
-def rewrite(frozen: bytes, packed: Mapping[str, PackedWeights | BuiltinWeights], metadata: bytes) -> bytes:
+def rewrite(frozen: bytes, packed: Mapping[str, LayerWeights], metadata: bytes) -> bytes:
     """Replaces the placeholders of `frozen`.
 
     Args:
@@ -45,11 +43,11 @@ def rewrite(frozen: bytes, packed: Mapping[str, PackedWeights | BuiltinWeights],
         raise ValueError(f"layers with a placeholder or packed weights, but not both: {different}")
     operators = LayerOperators(graph)
     for name, operator in placeholders.items():
-        x, kernel, *bias = operator.inputs
+        x, *bias = operator.inputs
         weights = packed[name]
-        shape = tuple(graph.subgraph.tensors[kernel].shape)
-        if shape != (weights.k, weights.n):
-            raise ValueError(f"the kernel of {name} has shape {shape}, not {(weights.k, weights.n)}")
+        shape = tuple(int(graph.subgraph.tensors[index].shape[-1]) for index in (x, *operator.outputs))
+        if shape != weights_shape(weights):
+            raise ValueError(f"the kernel of {name} has shape {shape}, not {weights_shape(weights)}")
         operators.set(operator, name, weights, x, *bias)
     graph.add_metadata(METADATA, metadata)
     graph.model.description = _DESCRIPTION
