@@ -1,4 +1,4 @@
-"""Commands that measure and describe exported models: `tfconformer evaluate | report | summary`.
+"""Commands that measure and describe exported models and runtimes: `tfconformer evaluate | probe | report | summary`.
 
 Imports that take seconds (TensorFlow, Matplotlib) wait until a command needs them.
 """
@@ -90,6 +90,23 @@ def summary(source: Path) -> None:
 
     rows = _rows_of_run(source) if source.is_dir() else read_model_file(source).layer_rows()
     click.echo(model_summary(rows, title=source.name), nl=False)
+
+
+@click.command()
+@click.option("--runtime", "runtimes", type=click.Choice(RUNTIMES), multiple=True, default=RUNTIMES, show_default=True)
+@click.option("--output", type=_PATH, help="File for the table (JSON); export reads converters/capabilities.json.")
+def probe(runtimes: tuple[str, ...], output: Path | None) -> None:
+    """Measure what the installed runtimes compute rightly: bits, granularity, symmetry, with and without XNNPACK."""
+    from converters.capabilities import write
+    from converters.probe import probe as run_probe
+
+    table = run_probe(runtimes)
+    for case, outcomes in table.items():
+        click.echo(str(case))
+        for runtime, outcome in outcomes.items():
+            click.echo(f"    {runtime}: {outcome}")
+    if output is not None:
+        write(table, output)
 
 
 def _rows_of_run(path: Path) -> list[LayerRow]:

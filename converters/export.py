@@ -19,6 +19,7 @@ import tensorflow as tf
 import tf_keras as keras
 from numpy.typing import NDArray
 
+from converters.builtin_weights import BuiltinWeights, builtin_weights
 from converters.freeze import freeze, inference_model
 from converters.metadata import LayerRecord, layer_records, metadata_json
 from converters.pack import PackedWeights, pack_weights
@@ -50,7 +51,7 @@ class PreparedModel:
 
     model: keras.Model
     plans: tuple[LayerPlan, ...]
-    packed: dict[str, PackedWeights]
+    packed: dict[str, PackedWeights | BuiltinWeights]
     layers: tuple[LayerRecord, ...]
 
 
@@ -81,6 +82,7 @@ def export(
     output: Path,
     waveforms: Iterable[NDArray[np.float32]],
     runtimes: Sequence[str] = ("ai-edge-litert",),
+    target: str = "custom",
 ) -> ExportReport:
     """Exports the best weights of a run.
 
@@ -90,6 +92,7 @@ def export(
         `NAME.export.json`.
       waveforms: real utterances for the verification, each [samples] in [-1, 1].
       runtimes: where to verify, of `runtimes.RUNTIMES`.
+      target: key of `plan.TARGETS`.
 
     Raises:
       InputError: the run is incomplete, a layer's quantization is not possible in the file, a runtime or the native
@@ -97,7 +100,7 @@ def export(
       VerificationError: the file is not the trained model.
     """
     tokenizer = Tokenizer.from_file(run.tokenizer_file)
-    return export_model(load_model(run), run.config(), tokenizer, output, waveforms, runtimes)
+    return export_model(load_model(run), run.config(), tokenizer, output, waveforms, runtimes, target)
 
 
 def export_model(
@@ -107,9 +110,10 @@ def export_model(
     output: Path,
     waveforms: Iterable[NDArray[np.float32]],
     runtimes: Sequence[str] = ("ai-edge-litert",),
+    target: str = "custom",
 ) -> ExportReport:
     """As `export`, for a model in memory."""
-    prepared = prepare(trained, config, tokenizer.vocabulary_size)
+    prepared = prepare(trained, config, tokenizer.vocabulary_size, target)
     references = keras_references(trained, config.features, waveforms)
     if not references:
         raise InputError("export needs at least one utterance to verify the file with")
@@ -130,24 +134,25 @@ def export_model(
     return report
 
 
-def prepare(trained: keras.Model, config: Config, vocabulary: int) -> PreparedModel:
+def prepare(trained: keras.Model, config: Config, vocabulary: int, target: str = "custom") -> PreparedModel:
     """Plans, quantizes and packs a trained model, without writing anything.
 
     Args:
       trained: a model of `conformer_ctc`, quantized or not.
       config: what it was built with.
       vocabulary: number of tokenizer pieces.
+      target: key of `plan.TARGETS`.
 
     Raises:
       InputError: a layer's quantization is not possible in the file.
     """
     model = inference_model(trained, config, vocabulary)
-    plans = plan(model, layer_specs(trained))
+    plans = plan(model, layer_specs(trained), target)
     packed = {layer.name: pack_layer(model, layer) for layer in plans if layer.spec}
     return PreparedModel(model, plans, packed, layer_records(model, packed))
 
 
-def pack_layer(model: keras.Model, layer: LayerPlan) -> PackedWeights:
+def pack_layer(model: keras.Model, layer: LayerPlan) -> PackedWeights | BuiltinWeights:
     """Quantizes and packs the weights of a planned layer.
 
     Raises:
@@ -155,9 +160,12 @@ def pack_layer(model: keras.Model, layer: LayerPlan) -> PackedWeights:
     """
     assert layer.spec is not None
     quantized = quantize_weights(tf.constant(model.get_layer(layer.name).kernel.numpy()), layer.spec)
+    codes, scales = quantized.codes.numpy(), quantized.scales.numpy()
     offsets = None if quantized.offsets is None else quantized.offsets.numpy()
     try:
-        return pack_weights(quantized.codes.numpy(), quantized.scales.numpy(), offsets, layer.spec)
+        if layer.target == "litert":
+            return builtin_weights(codes, scales, layer.spec)
+        return pack_weights(codes, scales, offsets, layer.spec)
     except ValueError as error:
         raise InputError(f"the weights of layer {layer.name} cannot be packed: {error}") from None
 

@@ -14,6 +14,13 @@ from tfconformer.errors import InputError
 @click.command()
 @click.argument("run_directory", type=click.Path(path_type=Path))
 @click.argument("output", type=click.Path(path_type=Path, dir_okay=False), metavar="OUTPUT.tflite")
+@click.option(
+    "--target",
+    type=click.Choice(["custom", "litert"]),
+    default="custom",
+    show_default=True,
+    help="Operations for the quantized layers: this project's, which hold everything, or those built into LiteRT.",
+)
 @click.option("--shards", multiple=True, metavar="GLOB", help="Shards to verify with [default: the run's dev shards].")
 @click.option("--utterances", type=click.IntRange(min=1), default=8, show_default=True, help="How many to verify with.")
 @click.option(
@@ -26,7 +33,7 @@ from tfconformer.errors import InputError
     help="Where to run the file for the verification; may be given several times.",
 )
 def export(
-    run_directory: Path, output: Path, shards: tuple[str, ...], utterances: int, runtimes: tuple[str, ...]
+    run_directory: Path, output: Path, target: str, shards: tuple[str, ...], utterances: int, runtimes: tuple[str, ...]
 ) -> None:
     """Write the best weights of RUN_DIRECTORY to a packed, verified .tflite file.
 
@@ -42,7 +49,7 @@ def export(
     run = RunDirectory(run_directory)
     paths = find_shards(shards or run.config().data.dev)
     waveforms = [one.waveform for one in itertools.islice(evaluation_utterances(paths), utterances)]
-    report = run_export(run, output, waveforms, runtimes)
+    report = run_export(run, output, waveforms, runtimes, target)
     packed = f", {report.bits_per_weight:.2f} bits per packed weight" if report.bits_per_weight else ""
     click.echo(f"{output}: {report.file_bytes:,} bytes{packed}")
     for parity in report.parity:

@@ -59,8 +59,8 @@ def freeze(model: keras.Model, features: FeatureConfig, placeholders: Collection
 
     Returns:
       The content of a `.tflite` file with one signature, "transcribe": waveform [1, samples] in [-1, 1] -> logits
-      [1, frames, vocabulary + 1], float32. A placeholder has the inputs x, kernel [K, N] and, if the layer has one,
-      bias [N].
+      [1, frames, vocabulary + 1], float32. A placeholder has the inputs x [..., K] and, if the layer has one, bias [N];
+      its output is [..., N].
     """
     encoder = _with_placeholders(model, placeholders)
 
@@ -81,18 +81,27 @@ def freeze(model: keras.Model, features: FeatureConfig, placeholders: Collection
 
 
 class _Placeholder(Dense):
-    """A dense layer that the converter turns into one custom operation."""
+    """A dense layer that the converter turns into one custom operation of x and the bias.
+
+    It has no kernel, since the file will hold other constants in its place: the large matrices of a model never enter
+    the converter.
+    """
+
+    def build(self, input_shape: tf.TensorShape) -> None:
+        self.kernel_shape = [int(input_shape[-1]), self.units]
+        self.bias = self.add_weight("bias", [self.units]) if self.use_bias else None
+        keras.layers.Layer.build(self, input_shape)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         attributes = f'attr {{ key: "{PLACEHOLDER_LAYER}" value {{ s: "{self.name}" }} }}'
         keep_whole = 'attr { key: "tfl_fusable_op" value { b: true } }'
 
         @tf.function(experimental_implements=f'name: "{PLACEHOLDER}" {keep_whole} {attributes}')
-        def operation(x: tf.Tensor, kernel: tf.Tensor, *bias: tf.Tensor) -> tf.Tensor:
-            product = tf.matmul(x, kernel)
+        def operation(x: tf.Tensor, *bias: tf.Tensor) -> tf.Tensor:
+            product = tf.matmul(x, tf.zeros(self.kernel_shape))  # nobody looks into it but for the shape
             return tf.nn.bias_add(product, *bias) if bias else product
 
-        return operation(inputs, self.kernel, *([] if self.bias is None else [self.bias]))
+        return operation(inputs, *([] if self.bias is None else [self.bias]))
 
 
 def _with_placeholders(model: keras.Model, names: Collection[str]) -> keras.Model:
@@ -101,5 +110,10 @@ def _with_placeholders(model: keras.Model, names: Collection[str]) -> keras.Mode
         return kind.from_config(layer.get_config())
 
     clone = keras.models.clone_model(model, clone_function=copy)
-    clone.set_weights(model.get_weights())
+    for layer in clone.layers:
+        original = model.get_layer(layer.name)
+        if not isinstance(layer, _Placeholder):
+            layer.set_weights(original.get_weights())
+        elif layer.bias is not None:
+            layer.bias.assign(original.bias)
     return clone

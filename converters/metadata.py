@@ -18,6 +18,7 @@ import numpy as np
 import tf_keras as keras
 from numpy.typing import NDArray
 
+from converters.builtin_weights import BuiltinWeights
 from converters.pack import PackedWeights
 from tfconformer.config import Config
 from tfconformer.layers.attention import RelativeAttention
@@ -45,7 +46,8 @@ class LayerRecord:
       parameters: weights and biases, counted.
       float_bytes: what those that stay in float32 take.
       k, n: contraction length and output channels of a dense layer.
-      spec: of a packed layer, as JSON.
+      spec: of a quantized layer, as JSON.
+      target: where it went if not to the custom operation: "litert".
       code_bytes, scale_bytes, offset_bytes: what a packed layer's constants take; positions count as codes.
       sqnr_db: 10 log10(sum W^2 / sum (W - Wq)^2) of a packed layer; None if there is no error at all.
     """
@@ -57,13 +59,14 @@ class LayerRecord:
     k: int | None = None
     n: int | None = None
     spec: dict[str, Any] | None = None
+    target: str | None = None
     code_bytes: int | None = None
     scale_bytes: int | None = None
     offset_bytes: int | None = None
     sqnr_db: float | None = None
 
 
-def layer_records(model: keras.Model, packed: Mapping[str, PackedWeights]) -> tuple[LayerRecord, ...]:
+def layer_records(model: keras.Model, packed: Mapping[str, PackedWeights | BuiltinWeights]) -> tuple[LayerRecord, ...]:
     """Describes every layer with weights of a model of `freeze.inference_model`, some of whose layers are packed."""
     return tuple(_record(layer, packed.get(layer.name)) for layer in model.layers if layer.weights)
 
@@ -86,7 +89,7 @@ def sqnr_db(weights: NDArray[np.floating], quantized: NDArray[np.floating]) -> f
     return float(10 * np.log10(signal / noise)) if signal > 0 and noise > 0 else None
 
 
-def _record(layer: keras.layers.Layer, packed: PackedWeights | None) -> LayerRecord:
+def _record(layer: keras.layers.Layer, packed: PackedWeights | BuiltinWeights | None) -> LayerRecord:
     parameters = sum(int(np.prod(weight.shape)) for weight in layer.weights)
     kernel = layer.kernel.numpy() if isinstance(layer, Dense) else None
     k, n = kernel.shape if kernel is not None else (None, None)
@@ -102,6 +105,7 @@ def _record(layer: keras.layers.Layer, packed: PackedWeights | None) -> LayerRec
         k=packed.k,
         n=packed.n,
         spec=packed.spec.model_dump(),
+        target="litert" if isinstance(packed, BuiltinWeights) else None,
         code_bytes=packed.bytes - packed.scales.nbytes - offset_bytes,
         scale_bytes=packed.scales.nbytes,
         offset_bytes=offset_bytes,

@@ -131,7 +131,7 @@ def open_model(path: str | os.PathLike[str], runtime: str = "ai-edge-litert", th
     name = os.fspath(path)
     if threads < 1:
         raise InputError(f"threads must be at least 1, got {threads}")
-    module = _import_runtime(runtime)
+    module = import_runtime(runtime)
     file = read_tflite(name)
     _check_recognizer(name, file)
     kernel, delegates = None, []
@@ -145,7 +145,12 @@ def open_model(path: str | os.PathLike[str], runtime: str = "ai-edge-litert", th
     return Model(name, runtime, file, interpreter, kernel)
 
 
-def _import_runtime(runtime: str) -> ModuleType:
+def import_runtime(runtime: str) -> ModuleType:
+    """The module of a runtime's interpreter.
+
+    Raises:
+      InputError: the runtime is unknown or not installed.
+    """
     if runtime not in _INTERPRETERS:
         raise InputError(f"unknown runtime {runtime!r}, expected one of {', '.join(RUNTIMES)}")
     try:

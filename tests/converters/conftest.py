@@ -10,6 +10,7 @@ import pytest
 import converters.custom_ops
 from tests.support.tiny_conformer import (
     INT8_ACTIVATIONS,
+    LITERT,
     WEIGHTS_ONLY,
     tiny_config,
     tiny_model,
@@ -45,11 +46,16 @@ def int8_activations(tmp_path_factory) -> Exported:
 
 
 @pytest.fixture(scope="session")
+def litert(tmp_path_factory) -> Exported:
+    return _export(LITERT, tmp_path_factory.mktemp("litert"), "litert")
+
+
+@pytest.fixture(scope="session")
 def waveforms():
     return tiny_waveforms()
 
 
-def _export(rules: list[dict], folder: Path) -> Exported:
+def _export(rules: list[dict], folder: Path, target: str = "custom") -> Exported:
     from converters.export import prepare
     from converters.freeze import freeze
     from converters.metadata import metadata_json
@@ -57,7 +63,7 @@ def _export(rules: list[dict], folder: Path) -> Exported:
 
     config, tokenizer = tiny_config(rules), tiny_tokenizer()
     trained = tiny_model(config)
-    prepared = prepare(trained, config, tokenizer.vocabulary_size)
+    prepared = prepare(trained, config, tokenizer.vocabulary_size, target)
     frozen = freeze(prepared.model, config.features, prepared.packed.keys())
     metadata = metadata_json(tokenizer.to_bytes(), config, prepared.layers)
     path = folder / "model.tflite"

@@ -5,11 +5,12 @@ import json
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import flexbuffers
-from tensorflow.lite.python import schema_py_generated as schema
 
 from converters.custom_ops import OPERATION_NAME
-from converters.rewrite import ALIGNMENT, operation_histogram, rewrite
+from converters.graph import ALIGNMENT
+from converters.rewrite import operation_histogram, rewrite
 from converters.tflite_file import Signature, read_tflite
 from tests.support.tiny_conformer import tiny_tokenizer
 from tfconformer.config import Config

@@ -27,6 +27,14 @@ INT8_ACTIVATIONS = [
     {"layers": "block_01_ff.*", "spec": {"bits": 2, "symmetric": False, "block_size": 24, "activation_bits": 8}},
     {"layers": ".*", "spec": {"bits": 4, "block_size": 16, "activation_bits": 8}},
 ]
+# What LiteRT's own formats hold. Clipped ranges have the lowest code, -2^(bits - 1).
+LITERT = [
+    {"layers": ".*_head", "spec": None},
+    {"layers": "subsampling_projection", "spec": {"bits": 4, "clip": 0.6}},
+    {"layers": "block_00_attention_.*", "spec": {"bits": 4, "block_size": 32, "activation_bits": 8}},
+    {"layers": "block_00_conv_.*", "spec": {"bits": 8, "scale_dtype": "float32", "clip": 0.8}},
+    {"layers": ".*", "spec": {"bits": 2, "activation_bits": 8, "clip": 0.5}},
+]
 
 
 def tiny_config(rules: list[dict] | None = None) -> Config:
