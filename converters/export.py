@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 import tf_keras as keras
 from numpy.typing import NDArray
 
@@ -29,8 +28,8 @@ from tfconformer import atomic
 from tfconformer.config import Config
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
-from tfconformer.quantization.apply import layer_specs
-from tfconformer.quantization.quantizers import quantize_weights
+from tfconformer.quantization.apply import quantized_layers
+from tfconformer.quantization.quantizers import QuantizedWeights
 from tfconformer.training.checkpoint import load_model
 from tfconformer.training.run import RunDirectory
 
@@ -44,12 +43,14 @@ class PreparedModel:
     Attributes:
       model: the float model that is exported.
       plans: what becomes of its dense layers.
+      quantized: the quantized weights of the trained model, by layer name; layers that are not exported may be there.
       packed: the constants of those that are packed, by name.
       layers: a record of every layer with weights.
     """
 
     model: keras.Model
     plans: tuple[LayerPlan, ...]
+    quantized: dict[str, QuantizedWeights]
     packed: dict[str, PackedWeights]
     layers: tuple[LayerRecord, ...]
 
@@ -117,7 +118,7 @@ def export_model(
     content = rewrite(frozen, prepared.packed, metadata_json(tokenizer.to_bytes(), config, prepared.layers))
     with atomic.atomic_path(output) as file:
         file.write_bytes(content)
-        verify_weights(file, prepared.model, prepared.plans)
+        verify_weights(file, prepared.model, prepared.plans, prepared.quantized)
         parity = tuple(verify_outputs(file, references, prepared.plans, runtime) for runtime in runtimes)
     for result in parity:
         if result.different_hypotheses:
@@ -142,24 +143,23 @@ def prepare(trained: keras.Model, config: Config, vocabulary: int) -> PreparedMo
       InputError: a layer's quantization is not possible in the file.
     """
     model = inference_model(trained, config, vocabulary)
-    plans = plan(model, layer_specs(trained))
-    packed = {layer.name: pack_layer(model, layer) for layer in plans if layer.spec}
-    return PreparedModel(model, plans, packed, layer_records(model, packed))
+    quantized = quantized_layers(trained)
+    plans = plan(model, {name: weights.spec for name, weights in quantized.items()})
+    packed = {layer.name: pack_layer(layer.name, quantized[layer.name]) for layer in plans if layer.spec}
+    return PreparedModel(model, plans, quantized, packed, layer_records(model, packed))
 
 
-def pack_layer(model: keras.Model, layer: LayerPlan) -> PackedWeights:
-    """Quantizes and packs the weights of a planned layer.
+def pack_layer(name: str, quantized: QuantizedWeights) -> PackedWeights:
+    """Packs the weights of a planned layer.
 
     Raises:
-      InputError: its weights cannot be stored: they are not finite, or too large for float16 scales.
+      InputError: they cannot be stored: they are not finite, or too large for float16 scales.
     """
-    assert layer.spec is not None
-    quantized = quantize_weights(tf.constant(model.get_layer(layer.name).kernel.numpy()), layer.spec)
     offsets = None if quantized.offsets is None else quantized.offsets.numpy()
     try:
-        return pack_weights(quantized.codes.numpy(), quantized.scales.numpy(), offsets, layer.spec)
+        return pack_weights(quantized.codes.numpy(), quantized.scales.numpy(), offsets, quantized.spec)
     except ValueError as error:
-        raise InputError(f"the weights of layer {layer.name} cannot be packed: {error}") from None
+        raise InputError(f"the weights of layer {name} cannot be packed: {error}") from None
 
 
 def report_path(output: Path) -> Path:

@@ -6,7 +6,7 @@ the stages that wrote them, and its logits come from a real runtime.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,7 @@ from tfconformer.config import FeatureConfig
 from tfconformer.decoding.ctc import greedy_decode
 from tfconformer.errors import InputError
 from tfconformer.features.log_mel import log_mel
-from tfconformer.layers.dense import Dense
-from tfconformer.quantization.quantizers import quantize_weights
+from tfconformer.quantization.quantizers import QuantizedWeights
 
 # Largest accepted root mean square of the differences between the file's logits and the Keras model's, relative to
 # that of the logits. With float activations only the order of float32 sums differs: 6e-7 was measured, and folding
@@ -68,13 +67,16 @@ class Parity:
     different_hypotheses: int
 
 
-def verify_weights(path: str | Path, model: keras.Model, plans: Sequence[LayerPlan]) -> None:
-    """Compares every packed layer of a file, code for code, with what its trained weights quantize to.
+def verify_weights(
+    path: str | Path, model: keras.Model, plans: Sequence[LayerPlan], quantized: Mapping[str, QuantizedWeights]
+) -> None:
+    """Compares every packed layer of a file, code for code, with the trained model's.
 
     Args:
       path: the exported file.
       model: from `freeze.inference_model`.
       plans: what was to become of its dense layers.
+      quantized: the weights of those that were to be packed, by name, from `apply.quantized_layers`.
 
     Raises:
       InputError: the file is missing, truncated or damaged, or an operation in it contradicts itself.
@@ -86,7 +88,8 @@ def verify_weights(path: str | Path, model: keras.Model, plans: Sequence[LayerPl
     if different:
         raise VerificationError(f"{path}: planned and packed layers differ in {', '.join(sorted(different))}")
     for layer in planned:
-        for what, actual, expected in _comparisons(stored[layer.name], layer, model.get_layer(layer.name)):
+        bias = model.get_layer(layer.name).bias
+        for what, actual, expected in _comparisons(stored[layer.name], layer, quantized[layer.name], bias):
             if not np.array_equal(actual, expected):
                 raise VerificationError(f"{path}: the {what} of {layer.name} are not those of the trained model")
 
@@ -178,12 +181,12 @@ def keras_references(
     return references
 
 
-def _comparisons(stored: StoredLayer, layer: LayerPlan, trained: Dense) -> Iterator[tuple[str, Any, Any]]:
+def _comparisons(
+    stored: StoredLayer, layer: LayerPlan, expected: QuantizedWeights, bias: tf.Variable | None
+) -> Iterator[tuple[str, Any, Any]]:
     """What was stored and what must have been, one constant after the other."""
     spec = layer.spec
     assert spec is not None
-    expected = quantize_weights(tf.constant(trained.kernel.numpy()), spec)
-    bias = trained.bias
     params = (1, spec.bits, int(spec.symmetric), spec.block_size or 0, layer.k, layer.n, spec.activation_bits or 0)
     yield "params", stored.params, (*params, int(bias is not None), 0)
     yield "codes", stored.codes, expected.codes.numpy().T

@@ -18,6 +18,7 @@ from tfconformer.config import QuantizationRule
 from tfconformer.errors import InputError
 from tfconformer.layers.dense import Dense
 from tfconformer.quantization.configs import DenseQuantizeConfig
+from tfconformer.quantization.quantizers import QuantizedWeights, quantize_weights
 from tfconformer.quantization.spec import QuantSpec
 
 _WRAPPER_PREFIX = "quant_"
@@ -57,10 +58,15 @@ def quantize_model(model: keras.Model, specs: dict[str, QuantSpec]) -> keras.Mod
         return quantize_apply(annotated, _KeepGraph())
 
 
-def layer_specs(model: keras.Model) -> dict[str, QuantSpec]:
-    """The specs a quantized model was built with, by layer name; empty for a float model."""
+def quantized_layers(model: keras.Model) -> dict[str, QuantizedWeights]:
+    """What the quantized layers of a model multiply with outside of training, by layer name; empty for a float model.
+
+    These are the codes, scales and offsets that evaluation computes with, and what an exported file must hold.
+    """
     return {
-        layer.layer.name: layer.quantize_config.spec for layer in model.layers if isinstance(layer, QuantizeWrapperV2)
+        layer.layer.name: quantize_weights(tf.constant(_float_variables(layer)[0].numpy()), layer.quantize_config.spec)
+        for layer in model.layers
+        if isinstance(layer, QuantizeWrapperV2)
     }
 
 
