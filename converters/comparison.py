@@ -42,6 +42,30 @@ def compare_with_float(results: ResultsFile) -> ResultsFile:
     return results.model_copy(update={"rows": tuple(rows)})
 
 
+def compare_with(baseline: str, results: ResultsFile) -> ResultsFile:
+    """Sets every model against the one named `baseline` on the same test set, whatever ran it.
+
+    Fills the same columns as `compare_with_float`; before there is such a row, all come back unchanged.
+
+    Raises:
+      InputError: a model and the baseline were not scored on the same utterances.
+    """
+    baselines = {row.test_set: row for row in results.rows if row.model == baseline}
+    transcripts: dict[tuple[str, str], dict[str, Transcript]] = {}
+    for transcript in results.transcripts:
+        transcripts.setdefault((transcript.model, transcript.test_set), {})[transcript.id] = transcript
+    rows = []
+    for row in results.rows:
+        expected = baselines.get(row.test_set)
+        if expected is None or row.model is None or row.model == baseline:
+            rows.append(row)
+            continue
+        pair = [transcripts.get((model, str(row.test_set))) for model in (row.model, baseline)]
+        difference = _difference(row, pair[0], pair[1]) if pair[0] and pair[1] else {}
+        rows.append(row.model_copy(update=_size_ratio(row, expected) | difference))
+    return results.model_copy(update={"rows": tuple(rows)})
+
+
 def _baselines(rows: Iterable[ResultRow]) -> dict[_Setting, ResultRow]:
     baselines: dict[_Setting, ResultRow] = {}
     for row in rows:

@@ -108,14 +108,15 @@ def export_model(
     output: Path,
     waveforms: Iterable[NDArray[np.float32]],
     runtimes: Sequence[str] = ("ai-edge-litert",),
+    method: str = "qat",
 ) -> ExportReport:
-    """As `export`, for a model in memory."""
+    """As `export`, for a model in memory; `method` is noted in the file, see `metadata_json`."""
     prepared = prepare(trained, config, tokenizer.vocabulary_size)
     references = keras_references(trained, config.features, waveforms)
     if not references:
         raise InputError("export needs at least one utterance to verify the file with")
     frozen = freeze(prepared.model, config.features, prepared.packed.keys())
-    content = rewrite(frozen, prepared.packed, metadata_json(tokenizer.to_bytes(), config, prepared.layers))
+    content = rewrite(frozen, prepared.packed, metadata_json(tokenizer.to_bytes(), config, prepared.layers, method))
     with atomic.atomic_path(output) as file:
         file.write_bytes(content)
         verify_weights(file, prepared.model, prepared.plans, prepared.quantized)

@@ -181,7 +181,7 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        raise InputError(f"{path}: {_explain(error)}") from None
+        raise InputError(f"{path}: {explain(error)}") from None
 
 
 def dump_config(config: Config) -> str:
@@ -225,7 +225,8 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
     tree[key] = yaml.safe_load(value)
 
 
-def _explain(error: ValidationError) -> str:
+def explain(error: ValidationError) -> str:
+    """A validation error as one line that names every wrong key."""
     problems = []
     for detail in error.errors():
         key = ".".join(str(part) for part in detail["loc"]) or "(top level)"

@@ -18,6 +18,7 @@ from tfconformer.config import QuantizationRule
 from tfconformer.errors import InputError
 from tfconformer.layers.dense import Dense
 from tfconformer.quantization.configs import DenseQuantizeConfig
+from tfconformer.quantization.fixed import FixedProduct
 from tfconformer.quantization.quantizers import QuantizedWeights, quantize_weights
 from tfconformer.quantization.spec import QuantSpec
 
@@ -63,11 +64,17 @@ def quantized_layers(model: keras.Model) -> dict[str, QuantizedWeights]:
 
     These are the codes, scales and offsets that evaluation computes with, and what an exported file must hold.
     """
-    return {
+    trained = {
         layer.layer.name: quantize_weights(tf.constant(_float_variables(layer)[0].numpy()), layer.quantize_config.spec)
         for layer in model.layers
         if isinstance(layer, QuantizeWrapperV2)
     }
+    fixed = {
+        layer.name: layer.product.weights
+        for layer in model.layers
+        if isinstance(layer, Dense) and isinstance(layer.product, FixedProduct)
+    }
+    return trained | fixed
 
 
 def copy_float_weights(source: keras.Model, target: keras.Model) -> None:

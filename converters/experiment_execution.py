@@ -1,0 +1,104 @@
+"""Executes the runs of a grid: fine-tune, export, score through the exported file.
+
+Every run has a folder of its own. Its `results.json` is written last, so a run that has one is finished and not
+repeated; one that was killed continues its training after the last whole epoch, and exports and scores anew.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import tf_keras as keras
+
+from converters.comparison import compare_with
+from converters.experiments import Experiment, Run, experiment_runs
+from converters.export import export_model
+from converters.post_training import post_training_model
+from converters.provenance import results_of_this_process
+from converters.results import LayerError, ResultRow, ResultsFile, merge_results, read_results, write_results
+from converters.scoring import Score, file_layer_errors, score_file, score_keras
+from tfconformer.data.pipeline import evaluation_utterances
+from tfconformer.data.shards import find_shards, shards_by_set
+from tfconformer.data.tokenizer import Tokenizer
+from tfconformer.training.checkpoint import load_model
+from tfconformer.training.run import RunDirectory
+from tfconformer.training.train import train
+
+logger = logging.getLogger(__name__)
+
+VERIFICATION_UTTERANCES = 8
+
+
+def execute(path: Path, experiment: Experiment, folder: Path, output: Path) -> ResultsFile:
+    """Executes what is not finished yet, and writes the results file anew after every run.
+
+    Args:
+      path: the experiment's YAML.
+      experiment: what stands in it.
+      folder: where the runs are.
+      output: the results file.
+
+    Raises:
+      InputError: a run cannot be executed, or earlier runs were measured at another commit or on another machine.
+    """
+    finished: list[ResultsFile] = []
+    runs = experiment_runs(path, experiment)
+    for number, run in enumerate(runs, 1):
+        results_file = folder / run.folder_name() / "results.json"
+        if not results_file.is_file():
+            logger.info("run %d of %d: %s", number, len(runs), run.model)
+            write_results(results_file, _execute(run, results_file.parent, experiment.test_sets))
+            keras.backend.clear_session()
+        finished.append(read_results(results_file))
+        merged = compare_with(experiment.baseline, merge_results(finished))
+        write_results(output, merged.model_copy(update={"transcripts": (), "layers": ()}))
+    return merged
+
+
+def _execute(run: Run, folder: Path, patterns: Sequence[str]) -> ResultsFile:
+    directory = RunDirectory(folder / "run")
+    if run.post_training is None:
+        train(run.config, directory)
+        trained, tokenizer = load_model(directory), Tokenizer.from_file(directory.tokenizer_file)
+    else:
+        trained, tokenizer = post_training_model(run.initial_run, run.config, run.post_training)
+    test_sets = shards_by_set(patterns)
+    if run.evaluated_with == "keras":
+        scores = list(score_keras(trained, run.config, tokenizer, run.model, test_sets))
+        layers: tuple[LayerError, ...] = ()
+    else:
+        file = folder / "model.tflite"
+        utterances = evaluation_utterances(find_shards(run.config.data.dev))
+        waveforms = [one.waveform for one in itertools.islice(utterances, VERIFICATION_UTTERANCES)]
+        export_model(trained, run.config, tokenizer, file, waveforms, method=_method(run))
+        scores = list(score_file(file, run.model, test_sets))
+        layers = file_layer_errors(file, run.model)
+    return results_of_this_process(
+        rows=tuple(_described(score, run) for score in scores),
+        layers=layers,
+        transcripts=tuple(transcript for score in scores for transcript in score.transcripts),
+    )
+
+
+def _described(score: Score, run: Run) -> ResultRow:
+    """The row with what only the run knows."""
+    trained = run.post_training is None
+    training = run.config.training
+    return score.row.model_copy(
+        update={
+            "method": _method(run),
+            "data": run.data,
+            "seed": run.seed if trained else None,
+            "steps": training.epochs * training.steps_per_epoch if trained else 0,
+            "learning_rate": training.learning_rate if trained else None,
+        }
+    )
+
+
+def _method(run: Run) -> str:
+    if run.post_training is not None:
+        return f"ptq-{run.post_training}" if run.config.quantization else "float"
+    return "qat" if any(rule.spec for rule in run.config.quantization) else "float"

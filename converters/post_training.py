@@ -1,0 +1,65 @@
+"""A float run, quantized without training: from its directory to a model that exports like a trained one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from tfconformer.config import Config
+from tfconformer.data.pipeline import evaluation_utterances
+from tfconformer.data.shards import find_shards
+from tfconformer.data.tokenizer import Tokenizer
+from tfconformer.errors import InputError
+from tfconformer.features.log_mel import log_mel
+from tfconformer.quantization.apply import match_layers
+from tfconformer.quantization.post_training import (
+    Rounding,
+    input_hessians,
+    quantize_post_training,
+    with_fixed_weights,
+)
+from tfconformer.training.checkpoint import load_model
+from tfconformer.training.run import RunDirectory
+
+# Utterances of the training data that calibration listens to, spread over the shards.
+CALIBRATION_UTTERANCES = 128
+
+
+def post_training_model(float_run: Path, config: Config, rounding: Rounding) -> tuple[keras.Model, Tokenizer]:
+    """The float run's model with the quantization of `config`, and its tokenizer.
+
+    Args:
+      float_run: directory of a finished float training.
+      config: its rules say what is quantized, its training shards are what "gptq" calibrates with.
+      rounding: see `quantize_post_training`.
+
+    Raises:
+      InputError: the run is incomplete or itself quantized, a rule is wrong, or there are no shards.
+    """
+    run = RunDirectory(float_run)
+    if any(rule.spec for rule in run.config().quantization):
+        raise InputError(f"{float_run} is a quantized run: post-training quantization starts from a float one")
+    model = load_model(run)
+    specs = match_layers(model, config.quantization)
+    hessians = input_hessians(model, calibration_inputs(config)) if specs and rounding == "gptq" else None
+    quantized = quantize_post_training(model, specs, rounding, hessians)
+    return with_fixed_weights(model, quantized), Tokenizer.from_file(run.tokenizer_file)
+
+
+def calibration_inputs(config: Config) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+    """(features [1, frames, mel], lengths [1]) of `CALIBRATION_UTTERANCES` training utterances or all there are."""
+    utterances = [evaluation_utterances([shard]) for shard in find_shards(config.data.train)]
+    taken = 0
+    while utterances and taken < CALIBRATION_UTTERANCES:
+        for shard in list(utterances):
+            one = next(shard, None)
+            if one is None:
+                utterances.remove(shard)
+            elif taken < CALIBRATION_UTTERANCES and len(one.waveform) >= config.features.frame_length:
+                taken += 1
+                mel = log_mel(tf.constant(one.waveform[np.newaxis]), config.features)
+                yield mel, tf.shape(mel)[1:2]
