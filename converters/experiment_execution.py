@@ -16,7 +16,6 @@ import tf_keras as keras
 from converters.comparison import compare_with
 from converters.experiments import Experiment, Run, experiment_runs
 from converters.export import export_model
-from converters.post_training import post_training_model
 from converters.provenance import results_of_this_process
 from converters.results import LayerError, ResultRow, ResultsFile, merge_results, read_results, write_results
 from converters.scoring import Score, file_layer_errors, score_file, score_keras
@@ -24,6 +23,7 @@ from tfconformer.data.pipeline import evaluation_utterances
 from tfconformer.data.shards import find_shards, shards_by_set
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.training.checkpoint import load_model
+from tfconformer.training.post_training import post_training_model
 from tfconformer.training.run import RunDirectory
 from tfconformer.training.train import train
 

@@ -28,8 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from tfconformer.config import Config, QuantizationRule, dump_config, explain, load_config
 from tfconformer.data.shards import find_shards
 from tfconformer.errors import InputError
-from tfconformer.quantization.post_training import Rounding
-from tfconformer.quantization.spec import QuantSpec
+from tfconformer.quantization.spec import QuantSpec, Rounding
 
 
 class Variant(BaseModel):

@@ -10,7 +10,7 @@ A rounding decides how codes are chosen; the ranges are the `QuantSpec`'s: min-m
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -21,9 +21,7 @@ from tfconformer.layers.dense import Dense, float_product
 from tfconformer.quantization.fixed import FixedProduct
 from tfconformer.quantization.gptq import gptq
 from tfconformer.quantization.quantizers import QuantizedWeights, quantize_weights
-from tfconformer.quantization.spec import QuantSpec
-
-Rounding = Literal["nearest", "gptq"]
+from tfconformer.quantization.spec import QuantSpec, Rounding
 
 Hessians = Mapping[str, NDArray[np.float64]]
 

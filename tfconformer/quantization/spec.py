@@ -10,6 +10,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
+# How codes are chosen without training: each for itself, or so that the layer's outputs change least (`gptq.py`).
+Rounding = Literal["nearest", "gptq"]
+
 
 class ClipSearch(BaseModel):
     """Clip factors that are searched anew whenever the weights are quantized (2305.16619, clipping search).

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +17,12 @@ from tfconformer.errors import InputError
 from tfconformer.features.log_mel import log_mel
 from tfconformer.quantization.apply import match_layers
 from tfconformer.quantization.post_training import (
-    Rounding,
+    Hessians,
     input_hessians,
     quantize_post_training,
     with_fixed_weights,
 )
+from tfconformer.quantization.spec import Rounding
 from tfconformer.training.checkpoint import load_model
 from tfconformer.training.run import RunDirectory
 
@@ -45,9 +46,16 @@ def post_training_model(float_run: Path, config: Config, rounding: Rounding) -> 
         raise InputError(f"{float_run} is a quantized run: post-training quantization starts from a float one")
     model = load_model(run)
     specs = match_layers(model, config.quantization)
-    hessians = input_hessians(model, calibration_inputs(config)) if specs and rounding == "gptq" else None
+    hessians = hessians_for(model, rounding, calibration_inputs(config))
     quantized = quantize_post_training(model, specs, rounding, hessians)
     return with_fixed_weights(model, quantized), Tokenizer.from_file(run.tokenizer_file)
+
+
+def hessians_for(
+    model: keras.Model, rounding: Rounding, inputs: Iterable[tuple[tf.Tensor, tf.Tensor]]
+) -> Hessians | None:
+    """What `quantize_post_training` needs for a rounding, besides the weights."""
+    return input_hessians(model, inputs) if rounding == "gptq" else None
 
 
 def calibration_inputs(config: Config) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:

@@ -1,0 +1,137 @@
+"""Bits per layer for a file of a given size: `tfconformer allocate`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import tf_keras as keras
+
+from converters.export import constant_bytes, pack_layer, prepare
+from converters.freeze import freeze
+from converters.metadata import metadata_json
+from converters.rewrite import rewrite
+from tfconformer.config import Config, QuantizationRule
+from tfconformer.data.tokenizer import Tokenizer
+from tfconformer.errors import InputError
+from tfconformer.quantization.allocation import Choice, allocate
+from tfconformer.quantization.apply import match_layers
+from tfconformer.quantization.post_training import quantize_post_training, with_fixed_weights
+from tfconformer.quantization.quantizers import QuantizedWeights
+from tfconformer.quantization.sensitivity import sensitivities
+from tfconformer.quantization.spec import ClipSearch, QuantSpec, Rounding
+from tfconformer.training.checkpoint import load_model
+from tfconformer.training.post_training import calibration_inputs, hessians_for
+from tfconformer.training.run import RunDirectory
+
+_SEARCH = ClipSearch(search="block", error="squared")
+# From small to large; every layer gets one of them.
+CANDIDATES = (
+    QuantSpec(bits=2, symmetric=False, clip=ClipSearch(search="channel", error="squared")),
+    QuantSpec(bits=2, symmetric=False, block_size=64, clip=_SEARCH),
+    QuantSpec(bits=2, symmetric=False, block_size=32, clip=_SEARCH),
+    QuantSpec(bits=4, block_size=64, clip=_SEARCH),
+    QuantSpec(bits=8),
+)
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """What `allocate_model` chose.
+
+    Attributes:
+      rules: as the YAML's section `quantization` takes them.
+      choices: by layer, with the divergence that the layer's quantization alone brings.
+      file_bytes: size of the file with exactly these weights.
+    """
+
+    rules: tuple[QuantizationRule, ...]
+    choices: Mapping[str, Choice]
+    file_bytes: int
+
+
+def allocate_model(run: RunDirectory, budget: int, keep_float: str, rounding: Rounding) -> Allocation:
+    """Chooses a scheme for every dense layer of a float run.
+
+    Args:
+      run: a finished float training; its training shards are listened to.
+      budget: largest size of the exported file in bytes.
+      keep_float: regular expression of the layers that stay as they are.
+      rounding: of the weights that are tried.
+
+    Raises:
+      InputError: the run is incomplete, or no choice fits into the budget.
+    """
+    config, tokenizer, model = run.config(), Tokenizer.from_file(run.tokenizer_file), load_model(run)
+    inputs = list(calibration_inputs(config))
+    hessians = hessians_for(model, rounding, inputs)
+    kept = QuantizationRule(layers=keep_float, spec=None)
+    tried: dict[str, list[QuantizedWeights]] = {}
+    for spec in CANDIDATES:
+        specs = match_layers(model, (kept, QuantizationRule(layers=".*", spec=spec)))
+        for name, weights in quantize_post_training(model, specs, rounding, hessians).items():
+            tried.setdefault(name, []).append(weights)
+    errors = sensitivities(model, tried, inputs)
+    sizes = {name: [constant_bytes(pack_layer(name, weights)) for weights in each] for name, each in tried.items()}
+    choices = {
+        name: [
+            Choice(weights.spec, size, error)
+            for weights, size, error in zip(each, sizes[name], errors[name], strict=True)
+        ]
+        for name, each in tried.items()
+    }
+    return _within(budget, model, config, tokenizer, kept, choices, tried)
+
+
+def _within(
+    budget: int,
+    model: keras.Model,
+    config: Config,
+    tokenizer: Tokenizer,
+    kept: QuantizationRule,
+    choices: Mapping[str, list[Choice]],
+    tried: Mapping[str, list[QuantizedWeights]],
+) -> Allocation:
+    """The best choice whose file, which holds more than packed weights, fits into the budget."""
+    frozen: bytes | None = None
+    left = budget
+    while True:
+        chosen = allocate(choices, left)
+        rules = (kept, *_rules(chosen))
+        quantized = {name: tried[name][choices[name].index(one)] for name, one in chosen.items()}
+        ruled = config.model_copy(update={"quantization": rules})
+        prepared = prepare(with_fixed_weights(model, quantized), ruled, tokenizer.vocabulary_size)
+        if frozen is None:
+            frozen = freeze(prepared.model, config.features, prepared.packed.keys())
+        content = rewrite(frozen, prepared.packed, metadata_json(tokenizer.to_bytes(), ruled, prepared.layers))
+        if len(content) <= budget:
+            return Allocation(rules, chosen, len(content))
+        left -= len(content) - budget
+
+
+def _rules(chosen: Mapping[str, Choice]) -> list[QuantizationRule]:
+    """A rule for every spec that was chosen, its layers by name."""
+    specs = dict.fromkeys(one.spec for one in chosen.values())
+    return [
+        QuantizationRule(layers="|".join(name for name, one in chosen.items() if one.spec == spec), spec=spec)
+        for spec in specs
+    ]
+
+
+def parse_size(text: str) -> int:
+    """Bytes of "1.5MB", "900kB" or "1500000"; units of 1000.
+
+    Raises:
+      InputError: it is not a size above zero.
+    """
+    number, unit = text.strip(), 1
+    for name, factor in (("MB", 10**6), ("kB", 10**3)):
+        if number.lower().endswith(name.lower()):
+            number, unit = number[: -len(name)], factor
+    try:
+        size = int(float(number) * unit)
+    except ValueError:
+        size = 0
+    if size <= 0:
+        raise InputError(f"a size looks like 1.5MB, 900kB or 1500000, got {text!r}")
+    return size
