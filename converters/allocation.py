@@ -21,7 +21,7 @@ from tfconformer.quantization.quantizers import QuantizedWeights
 from tfconformer.quantization.sensitivity import sensitivities
 from tfconformer.quantization.spec import ClipSearch, QuantSpec, Rounding
 from tfconformer.training.checkpoint import load_model
-from tfconformer.training.post_training import calibration_inputs, hessians_for
+from tfconformer.training.post_training import batched, calibration_inputs, hessians_for
 from tfconformer.training.run import RunDirectory
 
 _SEARCH = ClipSearch(search="block", error="squared")
@@ -33,6 +33,8 @@ CANDIDATES = (
     QuantSpec(bits=4, block_size=64, clip=_SEARCH),
     QuantSpec(bits=8),
 )
+# Every layer is tried with every candidate on this many utterances.
+SENSITIVITY_UTTERANCES = 32
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def allocate_model(run: RunDirectory, budget: int, keep_float: str, rounding: Ro
         specs = match_layers(model, (kept, QuantizationRule(layers=".*", spec=spec)))
         for name, weights in quantize_post_training(model, specs, rounding, hessians).items():
             tried.setdefault(name, []).append(weights)
-    errors = sensitivities(model, tried, inputs)
+    errors = sensitivities(model, tried, batched(inputs[:SENSITIVITY_UTTERANCES]))
     sizes = {name: [constant_bytes(pack_layer(name, weights)) for weights in each] for name, each in tried.items()}
     choices = {
         name: [

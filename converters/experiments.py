@@ -16,6 +16,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -108,7 +109,8 @@ class Run:
         """Names the variant, the seed and, as a hash, everything else: a changed experiment gets another folder."""
         state = [dump_config(self.config), self.post_training, self.evaluated_with, self.data]
         state.append(file_hash(self.initial_run / "best.h5"))
-        return f"{self.variant}-seed{self.seed}-{hashlib.sha256(repr(state).encode()).hexdigest()[:8]}"
+        name = re.sub(r"[^\w.]+", "-", self.variant)
+        return f"{name}-seed{self.seed}-{hashlib.sha256(repr(state).encode()).hexdigest()[:8]}"
 
 
 def load_experiment(path: Path) -> Experiment:

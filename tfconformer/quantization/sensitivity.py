@@ -17,19 +17,19 @@ from tfconformer.quantization.quantizers import QuantizedWeights
 def sensitivities(
     model: keras.Model, candidates: Mapping[str, Sequence[QuantizedWeights]], inputs: Iterable[Any]
 ) -> dict[str, list[float]]:
-    """Kullback-Leibler divergence, in nats per utterance, of the model's outputs from the float model's.
+    """Kullback-Leibler divergence of the model's outputs from the float model's, in nats summed over all frames.
 
     Args:
       model: the float model of `conformer_ctc`.
       candidates: for every layer, the weights to try in it while all other layers stay in float.
-      inputs: utterances as the model is called with, (features [1, T, mel], lengths [1]).
+      inputs: batches as the model is called with, (features [B, T, mel], lengths [B]); frames of padding count nothing.
 
     Returns:
-      For every layer, the divergence of each of its candidates, summed over frames, averaged over utterances.
+      For every layer, the divergence of each of its candidates.
     """
     copy = with_fixed_weights(model, {})
-    utterances = list(inputs)
-    expected = [_log_probabilities(copy, one) for one in utterances]
+    batches = list(inputs)
+    expected = [_log_probabilities(copy, batch) for batch in batches]
     found: dict[str, list[float]] = {}
     for name, tried in tqdm(candidates.items(), desc="sensitivity", unit="layer", leave=False, disable=None):
         layer = copy.get_layer(name)
@@ -37,11 +37,11 @@ def sensitivities(
         found[name] = []
         for weights in tried:
             layer.product = FixedProduct(weights)
-            total = 0.0
-            for one, truth in zip(utterances, expected, strict=True):
-                difference = tf.exp(truth) * (truth - _log_probabilities(copy, one))
-                total += float(tf.reduce_sum(difference))
-            found[name].append(total / len(utterances))
+            divergences = [
+                tf.reduce_sum(tf.exp(truth) * (truth - _log_probabilities(copy, batch)))
+                for batch, truth in zip(batches, expected, strict=True)
+            ]
+            found[name].append(float(tf.add_n(divergences)))
         layer.product = float_product
     return found
 

@@ -28,6 +28,7 @@ from tfconformer.training.run import RunDirectory
 
 # Utterances of the training data that calibration listens to, spread over the shards.
 CALIBRATION_UTTERANCES = 128
+_BATCH = 16
 
 
 def post_training_model(float_run: Path, config: Config, rounding: Rounding) -> tuple[keras.Model, Tokenizer]:
@@ -56,6 +57,16 @@ def hessians_for(
 ) -> Hessians | None:
     """What `quantize_post_training` needs for a rounding, besides the weights."""
     return input_hessians(model, inputs) if rounding == "gptq" else None
+
+
+def batched(inputs: Iterable[tuple[tf.Tensor, tf.Tensor]]) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+    """Joins utterances of `calibration_inputs` to batches (features [B, frames, mel], lengths [B]) with padding."""
+    utterances = list(inputs)
+    for start in range(0, len(utterances), _BATCH):
+        batch = utterances[start : start + _BATCH]
+        frames = max(mel.shape[1] for mel, _ in batch)
+        padded = [tf.pad(mel, [[0, 0], [0, frames - mel.shape[1]], [0, 0]]) for mel, _ in batch]
+        yield tf.concat(padded, axis=0), tf.concat([lengths for _, lengths in batch], axis=0)
 
 
 def calibration_inputs(config: Config) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
