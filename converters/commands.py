@@ -14,7 +14,7 @@ from converters.provenance import results_of_this_process
 from converters.results import merge_results, read_results, write_results
 from converters.runtimes import RUNTIMES
 from converters.summary import LayerRow, layer_rows, model_summary
-from converters.tables import describe, render_markdown_table, update_markdown
+from converters.tables import RESULTS_SECTION, describe, render_markdown_table, update_markdown
 from tfconformer.errors import InputError
 
 _PATH = click.Path(path_type=Path)
@@ -72,7 +72,7 @@ def report(results_files: tuple[Path, ...], output: Path, title: str, markdown: 
     render_report(results, output, title)
     write_results(output.with_suffix(".json"), results)
     if markdown is not None:
-        update_markdown(markdown, results.rows)
+        update_markdown(markdown, {RESULTS_SECTION: render_markdown_table(results.rows)})
     click.echo(render_markdown_table(results.rows), nl=False)
 
 

@@ -99,6 +99,6 @@ def _described(score: Score, run: Run) -> ResultRow:
 
 
 def _method(run: Run) -> str:
-    if run.post_training is not None:
-        return f"ptq-{run.post_training}" if run.config.quantization else "float"
-    return "qat" if any(rule.spec for rule in run.config.quantization) else "float"
+    if not any(rule.spec for rule in run.config.quantization):
+        return "float"
+    return "qat" if run.post_training is None else f"ptq-{run.post_training}"

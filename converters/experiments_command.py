@@ -28,3 +28,17 @@ def experiments(files: tuple[Path, ...], folder: Path, results: Path) -> None:
     for file, experiment in grids.items():
         finished = execute(file, experiment, folder / file.stem, results / f"{file.stem}.json")
         click.echo(f"{experiment.title}\n\n{render_markdown_table(finished.rows)}")
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=_PATH)
+@click.option("--results", type=_PATH, default=RESULTS, show_default=True, help="Folder of the results files.")
+@click.option("--page", type=_PATH, default=Path("docs/recipes.md"), show_default=True, help="Markdown to update.")
+def recipes(files: tuple[Path, ...], results: Path, page: Path) -> None:
+    """Put the results of the grids of FILES into a page, as tables.
+
+    The table of NAME.yaml goes between the comments NAME:begin and NAME:end of the page.
+    """
+    from converters.grid_tables import update_page
+
+    click.echo(f"{page}: {', '.join(update_page(page, files, results))}")
