@@ -11,12 +11,12 @@ from converters.export import constant_bytes, pack_layer, prepare
 from converters.freeze import freeze
 from converters.metadata import metadata_json
 from converters.rewrite import rewrite
-from tfconformer.config import Config, QuantizationRule
+from tfconformer.config import QuantizationRule
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
 from tfconformer.quantization.allocation import Choice, allocate
 from tfconformer.quantization.apply import match_layers
-from tfconformer.quantization.post_training import quantize_post_training, with_fixed_weights
+from tfconformer.quantization.post_training import Hessians, quantize_post_training, with_fixed_weights
 from tfconformer.quantization.quantizers import QuantizedWeights
 from tfconformer.quantization.sensitivity import sensitivities
 from tfconformer.quantization.spec import ClipSearch, QuantSpec, Rounding
@@ -65,50 +65,44 @@ def allocate_model(run: RunDirectory, budget: int, keep_float: str, rounding: Ro
       InputError: the run is incomplete, or no choice fits into the budget.
     """
     config, tokenizer, model = run.config(), Tokenizer.from_file(run.tokenizer_file), load_model(run)
-    inputs = list(calibration_inputs(config))
-    hessians = hessians_for(model, rounding, inputs)
     kept = QuantizationRule(layers=keep_float, spec=None)
+    inputs = list(calibration_inputs(config))
+    tried = _candidates(model, kept, rounding, hessians_for(model, rounding, inputs))
+    errors = sensitivities(model, tried, batched(inputs[:SENSITIVITY_UTTERANCES]))
+    choices = {
+        name: [
+            Choice(weights.spec, constant_bytes(pack_layer(name, weights)), error)
+            for weights, error in zip(each, errors[name], strict=True)
+        ]
+        for name, each in tried.items()
+    }
+    frozen: bytes | None = None
+    left = budget
+    # A file holds more than packed weights. How much more, only a file tells.
+    while True:
+        chosen = allocate(choices, left)
+        ruled = config.model_copy(update={"quantization": (kept, *_rules(chosen))})
+        quantized = {name: tried[name][choices[name].index(one)] for name, one in chosen.items()}
+        prepared = prepare(with_fixed_weights(model, quantized), ruled, tokenizer.vocabulary_size)
+        if frozen is None:
+            frozen = freeze(prepared.model, config.features, prepared.packed.keys())
+        metadata = metadata_json(tokenizer.to_bytes(), ruled, prepared.layers, f"ptq-{rounding}")
+        file_bytes = len(rewrite(frozen, prepared.packed, metadata))
+        if file_bytes <= budget:
+            return Allocation(ruled.quantization, chosen, file_bytes)
+        left -= file_bytes - budget
+
+
+def _candidates(
+    model: keras.Model, kept: QuantizationRule, rounding: Rounding, hessians: Hessians | None
+) -> dict[str, list[QuantizedWeights]]:
+    """The weights of every layer but those that are kept, quantized in every way that it may be stored."""
     tried: dict[str, list[QuantizedWeights]] = {}
     for spec in CANDIDATES:
         specs = match_layers(model, (kept, QuantizationRule(layers=".*", spec=spec)))
         for name, weights in quantize_post_training(model, specs, rounding, hessians).items():
             tried.setdefault(name, []).append(weights)
-    errors = sensitivities(model, tried, batched(inputs[:SENSITIVITY_UTTERANCES]))
-    sizes = {name: [constant_bytes(pack_layer(name, weights)) for weights in each] for name, each in tried.items()}
-    choices = {
-        name: [
-            Choice(weights.spec, size, error)
-            for weights, size, error in zip(each, sizes[name], errors[name], strict=True)
-        ]
-        for name, each in tried.items()
-    }
-    return _within(budget, model, config, tokenizer, kept, choices, tried)
-
-
-def _within(
-    budget: int,
-    model: keras.Model,
-    config: Config,
-    tokenizer: Tokenizer,
-    kept: QuantizationRule,
-    choices: Mapping[str, list[Choice]],
-    tried: Mapping[str, list[QuantizedWeights]],
-) -> Allocation:
-    """The best choice whose file, which holds more than packed weights, fits into the budget."""
-    frozen: bytes | None = None
-    left = budget
-    while True:
-        chosen = allocate(choices, left)
-        rules = (kept, *_rules(chosen))
-        quantized = {name: tried[name][choices[name].index(one)] for name, one in chosen.items()}
-        ruled = config.model_copy(update={"quantization": rules})
-        prepared = prepare(with_fixed_weights(model, quantized), ruled, tokenizer.vocabulary_size)
-        if frozen is None:
-            frozen = freeze(prepared.model, config.features, prepared.packed.keys())
-        content = rewrite(frozen, prepared.packed, metadata_json(tokenizer.to_bytes(), ruled, prepared.layers))
-        if len(content) <= budget:
-            return Allocation(rules, chosen, len(content))
-        left -= len(content) - budget
+    return tried
 
 
 def _rules(chosen: Mapping[str, Choice]) -> list[QuantizationRule]:
@@ -132,7 +126,7 @@ def parse_size(text: str) -> int:
             number, unit = number[: -len(name)], factor
     try:
         size = int(float(number) * unit)
-    except ValueError:
+    except (ValueError, OverflowError):
         size = 0
     if size <= 0:
         raise InputError(f"a size looks like 1.5MB, 900kB or 1500000, got {text!r}")
