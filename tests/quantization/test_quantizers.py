@@ -6,12 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfconformer.quantization.quantizers import (
-    fake_quantize_weights,
-    quantize_rows,
-    quantize_weights,
-    search_clip,
-)
+from tfconformer.quantization.clipping import search_clip
+from tfconformer.quantization.quantizers import fake_quantize_weights, quantize_rows, quantize_weights
 from tfconformer.quantization.spec import ClipSearch, QuantSpec
 
 # Two output channels of four weights: rows of the published cases, columns here.

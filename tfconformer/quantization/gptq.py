@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
+from tfconformer.errors import InputError
 from tfconformer.quantization.quantizers import QuantizedWeights, quantize_weights
 from tfconformer.quantization.spec import QuantSpec
 
@@ -31,7 +32,12 @@ def gptq(weights: ArrayLike, hessian: ArrayLike, spec: QuantSpec, damping: float
       hessian: X' X [K, K] of the layer's inputs.
       spec: as in training.
       damping: share of the mean of the Hessian's diagonal that is added to the diagonal.
+
+    Raises:
+      InputError: the codes of `spec.scheme` are not the integers of a range.
     """
+    if spec.scheme != "uniform":
+        raise InputError(f"GPTQ rounds to the codes of the uniform scheme, not of {spec.scheme!r}")
     chosen = quantize_weights(tf.constant(weights, tf.float32), spec)
     contraction = chosen.codes.shape[0]
     block_of_k = np.arange(contraction) // (spec.block_size or contraction)
