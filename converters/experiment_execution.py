@@ -1,14 +1,17 @@
 """Executes the runs of a grid: fine-tune, export, score through the exported file.
 
-Every run has a folder of its own. Its `results.json` is written last, so a run that has one is finished and not
-repeated; one that was killed continues its training after the last whole epoch, and exports and scores anew.
+    FOLDER/trainings/HASH      run directories; runs that differ only in what is exported share one
+    FOLDER/runs/IDENTITY       model.tflite and results.json of a run
+
+A run's `results.json` is written last, so a run that has one is finished and not repeated; one that was killed
+continues its training after the last whole epoch, and exports and scores anew. Grids in one
+folder share what they have in common.
 """
 
 from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 
 import tf_keras as keras
@@ -22,6 +25,7 @@ from converters.scoring import Score, file_layer_errors, score_file, score_keras
 from tfconformer.data.pipeline import evaluation_utterances
 from tfconformer.data.shards import find_shards, shards_by_set
 from tfconformer.data.tokenizer import Tokenizer
+from tfconformer.quantization.apply import select_bits
 from tfconformer.training.checkpoint import load_model
 from tfconformer.training.post_training import post_training_model
 from tfconformer.training.run import RunDirectory
@@ -47,10 +51,10 @@ def execute(path: Path, experiment: Experiment, folder: Path, output: Path) -> R
     finished: list[ResultsFile] = []
     runs = experiment_runs(path, experiment)
     for number, run in enumerate(runs, 1):
-        results_file = folder / run.folder_name() / "results.json"
+        results_file = run_folder(folder, run) / "results.json"
         if not results_file.is_file():
             logger.info("run %d of %d: %s", number, len(runs), run.model)
-            write_results(results_file, _execute(run, results_file.parent, experiment.test_sets))
+            write_results(results_file, _execute(run, folder))
             keras.backend.clear_session()
         finished.append(read_results(results_file))
         merged = compare_with(experiment.baseline, merge_results(finished))
@@ -58,19 +62,25 @@ def execute(path: Path, experiment: Experiment, folder: Path, output: Path) -> R
     return merged
 
 
-def _execute(run: Run, folder: Path, patterns: Sequence[str]) -> ResultsFile:
-    directory = RunDirectory(folder / "run")
+def run_folder(folder: Path, run: Run) -> Path:
+    """Where the file and the results of a run are."""
+    return folder / "runs" / run.identity
+
+
+def _execute(run: Run, folder: Path) -> ResultsFile:
     if run.post_training is None:
+        directory = RunDirectory(folder / "trainings" / run.training)
         train(run.config, directory)
         trained, tokenizer = load_model(directory), Tokenizer.from_file(directory.tokenizer_file)
+        select_bits(trained, run.bits)
     else:
         trained, tokenizer = post_training_model(run.initial_run, run.config, run.post_training)
-    test_sets = shards_by_set(patterns)
+    test_sets = shards_by_set(run.test_sets)
     if run.evaluated_with == "keras":
         scores = list(score_keras(trained, run.config, tokenizer, run.model, test_sets))
         layers: tuple[LayerError, ...] = ()
     else:
-        file = folder / "model.tflite"
+        file = run_folder(folder, run) / "model.tflite"
         utterances = evaluation_utterances(find_shards(run.config.data.dev))
         waveforms = [one.waveform for one in itertools.islice(utterances, VERIFICATION_UTTERANCES)]
         export_model(trained, run.config, tokenizer, file, waveforms, method=_method(run))

@@ -37,8 +37,9 @@ class Variant(BaseModel):
 
     Attributes:
       spec: quantizes every layer that the shared configuration's rules do not mention; None leaves them in float.
-      quantization: rules instead of `spec`, before those of the shared configuration.
+      quantization: rules instead of `spec`, after those of the shared configuration.
       training: keys of the configuration's section of this name.
+      bits: the precision that a co-trained model is exported in. Variants that differ in nothing else share a training.
       post_training: how the float model's weights are rounded, without any training; None trains.
       evaluated_with: "keras" for what no file can hold yet.
     """
@@ -48,6 +49,7 @@ class Variant(BaseModel):
     spec: QuantSpec | None = None
     quantization: tuple[QuantizationRule, ...] = ()
     training: dict[str, Any] = {}
+    bits: int | None = None
     post_training: Rounding | None = None
     evaluated_with: Literal["tflite", "keras"] = "tflite"
 
@@ -55,6 +57,8 @@ class Variant(BaseModel):
     def _consistent(self) -> Variant:
         if self.spec is not None and self.quantization:
             raise ValueError("give 'spec' or 'quantization', not both")
+        if self.bits is not None and not any(rule.also for rule in self.quantization):
+            raise ValueError("'bits' chooses a precision of a co-trained model: a rule needs 'also'")
         if self.post_training is not None and self.training:
             raise ValueError("'post_training' does not train: 'training' has no effect")
         return self
@@ -87,7 +91,8 @@ class Run:
       variant, seed: its place in the grid.
       model: its name in the results.
       config: of the training or, after training, of the rounding.
-      post_training, evaluated_with: as in `Variant`.
+      bits, post_training, evaluated_with: as in `Variant`.
+      test_sets: globs of the shards that it is scored on.
       data: hash of the training shards.
     """
 
@@ -95,8 +100,10 @@ class Run:
     seed: int
     model: str
     config: Config
+    bits: int | None
     post_training: Rounding | None
     evaluated_with: Literal["tflite", "keras"]
+    test_sets: tuple[str, ...]
     data: str
 
     @property
@@ -105,12 +112,18 @@ class Run:
         assert self.config.training.initial_weights is not None  # `experiment_runs` sees to it
         return Path(self.config.training.initial_weights)
 
-    def folder_name(self) -> str:
-        """Names the variant, the seed and, as a hash, everything else: a changed experiment gets another folder."""
-        state = [dump_config(self.config), self.post_training, self.evaluated_with, self.data]
-        state.append(file_hash(self.initial_run / "best.h5"))
-        name = re.sub(r"[^\w.]+", "-", self.variant)
-        return f"{name}-seed{self.seed}-{hashlib.sha256(repr(state).encode()).hexdigest()[:8]}"
+    @property
+    def training(self) -> str:
+        """A hash of what decides the trained weights."""
+        state = (dump_config(self.config), self.data, file_hash(self.initial_run / "best.h5"))
+        return hashlib.sha256(repr(state).encode()).hexdigest()[:8]
+
+    @property
+    def identity(self) -> str:
+        """The model's name and, as a hash, everything else: a run of a changed experiment is another one."""
+        name = re.sub(r"[^\w.]+", "-", self.model)
+        state = (self.model, self.training, self.bits, self.post_training, self.evaluated_with, self.test_sets)
+        return f"{name}-{hashlib.sha256(repr(state).encode()).hexdigest()[:8]}"
 
 
 def load_experiment(path: Path) -> Experiment:
@@ -148,8 +161,10 @@ def experiment_runs(path: Path, experiment: Experiment) -> list[Run]:
             seed=seed,
             model=name if len(experiment.seeds) == 1 else f"{name} seed {seed}",
             config=_resolve(config_file, shared, name, variant, seed),
+            bits=variant.bits,
             post_training=variant.post_training,
             evaluated_with=variant.evaluated_with,
+            test_sets=experiment.test_sets,
             data=data,
         )
         for name, variant in experiment.variants.items()
@@ -188,7 +203,7 @@ def _resolve(config_file: Path, shared: Config, name: str, variant: Variant, see
     tree["training"] |= {"seed": seed, **variant.training}
     own = [rule.model_dump(mode="json") for rule in variant.quantization]
     everything = [] if variant.spec is None else [{"layers": ".*", "spec": variant.spec.model_dump(mode="json")}]
-    tree["quantization"] = [*own, *tree["quantization"], *everything]
+    tree["quantization"] = [*tree["quantization"], *own, *everything]
     try:
         return Config.model_validate(tree)
     except ValidationError as error:

@@ -26,7 +26,7 @@ def experiments(files: tuple[Path, ...], folder: Path, results: Path) -> None:
 
     grids = {file: load_experiment(file) for file in files}
     for file, experiment in grids.items():
-        finished = execute(file, experiment, folder / file.stem, results / f"{file.stem}.json")
+        finished = execute(file, experiment, folder, results / f"{file.stem}.json")
         click.echo(f"{experiment.title}\n\n{render_markdown_table(finished.rows)}")
 
 

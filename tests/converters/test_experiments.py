@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from converters import experiment_execution
-from converters.experiment_execution import execute
+from converters.experiment_execution import execute, run_folder
 from converters.experiments import experiment_runs, file_hash, load_experiment
 from tests.support.results_samples import results
 from tfconformer.errors import InputError
@@ -64,7 +64,7 @@ def test_every_variant_and_seed_is_a_run_and_rounding_has_no_seed(grid):
         ("rounded, 2:4", 1),
     ]
     assert runs[3].model == "int4 seed 2"
-    assert len({run.folder_name() for run in runs}) == len(runs)
+    assert len({run.identity for run in runs}) == len(runs)
 
 
 def test_a_variant_changes_what_it_names_and_nothing_else(grid):
@@ -74,29 +74,37 @@ def test_a_variant_changes_what_it_names_and_nothing_else(grid):
     assert int4.config.training.epochs == 2
     assert [rule.layers for rule in int4.config.quantization] == [".*_head", ".*"]
     assert int4.config.quantization[1].spec.block_size == 64
-    assert [rule.layers for rule in mixed.config.quantization] == ["block_00_.*", ".*_head"]
+    assert [rule.layers for rule in mixed.config.quantization] == [".*_head", "block_00_.*"]
     unchanged = {"training", "quantization"}
     assert int4.config.model_dump(exclude=unchanged) == float32.config.model_dump(exclude=unchanged)
 
 
+def test_precisions_of_a_co_trained_model_share_a_training(grid):
+    rules = [{"layers": ".*", "spec": {"bits": 8}, "also": [{"bits": 4}, {"bits": 2}]}]
+    variants = {"float32": {}} | {f"int{bits}": {"quantization": rules, "bits": bits} for bits in (8, 4, 2)}
+    runs = runs_of(write(grid, GRID | {"seeds": [1], "variants": variants}))
+    assert len({run.training for run in runs}) == 2
+    assert len({run.identity for run in runs}) == 4
+
+
 def test_the_folder_follows_configuration_data_and_float_model(grid):
-    before = [run.folder_name() for run in runs_of(grid)]
-    assert [run.folder_name() for run in runs_of(grid)] == before
+    before = [run.identity for run in runs_of(grid)]
+    assert [run.identity for run in runs_of(grid)] == before
     changed = SHARED | {"training": SHARED["training"] | {"epochs": 3}}
     write(grid.with_name("shared.yaml"), changed)
-    assert not set(before) & {run.folder_name() for run in runs_of(grid)}
+    assert not set(before) & {run.identity for run in runs_of(grid)}
 
 
 @pytest.mark.parametrize("file", ["train-00000-of-00001.tfrecord", "float/best.h5"])
 def test_other_contents_are_another_run(grid, file):
-    before = runs_of(grid)[0].folder_name()
+    before = runs_of(grid)[0].identity
     other = grid.with_name("other")
     other.mkdir()
     path = grid.with_name(file) if "/" not in file else grid.parent / file
     path.rename(other / "old")
     path.write_bytes(b"something else")
     file_hash.cache_clear()
-    assert runs_of(grid)[0].folder_name() != before
+    assert runs_of(grid)[0].identity != before
 
 
 @pytest.mark.parametrize(
@@ -111,6 +119,7 @@ def test_other_contents_are_another_run(grid, file):
         ),
         ({"variants": {"float32": {"post_training": "gptq", "training": {"epochs": 1}}}}, "does not train"),
         ({"variants": {"float32": {"training": {"epoch": 1}}}}, "variant 'float32': unknown key 'training.epoch'"),
+        ({"variants": {"float32": {"spec": {"bits": 4}, "bits": 8}}}, "a rule needs 'also'"),
         ({"config": "missing.yaml"}, "cannot read the configuration"),
         ({"seeds": []}, "'seeds'"),
     ],
@@ -130,11 +139,11 @@ def test_a_grid_without_a_float_model_is_named(grid):
 def test_finished_runs_are_not_repeated_and_an_interrupted_one_is(grid, tmp_path, monkeypatch):
     executed = []
 
-    def stand_in(run, folder, patterns):
+    def stand_in(run, folder):
         executed.append(run.model)
         if len(executed) == 3:
-            folder.mkdir(parents=True)
-            (folder / "model.tflite").write_bytes(b"half a file")
+            run_folder(folder, run).mkdir(parents=True)
+            (run_folder(folder, run) / "model.tflite").write_bytes(b"half a file")
             raise KeyboardInterrupt
         rows = [row for row in results().rows if row.model == "int2"]
         return results().model_copy(
