@@ -112,7 +112,7 @@ def test_other_contents_are_another_run(grid, file):
     [
         ({"variants": {"int4": {}}}, "the baseline 'float32' is not one of the variants"),
         ({"variants": {"float32": {"spec": {"bits": 5}}}}, "'variants.float32.spec.bits'"),
-        ({"variants": {"float32": {"bits": 4}}}, "unknown key 'variants.float32.bits'"),
+        ({"variants": {"float32": {"width": 4}}}, "unknown key 'variants.float32.width'"),
         (
             {"variants": {"float32": {"spec": {"bits": 4}, "quantization": [{"layers": "a", "spec": None}]}}},
             "give 'spec' or 'quantization', not both",
