@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import tf_keras as keras
 
-from converters.export import constant_bytes, pack_layer, prepare
+from converters.export import pack_layer, prepare
 from converters.freeze import freeze
 from converters.metadata import metadata_json
 from converters.rewrite import rewrite
@@ -71,7 +71,7 @@ def allocate_model(run: RunDirectory, budget: int, keep_float: str, rounding: Ro
     errors = sensitivities(model, tried, batched(inputs[:SENSITIVITY_UTTERANCES]))
     choices = {
         name: [
-            Choice(weights.spec, constant_bytes(pack_layer(name, weights)), error)
+            Choice(weights.spec, pack_layer(name, weights).bytes, error)
             for weights, error in zip(each, errors[name], strict=True)
         ]
         for name, each in tried.items()

@@ -163,11 +163,6 @@ def pack_layer(name: str, quantized: QuantizedWeights) -> PackedWeights:
         raise InputError(f"the weights of layer {name} cannot be packed: {error}") from None
 
 
-def constant_bytes(packed: PackedWeights) -> int:
-    """What the codes, scales and offsets of a layer take."""
-    return sum(value.nbytes for value in (packed.codes, packed.scales, packed.offsets) if value is not None)
-
-
 def report_path(output: Path) -> Path:
     """Where the report of an exported file is."""
     return output.with_suffix(".export.json")
@@ -176,7 +171,7 @@ def report_path(output: Path) -> Path:
 def _report(content: bytes, prepared: PreparedModel, parity: tuple[Parity, ...]) -> ExportReport:
     packed = prepared.packed.values()
     weights = sum(layer.k * layer.n for layer in packed)
-    weight_bytes = sum(constant_bytes(layer) for layer in packed)
+    weight_bytes = sum(layer.bytes for layer in packed)
     return ExportReport(
         file_bytes=len(content),
         weights=weights,
