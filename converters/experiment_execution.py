@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import itertools
 import logging
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import tf_keras as keras
@@ -25,6 +27,7 @@ from converters.scoring import Score, file_layer_errors, score_file, score_keras
 from tfconformer.data.pipeline import evaluation_utterances
 from tfconformer.data.shards import find_shards, shards_by_set
 from tfconformer.data.tokenizer import Tokenizer
+from tfconformer.errors import InputError
 from tfconformer.quantization.apply import select_bits
 from tfconformer.training.checkpoint import load_model
 from tfconformer.training.post_training import post_training_model
@@ -36,30 +39,41 @@ logger = logging.getLogger(__name__)
 VERIFICATION_UTTERANCES = 8
 
 
-def execute(path: Path, experiment: Experiment, folder: Path, output: Path) -> ResultsFile:
+def execute(path: Path, experiment: Experiment, folder: Path, output: Path, only: str = ".*") -> ResultsFile:
     """Executes what is not finished yet, and writes the results file anew after every run.
+
+    What is finished stands in the results file from the beginning, in the order of the grid.
 
     Args:
       path: the experiment's YAML.
       experiment: what stands in it.
       folder: where the runs are.
       output: the results file.
+      only: regular expression of the variants to execute.
 
     Raises:
-      InputError: a run cannot be executed, or earlier runs were measured at another commit or on another machine.
+      InputError: a run cannot be executed, earlier runs were measured at another commit or on another machine, or
+        `only` matches no variant.
     """
-    finished: list[ResultsFile] = []
     runs = experiment_runs(path, experiment)
-    for number, run in enumerate(runs, 1):
+    asked = [run for run in runs if re.fullmatch(only, run.variant)]
+    if not asked:
+        raise InputError(f"{path} has no variant that matches {only!r}")
+    for number, run in enumerate(asked, 1):
         results_file = run_folder(folder, run) / "results.json"
         if not results_file.is_file():
-            logger.info("run %d of %d: %s", number, len(runs), run.model)
+            logger.info("run %d of %d: %s", number, len(asked), run.model)
             write_results(results_file, _execute(run, folder))
             keras.backend.clear_session()
-        finished.append(read_results(results_file))
-        merged = compare_with(experiment.baseline, merge_results(finished))
-        write_results(output, merged.model_copy(update={"transcripts": (), "layers": ()}))
-    return merged
+        _collect(runs, experiment.baseline, folder, output)
+    return read_results(output)
+
+
+def _collect(runs: Sequence[Run], baseline: str, folder: Path, output: Path) -> None:
+    """Writes the results of all finished runs."""
+    files = [run_folder(folder, run) / "results.json" for run in runs]
+    merged = compare_with(baseline, merge_results([read_results(file) for file in files if file.is_file()]))
+    write_results(output, merged.model_copy(update={"transcripts": (), "layers": ()}))
 
 
 def run_folder(folder: Path, run: Run) -> Path:

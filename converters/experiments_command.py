@@ -16,7 +16,8 @@ RESULTS = Path("docs/results")
 @click.argument("files", nargs=-1, required=True, type=_PATH)
 @click.option("--runs", "folder", type=_PATH, default=Path("build/experiments"), show_default=True)
 @click.option("--results", type=_PATH, default=RESULTS, show_default=True, help="Folder of the results files.")
-def experiments(files: tuple[Path, ...], folder: Path, results: Path) -> None:
+@click.option("--only", default=".*", show_default=True, metavar="REGEX", help="Variants to execute.")
+def experiments(files: tuple[Path, ...], folder: Path, results: Path, only: str) -> None:
     """Execute the grids of FILES: fine-tune, export, score every variant; started again, continue.
 
     NAME.yaml becomes NAME.json among the results, written anew after every finished run.
@@ -26,7 +27,7 @@ def experiments(files: tuple[Path, ...], folder: Path, results: Path) -> None:
 
     grids = {file: load_experiment(file) for file in files}
     for file, experiment in grids.items():
-        finished = execute(file, experiment, folder, results / f"{file.stem}.json")
+        finished = execute(file, experiment, folder, results / f"{file.stem}.json", only)
         click.echo(f"{experiment.title}\n\n{render_markdown_table(finished.rows)}")
 
 
