@@ -42,4 +42,4 @@ def recipes(files: tuple[Path, ...], results: Path, page: Path) -> None:
     """
     from converters.grid_tables import update_page
 
-    click.echo(f"{page}: {', '.join(update_page(page, files, results))}")
+    update_page(page, files, results)

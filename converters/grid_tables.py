@@ -22,29 +22,24 @@ from converters.tables import (
 from tfconformer.errors import InputError
 
 
-def update_page(page: Path, experiments: Sequence[Path], results: Path) -> list[str]:
-    """Replaces the tables of a page by those of the results that are there.
+def update_page(page: Path, experiments: Sequence[Path], results: Path) -> None:
+    """Replaces the tables of a page.
 
     Args:
       page: Markdown with a pair of comments for every grid, see `update_markdown`.
       experiments: grids; the results of NAME.yaml are NAME.json.
       results: folder of the results files.
 
-    Returns:
-      The names of the grids whose tables were written.
-
     Raises:
-      InputError: there are no results, a file is wrong, or the page has no place for a table.
+      InputError: a file is wrong, or the page has no place for a table.
     """
     sections = {}
     for file in experiments:
-        measured = results / f"{file.stem}.json"
-        if measured.is_file():
-            sections[file.stem] = render_grid(load_experiment(file), read_results(measured))
-    if not sections:
-        raise InputError(f"{results} holds no results of {', '.join(file.stem for file in experiments)}")
+        experiment, measured = load_experiment(file), results / f"{file.stem}.json"
+        sections[file.stem] = (
+            render_grid(experiment, read_results(measured)) if measured.is_file() else "\nNot measured yet.\n\n"
+        )
     update_markdown(page, sections)
-    return list(sections)
 
 
 def render_grid(experiment: Experiment, results: ResultsFile) -> str:
