@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
 import tf_keras as keras
 
 from converters.evaluate import MAX_SECONDS, evaluate
@@ -61,16 +62,25 @@ def score_keras(
 
     The rows say so, and have neither file nor speed.
     """
-    columns = _scheme(trained) | {"seed": config.training.seed}
+    columns = _scheme(trained)
+    runtime = f"tensorflow {tf.__version__}"
     for test_set, shards in test_sets.items():
         utterances = list(evaluation_utterances(shards))
         logits = [one.logits for one in keras_references(trained, config.features, (u.waveform for u in utterances))]
         heard = [tokenizer.decode(greedy_decode(one)) for one in logits]
         errors = word_errors([one.text for one in utterances], heard)
-        row = ResultRow(model=model, test_set=test_set, evaluated_with="keras", skipped=0, **columns, **asdict(errors))
+        row = ResultRow(
+            model=model,
+            test_set=test_set,
+            skipped=0,
+            evaluated_with="keras",
+            runtime=runtime,
+            **columns,
+            **asdict(errors),
+        )
         transcripts = tuple(
             Transcript(
-                model=model, test_set=test_set, runtime="Keras", id=one.id, reference=one.text, hypothesis=hypothesis
+                model=model, test_set=test_set, runtime=runtime, id=one.id, reference=one.text, hypothesis=hypothesis
             )
             for one, hypothesis in zip(utterances, heard, strict=True)
         )
