@@ -219,7 +219,7 @@ def _stored_matrices(model: Any) -> list[WeightMatrix]:
 
 
 def _packed(model: Any, tensors: list[Any]) -> WeightMatrix:
-    """A matrix of our operation; its inputs are x, codes, params, scales, offsets and positions if there are any, bias."""
+    """A matrix of our operation; its inputs are x, codes, params, scales, offsets, positions, bias."""
     _, codes, params, scales, *rest = tensors
     numbers = np.frombuffer(_content(model, params), "<i4").tolist()
     _, bits, symmetric, block_size, k, n, activation_bits, has_bias, *_ = numbers

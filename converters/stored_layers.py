@@ -102,7 +102,7 @@ def _decode(contents: list[bytes]) -> StoredLayer:
 
 def _by_channel(content: bytes, blocks: int, n: int) -> NDArray[np.float32]:
     """[N, blocks] from [tiles, blocks, channels of a tile] in float16."""
-    tiles = np.frombuffer(content, "<f2").reshape(-1, blocks, _TILE)
+    tiles = np.frombuffer(content, "<f2").reshape(-(-n // _TILE), blocks, _TILE)
     return tiles.swapaxes(1, 2).reshape(-1, blocks)[:n].astype(np.float32)
 
 
@@ -110,7 +110,7 @@ def _entries(content: bytes, bits: int, lengths: list[int], n: int) -> NDArray[n
     """[N, sum of lengths] unsigned numbers of a width, of which every block of these lengths begins a cell."""
     per_cell = 32 // bits
     first_cells = np.cumsum([0] + [-(-length // per_cell) for length in lengths])
-    cells = np.frombuffer(content, np.uint8).reshape(-1, first_cells[-1], 64)
+    cells = np.frombuffer(content, np.uint8).reshape(-(-n // _TILE), first_cells[-1], 64)
     channel = np.arange(n)[:, np.newaxis]
     index = np.concatenate([np.arange(length) for length in lengths])
     cell = np.repeat(first_cells[:-1], lengths) + index // per_cell

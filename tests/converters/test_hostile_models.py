@@ -109,7 +109,7 @@ SCALES = FIRST.packed_scales
 HOSTILE: dict[str, tuple[Callable[[RecognizerBuilder], None], str]] = {
     "version": (set_param(0, 1), "'layer0': params: version is 1, expected 2"),
     "bits": (set_param(1, 3), "'layer0': params: bits is 3, expected 2, 4 or 8"),
-    "other bits": (set_param(1, 8), "codes has the wrong shape, expected [2, 12, 64]"),
+    "other bits": (set_param(1, 8), "codes has the wrong shape, expected [2, 10, 64]"),
     "symmetric with offsets": (set_param(2, 1), "it has 6 inputs, its params ask for 5"),
     "block size": (set_param(3, 8), "codes has the wrong shape, expected [2, 5, 64]"),
     "odd block size": (set_param(3, 17), "params: block_size is 17"),
@@ -162,7 +162,7 @@ HOSTILE: dict[str, tuple[Callable[[RecognizerBuilder], None], str]] = {
     "too many inputs": (set_inputs(lambda inputs: [*inputs, inputs[-1]]), "it has 7 inputs, its params ask for 6"),
     "far too many inputs": (set_inputs(lambda inputs: [*inputs, *inputs]), "it has 12 inputs, expected 4 to 7"),
     "fewer positions": (
-        replace_content("positions", layers()[1].packed_positions[:, :-1], layer=1),
+        replace_content("positions", layers()[1].packed_positions[:-1], layer=1),
         "'layer1': positions has the wrong shape, expected [3, 1, 64]",
     ),
     "absent input": (set_inputs(lambda inputs: [*inputs[:-1], -1]), "input 5 is missing"),

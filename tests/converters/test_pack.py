@@ -35,8 +35,11 @@ def test_any_codes_come_back_and_match_the_definition(bits, seed):
     print(f"seed {seed}")
     random = np.random.default_rng(seed)
     n, k = (int(size) for size in random.integers(1, 90, 2))
+    kept = (None, 1, 2)[seed % 3]
+    if kept is not None:
+        k += -k % 4  # in an incomplete group, the place of a weight that is not there is anyone's choice
     layer = packed_layer.random_layer(
-        random, bits, k, n, block_size=(0, 8, 24)[seed % 3], kept=(None, 1, 2)[seed % 3], symmetric=seed != 3
+        random, bits, k, n, block_size=(0, 8, 24)[seed % 3], kept=kept, symmetric=seed != 3
     )
     spec = QuantSpec(
         bits=bits,
