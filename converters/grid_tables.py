@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from converters.experiments import Experiment, load_experiment
+from converters.grid_plots import write_plot
 from converters.results import ResultRow, ResultsFile, read_results
 from converters.tables import (
     DASH,
@@ -23,7 +24,7 @@ from tfconformer.errors import InputError
 
 
 def update_page(page: Path, experiments: Sequence[Path], results: Path) -> None:
-    """Replaces the tables of a page.
+    """Replaces the tables of a page, and the plots beside it, which lie in its folder `plots`.
 
     Args:
       page: Markdown with a pair of comments for every grid, see `update_markdown`.
@@ -36,9 +37,13 @@ def update_page(page: Path, experiments: Sequence[Path], results: Path) -> None:
     sections = {}
     for file in experiments:
         experiment, measured = load_experiment(file), results / f"{file.stem}.json"
-        sections[file.stem] = (
-            render_grid(experiment, read_results(measured)) if measured.is_file() else "\nNot measured yet.\n\n"
-        )
+        if not measured.is_file():
+            sections[file.stem] = "\nNot measured yet.\n\n"
+            continue
+        plot, content = Path("plots") / f"{file.stem}.svg", read_results(measured)
+        table = render_grid(experiment, content)
+        write_plot(content, page.parent / plot)
+        sections[file.stem] = f"{table}![{experiment.title}]({plot.as_posix()})\n\n"
     update_markdown(page, sections)
 
 

@@ -61,6 +61,9 @@ def test_a_page_is_updated_grid_by_grid(tmp_path):
     update_page(page, grids, tmp_path)
     measured, other = page.read_text().split("<!-- measured:end -->")
     assert "| int2 |" in measured and "Not measured yet." in other
+    assert "![A grid](plots/measured.svg)" in measured and "plots" not in other
+    plot = (tmp_path / "plots" / "measured.svg").read_text()
+    assert all(f">{text}" in plot for text in ("float32", "int8", "int2", "test-clean", "test-other"))
     page.write_text("no place")
     with pytest.raises(InputError, match="measured:begin"):
         update_page(page, grids, tmp_path)
