@@ -22,8 +22,8 @@ from converters.comparison import compare_with
 from converters.experiments import Experiment, Run, experiment_runs
 from converters.export import export_model
 from converters.provenance import results_of_this_process
-from converters.results import LayerError, ResultRow, ResultsFile, merge_results, read_results, write_results
-from converters.scoring import Score, file_layer_errors, score_file, score_keras
+from converters.results import ResultRow, ResultsFile, merge_results, read_results, write_results
+from converters.scoring import Score, score_file, score_keras
 from tfconformer.data.pipeline import evaluation_utterances
 from tfconformer.data.shards import find_shards, shards_by_set
 from tfconformer.data.tokenizer import Tokenizer
@@ -73,7 +73,7 @@ def _collect(runs: Sequence[Run], baseline: str, folder: Path, output: Path) -> 
     """Writes the results of all finished runs."""
     files = [run_folder(folder, run) / "results.json" for run in runs]
     merged = compare_with(baseline, merge_results([read_results(file) for file in files if file.is_file()]))
-    write_results(output, merged.model_copy(update={"transcripts": (), "layers": ()}))
+    write_results(output, merged.model_copy(update={"transcripts": ()}))
 
 
 def run_folder(folder: Path, run: Run) -> Path:
@@ -85,24 +85,23 @@ def _execute(run: Run, folder: Path) -> ResultsFile:
     if run.post_training is None:
         directory = RunDirectory(folder / "trainings" / run.training)
         train(run.config, directory)
-        trained, tokenizer = load_model(directory), Tokenizer.from_file(directory.tokenizer_file)
+        trained, config = load_model(directory), run.config
         select_bits(trained, run.bits)
     else:
-        trained, tokenizer = post_training_model(run.initial_run, run.config, run.post_training)
+        directory = RunDirectory(run.initial_run)
+        trained, config = post_training_model(directory, run.config.quantization, run.post_training)
+    tokenizer = Tokenizer.from_file(directory.tokenizer_file)
     test_sets = shards_by_set(run.test_sets)
     if run.evaluated_with == "keras":
-        scores = list(score_keras(trained, run.config, tokenizer, run.model, test_sets))
-        layers: tuple[LayerError, ...] = ()
+        scores = list(score_keras(trained, config, tokenizer, run.model, test_sets))
     else:
         file = run_folder(folder, run) / "model.tflite"
-        utterances = evaluation_utterances(find_shards(run.config.data.dev))
+        utterances = evaluation_utterances(find_shards(config.data.dev))
         waveforms = [one.waveform for one in itertools.islice(utterances, VERIFICATION_UTTERANCES)]
-        export_model(trained, run.config, tokenizer, file, waveforms, method=_method(run))
+        export_model(trained, config, tokenizer, file, waveforms, method=_method(run))
         scores = list(score_file(file, run.model, test_sets))
-        layers = file_layer_errors(file, run.model)
     return results_of_this_process(
         rows=tuple(_described(score, run) for score in scores),
-        layers=layers,
         transcripts=tuple(transcript for score in scores for transcript in score.transcripts),
     )
 

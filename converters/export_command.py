@@ -55,6 +55,7 @@ def export(
     from tfconformer.config import load_config
     from tfconformer.data.pipeline import evaluation_utterances
     from tfconformer.data.shards import find_shards
+    from tfconformer.data.tokenizer import Tokenizer
     from tfconformer.training.post_training import post_training_model
     from tfconformer.training.run import RunDirectory
 
@@ -64,8 +65,8 @@ def export(
     if quantization is None:
         report = run_export(run, output, waveforms, runtimes)
     else:
-        config = load_config(quantization)
-        trained, tokenizer = post_training_model(run_directory, config, rounding)
+        trained, config = post_training_model(run, load_config(quantization).quantization, rounding)
+        tokenizer = Tokenizer.from_file(run.tokenizer_file)
         report = export_model(trained, config, tokenizer, output, waveforms, runtimes, f"ptq-{rounding}")
     packed = f", {report.bits_per_weight:.2f} bits per packed weight" if report.bits_per_weight else ""
     click.echo(f"{output}: {report.file_bytes:,} bytes{packed}")

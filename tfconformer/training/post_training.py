@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from tfconformer.config import Config
+from tfconformer.config import Config, QuantizationRule
 from tfconformer.data.pipeline import evaluation_utterances
 from tfconformer.data.shards import find_shards
-from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
 from tfconformer.features.log_mel import log_mel
 from tfconformer.quantization.apply import match_layers
@@ -31,25 +29,27 @@ CALIBRATION_UTTERANCES = 128
 _BATCH = 16
 
 
-def post_training_model(float_run: Path, config: Config, rounding: Rounding) -> tuple[keras.Model, Tokenizer]:
-    """The float run's model with the quantization of `config`, and its tokenizer.
+def post_training_model(
+    run: RunDirectory, rules: Sequence[QuantizationRule], rounding: Rounding
+) -> tuple[keras.Model, Config]:
+    """The model of a float run, quantized as the rules say, and the run's configuration with these rules.
 
     Args:
-      float_run: directory of a finished float training.
-      config: its rules say what is quantized, its training shards are what "gptq" calibrates with.
+      run: a finished float training; "gptq" calibrates with its training shards.
+      rules: what is quantized, and how.
       rounding: see `quantize_post_training`.
 
     Raises:
       InputError: the run is incomplete or itself quantized, a rule is wrong, or there are no shards.
     """
-    run = RunDirectory(float_run)
-    if any(rule.spec for rule in run.config().quantization):
-        raise InputError(f"{float_run} is a quantized run: post-training quantization starts from a float one")
+    config = run.config()
+    if any(rule.spec for rule in config.quantization):
+        raise InputError(f"{run.path} is a quantized run: post-training quantization starts from a float one")
     model = load_model(run)
-    specs = match_layers(model, config.quantization)
+    specs = match_layers(model, rules)
     hessians = hessians_for(model, rounding, calibration_inputs(config))
     quantized = quantize_post_training(model, specs, rounding, hessians)
-    return with_fixed_weights(model, quantized), Tokenizer.from_file(run.tokenizer_file)
+    return with_fixed_weights(model, quantized), config.model_copy(update={"quantization": tuple(rules)})
 
 
 def hessians_for(
