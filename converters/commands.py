@@ -11,10 +11,10 @@ from pathlib import Path
 import click
 
 from converters.provenance import results_of_this_process
-from converters.results import ResultRow, Transcript, merge_results, read_results, write_results
+from converters.results import merge_results, read_results, write_results
 from converters.runtimes import RUNTIMES
-from converters.summary import LayerRow, layer_errors, layer_rows, model_summary
-from converters.tables import describe, render_markdown_table, update_markdown
+from converters.summary import LayerRow, layer_rows, model_summary
+from converters.tables import RESULTS_SECTION, describe, render_markdown_table, update_markdown
 from tfconformer.errors import InputError
 
 _PATH = click.Path(path_type=Path)
@@ -41,22 +41,19 @@ def evaluate(
 
     Shards are named NAME-00000-of-00005.tfrecord; every NAME is a test set of its own.
     """
-    from converters.evaluate import evaluate as run_evaluation
-    from converters.model_file import read_model_file
-    from tfconformer.data.pipeline import evaluation_utterances
+    from converters.scoring import file_layer_errors, score_file
     from tfconformer.data.shards import shards_by_set
 
     model = name or model_file.stem
-    rows: list[ResultRow] = []
-    transcripts: list[Transcript] = []
-    for test_set, shards in shards_by_set(patterns).items():
-        evaluation = run_evaluation(model_file, evaluation_utterances(shards), runtime, threads, max_seconds)
-        rows.append(evaluation.row(model, test_set))
-        transcripts += evaluation.transcripts(model, test_set)
-        click.echo(describe(rows[-1]))
+    scores = []
+    for score in score_file(model_file, model, shards_by_set(patterns), runtime, threads, max_seconds):
+        scores.append(score)
+        click.echo(describe(score.row))
     if output is not None:
-        layers = layer_errors(model, read_model_file(model_file).layer_rows())
-        write_results(output, results_of_this_process(rows=tuple(rows), layers=layers, transcripts=tuple(transcripts)))
+        rows = tuple(score.row for score in scores)
+        transcripts = tuple(transcript for score in scores for transcript in score.transcripts)
+        layers = file_layer_errors(model_file, model)
+        write_results(output, results_of_this_process(rows=rows, layers=layers, transcripts=transcripts))
 
 
 @click.command()
@@ -75,7 +72,7 @@ def report(results_files: tuple[Path, ...], output: Path, title: str, markdown: 
     render_report(results, output, title)
     write_results(output.with_suffix(".json"), results)
     if markdown is not None:
-        update_markdown(markdown, results.rows)
+        update_markdown(markdown, {RESULTS_SECTION: render_markdown_table(results.rows)})
     click.echo(render_markdown_table(results.rows), nl=False)
 
 

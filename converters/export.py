@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 import tf_keras as keras
 from numpy.typing import NDArray
 
@@ -30,8 +29,8 @@ from tfconformer import atomic
 from tfconformer.config import Config
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
-from tfconformer.quantization.apply import layer_specs
-from tfconformer.quantization.quantizers import quantize_weights
+from tfconformer.quantization.apply import quantized_layers
+from tfconformer.quantization.quantizers import QuantizedWeights
 from tfconformer.training.checkpoint import load_model
 from tfconformer.training.run import RunDirectory
 
@@ -45,12 +44,14 @@ class PreparedModel:
     Attributes:
       model: the float model that is exported.
       plans: what becomes of its dense layers.
+      quantized: the quantized weights of the trained model, by layer name; layers that are not exported may be there.
       packed: the constants of those that are packed, by name.
       layers: a record of every layer with weights.
     """
 
     model: keras.Model
     plans: tuple[LayerPlan, ...]
+    quantized: dict[str, QuantizedWeights]
     packed: dict[str, PackedWeights | BuiltinWeights]
     layers: tuple[LayerRecord, ...]
 
@@ -111,17 +112,18 @@ def export_model(
     waveforms: Iterable[NDArray[np.float32]],
     runtimes: Sequence[str] = ("ai-edge-litert",),
     target: str = "custom",
+    method: str = "qat",
 ) -> ExportReport:
-    """As `export`, for a model in memory."""
+    """As `export`, for a model in memory; `method` is noted in the file, see `metadata_json`."""
     prepared = prepare(trained, config, tokenizer.vocabulary_size, target)
     references = keras_references(trained, config.features, waveforms)
     if not references:
         raise InputError("export needs at least one utterance to verify the file with")
     frozen = freeze(prepared.model, config.features, prepared.packed.keys())
-    content = rewrite(frozen, prepared.packed, metadata_json(tokenizer.to_bytes(), config, prepared.layers))
+    content = rewrite(frozen, prepared.packed, metadata_json(tokenizer.to_bytes(), config, prepared.layers, method))
     with atomic.atomic_path(output) as file:
         file.write_bytes(content)
-        verify_weights(file, prepared.model, prepared.plans)
+        verify_weights(file, prepared.model, prepared.plans, prepared.quantized)
         parity = tuple(verify_outputs(file, references, prepared.plans, runtime) for runtime in runtimes)
     for result in parity:
         if result.different_hypotheses:
@@ -147,27 +149,26 @@ def prepare(trained: keras.Model, config: Config, vocabulary: int, target: str =
       InputError: a layer's quantization is not possible in the file.
     """
     model = inference_model(trained, config, vocabulary)
-    plans = plan(model, layer_specs(trained), target)
-    packed = {layer.name: pack_layer(model, layer) for layer in plans if layer.spec}
-    return PreparedModel(model, plans, packed, layer_records(model, packed))
+    quantized = quantized_layers(trained)
+    plans = plan(model, {name: weights.spec for name, weights in quantized.items()}, target)
+    packed = {layer.name: pack_layer(layer.name, quantized[layer.name], target) for layer in plans if layer.spec}
+    return PreparedModel(model, plans, quantized, packed, layer_records(model, packed))
 
 
-def pack_layer(model: keras.Model, layer: LayerPlan) -> PackedWeights | BuiltinWeights:
-    """Quantizes and packs the weights of a planned layer.
+def pack_layer(name: str, quantized: QuantizedWeights, target: str = "custom") -> PackedWeights | BuiltinWeights:
+    """Packs the weights of a planned layer for a target, a key of `plan.TARGETS`.
 
     Raises:
-      InputError: its weights cannot be stored: they are not finite, or too large for float16 scales.
+      InputError: they cannot be stored: they are not finite, or too large for float16 scales.
     """
-    assert layer.spec is not None
-    quantized = quantize_weights(tf.constant(model.get_layer(layer.name).kernel.numpy()), layer.spec)
     codes, scales = quantized.codes.numpy(), quantized.scales.numpy()
     offsets = None if quantized.offsets is None else quantized.offsets.numpy()
     try:
-        if layer.target == "litert":
-            return builtin_weights(codes, scales, layer.spec)
-        return pack_weights(codes, scales, offsets, layer.spec)
+        if target == "litert":
+            return builtin_weights(codes, scales, quantized.spec)
+        return pack_weights(codes, scales, offsets, quantized.spec)
     except ValueError as error:
-        raise InputError(f"the weights of layer {layer.name} cannot be packed: {error}") from None
+        raise InputError(f"the weights of layer {name} cannot be packed: {error}") from None
 
 
 def report_path(output: Path) -> Path:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import get_args
 
 import click
 
 from converters.runtimes import RUNTIMES
 from tfconformer.errors import InputError
+from tfconformer.quantization.spec import Rounding
 
 
 @click.command()
@@ -32,8 +34,23 @@ from tfconformer.errors import InputError
     show_default=True,
     help="Where to run the file for the verification; may be given several times.",
 )
+@click.option(
+    "--post-training",
+    "quantization",
+    type=click.Path(path_type=Path),
+    metavar="CONFIG.yaml",
+    help="Quantize a float run without training, with this configuration's rules.",
+)
+@click.option("--rounding", type=click.Choice(get_args(Rounding)), default="nearest", show_default=True)
 def export(
-    run_directory: Path, output: Path, target: str, shards: tuple[str, ...], utterances: int, runtimes: tuple[str, ...]
+    run_directory: Path,
+    output: Path,
+    target: str,
+    shards: tuple[str, ...],
+    utterances: int,
+    runtimes: tuple[str, ...],
+    quantization: Path | None,
+    rounding: Rounding,
 ) -> None:
     """Write the best weights of RUN_DIRECTORY to a packed, verified .tflite file.
 
@@ -42,14 +59,23 @@ def export(
     if output.suffix != ".tflite":
         raise InputError(f"the output {output} should have a name that ends in .tflite")
     from converters.export import export as run_export
+    from converters.export import export_model
+    from tfconformer.config import load_config
     from tfconformer.data.pipeline import evaluation_utterances
     from tfconformer.data.shards import find_shards
+    from tfconformer.data.tokenizer import Tokenizer
+    from tfconformer.training.post_training import post_training_model
     from tfconformer.training.run import RunDirectory
 
     run = RunDirectory(run_directory)
     paths = find_shards(shards or run.config().data.dev)
     waveforms = [one.waveform for one in itertools.islice(evaluation_utterances(paths), utterances)]
-    report = run_export(run, output, waveforms, runtimes, target)
+    if quantization is None:
+        report = run_export(run, output, waveforms, runtimes, target)
+    else:
+        trained, config = post_training_model(run, load_config(quantization).quantization, rounding)
+        tokenizer = Tokenizer.from_file(run.tokenizer_file)
+        report = export_model(trained, config, tokenizer, output, waveforms, runtimes, target, f"ptq-{rounding}")
     packed = f", {report.bits_per_weight:.2f} bits per packed weight" if report.bits_per_weight else ""
     click.echo(f"{output}: {report.file_bytes:,} bytes{packed}")
     for parity in report.parity:

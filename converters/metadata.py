@@ -1,6 +1,7 @@
 """What an exported file says about itself: tokenizer, configuration and one record per layer, as JSON.
 
-    {"format": 1, "tokenizer": <base64 of a SentencePiece model>, "config": {...}, "layers": [{"name": ..., ...}]}
+    {"format": 1, "method": "qat", "tokenizer": <base64 of a SentencePiece model>, "config": {...},
+     "layers": [{"name": ..., ...}]}
 
 It is the content of the flatbuffer metadata entry `TFCONFORMER`, so that the `.tflite` is all a program needs to turn
 speech into text, and all a report needs to say what is in it.
@@ -71,10 +72,18 @@ def layer_records(model: keras.Model, packed: Mapping[str, PackedWeights | Built
     return tuple(_record(layer, packed.get(layer.name)) for layer in model.layers if layer.weights)
 
 
-def metadata_json(tokenizer: bytes, config: Config, layers: tuple[LayerRecord, ...]) -> bytes:
-    """The content of the metadata entry; `tokenizer` is a serialized SentencePiece model."""
+def metadata_json(tokenizer: bytes, config: Config, layers: tuple[LayerRecord, ...], method: str = "qat") -> bytes:
+    """The content of the metadata entry.
+
+    Args:
+      tokenizer: a serialized SentencePiece model.
+      config: what the model was built with.
+      layers: of `layer_records`.
+      method: how its weights were quantized, if they were: "qat" in training, others after it.
+    """
     tree = {
         "format": FORMAT,
+        "method": method,
         "tokenizer": base64.b64encode(tokenizer).decode("ascii"),
         "config": config.model_dump(mode="json"),
         "layers": [{key: value for key, value in asdict(layer).items() if value is not None} for layer in layers],

@@ -8,6 +8,7 @@ counted there. So a layer that stayed in float cannot pass for a packed one.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,7 @@ class ModelFile:
         schemes = [matrix.scheme for matrix in self.matrices if matrix.scheme != Scheme()]
         if not schemes:
             return {**values, "weight_bits": FLOAT_BITS, "activation_bits": FLOAT_BITS}
-        values["method"] = "qat"  # export packs only what was trained quantized
+        values["method"] = self.metadata.get("method", "qat")
         specs = [layer["spec"] for layer in self.metadata["layers"] if "spec" in layer]
         found: dict[str, list[Any]] = {
             "weight_bits": [scheme.bits for scheme in schemes],
@@ -133,8 +134,12 @@ class ModelFile:
             # A searched clip is not one number.
             "clip": [None if isinstance(spec["clip"], dict) else spec["clip"] for spec in specs],
         }
-        common = {key: each[0] for key, each in found.items() if len(set(each)) == 1 and each[0] is not None}
-        return values | common
+        return values | common_values(found)
+
+
+def common_values(columns: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """What all layers of a model share, by column; a column in which they differ, or that says None, is left out."""
+    return {key: each[0] for key, each in columns.items() if len(set(each)) == 1 and each[0] is not None}
 
 
 def read_model_file(path: str | Path) -> ModelFile:

@@ -34,8 +34,9 @@ class ResultRow(_Record):
       weight_bits, activation_bits: 32 means float.
       symmetric, granularity, block_size, clip: as in `QuantSpec`; "block" is sub-channel.
       sparsity: "2:4" and the like.
-      method: "qat" (fine-tuned), "ptq" (only converted), ...
-      seed, steps: of the training that made it.
+      method: "qat" (fine-tuned quantized), "ptq-nearest", "ptq-gptq" (quantized without training), "float".
+      seed, steps, learning_rate: of the training that made it, or of the fine-tuning of a float model.
+      data: hash of the training shards, see `experiments.data_hash`.
     Accuracy:
       test_set, utterances, words: what was scored; skipped: utterances that could not be used.
       wer, wer_low, wer_high: fraction and 95 % bootstrap interval; substitutions, deletions, insertions: counts.
@@ -69,6 +70,8 @@ class ResultRow(_Record):
     method: str | None = None
     seed: int | None = None
     steps: int | None = Field(None, ge=0)
+    learning_rate: float | None = Field(None, gt=0)
+    data: str | None = None
 
     test_set: str | None = None
     utterances: int | None = Field(None, ge=0)

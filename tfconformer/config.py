@@ -153,6 +153,21 @@ class QuantizationRule(_Section):
 
     layers: str
     spec: QuantSpec | None
+    also: tuple[QuantSpec, ...] = Field((), description="other widths that the same weights are trained for, in turn")
+
+    @model_validator(mode="after")
+    def _distinct(self) -> QuantizationRule:
+        bits = self.bits
+        if self.also and self.spec is None:
+            raise ValueError("'also' needs a spec")
+        if len(set(bits)) < len(bits):
+            raise ValueError(f"the specs of a rule must differ in bits, got {', '.join(map(str, bits))}")
+        return self
+
+    @property
+    def bits(self) -> tuple[int, ...]:
+        """Of all its specs."""
+        return tuple(spec.bits for spec in (self.spec, *self.also) if spec is not None)
 
 
 class Config(_Section):
@@ -163,6 +178,13 @@ class Config(_Section):
     model: ModelConfig
     training: TrainingConfig
     quantization: tuple[QuantizationRule, ...] = Field((), description="the first rule that matches a layer decides")
+
+    @field_validator("quantization")
+    @classmethod
+    def _same_widths(cls, rules: tuple[QuantizationRule, ...]) -> tuple[QuantizationRule, ...]:
+        if len({rule.bits for rule in rules if rule.also}) > 1:
+            raise ValueError("rules with 'also' must have the same bits in the same order")
+        return rules
 
 
 def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
@@ -181,7 +203,7 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        raise InputError(f"{path}: {_explain(error)}") from None
+        raise InputError(f"{path}: {explain(error)}") from None
 
 
 def dump_config(config: Config) -> str:
@@ -225,7 +247,8 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
     tree[key] = yaml.safe_load(value)
 
 
-def _explain(error: ValidationError) -> str:
+def explain(error: ValidationError) -> str:
+    """A validation error as one line that names every wrong key."""
     problems = []
     for detail in error.errors():
         key = ".".join(str(part) for part in detail["loc"]) or "(top level)"

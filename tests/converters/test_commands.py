@@ -9,7 +9,6 @@ from click.testing import CliRunner
 from converters import commands
 from converters.export import export_model
 from converters.results import read_results, write_results
-from converters.tables import MARKDOWN_BEGIN, MARKDOWN_END
 from tests.support.model_metadata import metadata, packed_dense
 from tests.support.packed_layer import random_layer
 from tests.support.results_samples import results
@@ -107,7 +106,7 @@ def test_report_joins_files_and_compares_with_float(tmp_path):
     for test_set in ("test-clean", "test-other"):
         write_results(tmp_path / f"{test_set}.json", results((test_set,)))
     readme = tmp_path / "README.md"
-    readme.write_text(f"# Title\n{MARKDOWN_BEGIN}\n{MARKDOWN_END}\n", encoding="utf-8")
+    readme.write_text("# Title\n<!-- results:begin -->\n<!-- results:end -->\n", encoding="utf-8")
     page = tmp_path / "out" / "report.html"
     inputs = tmp_path / "test-clean.json", tmp_path / "test-other.json"
     printed = run(commands.report, *inputs, "--output", page, "--title", "Two sets", "--markdown", readme)

@@ -1,15 +1,13 @@
 """The quantizers against the numeric cases of the authors' public unit tests and code (2305.16619, praxis)."""
 
+import hashlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfconformer.quantization.quantizers import (
-    fake_quantize_weights,
-    quantize_rows,
-    quantize_weights,
-    search_clip,
-)
+from tfconformer.quantization.clipping import search_clip
+from tfconformer.quantization.quantizers import fake_quantize_weights, quantize_rows, quantize_weights
 from tfconformer.quantization.spec import ClipSearch, QuantSpec
 
 # Two output channels of four weights: rows of the published cases, columns here.
@@ -232,3 +230,23 @@ def test_spec_counts_the_stored_bits():
     assert QuantSpec(bits=4).stored_bits_per_weight(128) == 4 + 16 / 128
     with pytest.raises(ValueError, match="multiple of 8"):
         QuantSpec(bits=2, block_size=20)
+
+
+def test_codes_and_stored_scales_never_change():
+    """The hash of what the first released version computed: a file exported today holds the bytes of then."""
+    random = np.random.default_rng(0)
+    content = b""
+    for options in (
+        {"bits": 8, "activation_bits": 8},
+        {"bits": 4},
+        {"bits": 4, "block_size": 24, "sparsity": "2:4"},
+        {"bits": 2, "symmetric": False, "block_size": 32, "clip": {"search": "block"}},
+        {"bits": 2, "symmetric": False, "clip": 0.6},
+        {"bits": 3, "per_tensor": True, "clip": {"search": "tensor", "error": "squared"}},
+    ):
+        weights = tf.constant(random.standard_normal((100, 24)).astype(np.float32))
+        quantized = quantize_weights(weights, QuantSpec.model_validate(options))
+        for values in (quantized.scales, quantized.offsets):
+            content += b"" if values is None else values.numpy().astype(np.float16).tobytes()
+        content += quantized.codes.numpy().astype(np.int8).tobytes()
+    assert hashlib.sha256(content).hexdigest() == "377c826803cf0735abc4928a859212a0c5fb8617b9aadafd135bdef208b46920"

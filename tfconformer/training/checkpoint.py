@@ -8,7 +8,7 @@ from tfconformer.config import Config
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
 from tfconformer.models.conformer_ctc import conformer_ctc
-from tfconformer.quantization.apply import match_layers, quantize_model
+from tfconformer.quantization.apply import apply_rules
 from tfconformer.training.run import RunDirectory
 
 
@@ -19,9 +19,7 @@ def float_model(config: Config, tokenizer: Tokenizer) -> keras.Model:
 
 def build_model(config: Config, tokenizer: Tokenizer) -> keras.Model:
     """The configuration's model, quantized where its rules say so, freshly initialized."""
-    model = float_model(config, tokenizer)
-    specs = match_layers(model, config.quantization)
-    return quantize_model(model, specs) if specs else model
+    return apply_rules(float_model(config, tokenizer), config.quantization)
 
 
 def load_model(run: RunDirectory) -> keras.Model:
