@@ -25,8 +25,14 @@ from tfconformer.errors import InputError
     show_default=True,
     help="Where to run the file for the verification; may be given several times.",
 )
+@click.option("--bits", type=int, help="Which precision of a co-trained run [default: its first].")
 def export(
-    run_directory: Path, output: Path, shards: tuple[str, ...], utterances: int, runtimes: tuple[str, ...]
+    run_directory: Path,
+    output: Path,
+    shards: tuple[str, ...],
+    utterances: int,
+    runtimes: tuple[str, ...],
+    bits: int | None,
 ) -> None:
     """Write the best weights of RUN_DIRECTORY to a packed, verified .tflite file.
 
@@ -42,7 +48,7 @@ def export(
     run = RunDirectory(run_directory)
     paths = find_shards(shards or run.config().data.dev)
     waveforms = [one.waveform for one in itertools.islice(evaluation_utterances(paths), utterances)]
-    report = run_export(run, output, waveforms, runtimes)
+    report = run_export(run, output, waveforms, runtimes, bits)
     packed = f", {report.bits_per_weight:.2f} bits per packed weight" if report.bits_per_weight else ""
     click.echo(f"{output}: {report.file_bytes:,} bytes{packed}")
     for parity in report.parity:

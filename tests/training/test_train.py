@@ -70,6 +70,21 @@ def config(tmp_path_factory) -> Config:
                 "intermediate_ctc": 1,
             },
             "training": {"epochs": EPOCHS, "steps_per_epoch": STEPS_PER_EPOCH, "learning_rate": 1e-3},
+            # With everything that a quantizer remembers, so that a continued run must restore it.
+            "quantization": [
+                {"layers": ".*_head", "spec": None},
+                {"layers": "block_00_.*", "spec": {"bits": 2, "clip": {"learn": "channel"}}},
+                {
+                    "layers": ".*",
+                    "spec": {
+                        "bits": 4,
+                        "clip": {"search": "channel", "every": 3},
+                        "sparsity": "2:4",
+                        "sparsity_schedule": {"begin": 1, "end": 9, "every": 2},
+                        "schedule": {"begin": 1, "freeze": STEPS_PER_EPOCH + 3},
+                    },
+                },
+            ],
         }
     )
 

@@ -7,6 +7,7 @@ optimizer, from 0; schedules act in training only: what is evaluated or exported
 
 from __future__ import annotations
 
+import math
 import pkgutil
 from pathlib import Path
 from typing import Annotated, Literal
@@ -187,6 +188,11 @@ class QuantSpec(_Part):
         return searches or self.sparsity_schedule is not None or self.schedule != Schedule()
 
     @property
+    def granularity(self) -> Literal["channel", "block", "tensor"]:
+        """What shares a scale."""
+        return "tensor" if self.per_tensor else "block" if self.block_size else "channel"
+
+    @property
     def kept_of(self) -> tuple[int, int] | None:
         """(N, M) of the sparsity."""
         if self.sparsity is None:
@@ -203,8 +209,19 @@ class QuantSpec(_Part):
         """Number of blocks along a contraction axis of this length."""
         return -(-contraction // self.block_size) if self.block_size else 1
 
+    @property
+    def code_bits_per_weight(self) -> float:
+        """Bits that a weight's code takes on disk.
+
+        Sparse codes are stored with their positions in the group where that is smaller than storing the zeros.
+        """
+        if self.kept_of is None:
+            return self.bits
+        kept, group = self.kept_of
+        return min(self.bits, kept * (self.bits + math.ceil(math.log2(group))) / group)
+
     def stored_bits_per_weight(self, contraction: int) -> float:
         """Bits a weight takes on disk, its share of scales and offsets included."""
         scale_bits = 16 if self.scale_dtype == "float16" else 32
         per_block = scale_bits * (1 if self.symmetric else 2)
-        return self.bits + per_block * self.blocks(contraction) / contraction
+        return self.code_bits_per_weight + per_block * self.blocks(contraction) / contraction
