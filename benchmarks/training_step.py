@@ -2,8 +2,9 @@
 
     python -m benchmarks.training_step docs/results/training_step.json
 
-Each scheme trains its own copy of the model of a configuration with a batch of random features, as `keras fit` does,
-schedules included. A second row per scheme has its quantizer alone: the weights of all layers, forward and backward.
+Each scheme trains its own copy of the model of a configuration with random features, as `keras fit` does. Further
+rows: ": quantizer", the weights of all layers quantized, forward and backward, and nothing else; ": search", what a search
+for clip factors adds to the step in which it is due.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from converters.provenance import results_of_this_process
 from converters.results import ResultRow, write_results
 from tfconformer.config import Config, QuantizationRule, load_config
 from tfconformer.models.conformer_ctc import conformer_ctc
-from tfconformer.quantization.apply import apply_rules, quantized_layers
-from tfconformer.quantization.layer import QuantizationSteps
+from tfconformer.quantization.apply import apply_rules
+from tfconformer.quantization.layer import QuantizationSteps, QuantizedDense
 from tfconformer.quantization.quantizers import fake_quantize_weights
 from tfconformer.quantization.spec import QuantSpec
 from tfconformer.training.train import compile_model
@@ -60,17 +61,33 @@ LABELS_PER_SECOND = 12
 @click.command()
 @click.argument("output", type=click.Path(path_type=Path))
 @click.option("--config", "config_file", default="configs/small.yaml", type=click.Path(path_type=Path))
+@click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Replace a value of the YAML.")
+@click.option("--scheme", "chosen", multiple=True, type=click.Choice(list(SCHEMES)), help="Only these, and float.")
 @click.option("--utterances", default=4, help="In a batch.", show_default=True)
 @click.option("--seconds", default=8.0, help="Length of an utterance.", show_default=True)
 @click.option("--rounds", default=24, show_default=True)
-def main(output: Path, config_file: Path, utterances: int, seconds: float, rounds: int) -> None:
+def main(
+    output: Path,
+    config_file: Path,
+    overrides: tuple[str, ...],
+    chosen: tuple[str, ...],
+    utterances: int,
+    seconds: float,
+    rounds: int,
+) -> None:
     """Measure the steps of all schemes in turn and write them to OUTPUT."""
-    config = load_config(config_file)
+    config = load_config(config_file, list(overrides))
     batch = _batch(config, utterances, seconds)
-    steps = {name: _step(config, scheme, batch) for name, scheme in SCHEMES.items()}
-    quantizers = {name: _quantizer(config, scheme) for name, scheme in SCHEMES.items() if scheme}
-    # The first steps of everything trace, allocate and search.
-    measured = interleaved_seconds(steps | {f"{name}: quantizer": run for name, run in quantizers.items()}, rounds)
+    schemes = {name: scheme for name, scheme in SCHEMES.items() if not chosen or name in {FLOAT, *chosen}}
+    runs: dict[str, Callable[[], None]] = {}
+    for name, scheme in schemes.items():
+        model = _model(config, scheme)
+        runs[name] = _step(model, config, batch)
+        if scheme is not None and not scheme.keys() & {"clip", "sparsity_schedule"}:
+            runs[f"{name}: quantizer"] = _quantizer(model, scheme)
+        if "every 20 steps" in name:
+            runs[f"{name}: search"] = _search(model)
+    measured = interleaved_seconds(runs, rounds)
     rows = []
     for name, times in measured.items():
         ratios = np.array(times) / np.array(measured[FLOAT])
@@ -105,8 +122,7 @@ def _model(config: Config, scheme: dict | None) -> keras.Model:
     return apply_rules(model, rules)
 
 
-def _step(config: Config, scheme: dict | None, batch: tuple[list[tf.Tensor], tf.Tensor]) -> Callable[[], None]:
-    model = _model(config, scheme)
+def _step(model: keras.Model, config: Config, batch: tuple[list[tf.Tensor], tf.Tensor]) -> Callable[[], None]:
     compile_model(model, config.training)
     schedule = QuantizationSteps()
     schedule.set_model(model)
@@ -120,12 +136,9 @@ def _step(config: Config, scheme: dict | None, batch: tuple[list[tf.Tensor], tf.
     return step
 
 
-def _quantizer(config: Config, scheme: dict) -> Callable[[], None]:
-    spec = QuantSpec.model_validate({**scheme, "activation_bits": None})
-    kernels = [
-        tf.Variable(config_layer.dequantize())
-        for config_layer in quantized_layers(_model(config, {"bits": 8})).values()
-    ]
+def _quantizer(model: keras.Model, scheme: dict) -> Callable[[], None]:
+    spec = QuantSpec.model_validate(scheme)
+    kernels = [layer.layer.kernel for layer in model.layers if isinstance(layer, QuantizedDense)]
 
     @tf.function
     def gradients() -> tf.Tensor:
@@ -133,7 +146,19 @@ def _quantizer(config: Config, scheme: dict) -> Callable[[], None]:
             loss = tf.add_n([tf.reduce_sum(fake_quantize_weights(kernel, spec)) for kernel in kernels])
         return tf.add_n([tf.reduce_sum(gradient) for gradient in tape.gradient(loss, kernels)])
 
-    return lambda: float(gradients()) and None
+    def run() -> None:
+        gradients().numpy()
+
+    return run
+
+
+def _search(model: keras.Model) -> Callable[[], None]:
+    def run() -> None:
+        for layer in model.layers:
+            if isinstance(layer, QuantizedDense):
+                layer.start()
+
+    return run
 
 
 if __name__ == "__main__":
