@@ -3,8 +3,8 @@
     python -m benchmarks.training_step docs/results/training_step.json
 
 Each scheme trains its own copy of the model of a configuration with random features, as `keras fit` does. Further
-rows: ": quantizer", the weights of all layers quantized, forward and backward, and nothing else; ": search", what a search
-for clip factors adds to the step in which it is due.
+rows: ": quantizer", the weights of all layers quantized, forward and backward, and nothing else; ": search", what a
+search for clip factors adds to the step in which it is due.
 """
 
 from __future__ import annotations

@@ -73,7 +73,11 @@ def config(tmp_path_factory) -> Config:
             # With everything that a quantizer remembers, so that a continued run must restore it.
             "quantization": [
                 {"layers": ".*_head", "spec": None},
-                {"layers": "block_00_.*", "spec": {"bits": 2, "clip": {"learn": "channel"}}},
+                {
+                    "layers": "block_00_.*",
+                    "spec": {"bits": 2, "clip": {"learn": "channel"}},
+                    "also": [{"bits": 8, "activation_bits": 8}],
+                },
                 {
                     "layers": ".*",
                     "spec": {
@@ -125,6 +129,7 @@ def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(config, tmp_
         for run in (straight, killed)
     ]
     assert len(without_time[0]) == EPOCHS
+    assert {"wer_dev_int2", "wer_dev_int8"} <= without_time[0][-1].keys()
     assert without_time[0] == without_time[1]
 
 
