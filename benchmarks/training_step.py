@@ -140,7 +140,7 @@ def _quantizer(model: keras.Model, scheme: dict) -> Callable[[], None]:
     spec = QuantSpec.model_validate(scheme)
     kernels = [layer.layer.kernel for layer in model.layers if isinstance(layer, QuantizedDense)]
 
-    @tf.function
+    @tf.function(autograph=False)
     def gradients() -> tf.Tensor:
         with tf.GradientTape() as tape:
             loss = tf.add_n([tf.reduce_sum(fake_quantize_weights(kernel, spec)) for kernel in kernels])

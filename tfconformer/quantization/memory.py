@@ -102,10 +102,10 @@ def _factor_range(factors: tf.Tensor) -> tf.Tensor:
 
 
 # Graphs, because searches have many small operations; traced once for every spec and shape.
-_clip_factors = tf.function(clip_factors)
+_clip_factors = tf.function(clip_factors, autograph=False)
 
 
-@tf.function
+@tf.function(autograph=False)
 def _gradual_mask(weights: tf.Tensor, spec: QuantSpec, share: tf.Tensor) -> tf.Tensor:
     assert spec.kept_of is not None
     return gradual_mask(weights, *spec.kept_of, share)

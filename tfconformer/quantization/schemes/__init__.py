@@ -29,7 +29,6 @@ class Scheme:
     codes: Callable[[tf.Tensor, tf.Tensor, tf.Tensor | None, QuantSpec], tf.Tensor]
 
 
-@tf.autograph.experimental.do_not_convert
 def scheme(name: str) -> Scheme:
     """The scheme of that name."""
     found: Scheme = import_module(f"{__name__}.{name}").SCHEME
