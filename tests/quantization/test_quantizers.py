@@ -276,6 +276,9 @@ def test_rows_are_rounded_half_to_even_with_their_own_scale():
 def test_spec_counts_the_stored_bits():
     assert QuantSpec(bits=2, symmetric=False, block_size=64).stored_bits_per_weight(512) == 2 + 32 / 64
     assert QuantSpec(bits=4).stored_bits_per_weight(128) == 4 + 16 / 128
+    assert QuantSpec(bits=4, sparsity="2:4").stored_bits_per_weight(512) == 3 + 16 / 512
+    assert QuantSpec(bits=2, sparsity="2:4").stored_bits_per_weight(512) == 2 + 16 / 512
+    assert QuantSpec(bits=4, sparsity="3:8").stored_bits_per_weight(512) == 4 + 16 / 512  # zeros are stored
     with pytest.raises(ValueError, match="multiple of 8"):
         QuantSpec(bits=2, block_size=20)
 

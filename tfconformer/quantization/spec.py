@@ -7,7 +7,6 @@ optimizer, from 0; schedules act in training only: what is evaluated or exported
 
 from __future__ import annotations
 
-import math
 import pkgutil
 from pathlib import Path
 from typing import Annotated, Literal
@@ -211,14 +210,10 @@ class QuantSpec(_Part):
 
     @property
     def code_bits_per_weight(self) -> float:
-        """Bits that a weight's code takes on disk.
-
-        Sparse codes are stored with their positions in the group where that is smaller than storing the zeros.
-        """
-        if self.kept_of is None:
+        """Bits that a weight's code takes on disk; of 1:4 and 2:4 the kept ones are stored, with 2 bits of position."""
+        if self.kept_of not in ((1, 4), (2, 4)):
             return self.bits
-        kept, group = self.kept_of
-        return min(self.bits, kept * (self.bits + math.ceil(math.log2(group))) / group)
+        return self.kept_of[0] * (self.bits + 2) / 4
 
     def stored_bits_per_weight(self, contraction: int) -> float:
         """Bits a weight takes on disk, its share of scales and offsets included."""
