@@ -42,6 +42,7 @@ from tfconformer.quantization.spec import Rounding
     help="Quantize a float run without training, with this configuration's rules.",
 )
 @click.option("--rounding", type=click.Choice(get_args(Rounding)), default="nearest", show_default=True)
+@click.option("--bits", type=int, help="Which precision of a co-trained run [default: its first].")
 def export(
     run_directory: Path,
     output: Path,
@@ -51,6 +52,7 @@ def export(
     runtimes: tuple[str, ...],
     quantization: Path | None,
     rounding: Rounding,
+    bits: int | None,
 ) -> None:
     """Write the best weights of RUN_DIRECTORY to a packed, verified .tflite file.
 
@@ -71,7 +73,7 @@ def export(
     paths = find_shards(shards or run.config().data.dev)
     waveforms = [one.waveform for one in itertools.islice(evaluation_utterances(paths), utterances)]
     if quantization is None:
-        report = run_export(run, output, waveforms, runtimes, target)
+        report = run_export(run, output, waveforms, runtimes, target, bits)
     else:
         trained, config = post_training_model(run, load_config(quantization).quantization, rounding)
         tokenizer = Tokenizer.from_file(run.tokenizer_file)
