@@ -155,13 +155,13 @@ def _lattice_scores(
     pieces = -(-frames // piece)
 
     def in_pieces(x: tf.Tensor) -> tf.Tensor:
-        """[B, T, ...] -> [pieces, B, piece, ...]"""
+        """[B, T, ...] -> [pieces, B, piece, ...]."""
         padded = tf.pad(x, [[0, 0], [0, pieces * piece - frames], *[[0, 0]] * (x.shape.rank - 2)])
         split = tf.reshape(padded, tf.concat([[batch, pieces, piece], tf.shape(x)[2:]], axis=0))
         return tf.transpose(split, [1, 0, 2, *range(3, split.shape.rank)])
 
     def joined(x: tf.Tensor) -> tf.Tensor:
-        """[pieces, B, piece, ...] -> [B, T, ...]"""
+        """[pieces, B, piece, ...] -> [B, T, ...]."""
         x = tf.transpose(x, [1, 0, 2, *range(3, x.shape.rank)])
         return tf.reshape(x, tf.concat([[batch, pieces * piece], tf.shape(x)[3:]], axis=0))[:, :frames]
 

@@ -1,6 +1,6 @@
-"""The Conformer transducer (2005.08100): the encoder of `conformer_ctc`, an LSTM that reads labels, a joint network.
+r"""The Conformer transducer (2005.08100): the encoder of `conformer_ctc`, an LSTM that reads labels, a joint network.
 
-    joint_encoder -------------------------------------------------------------\\
+    joint_encoder -------------------------------------------------------------\
     prediction_embedding, _lstm_input, _lstm_recurrent -> joint_prediction ----- joint_head
 
 For training it is one flat functional model, as the CTC model is and for the same reason. `Transducer` takes the
@@ -21,6 +21,8 @@ from tfconformer.layers.dropout import Dropout
 from tfconformer.layers.transducer import JointHead, LabelHistory, OneHotLabels, Recurrence, ZeroState
 from tfconformer.models.conformer_ctc import encoder, encoder_inputs, intermediate_head
 from tfconformer.quantization.apply import float_layer
+
+SCORES = "scores"  # the output that only a transducer has
 
 
 def conformer_transducer(config: ModelConfig, mel_bins: int, vocabulary: int) -> keras.Model:
@@ -54,14 +56,20 @@ def conformer_transducer(config: ModelConfig, mel_bins: int, vocabulary: int) ->
     }
     history = LabelHistory(name="label_history")(labels)
     state = ZeroState(sizes.lstm_units, name="prediction_start")(history)
-    prediction, _ = predict(layers, history, state)
+    prediction, _ = prediction_network(layers, history, state)
     encoding = Dense(sizes.joint, name="joint_encoder")(x)
     outputs = intermediate_head(intermediate, mask, vocabulary)
-    outputs["scores"] = JointHead(vocabulary + 1, name="joint_head")([encoding, prediction, labels, mask])
+    outputs[SCORES] = JointHead(vocabulary + 1, name="joint_head")([encoding, prediction, labels, mask])
     return keras.Model([features, lengths, labels], outputs, name="conformer_transducer")
 
 
-def predict(
+def shared_with_ctc(model: keras.Model) -> keras.Model:
+    """The part of a float transducer that a CTC model of the same encoder has too, so that it can start from one."""
+    shared = {name: output for name, output in model.output.items() if name != SCORES}
+    return keras.Model(model.inputs[:2], {**shared, "encoder": model.get_layer("joint_encoder").input})
+
+
+def prediction_network(
     layers: dict[str, keras.layers.Layer], labels: tf.Tensor, state: tuple[tf.Tensor, tf.Tensor]
 ) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]:
     """The prediction network: labels [B, U] and the LSTM's state -> ([B, U, joint], the state behind them)."""
@@ -93,9 +101,7 @@ class Transducer:
         """As `decoding.transducer.Network.start`."""
         return np.zeros([count, 2, self._units], np.float32)
 
-    def predict(
-        self, labels: NDArray[np.int32], state: Floats
-    ) -> tuple[Floats, Floats]:
+    def predict(self, labels: NDArray[np.int32], state: Floats) -> tuple[Floats, Floats]:
         """As `decoding.transducer.Network.predict`."""
         prediction, state = self._predict(labels, state)
         return prediction.numpy(), state.numpy()
@@ -105,5 +111,5 @@ class Transducer:
         return self._join(encodings, predictions).numpy()
 
     def _predict_one(self, labels: tf.Tensor, state: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        prediction, state = predict(self._layers, labels[:, tf.newaxis], tuple(tf.unstack(state, axis=1)))
+        prediction, state = prediction_network(self._layers, labels[:, tf.newaxis], tuple(tf.unstack(state, axis=1)))
         return prediction[:, 0], tf.stack(state, axis=1)
