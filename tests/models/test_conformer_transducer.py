@@ -50,12 +50,14 @@ def test_padding_of_frames_and_labels_does_not_reach_the_utterance():
     np.testing.assert_allclose(together, alone, rtol=1e-5)  # float32 sums in another order
 
 
+# Float32 sums in another order. 8-bit activations are rounded anew in every layer, and a value close to a half goes up
+# here and down there.
 @pytest.mark.parametrize(
-    "spec",
-    [None, QuantSpec(bits=4), QuantSpec(bits=4, activation_bits=8)],
+    ("spec", "tolerance"),
+    [(None, 1e-5), (QuantSpec(bits=4), 1e-5), (QuantSpec(bits=4, activation_bits=8), 0.02)],
     ids=["float", "int4", "int4 with int8 activations"],
 )
-def test_the_search_finds_the_probability_that_the_loss_trains(spec):
+def test_the_search_finds_the_probability_that_the_loss_trains(spec, tolerance):
     """The lattice of `fit` and the steps of a search are two graphs of the same layers, quantized or not."""
     model = build()
     if spec is not None:
@@ -72,7 +74,7 @@ def test_the_search_finds_the_probability_that_the_loss_trains(spec):
     for labels in [(), (1,), (3,), (2, 1), (3, 3)]:
         scores = model([x, lengths, np.array([labels], np.int32).reshape(1, -1)])[SCORES]
         # With two labels in a frame at most, these transcripts have all their alignments.
-        np.testing.assert_allclose(found[labels], transducer_log_likelihood(scores, [len(labels)])[0], rtol=1e-5)
+        np.testing.assert_allclose(found[labels], transducer_log_likelihood(scores, [len(labels)])[0], rtol=tolerance)
     assert greedy_search(transducer, frames, np.array([2])).labels[0]
 
 

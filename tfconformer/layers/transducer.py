@@ -15,8 +15,8 @@ from tfconformer.layers.dense import Dense
 from tfconformer.layers.masking import NEVER
 from tfconformer.layers.registry import register
 
-# Largest number of values of one tensor that the joint network holds at a time, 64 MiB of float32.
-_PIECE_VALUES = 2**24
+# Largest number of values of one tensor that the joint network holds at a time, 16 MiB of float32.
+_PIECE_VALUES = 2**22
 
 Product = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
