@@ -102,8 +102,16 @@ class DataConfig(_Section):
     augment: AugmentConfig | None = AugmentConfig()
 
 
+class TransducerConfig(_Section):
+    """The parts of a transducer behind the encoder (2005.08100: one LSTM)."""
+
+    embedding: int = Field(gt=0, description="width of the embedded labels")
+    lstm_units: int = Field(gt=0)
+    joint: int = Field(gt=0, description="width of the joint network")
+
+
 class ModelConfig(_Section):
-    """Arguments of `models.conformer_ctc.conformer_ctc`."""
+    """Arguments of `models.conformer_ctc.conformer_ctc` and, with `transducer`, of `conformer_transducer`."""
 
     blocks: int = Field(gt=0)
     dim: int = Field(gt=0)
@@ -119,6 +127,7 @@ class ModelConfig(_Section):
         None, gt=0, description="attention looks ahead to the end of its chunk of this many 40 ms frames"
     )
     intermediate_ctc: int | None = Field(None, gt=0, description="block after which an auxiliary CTC head reads")
+    transducer: TransducerConfig | None = Field(None, description="a transducer behind the encoder; null means CTC")
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelConfig:

@@ -34,19 +34,32 @@ def conformer_ctc(config: ModelConfig, mel_bins: int, vocabulary: int) -> keras.
       `intermediate_ctc`, "intermediate": the same shape from the auxiliary head (2102.03216). Padded frames are
       certain blanks.
     """
-    features = keras.Input([None, mel_bins], name="features")
-    lengths = keras.Input([], dtype=tf.int32, name="lengths")
+    features, lengths = encoder_inputs(mel_bins)
+    x, mask, intermediate = encoder(config, features, lengths)
+    outputs = intermediate_head(intermediate, mask, vocabulary)
+    outputs["logits"] = ctc_head(x, mask, vocabulary, name="ctc")
+    return keras.Model([features, lengths], outputs, name="conformer_ctc")
+
+
+def encoder_inputs(mel_bins: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """(features [B, T, mel_bins], lengths [B] int32)."""
+    return keras.Input([None, mel_bins], name="features"), keras.Input([], dtype=tf.int32, name="lengths")
+
+
+def encoder(
+    config: ModelConfig, features: tf.Tensor, lengths: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
+    """All blocks; returns (x, frame mask, the x that the intermediate head reads or None)."""
     x, mask = encoder_input(config, features, lengths)
     context = (config.left_context, config.right_context, config.attention_chunk)
     attention_mask = AttentionMask(*context, name="attention_mask")(mask)
     positions = RelativePositions(*context, name="positions")(x)
-    outputs = {}
+    intermediate = None
     for index in range(config.blocks):
         x = conformer_block(config, x, mask, attention_mask, positions, name=f"block_{index:02d}")
         if config.intermediate_ctc == index + 1:
-            outputs["intermediate"] = ctc_head(x, mask, vocabulary, name="intermediate")
-    outputs["logits"] = ctc_head(x, mask, vocabulary, name="ctc")
-    return keras.Model([features, lengths], outputs, name="conformer_ctc")
+            intermediate = x
+    return x, mask, intermediate
 
 
 def encoder_input(config: ModelConfig, features: tf.Tensor, lengths: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -117,3 +130,8 @@ def convolution(config: ModelConfig, x: tf.Tensor, mask: tf.Tensor, name: str) -
 def ctc_head(x: tf.Tensor, mask: tf.Tensor, vocabulary: int, name: str) -> tf.Tensor:
     """Projection to pieces and blank; padded frames are certain blanks."""
     return BlankBeyondEnd(name=f"{name}_logits")([Dense(vocabulary + 1, name=f"{name}_head")(x), mask])
+
+
+def intermediate_head(x: tf.Tensor | None, mask: tf.Tensor, vocabulary: int) -> dict[str, tf.Tensor]:
+    """The auxiliary CTC head (2102.03216), as an output of the model, where `encoder` has one to read."""
+    return {} if x is None else {"intermediate": ctc_head(x, mask, vocabulary, name="intermediate")}
