@@ -1,5 +1,7 @@
 package org.tfconformer.bench;
 
+import java.util.ArrayList;
+import java.util.List;
 import org.json.JSONException;
 import org.json.JSONObject;
 
@@ -26,5 +28,19 @@ final class Report {
     } catch (JSONException error) {
       throw new IllegalStateException(error);
     }
+  }
+
+  String json() {
+    return content.toString();
+  }
+
+  /** The result in one line. */
+  String line() {
+    return content.has("error") ? "error: " + content.optString("error") : "";
+  }
+
+  /** Label and value of every line of the table. */
+  List<String[]> table() {
+    return new ArrayList<>();
   }
 }
