@@ -74,11 +74,9 @@ final class Benchmark {
     change(State.ended(report));
   }
 
-  private Report measure(Models models, String text) {
+  private Report measure(Models models, String arguments) {
     try {
-      Arguments arguments = Arguments.parse(text);
-      String model = models.file(arguments.require("model")).getPath();
-      return Report.parse(Native.run(arguments.with("model", model).toString(), this::progress));
+      return Report.parse(Native.run(models.unpackNamedIn(arguments), this::progress));
     } catch (CancellationException error) {
       return Report.ofError("cancelled");
     } catch (IllegalArgumentException | IOException error) {

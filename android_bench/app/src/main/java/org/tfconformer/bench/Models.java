@@ -8,11 +8,14 @@ import java.io.InputStream;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 
 /** The models that are in the APK, and those that were pushed to the app's folder or lie anywhere else. */
 final class Models {
   private static final String SUFFIX = ".tflite";
   private static final String FOLDER = "models";
+  private static final Pattern NAMED = Pattern.compile("(?:^|\\s)--model=([^\\s/\"]+)(?=\\s|$)");
 
   private final AssetManager assets;
   private final File unpacked;
@@ -46,29 +49,35 @@ final class Models {
   }
 
   /**
-   * The file of a model. A bundled one is unpacked first, with the reference outputs beside it.
+   * Puts the path of a bundled model, which is unpacked, in the place of its name. Other arguments are left as they are.
    *
-   * @param model a path, or the name of a bundled model
-   * @throws IOException if there is no such model, or no space to unpack it
+   * @param arguments of the native core
+   * @throws IOException if the app has no model of that name, or there is no space to unpack it
    */
-  File file(String model) throws IOException {
-    if (model.indexOf('/') >= 0) {
-      return new File(model);
+  String unpackNamedIn(String arguments) throws IOException {
+    Matcher named = NAMED.matcher(arguments);
+    if (!named.find()) {
+      return arguments;
     }
+    return arguments.substring(0, named.start(1)) + unpack(named.group(1)) + arguments.substring(named.end(1));
+  }
+
+  /** Unpacks a model, and the reference outputs that stand beside it. */
+  private File unpack(String model) throws IOException {
     String[] names = assets.list(FOLDER);
-    if (!Arrays.asList(names).contains(model)) {
-      throw new IOException("there is no model " + model + " in the app; it has " + String.join(", ", list()));
+    if (!model.endsWith(SUFFIX) || !Arrays.asList(names).contains(model)) {
+      throw new IOException("there is no model '" + model + "' in the app, which has " + String.join(", ", list()));
     }
     String stem = model.substring(0, model.length() - SUFFIX.length());
     for (String name : names) {
       if (name.startsWith(stem + ".")) {
-        unpack(name);
+        copy(name);
       }
     }
     return new File(unpacked, model);
   }
 
-  private void unpack(String name) throws IOException {
+  private void copy(String name) throws IOException {
     try (InputStream input = assets.open(FOLDER + "/" + name)) {
       Files.write(new File(unpacked, name), output -> Files.copy(input, output));
     }
