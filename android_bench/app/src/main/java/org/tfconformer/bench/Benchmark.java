@@ -53,7 +53,7 @@ final class Benchmark {
    */
   synchronized void start(Context context, String arguments, String reportName) {
     if (state.running) {
-      Log.e(TAG, reportName + " error: another benchmark is running");
+      Log.e(TAG, reportName + " ended: error: another benchmark is running");
       return;
     }
     cancelled = false;
@@ -70,7 +70,7 @@ final class Benchmark {
     } catch (IOException error) {
       report = Report.ofError(error.getMessage());
     }
-    Log.i(TAG, reportName + " " + report.line());
+    Log.i(TAG, reportName + " ended: " + report.line());
     change(State.ended(report));
   }
 

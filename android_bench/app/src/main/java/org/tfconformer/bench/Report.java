@@ -1,11 +1,10 @@
 package org.tfconformer.bench;
 
-import java.util.ArrayList;
-import java.util.List;
+import java.util.Locale;
 import org.json.JSONException;
 import org.json.JSONObject;
 
-/** What a benchmark found out, or why it failed. */
+/** What a benchmark found out, or why it failed. Its JSON follows {@code android_bench/report.schema.json}. */
 final class Report {
   private final JSONObject content;
 
@@ -22,6 +21,7 @@ final class Report {
     }
   }
 
+  /** The report of a benchmark that did not reach the native core, or did not come back from it. */
   static Report ofError(String message) {
     try {
       return new Report(new JSONObject().put("error", String.valueOf(message)));
@@ -34,13 +34,29 @@ final class Report {
     return content.toString();
   }
 
-  /** The result in one line. */
-  String line() {
-    return content.has("error") ? "error: " + content.optString("error") : "";
+  /** The member, empty if it is missing. */
+  JSONObject get(String name) {
+    JSONObject member = content.optJSONObject(name);
+    return member == null ? new JSONObject() : member;
   }
 
-  /** Label and value of every line of the table. */
-  List<String[]> table() {
-    return new ArrayList<>();
+  /** The gist in one line. */
+  String line() {
+    if (content.has("error")) {
+      return "error: " + content.optString("error");
+    }
+    JSONObject times = get("timing").optJSONObject("utterance");
+    if (times == null) {
+      return "error: the report has no times";
+    }
+    return String.format(
+        Locale.ROOT,
+        "%s, %s, %d threads: %.2f ms (p90 %.2f ms), output %s",
+        get("model").optString("name"),
+        get("settings").optString("mode"),
+        get("settings").optInt("threads"),
+        times.optDouble("p50_us") / 1e3,
+        times.optDouble("p90_us") / 1e3,
+        get("output_check").optString("status"));
   }
 }

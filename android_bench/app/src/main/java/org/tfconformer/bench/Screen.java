@@ -115,7 +115,7 @@ final class Screen {
       shown = state.report;
       table.removeAllViews();
       if (shown != null) {
-        for (String[] row : shown.table()) {
+        for (String[] row : ReportTable.of(shown)) {
           table.addView(row(row));
         }
       }
