@@ -115,8 +115,8 @@ def _own_library_problems(library: Library) -> Iterator[str]:
 
 def read_symbol_levels() -> dict[str, int]:
     """Symbols of Android's system libraries, and the API level from which on 64-bit ARM has each."""
-    lines = (line.split() for line in SYMBOLS.read_text(encoding="ascii").splitlines())
-    return {words[0]: int(words[1]) for words in lines if words and not words[0].startswith("#")}
+    lines = (line.partition(":") for line in SYMBOLS.read_text(encoding="ascii").splitlines() if line[0] != "#")
+    return {name: int(level) for level, _, names in lines for name in names.split()}
 
 
 def dex_problems(apk: Path) -> Iterator[str]:
