@@ -86,12 +86,12 @@ def library_problems(apk: Path) -> Iterator[str]:
             yield "it has no native library"
         for name in names:
             library = read_library(Path(archive.extract(name, folder)))
-            yield from (f"{name} {problem}" for problem in _load_problems(library))
+            yield from (f"{name} {problem}" for problem in load_problems(library))
             if Path(name).name != Path(ANDROID_TFLITE.member).name:
-                yield from (f"{name} {problem}" for problem in _own_library_problems(library))
+                yield from (f"{name} {problem}" for problem in own_library_problems(library))
 
 
-def _load_problems(library: Library) -> Iterator[str]:
+def load_problems(library: Library) -> Iterator[str]:
     if library.machine != "EM_AARCH64":
         yield f"is for {library.machine}"
     if library.writable_code:
@@ -102,7 +102,7 @@ def _load_problems(library: Library) -> Iterator[str]:
         yield f"needs {', '.join(sorted(foreign))}"
 
 
-def _own_library_problems(library: Library) -> Iterator[str]:
+def own_library_problems(library: Library) -> Iterator[str]:
     if library.alignment % PAGE:
         yield f"has segments aligned to {library.alignment} bytes, not to {PAGE}"
     levels, min_sdk = read_symbol_levels(), AppSettings.read().min_sdk

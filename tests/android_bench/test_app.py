@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.android_bench.conftest import BuiltApk
 from tests.support.apk_on_jvm import AppOnJvm
 
 REPORT = {
@@ -33,8 +34,8 @@ LINE = "int4.tflite, offline, 2 threads: 8.00 ms (p90 8.25 ms), output within_to
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> AppOnJvm:
-    return AppOnJvm(tmp_path_factory.mktemp("app"))
+def app(built_apk: BuiltApk, tmp_path_factory: pytest.TempPathFactory) -> AppOnJvm:
+    return AppOnJvm(built_apk.path, tmp_path_factory.mktemp("app"))
 
 
 @pytest.fixture

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import zipfile
 from pathlib import Path
 
 import pytest
 
-from android_bench.apk.dex import build_dex, compile_java
-from android_bench.apk.settings import FRAMEWORK, AppSettings
+from android_bench.apk.dex import compile_java
+from android_bench.apk.settings import FRAMEWORK
 from android_bench.apk.tools import ANDROID_JSON, run
-from android_bench.npm_packages import UnavailableError
 
 JVM_SOURCES = Path(__file__).resolve().parents[1] / "android_bench/jvm"
 
@@ -30,19 +30,17 @@ class AppOnJvm:
     """Runs scenarios of `tests/android_bench/jvm` on the app.
 
     Args:
+      apk: its dex is what runs.
       folder: for what is compiled.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, apk: Path, folder: Path) -> None:
         skip_without("enjarify", DEBIAN_PYTHON)
-        try:
-            dex = build_dex(AppSettings.read().min_sdk)
-        except UnavailableError as error:
-            pytest.skip(str(error))
         framework, self._scripted, scenarios = (folder / name for name in ("framework", "native", "scenarios"))
         app = folder / "app.jar"
-        (folder / "classes.dex").write_bytes(dex)
-        run(DEBIAN_PYTHON, "-m", "enjarify.main", folder / "classes.dex", "-o", app)
+        with zipfile.ZipFile(apk) as archive:
+            dex = archive.extract("classes.dex", folder)
+        run(DEBIAN_PYTHON, "-m", "enjarify.main", dex, "-o", app)
         compile_java(FRAMEWORK, framework)
         compile_java(JVM_SOURCES / "scripted_native", self._scripted, app)
         compile_java(JVM_SOURCES / "scenarios", scenarios, self._scripted, app, framework)
