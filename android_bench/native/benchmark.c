@@ -35,8 +35,11 @@ typedef struct {
   double* step_us;
 } Run;
 
-static void tell(const Run* run, int done, int total, const char* stage) {
-  if (run->host->progress != NULL) run->host->progress(run->host->user, done, total, stage);
+/* False if the listener wants the run to end. */
+static bool tell(const Run* run, Report* report, int done, int total, const char* stage) {
+  const Host* host = run->host;
+  if (host->progress == NULL || host->progress(host->user, done, total, stage)) return true;
+  return fail(&report->failure, RUN_FAILED, "stopped during %s", stage);
 }
 
 /* ---- Input ---- */
@@ -124,7 +127,8 @@ static bool start_engine(Run* run, Report* report) {
   run->session =
       session_open(engine, run->file, arguments->threads, arguments->kernel, &report->profile, &report->failure);
   if (run->session == NULL) return false;
-  if (!recognizer_open(&run->recognizer, run->session, arguments->mode, run->input_samples, &report->failure)) {
+  if (!recognizer_open(&run->recognizer, run->session, arguments->mode, &run->metadata, run->input_samples,
+                       &report->failure)) {
     return false;
   }
   report->init_us = now_us() - began;
@@ -166,13 +170,11 @@ static bool timed_runs(Run* run, Report* report) {
   const int warmup = run->arguments->warmup, runs = run->arguments->runs;
   if (!first_run(run, report)) return false;
   for (int i = 0; i < warmup; ++i) {
-    tell(run, i, warmup, "warm-up");
-    if (!run_once(run, report)) return false;
+    if (!tell(run, report, i, warmup, "warm-up") || !run_once(run, report)) return false;
   }
   int steps = 0;
   for (int i = 0; i < runs; ++i) {
-    tell(run, i, runs, "timed runs");
-    if (!run_once(run, report)) return false;
+    if (!tell(run, report, i, runs, "timed runs") || !run_once(run, report)) return false;
     run->utterance_us[i] = run->recognizer.compute_us;
     for (int j = 0; j < run->recognizer.steps; ++j) run->step_us[steps++] = run->recognizer.step_us[j];
   }
@@ -186,8 +188,7 @@ static bool profiled_runs(Run* run, Report* report) {
   report->profiled_runs = PROFILED_RUNS;
   report->profile.enabled = true;
   for (int i = 0; i < PROFILED_RUNS; ++i) {
-    tell(run, i, PROFILED_RUNS, "profiled runs");
-    if (!run_once(run, report)) return false;
+    if (!tell(run, report, i, PROFILED_RUNS, "profiled runs") || !run_once(run, report)) return false;
   }
   report->profile.enabled = false;
   profile_sort(&report->profile);
@@ -261,8 +262,8 @@ static bool recognize_waveform(Run* run, const Tokenizer* tokenizer, const char*
 static bool recognize_files(Run* run, const Tokenizer* tokenizer, MappedFile transcripts, Report* report) {
   for (int i = 0; i < run->wav_files.count; ++i) {
     Waveform waveform = {0};
-    tell(run, i, run->wav_files.count, "recognition");
-    const bool done = read_wav(run->wav_files.paths[i], &waveform, &report->failure) &&
+    const bool done = tell(run, report, i, run->wav_files.count, "recognition") &&
+                      read_wav(run->wav_files.paths[i], &waveform, &report->failure) &&
                       recognize_waveform(run, tokenizer, run->wav_files.paths[i], &waveform, transcripts, report);
     free_waveform(&waveform);
     if (!done) return false;
@@ -289,7 +290,7 @@ static bool recognize(Run* run, Report* report) {
 /* ---- The whole ---- */
 
 static bool run_all(Run* run, Report* report) {
-  tell(run, 0, 1, "loading");
+  if (!tell(run, report, 0, 1, "loading")) return false;
   if (!open_model(run, report) || !choose_input(run, report) || !start_engine(run, report)) return false;
   if (!timed_runs(run, report) || !profiled_runs(run, report)) return false;
   check_output(run, &report->check);
@@ -297,7 +298,6 @@ static bool run_all(Run* run, Report* report) {
   read_memory(&report->memory_end);
   read_thermal(&report->thermal_after);
   report->finished = true;
-  tell(run, 1, 1, "done");
   if (report->check.status != CHECK_MISMATCH) return true;
   if (report->check.shape_differs) {
     return fail(&report->failure, RUN_FAILED, "the output has the shape [%d, %d], the reference [%d, %d]",

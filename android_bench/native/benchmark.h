@@ -4,12 +4,12 @@
 
 #include "report.h"
 
-/* Hears that `done` of `total` parts of a stage are over. */
-typedef void (*ProgressListener)(void* user, int done, int total, const char* stage);
+/* Hears that `done` of `total` parts of a stage are over; ends the run by returning false. */
+typedef bool (*ProgressListener)(void* user, int done, int total, const char* stage);
 
 typedef struct {
   const char* entry_point; /* "cli" or "jni" */
-  ProgressListener progress;
+  ProgressListener progress; /* NULL: nobody listens */
   void* user;
 } Host;
 

@@ -15,14 +15,15 @@ typedef struct {
   jmethodID progress;
 } Listener;
 
-static void tell_listener(void* user, int done, int total, const char* stage) {
+/* An exception that the listener throws ends the run. */
+static bool tell_listener(void* user, int done, int total, const char* stage) {
   const Listener* listener = user;
   JNIEnv* env = listener->env;
-  if ((*env)->ExceptionCheck(env)) return;
   jstring name = (*env)->NewStringUTF(env, stage);
-  if (name == NULL) return;
+  if (name == NULL) return false;
   (*env)->CallVoidMethod(env, listener->listener, listener->progress, (jint)done, (jint)total, name);
   (*env)->DeleteLocalRef(env, name);
+  return !(*env)->ExceptionCheck(env);
 }
 
 static bool find_listener(JNIEnv* env, jobject progress, Listener* listener) {

@@ -7,6 +7,8 @@
 /* Fields of the tables Model and Metadata and Buffer in the TFLite schema. */
 enum { MODEL_BUFFERS = 4, MODEL_METADATA = 6, METADATA_NAME = 0, METADATA_BUFFER = 1, BUFFER_DATA = 0 };
 
+enum { LARGEST = 1 << 24 };
+
 static const char kEntry[] = "TFCONFORMER";
 
 typedef struct {
@@ -76,6 +78,12 @@ static int64_t integer_member(JsonValue object, const char* key) {
   return json_member(object, key, &value) && json_to_integer(value, &integer) ? integer : 0;
 }
 
+/* A number that a hostile file cannot make the program run forever with; 0 for any other. */
+static int64_t bounded_member(JsonValue object, const char* key) {
+  const int64_t value = integer_member(object, key);
+  return value >= 0 && value <= LARGEST ? value : 0;
+}
+
 static int64_t sum_weight_bytes(JsonValue layers) {
   static const char* const parts[] = {"float_bytes", "code_bytes", "scale_bytes", "offset_bytes"};
   const char* position = NULL;
@@ -89,10 +97,14 @@ static int64_t sum_weight_bytes(JsonValue layers) {
 
 ModelMetadata read_model_metadata(MappedFile file) {
   ModelMetadata metadata = {.json = find_entry(file)};
-  JsonValue config, features, layers;
+  JsonValue config, features, layers, streaming;
   if (json_member(metadata.json, "config", &config) && json_member(config, "features", &features)) {
-    metadata.sample_rate = integer_member(features, "sample_rate");
+    metadata.sample_rate = bounded_member(features, "sample_rate");
   }
   if (json_member(metadata.json, "layers", &layers)) metadata.weight_bytes = sum_weight_bytes(layers);
+  if (json_member(metadata.json, "streaming", &streaming)) {
+    metadata.delay_frames = bounded_member(streaming, "delay_frames");
+    metadata.flush_samples = bounded_member(streaming, "flush_samples");
+  }
   return metadata;
 }

@@ -115,14 +115,14 @@ static State* find_state(Recognizer* recognizer, const char* name) {
   return NULL;
 }
 
-/* Writes one input: a state, samples (followed by zeros), or their number. */
+/* Writes one input: a state that is not there yet, samples (followed by zeros), or their number. */
 static void feed(Recognizer* recognizer, const char* name, TfLiteTensor* tensor, const float* samples, int count) {
   const Session* session = recognizer->session;
   const State* state = find_state(recognizer, name);
   void* data = tensor_data(session, tensor);
   const size_t bytes = tensor_bytes(session, tensor);
   if (state != NULL) {
-    memcpy(data, state->content, bytes);
+    if (data != state->content) memcpy(data, state->content, bytes);
   } else if (tensor_type(session, tensor) == TENSOR_INT32) {
     const int32_t number = count;
     memcpy(data, &number, sizeof number);
@@ -133,8 +133,9 @@ static void feed(Recognizer* recognizer, const char* name, TfLiteTensor* tensor,
   }
 }
 
+/* Runs one step; `*frames` becomes what the utterance has so far, if the model says. */
 static bool run_step(Recognizer* recognizer, TfLiteSignatureRunner* runner, const float* samples, int count,
-                     Failure* failure) {
+                     int32_t* frames, Failure* failure) {
   Session* session = recognizer->session;
   const double began = now_us();
   for (int i = 0; i < signature_input_count(session, runner); ++i) {
@@ -148,36 +149,55 @@ static bool run_step(Recognizer* recognizer, TfLiteSignatureRunner* runner, cons
   for (int i = 0; i < signature_output_count(session, runner); ++i) {
     const char* name = signature_output_name(session, runner, i);
     const TfLiteTensor* tensor = signature_output(session, runner, name);
-    State* state = find_state(recognizer, name);
+    const State* state = find_state(recognizer, name);
     if (state != NULL) {
       if (tensor_bytes(session, tensor) != state->bytes) {
         return fail(failure, RUN_MODEL_REFUSED, "the state '%s' changes its size", name);
       }
       memcpy(state->content, tensor_data(session, tensor), state->bytes);
-    } else if (tensor_type(session, tensor) == TENSOR_FLOAT32 && !append_logits(recognizer, tensor, failure)) {
+    } else if (tensor_type(session, tensor) == TENSOR_INT32) {
+      if (tensor_bytes(session, tensor) == sizeof *frames) memcpy(frames, tensor_data(session, tensor), sizeof *frames);
+    } else if (!append_logits(recognizer, tensor, failure)) {
       return false;
     }
   }
   return note_step(recognizer, now_us() - began, failure);
 }
 
+/* Keeps the logits of the utterance itself: those behind the delay, as many as it has frames. */
+static void drop_delay(Recognizer* recognizer, int32_t frames) {
+  const int delay = recognizer->delay_frames < recognizer->frames ? recognizer->delay_frames : recognizer->frames;
+  const int left = recognizer->frames - delay;
+  recognizer->frames = frames >= 0 && frames < left ? frames : left;
+  const size_t columns = (size_t)recognizer->columns;
+  if (delay == 0 || recognizer->frames == 0) return;
+  memmove(recognizer->logits, recognizer->logits + (size_t)delay * columns,
+          (size_t)recognizer->frames * columns * sizeof(float));
+}
+
 static bool run_streaming(Recognizer* recognizer, const float* waveform, int samples, Failure* failure) {
+  TfLiteSignatureRunner* end = recognizer->flush == NULL ? recognizer->runner : recognizer->flush;
+  int32_t frames = -1;
   for (int i = 0; i < recognizer->states; ++i) memset(recognizer->state[i].content, 0, recognizer->state[i].bytes);
   for (int at = 0; at < samples; at += recognizer->samples) {
     const int left = samples - at;
-    const int count = left < recognizer->samples ? left : recognizer->samples;
-    if (!run_step(recognizer, recognizer->runner, waveform + at, count, failure)) return false;
+    const bool whole = left >= recognizer->samples;
+    TfLiteSignatureRunner* runner = whole ? recognizer->runner : end;
+    const int count = whole ? recognizer->samples : left;
+    if (!run_step(recognizer, runner, waveform + at, count, &frames, failure)) return false;
   }
-  return recognizer->flush == NULL || run_step(recognizer, recognizer->flush, NULL, 0, failure);
+  for (int i = 0; i < recognizer->flush_steps; ++i) {
+    if (!run_step(recognizer, end, NULL, 0, &frames, failure)) return false;
+  }
+  drop_delay(recognizer, frames);
+  return true;
 }
 
 static bool add_state(Recognizer* recognizer, const char* name, const TfLiteTensor* tensor, Failure* failure) {
   if (recognizer->states == MAX_STATES) return fail(failure, RUN_MODEL_REFUSED, "more than %d states", MAX_STATES);
-  State* state = &recognizer->state[recognizer->states];
-  *state = (State){.name = name, .bytes = tensor_bytes(recognizer->session, tensor)};
-  state->content = malloc(state->bytes + 1);
-  if (state->content == NULL) return fail(failure, RUN_FAILED, "no memory for the state '%s'", name);
-  ++recognizer->states;
+  const Session* session = recognizer->session;
+  recognizer->state[recognizer->states++] =
+      (State){.name = name, .bytes = tensor_bytes(session, tensor), .content = tensor_data(session, tensor)};
   return true;
 }
 
@@ -219,29 +239,34 @@ static bool check_flush(Recognizer* recognizer, Failure* failure) {
   return true;
 }
 
-static bool open_streaming(Recognizer* recognizer, Failure* failure) {
+static bool open_streaming(Recognizer* recognizer, const ModelMetadata* metadata, Failure* failure) {
   recognizer->runner = session_signature(recognizer->session, kStep);
   if (recognizer->runner == NULL) {
     return fail(failure, RUN_MODEL_REFUSED, "the model has no signature '%s', which mode streaming needs", kStep);
   }
   recognizer->flush = session_signature(recognizer->session, kFlush);
+  /* Both before any address is kept: they may be one graph, whose memory is arranged twice. */
+  if (recognizer->flush != NULL && !allocate(recognizer, recognizer->flush, kFlush, failure)) return false;
   if (!allocate(recognizer, recognizer->runner, kStep, failure) || !find_inputs(recognizer, failure)) return false;
-  if (recognizer->flush == NULL) return true;
-  return allocate(recognizer, recognizer->flush, kFlush, failure) && check_flush(recognizer, failure);
+  if (recognizer->flush != NULL && !check_flush(recognizer, failure)) return false;
+  recognizer->delay_frames = (int)metadata->delay_frames;
+  recognizer->flush_steps = (int)((metadata->flush_samples + recognizer->samples - 1) / recognizer->samples);
+  return true;
 }
 
 /* ---- Both ---- */
 
-bool recognizer_open(Recognizer* recognizer, Session* session, Mode mode, int samples, Failure* failure) {
+bool recognizer_open(Recognizer* recognizer, Session* session, Mode mode, const ModelMetadata* metadata, int samples,
+                     Failure* failure) {
   recognizer->session = session;
   recognizer->mode = mode;
-  return mode == MODE_OFFLINE ? open_offline(recognizer, samples, failure) : open_streaming(recognizer, failure);
+  return mode == MODE_OFFLINE ? open_offline(recognizer, samples, failure)
+                              : open_streaming(recognizer, metadata, failure);
 }
 
 void recognizer_close(Recognizer* recognizer) {
   signature_close(recognizer->session, recognizer->runner);
   signature_close(recognizer->session, recognizer->flush);
-  for (int i = 0; i < recognizer->states; ++i) free(recognizer->state[i].content);
   free(recognizer->logits);
   free(recognizer->step_us);
 }
