@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from android_bench.reference import reference_path
 from tfconformer.errors import InputError
 
 APACHE_LICENSE = Path("/usr/share/common-licenses/Apache-2.0")
@@ -21,7 +22,7 @@ def collect_assets(models: Sequence[Path], folder: Path) -> dict[str, Path]:
     """
     files = {f"licenses/{name}": path for name, path in _licenses().items()}
     for model in models:
-        for path in (model, model.with_suffix(".reference")):
+        for path in (model, reference_path(model)):
             name = f"models/{path.name}"
             if not path.is_file():
                 raise InputError(f"{path}: there is no such file")
