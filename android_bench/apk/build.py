@@ -78,7 +78,5 @@ def _sign(unsigned: Path, signed: Path) -> None:
         lines = KEY.read_text(encoding="ascii").splitlines()
         key.write_bytes(base64.b64decode("".join(line for line in lines if not line.startswith("-----"))))
         schemes = [f"--v{number}-signing-enabled={'false' if number == 4 else 'true'}" for number in (1, 2, 3, 4)]
-        run(
-            *("apksigner", "sign", "--key", key, "--cert", CERTIFICATE, "--min-sdk-version", str(_SIGNED_FOR_SDK)),
-            *(*schemes, "--out", signed, unsigned),
-        )
+        signer = ("--key", key, "--cert", CERTIFICATE, "--min-sdk-version", str(_SIGNED_FOR_SDK))
+        run("apksigner", "sign", *signer, *schemes, "--out", signed, unsigned)

@@ -123,4 +123,6 @@ def dex_problems(apk: Path) -> Iterator[str]:
     """Every class and member of the framework that the dex refers to is in Android."""
     with zipfile.ZipFile(apk) as archive:
         references = system_references(archive.read("classes.dex"))
-    yield from (f"its dex refers to {one}, which Android lacks" for one in missing_references(references, ANDROID_API.fetch()))
+    yield from (
+        f"its dex refers to {one}, which Android lacks" for one in missing_references(references, ANDROID_API.fetch())
+    )

@@ -1,4 +1,4 @@
-"""The Gradle project builds what the offline build builds. It cannot run here: its CMake file does, the rest is read."""
+"""The Gradle project builds what the offline build builds: its CMake file runs here, the rest is only read."""
 
 from __future__ import annotations
 
