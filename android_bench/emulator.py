@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,9 +88,11 @@ class Emulator:
             (root / name).write_text(content)
         return cls(qemu, root, library, program, engine, host)
 
-    def run_program(self, arguments: Sequence[str], cpu: str = "cortex-a76") -> subprocess.CompletedProcess[str]:
-        """Runs the command-line program on one of QEMU's processors."""
-        return self._run(self.program, arguments, cpu)
+    def run_program(
+        self, arguments: Sequence[str], cpu: str = "cortex-a76", before: Callable[[], None] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs the command-line program on one of QEMU's processors; `before` in its process before it starts."""
+        return self._run(self.program, arguments, cpu, before)
 
     def run_library(
         self, arguments: str, cpu: str = "cortex-a76", stop: bool = False
@@ -99,11 +101,13 @@ class Emulator:
         words = [str(self.library), arguments, *(["stop"] if stop else [])]
         return self._run(self.host, words, cpu)
 
-    def _run(self, program: Path, arguments: Sequence[str], cpu: str) -> subprocess.CompletedProcess[str]:
+    def _run(
+        self, program: Path, arguments: Sequence[str], cpu: str, before: Callable[[], None] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         variables = {"LD_PRELOAD": self.root / "liblog.so", "LD_LIBRARY_PATH": f"{self.engine.parent}:{self.root}"}
         settings = [word for name, value in variables.items() for word in ("-E", f"{name}={value}")]
         command = [self.qemu, "-cpu", cpu, "-L", str(self.root), *settings, str(program), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+        return subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=before)
 
 
 def _place_loader(root: Path, downloads: Path) -> None:

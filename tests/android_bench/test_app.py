@@ -33,6 +33,10 @@ REPORT = {
 LINE = "int4.tflite, offline, 2 threads: 8.00 ms (p90 8.25 ms), output within_tolerance"
 
 
+def failure(message: str) -> dict:
+    return {"schema": 1, "status": "failed", "exit_code": 1, "error": message}
+
+
 @pytest.fixture(scope="module")
 def app(built_apk: BuiltApk, tmp_path_factory: pytest.TempPathFactory) -> AppOnJvm:
     return AppOnJvm(built_apk.path, tmp_path_factory.mktemp("app"))
@@ -111,7 +115,7 @@ def test_a_benchmark_outlives_a_turned_phone(app: AppOnJvm, device: Path) -> Non
 def test_cancel_ends_the_benchmark(app: AppOnJvm, device: Path) -> None:
     lines = run(app, device, "cancel", native_waits="true")
     assert "text: error: cancelled" in lines and "button: Start" in lines
-    assert json.loads((device / "external/report.json").read_text()) == {"error": "cancelled"}
+    assert json.loads((device / "external/report.json").read_text()) == failure("cancelled")
 
 
 def test_one_benchmark_at_a_time(app: AppOnJvm, device: Path) -> None:

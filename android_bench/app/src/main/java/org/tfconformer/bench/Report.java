@@ -24,7 +24,8 @@ final class Report {
   /** The report of a benchmark that did not reach the native core, or did not come back from it. */
   static Report ofError(String message) {
     try {
-      return new Report(new JSONObject().put("error", String.valueOf(message)));
+      JSONObject content = new JSONObject().put("schema", 1).put("status", "failed").put("exit_code", 1);
+      return new Report(content.put("error", String.valueOf(message)));
     } catch (JSONException error) {
       throw new IllegalStateException(error);
     }
