@@ -99,7 +99,7 @@ def validate() -> Validate:
     return parse
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class BuiltApk:
     """An APK and what it was made from."""
 
