@@ -22,6 +22,7 @@ from android_bench.build_native import build_android
 from android_bench.emulator import Emulator
 from android_bench.npm_packages import ANDROID_TFLITE, UnavailableError
 from android_bench.reference import write_reference
+from tests.support.apk_on_jvm import AppOnJvm
 from tests.support.model_metadata import metadata
 from tests.support.packed_layer import RECOGNIZER_FEATURES, recognizer_layers
 from tests.support.tflite_builder import RecognizerBuilder
@@ -122,3 +123,8 @@ def built_apk(tmp_path_factory: pytest.TempPathFactory) -> BuiltApk:
     except UnavailableError as error:
         pytest.skip(str(error))
     return built
+
+
+@pytest.fixture(scope="session")
+def app(built_apk: BuiltApk, tmp_path_factory: pytest.TempPathFactory) -> AppOnJvm:
+    return AppOnJvm(built_apk.path, tmp_path_factory.mktemp("app"))

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.android_bench.conftest import BuiltApk
 from tests.support.apk_on_jvm import AppOnJvm
 
 REPORT = {
@@ -35,11 +34,6 @@ LINE = "int4.tflite, offline, 2 threads: 8.00 ms (p90 8.25 ms), output within_to
 
 def failure(message: str) -> dict:
     return {"schema": 1, "status": "failed", "exit_code": 1, "error": message}
-
-
-@pytest.fixture(scope="module")
-def app(built_apk: BuiltApk, tmp_path_factory: pytest.TempPathFactory) -> AppOnJvm:
-    return AppOnJvm(built_apk.path, tmp_path_factory.mktemp("app"))
 
 
 @pytest.fixture
@@ -151,7 +145,7 @@ def test_a_full_disk_is_said_and_leaves_no_half_file(app: AppOnJvm, device: Path
 
 
 def test_says_that_the_native_library_is_missing(app: AppOnJvm, device: Path) -> None:
-    lines = app.run(device, "script", "--model=int4.tflite", scripted=False).splitlines()
+    lines = app.run(device, "script", "--model=int4.tflite", native="own").splitlines()
     assert any(line.startswith("text: error: the native library cannot be loaded: ") for line in lines)
     assert "error" in json.loads((device / "external/mine.json").read_text())
 

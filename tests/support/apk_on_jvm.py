@@ -36,30 +36,34 @@ class AppOnJvm:
 
     def __init__(self, apk: Path, folder: Path) -> None:
         skip_without("enjarify", DEBIAN_PYTHON)
-        framework, self._scripted, scenarios = (folder / name for name in ("framework", "native", "scenarios"))
-        app = folder / "app.jar"
+        scenarios, emulated, app = (folder / name for name in ("scenarios", "emulated", "app.jar"))
         with zipfile.ZipFile(apk) as archive:
             dex = archive.extract("classes.dex", folder)
         run(DEBIAN_PYTHON, "-m", "enjarify.main", dex, "-o", app)
-        compile_java(FRAMEWORK, framework)
-        compile_java(JVM_SOURCES / "scripted_native", self._scripted, app)
-        compile_java(JVM_SOURCES / "scenarios", scenarios, self._scripted, app, framework)
-        self._classpath = [scenarios, app, framework, ANDROID_JSON]
+        scripted = [FRAMEWORK, JVM_SOURCES / "scripted_native", JVM_SOURCES / "scenarios"]
+        compile_java(scripted, scenarios, app, ANDROID_JSON)
+        compile_java([JVM_SOURCES / "emulated_native"], emulated, app)
+        # The class path decides which `Native` there is: the first one.
+        self._classpaths = {
+            "scripted": [scenarios, app, ANDROID_JSON],
+            "emulated": [emulated, app, scenarios, ANDROID_JSON],
+            "own": [app, scenarios, ANDROID_JSON],
+        }
 
-    def run(self, device: Path, *scenario: str, scripted: bool = True, **properties: str | Path) -> str:
+    def run(self, device: Path, *scenario: str, native: str = "scripted", **properties: str | Path) -> str:
         """Runs a scenario and returns all that was printed and logged.
 
         Args:
           device: folder with the phone's folders `assets`, `files` and `external`.
           scenario: name and arguments.
-          scripted: whether the native core is replaced by a class that answers with a file.
+          native: "own" for the app's class `Native`, which loads its library from `java_library_path`; "scripted" for
+            one in its place that answers with the file `native_report`; "emulated" for one that runs `native_command`.
           properties: further system properties, "." written as "_".
         """
-        classpath = [self._scripted, *self._classpath] if scripted else self._classpath
         values = {"device.root": device} | {name.replace("_", "."): value for name, value in properties.items()}
         done = subprocess.run(
             [
-                *("java", "-XX:TieredStopAtLevel=1", "-cp", ":".join(map(str, classpath))),
+                *("java", "-XX:TieredStopAtLevel=1", "-cp", ":".join(map(str, self._classpaths[native]))),
                 *(f"-D{name}={value}" for name, value in values.items()),
                 *("org.tfconformer.bench.Scenarios", *scenario),
             ],
