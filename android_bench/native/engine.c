@@ -37,8 +37,6 @@ void tflite_plugin_destroy_delegate(TfLiteDelegate* delegate);
   F(void, SignatureRunnerDelete, (TfLiteSignatureRunner * runner))                                                \
   F(size_t, SignatureRunnerGetInputCount, (const TfLiteSignatureRunner* runner))                                  \
   F(const char*, SignatureRunnerGetInputName, (const TfLiteSignatureRunner* runner, int32_t index))               \
-  F(size_t, SignatureRunnerGetOutputCount, (const TfLiteSignatureRunner* runner))                                 \
-  F(const char*, SignatureRunnerGetOutputName, (const TfLiteSignatureRunner* runner, int32_t index))              \
   F(int, SignatureRunnerResizeInputTensor, (TfLiteSignatureRunner * runner, const char*, const int*, int32_t))    \
   F(int, SignatureRunnerAllocateTensors, (TfLiteSignatureRunner * runner))                                        \
   F(int, SignatureRunnerInvoke, (TfLiteSignatureRunner * runner))                                                 \
@@ -224,14 +222,6 @@ int signature_input_count(const Session* session, const TfLiteSignatureRunner* r
 
 const char* signature_input_name(const Session* session, const TfLiteSignatureRunner* runner, int index) {
   return session->engine->SignatureRunnerGetInputName(runner, index);
-}
-
-int signature_output_count(const Session* session, const TfLiteSignatureRunner* runner) {
-  return (int)session->engine->SignatureRunnerGetOutputCount(runner);
-}
-
-const char* signature_output_name(const Session* session, const TfLiteSignatureRunner* runner, int index) {
-  return session->engine->SignatureRunnerGetOutputName(runner, index);
 }
 
 bool signature_resize(const Session* session, TfLiteSignatureRunner* runner, const char* input, const int* dims,

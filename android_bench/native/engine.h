@@ -45,8 +45,6 @@ void signature_close(const Session* session, TfLiteSignatureRunner* runner);
 
 int signature_input_count(const Session* session, const TfLiteSignatureRunner* runner);
 const char* signature_input_name(const Session* session, const TfLiteSignatureRunner* runner, int index);
-int signature_output_count(const Session* session, const TfLiteSignatureRunner* runner);
-const char* signature_output_name(const Session* session, const TfLiteSignatureRunner* runner, int index);
 
 bool signature_resize(const Session* session, TfLiteSignatureRunner* runner, const char* input, const int* dims,
                       int rank);

@@ -6,7 +6,7 @@
 #include "statistics.h"
 
 static const char kTranscribe[] = "transcribe", kWaveform[] = "waveform", kLogits[] = "logits";
-static const char kStep[] = "encode_step", kFlush[] = "flush";
+static const char kStep[] = "encode_step", kFlush[] = "flush", kFrames[] = "frames";
 
 static int64_t elements(const Session* session, const TfLiteTensor* tensor) {
   int64_t count = 1;
@@ -146,21 +146,19 @@ static bool run_step(Recognizer* recognizer, TfLiteSignatureRunner* runner, cons
     return fail(failure, RUN_FAILED, "the runtime cannot compute step %d: %s", recognizer->steps + 1,
                 session_complaints(session));
   }
-  for (int i = 0; i < signature_output_count(session, runner); ++i) {
-    const char* name = signature_output_name(session, runner, i);
-    const TfLiteTensor* tensor = signature_output(session, runner, name);
-    const State* state = find_state(recognizer, name);
-    if (state != NULL) {
-      if (tensor_bytes(session, tensor) != state->bytes) {
-        return fail(failure, RUN_MODEL_REFUSED, "the state '%s' changes its size", name);
-      }
-      memcpy(state->content, tensor_data(session, tensor), state->bytes);
-    } else if (tensor_type(session, tensor) == TENSOR_INT32) {
-      if (tensor_bytes(session, tensor) == sizeof *frames) memcpy(frames, tensor_data(session, tensor), sizeof *frames);
-    } else if (!append_logits(recognizer, tensor, failure)) {
-      return false;
+  for (int i = 0; i < recognizer->states; ++i) {
+    const State* state = &recognizer->state[i];
+    const TfLiteTensor* tensor = signature_output(session, runner, state->name);
+    if (tensor == NULL || tensor_bytes(session, tensor) != state->bytes) {
+      return fail(failure, RUN_MODEL_REFUSED, "the state '%s' gets lost or changes its size", state->name);
     }
+    memcpy(state->content, tensor_data(session, tensor), state->bytes);
   }
+  const TfLiteTensor* count_so_far = signature_output(session, runner, kFrames);
+  if (count_so_far != NULL && tensor_bytes(session, count_so_far) == sizeof *frames) {
+    memcpy(frames, tensor_data(session, count_so_far), sizeof *frames);
+  }
+  if (!append_logits(recognizer, signature_output(session, runner, kLogits), failure)) return false;
   return note_step(recognizer, now_us() - began, failure);
 }
 

@@ -4,8 +4,8 @@
  *
  * Streaming: signature "encode_step". An input that is also an output is state: zero at the start of an utterance, then
  * what the step before gave. The remaining float input is the next samples, a fixed number; a remaining INT32 input, if
- * there is one, takes how many of them are real. The remaining float output are logits; a remaining INT32 output, if
- * there is one, is how many frames the utterance has so far. The rest of an utterance, filled up with zeros, and then
+ * there is one, takes how many of them are real. The output "logits" is as above; an INT32 output "frames", if there is
+ * one, is how many frames the utterance has so far. The rest of an utterance, filled up with zeros, and then
  * the zeros that its metadata ask for go into the signature "flush", if there is one. */
 #ifndef TFCONFORMER_BENCH_RECOGNIZER_H_
 #define TFCONFORMER_BENCH_RECOGNIZER_H_

@@ -215,7 +215,7 @@ def test_an_unknown_operation_is_named(emulator: Emulator, validate: Validate, t
     path = tmp_path / "unknown.tflite"
     for code, name in ((schema.BuiltinOperator.CUSTOM, "Teleport"), (201, "201")):
         builder = ModelBuilder()
-        x, y = builder.tensor("waveform", [1, 4]), builder.tensor("logits", [1, 1, 4])
+        x, y = builder.tensor("waveform", [1, -1]), builder.tensor("logits", [1, 1, -1])
         builder.operator(code, [x], y, "Teleport")
         builder.signature("transcribe", {"waveform": x}, {"logits": y})
         path.write_bytes(builder.build([x], [y]))
