@@ -7,12 +7,12 @@ NATIVE := pyproject.toml setup.py $(shell find converters/custom_ops -name '*.[c
 INSTALL_SYSTEM := apt-get update && apt-get install --yes --no-install-recommends python3 python3-venv gcc libc6-dev
 
 DEMO_MODELS := $(addprefix build/demo/,float32.tflite int8.tflite int4.tflite int2.tflite)
-ANDROID_PROGRAMS := javac aapt aapt2 apksigner enjarify clang-19 ld.lld-19 qemu-aarch64-static npm
+ANDROID_PROGRAMS := javac aapt aapt2 apksigner enjarify clang-19 ld.lld-19 qemu-aarch64-static cmake npm
 ANDROID_FILES := /usr/share/android-framework-res/framework-res.apk /usr/share/java/json-android.jar
 # npm comes from elsewhere where there is one already: Debian's brings a Node.js of its own.
 INSTALL_ANDROID := apt-get update && apt-get install --yes --no-install-recommends openjdk-17-jdk-headless aapt apksigner \
-	android-framework-res libandroid-json-org-java enjarify clang-19 lld-19 qemu-user-static \
-	$$(command -v npm >/dev/null || echo npm)
+	android-framework-res libandroid-json-org-java enjarify clang-19 lld-19 qemu-user-static cmake \
+	$(if $(shell command -v npm),,npm)
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 

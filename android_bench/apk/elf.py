@@ -23,7 +23,7 @@ class Library:
     Attributes:
       machine: such as "EM_AARCH64".
       alignment: smallest alignment of its loaded segments, bytes.
-      writable_code: whether a segment can be written to and executed.
+      writable_code: whether a segment, or the stack, can be written to and executed.
       text_relocations: whether the loader would have to write into code.
       needed: names of the libraries that it is linked with.
       imports: symbols that others must define; weak ones, which may be absent, are left out.
@@ -54,15 +54,15 @@ def read_library(path: Path) -> Library:
         symbols = elf.get_section_by_name(".dynsym")
         if not isinstance(dynamic, DynamicSection) or not isinstance(symbols, SymbolTableSection):
             raise InputError(f"{path} is no shared library")
-        loaded = [segment.header for segment in elf.iter_segments("PT_LOAD")]
+        segments = [segment.header for segment in elf.iter_segments()]
         tags = [(tag.entry.d_tag, tag) for tag in dynamic.iter_tags()]
         flags = sum(tag.entry.d_val for name, tag in tags if name == "DT_FLAGS")
         named = [symbol for symbol in symbols.iter_symbols() if symbol.name]
         undefined = [symbol for symbol in named if symbol["st_shndx"] == "SHN_UNDEF"]
         return Library(
             machine=elf.header["e_machine"],
-            alignment=min(header.p_align for header in loaded),
-            writable_code=any(header.p_flags & P_FLAGS.PF_W and header.p_flags & P_FLAGS.PF_X for header in loaded),
+            alignment=min(header.p_align for header in segments if header.p_type == "PT_LOAD"),
+            writable_code=any(header.p_flags & P_FLAGS.PF_W and header.p_flags & P_FLAGS.PF_X for header in segments),
             text_relocations=any(name == "DT_TEXTREL" for name, _ in tags) or bool(flags & ENUM_DT_FLAGS["DF_TEXTREL"]),
             needed=tuple(_needed(tag) for name, tag in tags if name == "DT_NEEDED"),
             imports=frozenset(one.name for one in undefined if one["st_info"]["bind"] == "STB_GLOBAL"),

@@ -92,6 +92,7 @@ def library_problems(apk: Path) -> Iterator[str]:
 
 
 def load_problems(library: Library) -> Iterator[str]:
+    """Any library must be what Android's loader accepts."""
     if library.machine != "EM_AARCH64":
         yield f"is for {library.machine}"
     if library.writable_code:
@@ -103,6 +104,7 @@ def load_problems(library: Library) -> Iterator[str]:
 
 
 def own_library_problems(library: Library) -> Iterator[str]:
+    """Ours must also be fit for pages of 16 KiB and for the lowest API level."""
     if library.alignment % PAGE:
         yield f"has segments aligned to {library.alignment} bytes, not to {PAGE}"
     levels, min_sdk = read_symbol_levels(), AppSettings.read().min_sdk
