@@ -117,4 +117,3 @@ ANDROID_API = NpmFile(
     "2626dcda8e846b7cc85be0e5588fc9aabd834cf0f6db995f2930590197ee4c22",
     "package/android/build/generated/mockable-android-23.jar",
 )
-ANDROID_API_LEVEL = 23
