@@ -38,7 +38,7 @@ def conformer_ctc(config: ModelConfig, mel_bins: int, vocabulary: int) -> keras.
     lengths = keras.Input([], dtype=tf.int32, name="lengths")
     x, mask = encoder_input(config, features, lengths)
     context = (config.left_context, config.right_context, config.attention_chunk)
-    attention_mask = AttentionMask(*context, name="attention_mask")(mask)
+    attention_mask = AttentionMask(*context, training_chunks=config.training_chunks, name="attention_mask")(mask)
     positions = RelativePositions(*context, name="positions")(x)
     outputs = {}
     for index in range(config.blocks):
