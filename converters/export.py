@@ -2,7 +2,8 @@
 
     report = export(RunDirectory(Path("runs/int4")), Path("int4.tflite"), waveforms)
 
-freeze -> plan -> pack -> rewrite -> verify; the data between them are plain values, see the modules of these names.
+freeze -> plan -> pack -> rewrite -> verify; the data between them are plain values, see the modules of these names. A
+streaming file differs in what is frozen: one step of the model instead of the model.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ import tensorflow as tf
 import tf_keras as keras
 from numpy.typing import NDArray
 
-from converters.freeze import freeze, inference_model
+from converters.freeze import freeze, inference_model, single_head_model
+from converters.freeze_streaming import freeze_streaming, position_layers, position_tables
 from converters.metadata import LayerRecord, layer_records, metadata_json
 from converters.pack import PackedWeights, pack_weights
 from converters.plan import LayerPlan, plan
 from converters.rewrite import operation_histogram, rewrite
+from converters.stream_description import FLUSH
 from converters.verify import Parity, keras_references, verify_outputs, verify_weights
 from tfconformer import atomic
 from tfconformer.config import Config
@@ -46,12 +49,14 @@ class PreparedModel:
       plans: what becomes of its dense layers.
       packed: the constants of those that are packed, by name.
       layers: a record of every layer with weights.
+      tables: of a streaming file, what replaces the layers that project positions; None for whole utterances.
     """
 
     model: keras.Model
     plans: tuple[LayerPlan, ...]
     packed: dict[str, PackedWeights]
     layers: tuple[LayerRecord, ...]
+    tables: dict[str, NDArray[np.float32]] | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,8 @@ def export(
     output: Path,
     waveforms: Iterable[NDArray[np.float32]],
     runtimes: Sequence[str] = ("ai-edge-litert",),
+    overrides: Sequence[str] = (),
+    streaming: bool = False,
 ) -> ExportReport:
     """Exports the best weights of a run.
 
@@ -90,14 +97,18 @@ def export(
         `NAME.export.json`.
       waveforms: real utterances for the verification, each [samples] in [-1, 1].
       runtimes: where to verify, of `runtimes.RUNTIMES`.
+      overrides: `model.KEY=VALUE` strings that replace what the run was trained with, for keys that shape no weight,
+        as attention contexts.
+      streaming: whether the file takes audio in steps as it arrives.
 
     Raises:
-      InputError: the run is incomplete, a layer's quantization is not possible in the file, a runtime or the native
-        library is missing, or there is no utterance.
+      InputError: the run is incomplete, the model cannot run on a stream, a layer's quantization is not possible in
+        the file, a runtime or the native library is missing, or there is no utterance.
       VerificationError: the file is not the trained model.
     """
+    config = run.config(overrides)
     tokenizer = Tokenizer.from_file(run.tokenizer_file)
-    return export_model(load_model(run), run.config(), tokenizer, output, waveforms, runtimes)
+    return export_model(load_model(run, config), config, tokenizer, output, waveforms, runtimes, streaming)
 
 
 def export_model(
@@ -107,14 +118,14 @@ def export_model(
     output: Path,
     waveforms: Iterable[NDArray[np.float32]],
     runtimes: Sequence[str] = ("ai-edge-litert",),
+    streaming: bool = False,
 ) -> ExportReport:
     """As `export`, for a model in memory."""
-    prepared = prepare(trained, config, tokenizer.vocabulary_size)
+    prepared = (prepare_streaming if streaming else prepare)(trained, config, tokenizer.vocabulary_size)
     references = keras_references(trained, config.features, waveforms)
     if not references:
         raise InputError("export needs at least one utterance to verify the file with")
-    frozen = freeze(prepared.model, config.features, prepared.packed.keys())
-    content = rewrite(frozen, prepared.packed, metadata_json(tokenizer.to_bytes(), config, prepared.layers))
+    content = build_file(prepared, config, tokenizer)
     with atomic.atomic_path(output) as file:
         file.write_bytes(content)
         verify_weights(file, prepared.model, prepared.plans)
@@ -144,7 +155,32 @@ def prepare(trained: keras.Model, config: Config, vocabulary: int) -> PreparedMo
     model = inference_model(trained, config, vocabulary)
     plans = plan(model, layer_specs(trained))
     packed = {layer.name: pack_layer(model, layer) for layer in plans if layer.spec}
-    return PreparedModel(model, plans, packed, layer_records(model, packed))
+    return PreparedModel(model, plans, packed, layer_records(model.layers, packed))
+
+
+def prepare_streaming(trained: keras.Model, config: Config, vocabulary: int) -> PreparedModel:
+    """As `prepare`, for a streaming file.
+
+    Raises:
+      InputError: as `prepare`, or the model cannot run on a stream.
+    """
+    model = single_head_model(trained, config, vocabulary)
+    tables = position_tables(trained)
+    replaced = position_layers(model)
+    plans = tuple(layer for layer in plan(model, layer_specs(trained)) if layer.name not in replaced)
+    packed = {layer.name: pack_layer(model, layer) for layer in plans if layer.spec}
+    layers = layer_records((layer for layer in model.layers if layer.name not in replaced), packed, tables)
+    return PreparedModel(model, plans, packed, layers, tables)
+
+
+def build_file(prepared: PreparedModel, config: Config, tokenizer: Tokenizer) -> bytes:
+    """The content of the `.tflite` file of a prepared model."""
+    if prepared.tables is None:
+        frozen = freeze(prepared.model, config.features, prepared.packed.keys())
+        return rewrite(frozen, prepared.packed, metadata_json(tokenizer.to_bytes(), config, prepared.layers))
+    stream = freeze_streaming(prepared.model, prepared.tables, config.features, prepared.packed.keys())
+    metadata = metadata_json(tokenizer.to_bytes(), config, prepared.layers, stream.description)
+    return rewrite(stream.content, prepared.packed, metadata, further_names=[FLUSH])
 
 
 def pack_layer(model: keras.Model, layer: LayerPlan) -> PackedWeights:

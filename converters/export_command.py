@@ -25,11 +25,26 @@ from tfconformer.errors import InputError
     show_default=True,
     help="Where to run the file for the verification; may be given several times.",
 )
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="model.KEY=VALUE",
+    help="Replace a value of the run's configuration that shapes no weight, as model.attention_chunk.",
+)
+@click.option("--streaming", is_flag=True, help="Write a file that takes audio in steps, as it arrives.")
 def export(
-    run_directory: Path, output: Path, shards: tuple[str, ...], utterances: int, runtimes: tuple[str, ...]
+    run_directory: Path,
+    output: Path,
+    shards: tuple[str, ...],
+    utterances: int,
+    runtimes: tuple[str, ...],
+    overrides: tuple[str, ...],
+    streaming: bool,
 ) -> None:
     """Write the best weights of RUN_DIRECTORY to a packed, verified .tflite file.
 
+    With --streaming the file has the signatures encode_step and flush, and says in its metadata how they are used.
     A report of sizes, operations, quantization errors and parity goes beside it, as OUTPUT.export.json.
     """
     if output.suffix != ".tflite":
@@ -42,7 +57,7 @@ def export(
     run = RunDirectory(run_directory)
     paths = find_shards(shards or run.config().data.dev)
     waveforms = [one.waveform for one in itertools.islice(evaluation_utterances(paths), utterances)]
-    report = run_export(run, output, waveforms, runtimes)
+    report = run_export(run, output, waveforms, runtimes, overrides, streaming)
     packed = f", {report.bits_per_weight:.2f} bits per packed weight" if report.bits_per_weight else ""
     click.echo(f"{output}: {report.file_bytes:,} bytes{packed}")
     for parity in report.parity:

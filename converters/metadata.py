@@ -2,6 +2,8 @@
 
     {"format": 1, "tokenizer": <base64 of a SentencePiece model>, "config": {...}, "layers": [{"name": ..., ...}]}
 
+A streaming file also has the key "streaming" (`stream_description.py`).
+
 It is the content of the flatbuffer metadata entry `TFCONFORMER`, so that the `.tflite` is all a program needs to turn
 speech into text, and all a report needs to say what is in it.
 """
@@ -10,7 +12,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,6 +21,7 @@ import tf_keras as keras
 from numpy.typing import NDArray
 
 from converters.pack import PackedWeights
+from converters.stream_description import KEY, StreamDescription
 from tfconformer.config import Config
 from tfconformer.layers.attention import RelativeAttention
 from tfconformer.layers.convolution import ConvolutionSubsampling, DepthwiseConvolution
@@ -41,7 +44,8 @@ class LayerRecord:
     """One layer that has weights. Attributes that are None do not stand in the JSON.
 
     Attributes:
-      name, kind: its name in the Keras model; "dense", "convolution", "depthwise", "normalization" or "attention".
+      name, kind: its name in the Keras model; "dense", "convolution", "depthwise", "normalization" or "attention". A
+        constant that stands for a layer, as projected positions do in a streaming file, is a "table".
       parameters: weights and biases, counted.
       float_bytes: what those that stay in float32 take.
       k, n: contraction length and output channels of a dense layer.
@@ -63,19 +67,42 @@ class LayerRecord:
     sqnr_db: float | None = None
 
 
-def layer_records(model: keras.Model, packed: Mapping[str, PackedWeights]) -> tuple[LayerRecord, ...]:
-    """Describes every layer with weights of a model of `freeze.inference_model`, some of whose layers are packed."""
-    return tuple(_record(layer, packed.get(layer.name)) for layer in model.layers if layer.weights)
+def layer_records(
+    layers: Iterable[keras.layers.Layer],
+    packed: Mapping[str, PackedWeights],
+    tables: Mapping[str, NDArray[np.float32]] | None = None,
+) -> tuple[LayerRecord, ...]:
+    """Describes what an exported file holds.
+
+    Args:
+      layers: those in the file; the ones without weights are left out.
+      packed: the constants of those that are packed, by name.
+      tables: constants that are no layer's weights, by name.
+    """
+    records = [_record(layer, packed.get(layer.name)) for layer in layers if layer.weights]
+    records += [LayerRecord(name, "table", table.size, table.nbytes) for name, table in (tables or {}).items()]
+    return tuple(records)
 
 
-def metadata_json(tokenizer: bytes, config: Config, layers: tuple[LayerRecord, ...]) -> bytes:
-    """The content of the metadata entry; `tokenizer` is a serialized SentencePiece model."""
-    tree = {
+def metadata_json(
+    tokenizer: bytes, config: Config, layers: tuple[LayerRecord, ...], stream: StreamDescription | None = None
+) -> bytes:
+    """The content of the metadata entry.
+
+    Args:
+      tokenizer: a serialized SentencePiece model.
+      config: what the model was built with.
+      layers: records of its layers.
+      stream: of a streaming file, how it is used.
+    """
+    tree: dict[str, Any] = {
         "format": FORMAT,
         "tokenizer": base64.b64encode(tokenizer).decode("ascii"),
         "config": config.model_dump(mode="json"),
         "layers": [{key: value for key, value in asdict(layer).items() if value is not None} for layer in layers],
     }
+    if stream is not None:
+        tree[KEY] = stream.model_dump(mode="json")
     return json.dumps(tree, separators=(",", ":"), allow_nan=False).encode("utf-8")
 
 

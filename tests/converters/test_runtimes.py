@@ -46,14 +46,14 @@ def test_computes_the_definition_at_any_length(recognizer: Path, runtime: str) -
     model = open_model(recognizer, runtime)
     assert model.runtime.startswith(f"{runtime} ")
     model.run(waveform(3))
-    tensors = len(model._interpreter.get_tensor_details())
+    tensors = len(model._file.interpreter.get_tensor_details())
     for frames in (1, 5, 130, 2, 0, 5, 64):
         expected = waveform(frames).reshape(frames, FEATURES)
         for layer in layers():
             expected = layer.float32(expected)
         # No tolerance: the operation has one result in every runtime.
         np.testing.assert_array_equal(model.run(waveform(frames)), expected)
-    assert len(model._interpreter.get_tensor_details()) == tensors, "a change of length leaves something behind"
+    assert len(model._file.interpreter.get_tensor_details()) == tensors, "a change of length leaves something behind"
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

@@ -29,7 +29,11 @@ INT8_ACTIVATIONS = [
 ]
 
 
-def tiny_config(rules: list[dict] | None = None) -> Config:
+# In chunks of three frames, with a look back that is shorter than the utterances.
+STREAMING = {"causal": True, "left_context": 10, "attention_chunk": 3}
+
+
+def tiny_config(rules: list[dict] | None = None, context: dict | None = None) -> Config:
     return Config.model_validate(
         {
             "data": {"train": ["none"], "dev": ["none"]},
@@ -40,6 +44,7 @@ def tiny_config(rules: list[dict] | None = None) -> Config:
                 "conv_kernel": 5,
                 "subsampling_channels": 3,
                 "intermediate_ctc": 1,
+                **(context or {}),
             },
             "training": {"epochs": 1, "steps_per_epoch": 1, "learning_rate": 1e-3},
             "quantization": rules or [],
