@@ -60,6 +60,21 @@ class PreparedModel:
 
 
 @dataclass(frozen=True)
+class FrozenModel:
+    """A model as a graph: what `rewrite` is given.
+
+    Attributes:
+      content: of a float `.tflite` file with placeholders.
+      metadata: what the finished file says about itself.
+      further_names: of its signature.
+    """
+
+    content: bytes
+    metadata: bytes
+    further_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class ExportReport:
     """What was exported.
 
@@ -125,7 +140,8 @@ def export_model(
     references = keras_references(trained, config.features, waveforms)
     if not references:
         raise InputError("export needs at least one utterance to verify the file with")
-    content = build_file(prepared, config, tokenizer)
+    frozen = freeze_prepared(prepared, config, tokenizer)
+    content = rewrite(frozen.content, prepared.packed, frozen.metadata, frozen.further_names)
     with atomic.atomic_path(output) as file:
         file.write_bytes(content)
         verify_weights(file, prepared.model, prepared.plans)
@@ -173,14 +189,14 @@ def prepare_streaming(trained: keras.Model, config: Config, vocabulary: int) -> 
     return PreparedModel(model, plans, packed, layers, tables)
 
 
-def build_file(prepared: PreparedModel, config: Config, tokenizer: Tokenizer) -> bytes:
-    """The content of the `.tflite` file of a prepared model."""
+def freeze_prepared(prepared: PreparedModel, config: Config, tokenizer: Tokenizer) -> FrozenModel:
+    """The graph of a prepared model, for whole utterances or for a stream."""
     if prepared.tables is None:
-        frozen = freeze(prepared.model, config.features, prepared.packed.keys())
-        return rewrite(frozen, prepared.packed, metadata_json(tokenizer.to_bytes(), config, prepared.layers))
+        content = freeze(prepared.model, config.features, prepared.packed.keys())
+        return FrozenModel(content, metadata_json(tokenizer.to_bytes(), config, prepared.layers))
     stream = freeze_streaming(prepared.model, prepared.tables, config.features, prepared.packed.keys())
     metadata = metadata_json(tokenizer.to_bytes(), config, prepared.layers, stream.description)
-    return rewrite(stream.content, prepared.packed, metadata, further_names=[FLUSH])
+    return FrozenModel(stream.content, metadata, further_names=(FLUSH,))
 
 
 def pack_layer(model: keras.Model, layer: LayerPlan) -> PackedWeights:

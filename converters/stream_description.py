@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, model_v
 
 STEP, FLUSH = "encode_step", "flush"
 AUDIO, COUNT, LOGITS, FRAMES = "audio", "count", "logits", "frames"
-POSITION = "position"  # the state that counts samples
+POSITION, RECEIVED = "position", "received"  # states: samples that went through, and how many of them were real
 KEY = "streaming"
 
 
@@ -66,9 +66,15 @@ class StreamDescription(_Record):
     def _consistent(self) -> StreamDescription:
         if self.step_samples % self.frame_samples or self.flush_samples % self.step_samples:
             raise ValueError("a step holds whole frames, and a flush whole steps")
-        if POSITION not in {state.name for state in self.states}:
-            raise ValueError(f"there is no state {POSITION!r}")
+        counters = {state.name for state in self.states if (state.shape, state.dtype) == ((1,), "int32")}
+        if not {POSITION, RECEIVED} <= counters:
+            raise ValueError(f"there is no int32 state {POSITION!r}, or no {RECEIVED!r}")
         return self
+
+    @property
+    def delay_seconds(self) -> float:
+        """From the beginning of a frame until its logits are out, at most: its step must be full, and the delay."""
+        return (self.step_samples + self.delay_frames * self.frame_samples) / self.sample_rate
 
     @property
     def step_frames(self) -> int:

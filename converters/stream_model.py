@@ -2,7 +2,8 @@
 
     model = open_stream("small.tflite")
     for piece in pieces:                   # [step_samples] each
-        logits = model.step(piece, len(piece))
+        logits = model.step(piece)         # the frames that have become certain
+    logits = model.finish(rest)
 
 The state stays inside of the interpreter: after a step every state is copied once, from the output to the input of the
 same name. Several streams open the file several times; its constants are mapped from the file, so they share them.
@@ -27,6 +28,7 @@ from converters.stream_description import (
     KEY,
     LOGITS,
     POSITION,
+    RECEIVED,
     STEP,
     StreamDescription,
 )
@@ -44,7 +46,6 @@ class StreamModel:
       path: the file.
       runtime: name and version, as in "ai-edge-litert 2.3.0".
       description: of its streams.
-      frames: frames of logits that the utterance has so far; those that are late not yet out.
     """
 
     def __init__(self, file: LoadedFile, description: StreamDescription) -> None:
@@ -75,39 +76,35 @@ class StreamModel:
         """Begins a stream."""
         for state in self.description.states:
             self._interpreter.tensor(self._inputs[state.name])().fill(0)
-        self.frames = 0
 
-    def step(self, samples: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-        """Takes the next `step_samples` samples [step_samples] in [-1, 1], of which `count` are real.
-
-        Returns:
-          Logits [step_frames, vocabulary + 1], `delay_frames` late. Frames before and behind the utterance are
-          certain blanks.
+    def step(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Takes the next samples [step_samples] in [-1, 1]; returns the logits [frames, vocabulary + 1] now certain.
 
         Raises:
-          InputError: their number is another, one is not finite, or the stream is longer than 37 hours at 16 kHz.
+          InputError: their number is another, one is not finite, the utterance has ended, or the stream is longer than
+            37 hours at 16 kHz.
         """
-        samples = np.ascontiguousarray(samples, np.float32)
-        size = self.description.step_samples
-        if samples.shape != (size,) or not 0 <= count <= size:
-            raise InputError(
-                f"{self.path}: a step takes [{size}] samples, 0 to {size} of them real, got {list(samples.shape)} and {count}"
-            )
-        if not np.isfinite(samples).all():
-            raise InputError(f"{self.path}: the audio holds a value that is not finite")
-        interpreter = self._interpreter
-        if interpreter.get_tensor(self._inputs[POSITION])[0] > _LONGEST - size:
-            raise InputError(f"{self.path}: the stream is longer than {_LONGEST} samples: reset it earlier")
-        interpreter.tensor(self._inputs[AUDIO])()[0] = samples
-        interpreter.tensor(self._inputs[COUNT])()[0] = count
-        try:
-            interpreter.invoke()
-        except (RuntimeError, ValueError) as error:
-            raise InputError(f"{self.path}: {self.runtime} cannot compute it ({one_line(error)})") from error
-        for state in self.description.states:
-            np.copyto(interpreter.tensor(self._inputs[state.name])(), interpreter.tensor(self._outputs[state.name])())
-        self.frames = int(interpreter.get_tensor(self._outputs[FRAMES])[0])
-        return np.asarray(interpreter.get_tensor(self._outputs[LOGITS])[0])
+        samples = self._waveform(samples)
+        if len(samples) != self.description.step_samples:
+            raise InputError(f"{self.path}: a step takes {self.description.step_samples} samples, got {len(samples)}")
+        return self._invoke(samples, len(samples))
+
+    def finish(self, rest: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Ends the utterance with its last samples [fewer than step_samples]; returns all logits that are missing.
+
+        Raises:
+          InputError: as `step`.
+        """
+        rest, size = self._waveform(rest), self.description.step_samples
+        if len(rest) >= size:
+            raise InputError(f"{self.path}: an utterance ends with fewer than {size} samples, got {len(rest)}")
+        padded = np.pad(rest, (0, -len(rest) % size + self.description.flush_samples))
+        logits = [np.zeros([0, self._vocabulary], np.float32)]
+        logits += [
+            self._invoke(padded[start : start + size], len(rest) if start == 0 else 0)
+            for start in range(0, len(padded), size)
+        ]
+        return np.concatenate(logits)
 
     def state(self) -> State:
         """A copy of the stream's state, by name."""
@@ -136,19 +133,11 @@ class StreamModel:
         Raises:
           InputError: the waveform is not one-dimensional, or a value is not finite.
         """
-        samples = np.ascontiguousarray(waveform, np.float32)
-        if samples.ndim != 1:
-            raise InputError(f"{self.path}: a waveform has the shape [samples], got {list(samples.shape)}")
+        waveform, size = self._waveform(waveform), self.description.step_samples
+        whole = len(waveform) // size * size
         self.reset()
-        size = self.description.step_samples
-        padding = -len(samples) % size + self.description.flush_samples
-        padded = np.pad(samples, (0, padding))
-        logits = [np.zeros([0, self._vocabulary], np.float32)]
-        for start in range(0, len(padded), size):
-            count = min(max(len(samples) - start, 0), size)
-            logits.append(self.step(padded[start : start + size], count))
-        first = self.description.delay_frames
-        return np.concatenate(logits)[first : first + self.frames]
+        logits = [self.step(waveform[start : start + size]) for start in range(0, whole, size)]
+        return np.concatenate([*logits, self.finish(waveform[whole:])])
 
     def metadata(self) -> dict[str, Any]:
         """As `LoadedFile.metadata`."""
@@ -157,6 +146,34 @@ class StreamModel:
     def kernels(self) -> KernelUse:
         """As `LoadedFile.kernels`."""
         return self._file.kernels()
+
+    def _waveform(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        samples = np.ascontiguousarray(samples, np.float32)
+        if samples.ndim != 1:
+            raise InputError(f"{self.path}: a waveform has the shape [samples], got {list(samples.shape)}")
+        if not np.isfinite(samples).all():
+            raise InputError(f"{self.path}: the audio holds a value that is not finite")
+        return samples
+
+    def _invoke(self, samples: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+        """One step, of whose samples [step_samples] `count` are real."""
+        interpreter, description = self._interpreter, self.description
+        position, received = (int(interpreter.get_tensor(self._inputs[name])[0]) for name in (POSITION, RECEIVED))
+        if position > _LONGEST - description.step_samples:
+            raise InputError(f"{self.path}: the stream is longer than {_LONGEST} samples: reset it earlier")
+        if count and received < position:
+            raise InputError(f"{self.path}: the utterance has ended: reset the stream before more audio")
+        interpreter.tensor(self._inputs[AUDIO])()[0] = samples
+        interpreter.tensor(self._inputs[COUNT])()[0] = count
+        try:
+            interpreter.invoke()
+        except (RuntimeError, ValueError) as error:
+            raise InputError(f"{self.path}: {self.runtime} cannot compute it ({one_line(error)})") from error
+        for state in description.states:
+            np.copyto(interpreter.tensor(self._inputs[state.name])(), interpreter.tensor(self._outputs[state.name])())
+        first = position // description.frame_samples - description.delay_frames
+        frames = int(interpreter.get_tensor(self._outputs[FRAMES])[0])
+        return np.asarray(interpreter.get_tensor(self._outputs[LOGITS])[0, max(0, -first) : max(0, frames - first)])
 
     def _check(self, tensors: Mapping[str, Any], expected: Mapping[str, tuple[tuple[int, ...], str]]) -> None:
         for name, described in expected.items():

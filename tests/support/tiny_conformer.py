@@ -31,6 +31,7 @@ INT8_ACTIVATIONS = [
 
 # In chunks of three frames, with a look back that is shorter than the utterances.
 STREAMING = {"causal": True, "left_context": 10, "attention_chunk": 3}
+LOOK_AHEAD = {"left_context": 6, "right_context": 1}
 
 
 def tiny_config(rules: list[dict] | None = None, context: dict | None = None) -> Config:
@@ -58,6 +59,7 @@ def tiny_tokenizer() -> Tokenizer:
 
 def tiny_model(config: Config, seed: int = 0) -> keras.Model:
     """The model of `config`; no weight, gain or bias keeps a value like 0 or 1 that a converter could drop."""
+    keras.utils.set_random_seed(seed)
     random = np.random.default_rng(seed)
     model = build_model(config, tiny_tokenizer())
     for weight in model.weights:
