@@ -72,6 +72,10 @@ def _file_pieces(file: soundfile.SoundFile, paced: bool) -> Iterator[NDArray[np.
 
 
 def _microphone_pieces(stream: Any, size: int) -> Iterator[NDArray[np.float32]]:
+    """Until Ctrl-C, which ends the audio and not the program: what was heard is still to be recognized."""
     while True:
-        block, _ = stream.read(size)
+        try:
+            block, _ = stream.read(size)
+        except KeyboardInterrupt:
+            return
         yield block[:, 0]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
@@ -14,11 +12,11 @@ from converters.online_recognizer import OnlineRecognizer
 
 
 def show(recognizer: OnlineRecognizer, audio: LiveAudio, console: Console | None = None) -> None:
-    """Recognizes until the audio ends or Ctrl-C; without a terminal only final utterances and the timing appear."""
+    """Recognizes until the audio ends; without a terminal only final utterances and the timing appear."""
     console = console or Console(highlight=False)
     delay_ms = 1e3 * recognizer.model.description.delay_seconds
     timing = Timing()
-    with Live(console=console, transient=True, auto_refresh=False) as live, contextlib.suppress(KeyboardInterrupt):
+    with Live(console=console, transient=True, auto_refresh=False) as live:
         for update in recognize(recognizer, audio):
             timing = update.timing
             if update.result.is_final:
