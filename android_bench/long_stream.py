@@ -1,7 +1,7 @@
 """Hours of audio in one stream: does memory grow, do the logits drift?
 
-What a model with limited context computes for a frame depends on a limited past. So the file for whole utterances, which
-could not hold the attention of an hour, is asked about windows of the audio that begin so much earlier.
+What a model with limited context computes for a frame depends on a limited past. So the file for whole utterances,
+which could not hold the attention of an hour, is asked about windows of the audio that begin so much earlier.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def run_long(
     """Streams all of the audio, and compares the end of every `every` seconds with the whole file.
 
     Args:
-      stream, whole: the same model as a streaming file and as one for whole utterances.
+      stream: a streaming file in a runtime.
+      whole: the same model as a file for whole utterances.
       audio: pieces [samples] in [-1, 1], longer than a minute together.
       config: of the model; its context is limited.
       every: seconds.

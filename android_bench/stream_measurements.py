@@ -59,7 +59,7 @@ def export_files(
 
 
 def accuracy_row(files: StreamFiles, test_set: str, utterances: Iterable[Utterance], runtime: str) -> ResultRow:
-    """Streams a test set: word errors, latencies, and differences from the file for whole utterances if there is one."""
+    """Streams a test set: word errors, latencies, and differences from the file for whole utterances."""
     model = files.open_streaming(runtime)
     tokenizer = Tokenizer.from_bytes(base64.b64decode(model.metadata()["tokenizer"]))
     live, texts, expected = [], [], []

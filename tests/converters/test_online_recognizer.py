@@ -160,8 +160,8 @@ def test_an_endpoint_is_found_by_length(late_stream, waveforms):
     recognizer = OnlineRecognizer(late_stream.path, rules=endpoint_rules(rule3_min_utterance_length=1.0))
     recognizer.accept_waveform(RATE, waveforms[2][:RATE])
     recognizer.decode()
-    assert not recognizer.is_endpoint  # the logits are six frames late
-    recognizer.accept_waveform(RATE, waveforms[2][RATE : RATE + 6 * 640])
+    assert not recognizer.is_endpoint  # the logits are seven frames late
+    recognizer.accept_waveform(RATE, waveforms[2][RATE : RATE + 7 * 640])
     recognizer.decode()
     assert recognizer.is_endpoint
     recognizer.reset()

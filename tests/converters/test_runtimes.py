@@ -10,7 +10,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
-from converters import runtimes
+from converters import interpreters
 from converters.runtimes import RUNTIMES, open_model
 from tests.support.packed_layer import RECOGNIZER_FEATURES as FEATURES
 from tests.support.packed_layer import recognizer_layers as layers
@@ -106,7 +106,7 @@ def test_a_missing_library_is_no_silent_fallback(
     def missing() -> Path:
         raise InputError("the native library does not exist")
 
-    monkeypatch.setattr(runtimes, "library_path", missing)
+    monkeypatch.setattr(interpreters, "library_path", missing)
     with pytest.raises(InputError, match="native library"):
         open_model(recognizer)
     assert open_model(float_model).run(waveform(2)).shape == (2, FEATURES)
@@ -117,7 +117,7 @@ def test_an_unusable_library_is_an_input_error(
 ) -> None:
     library = tmp_path / "libtfconformer_ops.so"
     library.write_bytes(b"no library")
-    monkeypatch.setattr(runtimes, "library_path", lambda: library)
+    monkeypatch.setattr(interpreters, "library_path", lambda: library)
     with pytest.raises(InputError, match="cannot be loaded"):
         open_model(recognizer)
 

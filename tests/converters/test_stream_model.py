@@ -33,8 +33,8 @@ def test_a_streaming_file_is_the_file_for_whole_utterances(stream, whole_of_stre
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_late_logits_are_the_keras_model_s(late_stream, waveforms, runtime):
     model = open_stream(late_stream.path, runtime)
-    # Two blocks, each with one frame of attention and two of convolution ahead.
-    assert (model.description.delay_frames, model.description.flush_samples) == (6, 6 * 640)
+    # Two blocks, each with one frame of attention and two of convolution ahead; the subsampling adds another.
+    assert (model.description.delay_frames, model.description.flush_samples) == (7, 7 * 640)
     for reference in keras_references(late_stream.trained, late_stream.config.features, waveforms):
         # Float32 sums in another order, as in `test_freeze.py`.
         np.testing.assert_allclose(
@@ -146,5 +146,9 @@ def test_other_files_are_no_streams(whole_of_stream, stream, tmp_path):
     path.write_bytes(builder.build([samples], [1]))
     with pytest.raises(InputError, match="inputs and outputs of its signature 'encode_step' are not those"):
         open_stream(path)
-    with pytest.raises(InputError, match="no int32 state 'position'"):
-        StreamDescription.model_validate({**described, "states": []})
+    builder = ModelBuilder()
+    builder.metadata(METADATA, {"streaming": {**described, "states": []}})
+    builder.signature(STEP, {"audio": builder.tensor("audio", [1, 1])}, {})
+    path.write_bytes(builder.build([0], []))
+    with pytest.raises(InputError, match=r"streaming in its TFCONFORMER metadata: .*no int32 state 'position'"):
+        open_stream(path)
