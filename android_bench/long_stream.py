@@ -43,7 +43,7 @@ class LongStream:
 
 
 def run_long(
-    stream: StreamModel, whole: Model, audio: Iterable[NDArray[np.float32]], config: ModelConfig, every: float = 300.0
+    stream: StreamModel, whole: Model, audio: Iterable[NDArray[np.float32]], config: ModelConfig, every: float
 ) -> LongStream:
     """Streams all of the audio, and compares the end of every `every` seconds with the whole file.
 
@@ -69,7 +69,7 @@ def run_long(
         logits.append(stream.step(piece))
         if taken == minute:
             first_minute = resident_bytes()
-        if taken % interval == 0:
+        if taken % interval == 0 and len(pieces) == window:
             expected = whole.run(np.concatenate(pieces))
             ours = np.concatenate(logits)
             frames = slice((window - compared) * description.step_frames, (window - 1) * description.step_frames)

@@ -114,10 +114,12 @@ def step_rows(
     ]
 
 
-def long_row(files: StreamFiles, config: Config, audio: Iterable[NDArray[np.float32]], runtime: str) -> ResultRow:
-    """One long stream: memory, and differences from windows of the file for whole utterances."""
+def long_row(
+    files: StreamFiles, config: Config, audio: Iterable[NDArray[np.float32]], every: float, runtime: str
+) -> ResultRow:
+    """One long stream: memory, and differences from the file for whole utterances, in windows `every` seconds."""
     model = files.open_streaming(runtime)
-    result = run_long(model, files.open_whole(runtime), audio, config.model)
+    result = run_long(model, files.open_whole(runtime), audio, config.model, every)
     return ResultRow(
         model=files.name,
         runtime=model.runtime,

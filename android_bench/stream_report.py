@@ -18,6 +18,7 @@ from tfconformer.errors import InputError
 _PATH = click.Path(path_type=Path)
 _VERIFIED_UTTERANCES = 2
 _STEP_UTTERANCES = 8
+_WINDOWS = 12
 
 
 @click.command("stream-report")
@@ -108,7 +109,7 @@ def stream_report(
         if compared:
             config = RunDirectory(models[float_name]).config()
             audio = _hours(sets.values(), long_seconds, config.features.sample_rate)
-            add([long_row(files[float_name, compared[0]], config, audio, runtime)])
+            add([long_row(files[float_name, compared[0]], config, audio, long_seconds / _WINDOWS, runtime)])
     click.echo(f"{output}: {len(rows)} rows")
 
 

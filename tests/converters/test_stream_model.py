@@ -50,7 +50,7 @@ def test_it_says_how_it_is_used_and_is_one_graph_with_two_names(stream, whole_of
     assert (described.sample_rate, described.step_samples, described.frame_samples) == (16000, 3 * 640, 640)
     assert (described.delay_frames, described.flush_samples) == (0, 0)
     states = {state.name: state.shape for state in described.states}
-    assert states["block_01_attention_key"] == (1, 10, 32)
+    assert states["block_01_attention_key"] == (1, 2, 10, 16)
     assert states["block_01_conv_depthwise"] == (1, 4, 32)
     # 320 samples, two frames of features and one of the first convolution; keys, values and convolution of two blocks;
     # two counters.
@@ -114,7 +114,9 @@ def test_bad_input_is_refused_and_the_stream_goes_on(stream, late_stream, wavefo
     for finish in (False, True):
         with pytest.raises(InputError, match="not finite"):
             (model.finish if finish else model.step)(np.full(size - finish, np.nan, np.float32))
-    with pytest.raises(InputError, match=r"not of this model: block_00_attention_key should be float32 \[1, 10, 32\]"):
+    with pytest.raises(
+        InputError, match=r"not of this model: block_00_attention_key should be float32 \[1, 2, 10, 16\]"
+    ):
         model.restore(open_stream(late_stream.path).state())
     with pytest.raises(InputError, match=r"received should be int32 .*, got float32"):
         model.restore({**before, "received": np.zeros(1, np.float32)})
