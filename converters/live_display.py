@@ -21,12 +21,12 @@ def show(recognizer: OnlineRecognizer, audio: LiveAudio, console: Console | None
             timing = update.timing
             if update.result.is_final:
                 if update.result.text:
-                    console.print(Text(update.result.text))
+                    console.print(Text(update.result.text), soft_wrap=True)
                 live.update(Text(_speed(timing, delay_ms), style="dim"), refresh=True)
             else:
                 current = Text(update.result.text, style="italic")
                 live.update(Group(current, Text(_speed(timing, delay_ms), style="dim")), refresh=True)
-    console.print(_speed(timing, delay_ms))
+    console.print(_speed(timing, delay_ms), soft_wrap=True)
 
 
 def _speed(timing: Timing, delay_ms: float) -> str:
