@@ -142,7 +142,7 @@ def _stream_columns(model: StreamModel) -> dict[str, Any]:
     }
 
 
-def _latency_columns(live: Sequence[LiveUtterance]) -> dict[str, float]:
+def _latency_columns(live: Sequence[LiveUtterance]) -> dict[str, Any]:
     first = [1e3 * one.first_token_seconds for one in live if one.first_token_seconds is not None]
     return {
         **(_percentiles("first_token_ms", first) if first else {}),
@@ -152,6 +152,6 @@ def _latency_columns(live: Sequence[LiveUtterance]) -> dict[str, float]:
     }
 
 
-def _percentiles(column: str, values: Sequence[float]) -> dict[str, float]:
+def _percentiles(column: str, values: Sequence[float]) -> dict[str, Any]:
     p50, p90 = np.percentile(values, (50, 90)).tolist()
     return {f"{column}_p50": p50, f"{column}_p90": p90}

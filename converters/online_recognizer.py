@@ -74,7 +74,9 @@ class OnlineRecognizer:
         self._rules = endpoint_rules() if rules is None else rules
         self._resampler: soxr.ResampleStream | None = None
         self._input_rate: int | None = None
-        self._begin()
+        self._audio: NDArray[np.float32] = np.zeros(0, np.float32)
+        self._decoder = GreedyStream()
+        self._finished = self._decoded_all = False
 
     def accept_waveform(self, sample_rate: int, samples: NDArray[np.float32]) -> None:
         """Takes the next samples [any number] in [-1, 1]; another rate than the model's is converted.
@@ -132,15 +134,10 @@ class OnlineRecognizer:
 
     def reset(self) -> None:
         """Begins the next utterance, with the samples that have not been decoded yet unless the input was finished."""
-        pending = self._audio
         if self._finished:
             self._resampler = self._input_rate = None
-        self._begin()
-        self._audio = pending
-
-    def _begin(self) -> None:
+            self._audio = self._audio[:0]
         self.model.reset()
-        self._audio: NDArray[np.float32] = np.zeros(0, np.float32)
         self._decoder = GreedyStream()
         self._finished = self._decoded_all = False
 

@@ -108,7 +108,7 @@ class StreamStep:
             tf.zeros([tf.shape(values)[0], *spec.shape], spec.dtype) if self._states is None else self._states[name]
         )
         window = tf.concat([before, values], axis)
-        self.new_states[name] = window[(*axis * [slice(None)], slice(-past, None))]
+        self.new_states[name] = window[(slice(None),) * axis + (slice(-past, None),)]
         return window
 
     def delayed(self, name: str, frames: Frames, delay: int) -> Frames:
