@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import importlib.metadata
 import json
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from converters.custom_ops import OPERATION_NAME, library_path
+from converters.custom_ops import OPERATION_NAME, kernel_names, library_path
 from converters.tflite_file import TfliteFile
 from tfconformer.errors import InputError
 
@@ -112,7 +110,7 @@ def load_file(path: str, file: TfliteFile, runtime: str, threads: int) -> Loaded
         raise InputError(f"{path}: it needs the custom operation {unknown[0]!r}, expected none but {OPERATION_NAME!r}")
     kernel, delegates = None, []
     if OPERATION_NAME in file.custom_operations:
-        kernel = _kernel_name(library_path())
+        kernel = kernel_names()[0]
         delegates = [module.load_delegate(str(library_path()))]
     try:
         interpreter = module.Interpreter(model_path=path, experimental_delegates=delegates, num_threads=threads)
@@ -128,16 +126,6 @@ def _import_runtime(runtime: str) -> ModuleType:
         return importlib.import_module(_INTERPRETERS[runtime])
     except ImportError as error:
         raise InputError(f"the runtime {runtime} is not installed ({one_line(error)})") from error
-
-
-def _kernel_name(library: Path) -> str:
-    """Asks the native library which implementation it uses on this machine."""
-    try:
-        kernel_name = ctypes.CDLL(str(library)).tfconformer_kernel_name
-    except (OSError, AttributeError) as error:
-        raise InputError(f"the native library {library} cannot be loaded ({one_line(error)})") from error
-    kernel_name.restype = ctypes.c_char_p
-    return str(kernel_name().decode("ascii"))
 
 
 def one_line(error: Exception) -> str:

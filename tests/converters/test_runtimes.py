@@ -10,7 +10,8 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
-from converters import interpreters
+from converters import custom_ops, interpreters
+from converters.custom_ops import kernel_names
 from converters.runtimes import RUNTIMES, open_model
 from tests.support.packed_layer import RECOGNIZER_FEATURES as FEATURES
 from tests.support.packed_layer import recognizer_layers as layers
@@ -61,7 +62,7 @@ def test_tells_who_computes(recognizer: Path, float_model: Path, runtime: str) -
     model = open_model(recognizer, runtime, threads=2)
     model.run(waveform(3))
     use = model.kernels()
-    assert (use.name, use.custom_nodes) == ("reference", 3)
+    assert (use.name, use.custom_nodes) == (kernel_names()[0], 3)
     assert use.delegate_nodes >= 1
     assert use.operations == {"RESHAPE": 1, "TfconformerFullyConnected": 3}
     plain = open_model(float_model, runtime)
@@ -117,7 +118,7 @@ def test_an_unusable_library_is_an_input_error(
 ) -> None:
     library = tmp_path / "libtfconformer_ops.so"
     library.write_bytes(b"no library")
-    monkeypatch.setattr(interpreters, "library_path", lambda: library)
+    monkeypatch.setattr(custom_ops, "library_path", lambda: library)
     with pytest.raises(InputError, match="cannot be loaded"):
         open_model(recognizer)
 

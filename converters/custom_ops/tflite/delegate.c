@@ -2,6 +2,7 @@
  *
  * A delegate claims nodes of a graph; the runtime merges claimed nodes that follow each other into one partition and
  * creates one kernel node for it, whose functions are below. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,11 @@
 TfLiteDelegate* tflite_plugin_create_delegate(const char* const* keys, const char* const* values, size_t count,
                                               void (*report_error)(const char*));
 void tflite_plugin_destroy_delegate(TfLiteDelegate* delegate);
+
+typedef struct {
+  TfLiteDelegate base; /* first, so that a pointer to it is one to the whole */
+  const Kernel* kernel;
+} Delegate;
 
 typedef struct {
   int count;
@@ -55,7 +61,8 @@ static void free_partition(TfLiteContext* context, void* user_data) {
   free(partition);
 }
 
-static bool copy_nodes(TfLiteContext* context, const TfLiteIntArray* nodes, Partition* partition) {
+static bool copy_nodes(TfLiteContext* context, const TfLiteIntArray* nodes, const Kernel* kernel,
+                       Partition* partition) {
   partition->ops = calloc((size_t)nodes->size, sizeof partition->ops[0]);
   if (partition->ops == NULL) return false;
   partition->count = nodes->size;
@@ -63,6 +70,7 @@ static bool copy_nodes(TfLiteContext* context, const TfLiteIntArray* nodes, Part
     TfLiteNode* node;
     TfLiteRegistration* registration;
     if (context->GetNodeAndRegistration(context, nodes->data[i], &node, &registration) != kTfLiteOk) return false;
+    partition->ops[i].kernel = kernel;
     partition->ops[i].inputs = copy_array(node->inputs);
     partition->ops[i].outputs = copy_array(node->outputs);
     if (partition->ops[i].inputs == NULL || partition->ops[i].outputs == NULL) return false;
@@ -94,7 +102,8 @@ static void* init_partition(TfLiteContext* context, const char* buffer, size_t l
   const TfLiteDelegateParams* params = (const TfLiteDelegateParams*)(const void*)buffer;
   Partition* partition = calloc(1, sizeof *partition);
   if (partition == NULL) return NULL;
-  if (!copy_nodes(context, params->nodes_to_replace, partition) ||
+  const Kernel* kernel = ((const Delegate*)(const void*)params->delegate)->kernel;
+  if (!copy_nodes(context, params->nodes_to_replace, kernel, partition) ||
       !list_temporaries(context, params->output_tensors, partition)) {
     free_partition(context, partition);
     return NULL;
@@ -195,22 +204,36 @@ static TfLiteStatus claim_nodes(TfLiteContext* context, TfLiteDelegate* delegate
   return status;
 }
 
-/* Creates the delegate, which takes no options. */
+static void report(void (*report_error)(const char*), const char* format, const char* argument) {
+  char sentence[FULLY_CONNECTED_MESSAGE_SIZE];
+  snprintf(sentence, sizeof sentence, format, argument);
+  if (report_error != NULL) report_error(sentence);
+}
+
+/* Creates the delegate. Its only option is "kernel", the name of the kernel to use instead of the fastest. */
 EXPORT TfLiteDelegate* tflite_plugin_create_delegate(const char* const* keys, const char* const* values, size_t count,
                                                      void (*report_error)(const char*)) {
-  (void)keys;
-  (void)values;
+  const char* name = NULL;
   /* Python passes the count as an int, whose upper half of the register is undefined. */
-  if ((uint32_t)count != 0) {
-    if (report_error != NULL) report_error("the tfconformer delegate takes no options");
+  for (uint32_t i = 0; i < (uint32_t)count; ++i) {
+    if (strcmp(keys[i], "kernel") != 0) {
+      report(report_error, "the tfconformer delegate has no option '%.80s', only 'kernel'", keys[i]);
+      return NULL;
+    }
+    name = values[i];
+  }
+  const Kernel* kernel = find_kernel(name);
+  if (kernel == NULL) {
+    report(report_error, "this processor has no kernel '%.80s' of the tfconformer delegate", name);
     return NULL;
   }
-  TfLiteDelegate* delegate = calloc(1, sizeof *delegate);
+  Delegate* delegate = calloc(1, sizeof *delegate);
   if (delegate == NULL) return NULL;
-  delegate->Prepare = claim_nodes;
+  delegate->kernel = kernel;
+  delegate->base.Prepare = claim_nodes;
   /* Without this flag the runtime prepares the graph first and stops at our operation, which it does not know. */
-  delegate->flags = kTfLiteDelegateFlagsAllowDynamicTensors;
-  return delegate;
+  delegate->base.flags = kTfLiteDelegateFlagsAllowDynamicTensors;
+  return &delegate->base;
 }
 
 EXPORT void tflite_plugin_destroy_delegate(TfLiteDelegate* delegate) { free(delegate); }
