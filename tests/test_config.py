@@ -71,7 +71,18 @@ def test_dump_round_trip(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["small", "small_streaming", "conformer_s", "conformer_m", "conformer_l", "demo/int8", "demo/int2"]
+    "name",
+    [
+        "small",
+        "small_streaming",
+        "conformer_s",
+        "conformer_m",
+        "conformer_l",
+        "demo/int8",
+        "demo/int2",
+        "streaming/int4",
+        "streaming/int2",
+    ],
 )
 def test_the_shipped_configurations_load(name):
     load_config(f"configs/{name}.yaml")
