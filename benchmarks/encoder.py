@@ -27,7 +27,7 @@ from converters.plan import LayerPlan, plan
 from converters.provenance import results_of_this_process
 from converters.results import ResultRow, write_results
 from converters.rewrite import rewrite
-from converters.runtimes import Model, open_model
+from converters.runtimes import Model, StreamModel, open_model
 from tfconformer.config import Config, load_config
 from tfconformer.models.conformer_ctc import conformer_ctc
 from tfconformer.quantization.spec import QuantSpec
@@ -77,7 +77,7 @@ def frozen_encoder(config: Config) -> tuple[bytes, list[LayerPlan]]:
     return freeze(model, config.features, [layer.name for layer in layers]), layers
 
 
-def open_variants(frozen: bytes, layers: list[LayerPlan]) -> dict[str, tuple[Variant, Model, int]]:
+def open_variants(frozen: bytes, layers: list[LayerPlan]) -> dict[str, tuple[Variant, Model | StreamModel, int]]:
     """Name -> variant, the model in LiteRT's interpreter, and the size of its file."""
     opened = {}
     for variant in variants():

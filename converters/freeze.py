@@ -10,7 +10,7 @@ All other layers become built-in operations, with whatever folding the converter
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -43,10 +43,16 @@ def inference_model(trained: keras.Model, config: Config, vocabulary: int) -> ke
     Raises:
       InputError: `trained` does not fit `config`.
     """
+    model = single_head_model(trained, config, vocabulary)
+    return keras.Model(model.inputs, model.get_layer(HEAD).output, name=model.name)
+
+
+def single_head_model(trained: keras.Model, config: Config, vocabulary: int) -> keras.Model:
+    """As `inference_model`, but padded frames are certain blanks: what is exported for streams."""
     single_head = config.model.model_copy(update={"intermediate_ctc": None})
     model = conformer_ctc(single_head, config.features.mel_bins, vocabulary)
     copy_float_weights(trained, model)
-    return keras.Model(model.inputs, model.get_layer(HEAD).output, name=model.name)
+    return keras.Model(model.inputs, model.output["logits"], name=model.name)
 
 
 def freeze(model: keras.Model, features: FeatureConfig, placeholders: Collection[str] = ()) -> bytes:
@@ -62,21 +68,26 @@ def freeze(model: keras.Model, features: FeatureConfig, placeholders: Collection
       [1, frames, vocabulary + 1], float32. A placeholder has the inputs x [..., K] and, if the layer has one, bias [N];
       its output is [..., N].
     """
-    encoder = _with_placeholders(model, placeholders)
+    encoder = with_placeholders(model, placeholders)
 
     @tf.function(input_signature=[tf.TensorSpec([1, None], tf.float32, name="waveform")])
     def transcribe(waveform: tf.Tensor) -> dict[str, tf.Tensor]:
         mel = log_mel(waveform, features)
         return {"logits": encoder([mel, tf.shape(mel)[1:2]])}
 
+    return convert(transcribe, SIGNATURE, encoder.variables, bool(placeholders))
+
+
+def convert(function: Any, signature: str, variables: Sequence[tf.Variable], has_placeholders: bool) -> bytes:
+    """Converts a `tf.function` that reads `variables` to a `.tflite` file of built-in operations and placeholders."""
     # The module owns the variables but not the Keras model, whose layers would each be traced and saved too.
     module = tf.Module()
-    module.weights = encoder.variables
+    module.weights = variables
     with tempfile.TemporaryDirectory() as folder:
-        tf.saved_model.save(module, folder, signatures={SIGNATURE: transcribe})
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
+        tf.saved_model.save(module, folder, signatures={signature: function})
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[signature])
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-        converter.allow_custom_ops = bool(placeholders)
+        converter.allow_custom_ops = has_placeholders
         return bytes(converter.convert())
 
 
@@ -104,7 +115,9 @@ class _Placeholder(Dense):
         return operation(inputs, *([] if self.bias is None else [self.bias]))
 
 
-def _with_placeholders(model: keras.Model, names: Collection[str]) -> keras.Model:
+def with_placeholders(model: keras.Model, names: Collection[str]) -> keras.Model:
+    """A copy of a model, weights included, whose dense layers named are placeholders."""
+
     def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
         kind: Any = _Placeholder if layer.name in names else type(layer)
         return kind.from_config(layer.get_config())

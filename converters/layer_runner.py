@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.custom_ops import OPERATION_NAME, library_path
-from converters.runtimes import import_runtime
+from converters.interpreters import import_runtime
 
 WAYS = {"xnnpack": "BUILTIN", "plain": "BUILTIN_WITHOUT_DEFAULT_DELEGATES"}
 

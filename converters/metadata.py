@@ -3,6 +3,8 @@
     {"format": 1, "method": "qat", "tokenizer": <base64 of a SentencePiece model>, "config": {...},
      "layers": [{"name": ..., ...}]}
 
+A streaming file also has the key "streaming" (`stream_description.py`).
+
 It is the content of the flatbuffer metadata entry `TFCONFORMER`, so that the `.tflite` is all a program needs to turn
 speech into text, and all a report needs to say what is in it.
 """
@@ -12,7 +14,7 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -22,6 +24,7 @@ from numpy.typing import NDArray
 
 from converters.builtin_weights import BuiltinWeights
 from converters.pack import PackedWeights
+from converters.stream_description import KEY, StreamDescription
 from tfconformer.config import Config
 from tfconformer.layers.attention import RelativeAttention
 from tfconformer.layers.convolution import ConvolutionSubsampling, DepthwiseConvolution
@@ -45,7 +48,8 @@ class LayerRecord:
     """One layer that has weights. Attributes that are None do not stand in the JSON.
 
     Attributes:
-      name, kind: its name in the Keras model; "dense", "convolution", "depthwise", "normalization" or "attention".
+      name, kind: its name in the Keras model; "dense", "convolution", "depthwise", "normalization" or "attention". A
+        constant that stands for a layer, as projected positions do in a streaming file, is a "table".
       parameters: weights and biases, counted.
       float_bytes: what those that stay in float32 take.
       k, n: contraction length and output channels of a dense layer.
@@ -69,9 +73,21 @@ class LayerRecord:
     sqnr_db: float | None = None
 
 
-def layer_records(model: keras.Model, packed: Mapping[str, PackedWeights | BuiltinWeights]) -> tuple[LayerRecord, ...]:
-    """Describes every layer with weights of a model of `freeze.inference_model`, some of whose layers are packed."""
-    return tuple(_record(layer, packed.get(layer.name)) for layer in model.layers if layer.weights)
+def layer_records(
+    layers: Iterable[keras.layers.Layer],
+    packed: Mapping[str, PackedWeights | BuiltinWeights],
+    tables: Mapping[str, NDArray[np.float32]] | None = None,
+) -> tuple[LayerRecord, ...]:
+    """Describes what an exported file holds.
+
+    Args:
+      layers: those in the file; the ones without weights are left out.
+      packed: the constants of those that are packed, by name.
+      tables: constants that are no layer's weights, by name.
+    """
+    records = [_record(layer, packed.get(layer.name)) for layer in layers if layer.weights]
+    records += [LayerRecord(name, "table", table.size, table.nbytes) for name, table in (tables or {}).items()]
+    return tuple(records)
 
 
 def abstract_layer_records(model: keras.Model, specs: Mapping[str, QuantSpec]) -> tuple[LayerRecord, ...]:
@@ -99,7 +115,13 @@ def abstract_layer_records(model: keras.Model, specs: Mapping[str, QuantSpec]) -
     return tuple(records)
 
 
-def metadata_json(tokenizer: bytes, config: Config, layers: tuple[LayerRecord, ...], method: str = "qat") -> bytes:
+def metadata_json(
+    tokenizer: bytes,
+    config: Config,
+    layers: tuple[LayerRecord, ...],
+    method: str = "qat",
+    stream: StreamDescription | None = None,
+) -> bytes:
     """The content of the metadata entry.
 
     Args:
@@ -107,14 +129,17 @@ def metadata_json(tokenizer: bytes, config: Config, layers: tuple[LayerRecord, .
       config: what the model was built with.
       layers: of `layer_records`.
       method: how its weights were quantized, if they were: "qat" in training, others after it.
+      stream: of a streaming file, how it is used.
     """
-    tree = {
+    tree: dict[str, Any] = {
         "format": FORMAT,
         "method": method,
         "tokenizer": base64.b64encode(tokenizer).decode("ascii"),
         "config": config.model_dump(mode="json"),
         "layers": [{key: value for key, value in asdict(layer).items() if value is not None} for layer in layers],
     }
+    if stream is not None:
+        tree[KEY] = stream.model_dump(mode="json")
     return json.dumps(tree, separators=(",", ":"), allow_nan=False).encode("utf-8")
 
 

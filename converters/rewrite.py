@@ -6,8 +6,9 @@ is left out.
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
@@ -22,13 +23,16 @@ _DESCRIPTION = b"tfconformer"
 _BUILTIN_NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
 
 
-def rewrite(frozen: bytes, packed: Mapping[str, LayerWeights], metadata: bytes) -> bytes:
+def rewrite(
+    frozen: bytes, packed: Mapping[str, LayerWeights], metadata: bytes, further_names: Collection[str] = ()
+) -> bytes:
     """Replaces the placeholders of `frozen`.
 
     Args:
-      frozen: from `freeze.freeze`.
+      frozen: from `freeze.freeze` or `freeze_streaming.freeze_streaming`.
       packed: the constants of every layer that has a placeholder, by layer name.
       metadata: content of the metadata entry.
+      further_names: of the signature: the same graph can be called by each of them.
 
     Returns:
       The finished file.
@@ -37,6 +41,8 @@ def rewrite(frozen: bytes, packed: Mapping[str, LayerWeights], metadata: bytes) 
       ValueError: placeholders and packed layers do not correspond, or the graph has custom operations of other kinds.
     """
     graph = Graph.parse(frozen)
+    (signature,) = graph.model.signatureDefs
+    graph.model.signatureDefs += [_renamed(signature, name) for name in further_names]
     placeholders = dict(_placeholders(graph))
     if placeholders.keys() != packed.keys():
         different = ", ".join(sorted(placeholders.keys() ^ packed.keys()))
@@ -77,3 +83,9 @@ def _placeholders(graph: Graph) -> Iterator[tuple[str, Any]]:
         if custom.decode("utf-8") != PLACEHOLDER:
             raise ValueError(f"the converter left the operation {custom.decode('utf-8')}, which no runtime knows")
         yield flexbuffers.Loads(bytes(operator.customOptions))[PLACEHOLDER_LAYER], operator
+
+
+def _renamed(signature: Any, name: str) -> Any:
+    renamed = copy.deepcopy(signature)
+    renamed.signatureKey = name.encode("utf-8")
+    return renamed

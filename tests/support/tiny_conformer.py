@@ -37,7 +37,12 @@ LITERT = [
 ]
 
 
-def tiny_config(rules: list[dict] | None = None) -> Config:
+# In chunks of three frames, with a look back that is shorter than the utterances.
+STREAMING = {"causal": True, "left_context": 10, "attention_chunk": 3}
+LOOK_AHEAD = {"left_context": 6, "right_context": 1}
+
+
+def tiny_config(rules: list[dict] | None = None, context: dict | None = None) -> Config:
     return Config.model_validate(
         {
             "data": {"train": ["none"], "dev": ["none"]},
@@ -48,6 +53,7 @@ def tiny_config(rules: list[dict] | None = None) -> Config:
                 "conv_kernel": 5,
                 "subsampling_channels": 3,
                 "intermediate_ctc": 1,
+                **(context or {}),
             },
             "training": {"epochs": 1, "steps_per_epoch": 1, "learning_rate": 1e-3},
             "quantization": rules or [],
@@ -61,6 +67,7 @@ def tiny_tokenizer() -> Tokenizer:
 
 def tiny_model(config: Config, seed: int = 0) -> keras.Model:
     """The model of `config`; no weight, gain or bias keeps a value like 0 or 1 that a converter could drop."""
+    keras.utils.set_random_seed(seed)
     random = np.random.default_rng(seed)
     model = build_model(config, tiny_tokenizer())
     for weight in model.weights:

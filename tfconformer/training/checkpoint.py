@@ -24,13 +24,13 @@ def build_model(config: Config, tokenizer: Tokenizer) -> keras.Model:
     return apply_rules(float_model(config, tokenizer), config.quantization)
 
 
-def load_model(run: RunDirectory) -> keras.Model:
-    """The model of a run with its best weights.
+def load_model(run: RunDirectory, config: Config | None = None) -> keras.Model:
+    """The model of a run with its best weights, as `config` (the run's own by default) describes it.
 
     Raises:
       InputError: the run is incomplete, or its weights do not fit its configuration.
     """
-    model = build_model(run.config(), Tokenizer.from_file(run.tokenizer_file))
+    model = build_model(config or run.config(), Tokenizer.from_file(run.tokenizer_file))
     load_weights(model, run)
     return model
 
