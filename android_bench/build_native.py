@@ -31,8 +31,8 @@ API_LEVEL = 26
 _BENCH = REPOSITORY / "android_bench"
 _BIONIC = _BENCH / "bionic"
 # Without contraction, because a fused multiply-add would change the documented result of the packed layers.
-_FLAGS = ("-std=c11", "-O3", "-ffp-contract=off", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror")
-_LINK_FLAGS = (
+FLAGS = ("-std=c11", "-O3", "-ffp-contract=off", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror")
+LINK_FLAGS = (
     "-nostdlib",
     "-Wl,--as-needed,--gc-sections,--no-undefined,--hash-style=both,--build-id=sha1",
     # Devices with pages of 16 KiB load nothing that is aligned to less.
@@ -72,7 +72,7 @@ class AndroidCompiler:
         output.parent.mkdir(parents=True, exist_ok=True)
         system = ("-nostdlibinc", "-isystem", _BIONIC / "include", *_jni_includes())
         libraries = ("-L", self.libraries, "-lc", "-lm", "-ldl", "-llog")
-        run_tool([*self.command, *_FLAGS, *system, *_LINK_FLAGS, *flags, *files, *libraries, "-o", output])
+        run_tool([*self.command, *FLAGS, *system, *LINK_FLAGS, *flags, *files, *libraries, "-o", output])
         return output
 
 
@@ -117,7 +117,7 @@ def build_host_library(output: Path) -> Path:
     output.mkdir(parents=True, exist_ok=True)
     path = output / LIBRARY.name
     gcc = find_tool("gcc")
-    run_tool([gcc, *_FLAGS, "-D_GNU_SOURCE", *_jni_includes(), *sources("jni.c"), "-shared", "-lm", "-ldl", "-o", path])
+    run_tool([gcc, *FLAGS, "-D_GNU_SOURCE", *_jni_includes(), *sources("jni.c"), "-shared", "-lm", "-ldl", "-o", path])
     return path
 
 

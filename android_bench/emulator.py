@@ -101,12 +101,16 @@ class Emulator:
         words = [str(self.library), arguments, *(["stop"] if stop else [])]
         return self._run(self.host, words, cpu)
 
+    def command(self, program: Path, arguments: Sequence[str], cpu: str = "cortex-a76") -> list[str]:
+        """The words that run an Android program on one of QEMU's processors."""
+        variables = {"LD_PRELOAD": self.root / "liblog.so", "LD_LIBRARY_PATH": f"{self.engine.parent}:{self.root}"}
+        settings = [word for name, value in variables.items() for word in ("-E", f"{name}={value}")]
+        return [self.qemu, "-cpu", cpu, "-L", str(self.root), *settings, str(program), *arguments]
+
     def _run(
         self, program: Path, arguments: Sequence[str], cpu: str, before: Callable[[], None] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        variables = {"LD_PRELOAD": self.root / "liblog.so", "LD_LIBRARY_PATH": f"{self.engine.parent}:{self.root}"}
-        settings = [word for name, value in variables.items() for word in ("-E", f"{name}={value}")]
-        command = [self.qemu, "-cpu", cpu, "-L", str(self.root), *settings, str(program), *arguments]
+        command = self.command(program, arguments, cpu)
         return subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=before)
 
 

@@ -82,6 +82,26 @@ def _tolerance(model: Model) -> float:
     return max(TOLERANCE[bits] for bits in {None, *(spec.get("activation_bits") for spec in specs if spec)})
 
 
+def read_speech(path: Path, model: Path, seconds: float = 3) -> NDArray[np.float32]:
+    """The beginning of an audio file, as a model takes it.
+
+    Raises:
+      InputError: the file cannot be read, has several channels or another sample rate than the model.
+    """
+    import soundfile
+
+    try:
+        waveform, sample_rate = soundfile.read(path, dtype="float32")
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise InputError(f"{path}: it cannot be read as audio ({error})") from error
+    expected = open_model(model).metadata()["config"]["features"]["sample_rate"]
+    if waveform.ndim != 1 or sample_rate != expected:
+        raise InputError(
+            f"{path}: expected one channel of {expected} samples a second, got {waveform.shape} of {sample_rate}"
+        )
+    return waveform[: int(seconds * sample_rate)]
+
+
 @click.command(help=__doc__)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("speech", type=click.Path(path_type=Path))
@@ -89,16 +109,7 @@ def _tolerance(model: Model) -> float:
 @click.option("--runtime", type=click.Choice(RUNTIMES), default="ai-edge-litert", show_default=True)
 def main(model: Path, speech: Path, seconds: float, runtime: str) -> None:
     """Writes a reference; SPEECH is an audio file whose beginning is used."""
-    import soundfile
-
-    try:
-        waveform, sample_rate = soundfile.read(speech, dtype="float32")
-    except (OSError, soundfile.LibsndfileError) as error:
-        raise InputError(f"{speech}: it cannot be read as audio ({error})") from error
-    expected = open_model(model, runtime).metadata()["config"]["features"]["sample_rate"]
-    if waveform.ndim != 1 or sample_rate != expected:
-        raise InputError(f"{speech}: expected one channel of {expected} samples a second, got {waveform.shape}")
-    click.echo(write_reference(model, waveform[: int(seconds * sample_rate)], runtime))
+    click.echo(write_reference(model, read_speech(speech, model, seconds), runtime))
 
 
 if __name__ == "__main__":

@@ -254,8 +254,11 @@ static bool recognize_waveform(Run* run, const Tokenizer* tokenizer, const char*
   if (hypothesis == NULL || !add_utterance(recognition, name, transcripts.bytes == NULL ? NULL : words, hypothesis)) {
     return fail(&report->failure, RUN_FAILED, "no memory for transcripts");
   }
-  recognition->audio_seconds += (double)waveform->count / waveform->sample_rate;
-  recognition->compute_seconds += recognizer->compute_us / 1e6;
+  Utterance* utterance = &recognition->utterance[recognition->utterances - 1];
+  utterance->audio_seconds = (double)waveform->count / waveform->sample_rate;
+  utterance->compute_seconds = recognizer->compute_us / 1e6;
+  recognition->audio_seconds += utterance->audio_seconds;
+  recognition->compute_seconds += utterance->compute_seconds;
   return true;
 }
 

@@ -230,6 +230,8 @@ static void write_recognition(JsonWriter* json, const Recognition* recognition) 
     json_string(json, "name", utterance->name);
     if (utterance->reference != NULL) json_string(json, "reference", utterance->reference);
     json_string(json, "hypothesis", utterance->hypothesis);
+    json_number(json, "audio_seconds", utterance->audio_seconds);
+    json_number(json, "compute_seconds", utterance->compute_seconds);
     json_end_object(json);
   }
   json_end_array(json);

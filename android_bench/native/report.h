@@ -27,6 +27,7 @@ typedef struct {
   char* name;
   char* reference; /* NULL: no transcript */
   char* hypothesis;
+  double audio_seconds, compute_seconds;
 } Utterance;
 
 typedef struct {

@@ -19,7 +19,6 @@ import android_bench
 from android_bench.emulator import Emulator
 from android_bench.npm_packages import UnavailableError
 from android_bench.reference import write_reference
-from converters.runtimes import open_model
 from tests.support.model_metadata import metadata
 from tests.support.packed_layer import RECOGNIZER_FEATURES, recognizer_layers
 from tests.support.tflite_builder import RecognizerBuilder

@@ -51,9 +51,7 @@ def test_a_conformer_gives_what_it_gives_on_the_desktop(
     assert kinds["TfconformerDelegate"] > 10 and kinds["CONV_2D"] == 2
 
 
-def test_the_report_tells_all_that_there_is(
-    emulator: Emulator, native_model: NativeModel, validate: Validate
-) -> None:
+def test_the_report_tells_all_that_there_is(emulator: Emulator, native_model: NativeModel, validate: Validate) -> None:
     report = validate(emulator.run_program([f"--model={native_model.path}", "--threads=2", "--runs=7"]).stdout)
     content = native_model.path.read_bytes()
     assert report["model"] == {
@@ -121,7 +119,8 @@ def streaming_model(path: Path) -> Path:
     for name in ("encode_step", "flush"):
         builder.signature(name, inputs, outputs)
     builder.metadata(
-        "TFCONFORMER", {"config": {"features": {"sample_rate": 4}}, "streaming": {"delay_frames": 1, "flush_samples": 8}}
+        "TFCONFORMER",
+        {"config": {"features": {"sample_rate": 4}}, "streaming": {"delay_frames": 1, "flush_samples": 8}},
     )
     path.write_bytes(builder.build(list(inputs.values()), [logits, new_total, new_received]))
     return path
@@ -168,9 +167,7 @@ def refused(emulator: Emulator, validate: Validate, arguments: list[str], code: 
         (["--model=m", "--transcripts=t"], "--transcripts needs --audio"),
     ],
 )
-def test_a_wrong_command_is_refused(
-    emulator: Emulator, validate: Validate, arguments: list[str], message: str
-) -> None:
+def test_a_wrong_command_is_refused(emulator: Emulator, validate: Validate, arguments: list[str], message: str) -> None:
     refused(emulator, validate, arguments, 2, message)
 
 
@@ -266,7 +263,9 @@ def test_audio_of_another_kind_is_refused(
     soundfile.write(path, noise, 16000, subtype="PCM_16")
     refused(emulator, validate, arguments, 2, f"16000 samples a second, the model takes {SAMPLE_RATE}")
     soundfile.write(path, np.stack([noise, noise], axis=1), SAMPLE_RATE, subtype="PCM_16")
-    refused(emulator, validate, arguments, 2, "expected 16-bit PCM with one channel, got encoding 1, 16 bits, 2 channels")
+    refused(
+        emulator, validate, arguments, 2, "expected 16-bit PCM with one channel, got encoding 1, 16 bits, 2 channels"
+    )
     soundfile.write(path, noise, SAMPLE_RATE, subtype="FLOAT")
     refused(emulator, validate, arguments, 2, "expected 16-bit PCM with one channel, got encoding 3")
     path.write_bytes(b"RIFF")
