@@ -48,9 +48,9 @@ static int32_t odd_number(int32_t old) {
                                     -1, -2, -8, 24,  12,  96,  511, 513,  4096,  1 << 16, 1 << 20, 1 << 24,  0x7FFFFFF0};
   switch (below(5)) {
     case 0:
-      return old + 1;
+      return (int32_t)((uint32_t)old + 1u);
     case 1:
-      return old - 1;
+      return (int32_t)((uint32_t)old - 1u);
     case 2:
       return (int32_t)((uint32_t)old * 2u);
     case 3:
@@ -323,7 +323,7 @@ static void mutate_length(Runtime* runtime, int t) {
   place(runtime, t, content, (int64_t)old, bytes, 0);
   free(content);
   if (below(2) == 0 && old > 0 && tensor->dims->size > 0) {
-    tensor->dims->data[0] = (int)((size_t)tensor->dims->data[0] * bytes / old);
+    tensor->dims->data[0] = (int)((int64_t)tensor->dims->data[0] * (int64_t)bytes / (int64_t)old);
   }
 }
 
@@ -459,6 +459,10 @@ static unsigned long long current_seed, current_case;
 static void name_the_case(void) {
   fprintf(stderr, "case %llu of seed %llu\n", current_case, current_seed);
 }
+
+/* UBSan calls it before it ends the process. */
+void __ubsan_on_report(void);
+void __ubsan_on_report(void) { name_the_case(); }
 
 static void print_error(const char* message) { fprintf(stderr, "%s\n", message); }
 
