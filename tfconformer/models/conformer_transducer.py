@@ -103,8 +103,8 @@ class Transducer:
 
     def predict(self, labels: NDArray[np.int32], state: Floats) -> tuple[Floats, Floats]:
         """As `decoding.transducer.Network.predict`."""
-        prediction, state = self._predict(labels, state)
-        return prediction.numpy(), state.numpy()
+        prediction, after = self._predict(labels, state)
+        return prediction.numpy(), after.numpy()
 
     def join(self, encodings: Floats, predictions: Floats) -> Floats:
         """As `decoding.transducer.Network.join`."""
