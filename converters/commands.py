@@ -81,11 +81,16 @@ def report(results_files: tuple[Path, ...], output: Path, title: str, markdown: 
 def summary(source: Path) -> None:
     """Show a model layer by layer: bits, parameters, bytes, multiplications, quantization error.
 
-    SOURCE is an exported .tflite file or the directory of a run.
+    SOURCE is an exported .tflite file, the directory of a run, or the YAML of a model that need not fit into memory.
     """
     from converters.model_file import read_model_file
 
-    rows = _rows_of_run(source) if source.is_dir() else read_model_file(source).layer_rows()
+    if source.is_dir():
+        rows = _rows_of_run(source)
+    elif source.suffix in (".yaml", ".yml"):
+        rows = _rows_of_config(source)
+    else:
+        rows = read_model_file(source).layer_rows()
     click.echo(model_summary(rows, title=source.name), nl=False)
 
 
@@ -100,3 +105,20 @@ def _rows_of_run(path: Path) -> list[LayerRow]:
     config = run.config()
     prepared = prepare(load_model(run), config, Tokenizer.from_file(run.tokenizer_file).vocabulary_size)
     return layer_rows(map(asdict, prepared.layers), config)
+
+
+def _rows_of_config(path: Path) -> list[LayerRow]:
+    """What the exported file of a run of a configuration would hold, sizes before padding; no weight is allocated."""
+    import tensorflow as tf
+
+    from converters.metadata import abstract_layer_records
+    from tfconformer.config import load_config
+    from tfconformer.models.conformer_ctc import conformer_ctc
+    from tfconformer.quantization.apply import match_layers
+
+    config = load_config(path)
+    one_head = config.model.model_copy(update={"intermediate_ctc": None})
+    with tf.Graph().as_default():
+        model = conformer_ctc(one_head, config.features.mel_bins, config.data.tokenizer.vocabulary_size)
+    records = abstract_layer_records(model, match_layers(model, config.quantization))
+    return layer_rows(map(asdict, records), config)

@@ -28,7 +28,7 @@ from tfconformer import atomic
 from tfconformer.config import Config
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
-from tfconformer.quantization.apply import quantized_layers
+from tfconformer.quantization.apply import quantized_layers, select_bits
 from tfconformer.quantization.quantizers import QuantizedWeights
 from tfconformer.training.checkpoint import load_model
 from tfconformer.training.run import RunDirectory
@@ -82,6 +82,7 @@ def export(
     output: Path,
     waveforms: Iterable[NDArray[np.float32]],
     runtimes: Sequence[str] = ("ai-edge-litert",),
+    bits: int | None = None,
 ) -> ExportReport:
     """Exports the best weights of a run.
 
@@ -91,14 +92,17 @@ def export(
         `NAME.export.json`.
       waveforms: real utterances for the verification, each [samples] in [-1, 1].
       runtimes: where to verify, of `runtimes.RUNTIMES`.
+      bits: which precision of a co-trained run; None: its first.
 
     Raises:
-      InputError: the run is incomplete, a layer's quantization is not possible in the file, a runtime or the native
-        library is missing, or there is no utterance.
+      InputError: the run is incomplete or was not co-trained for these bits, a layer's quantization is not possible in
+        the file, a runtime or the native library is missing, or there is no utterance.
       VerificationError: the file is not the trained model.
     """
     tokenizer = Tokenizer.from_file(run.tokenizer_file)
-    return export_model(load_model(run), run.config(), tokenizer, output, waveforms, runtimes)
+    trained = load_model(run)
+    select_bits(trained, bits)
+    return export_model(trained, run.config(), tokenizer, output, waveforms, runtimes)
 
 
 def export_model(

@@ -27,6 +27,7 @@ from tfconformer.quantization.spec import Rounding
     show_default=True,
     help="Where to run the file for the verification; may be given several times.",
 )
+@click.option("--bits", type=int, help="Which precision of a co-trained run [default: its first].")
 @click.option(
     "--post-training",
     "quantization",
@@ -41,6 +42,7 @@ def export(
     shards: tuple[str, ...],
     utterances: int,
     runtimes: tuple[str, ...],
+    bits: int | None,
     quantization: Path | None,
     rounding: Rounding,
 ) -> None:
@@ -50,6 +52,10 @@ def export(
     """
     if output.suffix != ".tflite":
         raise InputError(f"the output {output} should have a name that ends in .tflite")
+    if bits is not None and quantization is not None:
+        raise InputError(
+            "--bits chooses a precision of a co-trained run, --post-training quantizes a float one: give one"
+        )
     from converters.export import export as run_export
     from converters.export import export_model
     from tfconformer.config import load_config
@@ -63,7 +69,7 @@ def export(
     paths = find_shards(shards or run.config().data.dev)
     waveforms = [one.waveform for one in itertools.islice(evaluation_utterances(paths), utterances)]
     if quantization is None:
-        report = run_export(run, output, waveforms, runtimes)
+        report = run_export(run, output, waveforms, runtimes, bits)
     else:
         trained, config = post_training_model(run, load_config(quantization).quantization, rounding)
         tokenizer = Tokenizer.from_file(run.tokenizer_file)

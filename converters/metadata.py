@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from tfconformer.layers.attention import RelativeAttention
 from tfconformer.layers.convolution import ConvolutionSubsampling, DepthwiseConvolution
 from tfconformer.layers.dense import Dense
 from tfconformer.layers.normalization import FeatureNormalization, LayerNormalization
+from tfconformer.quantization.spec import QuantSpec
 
 FORMAT = 1
 _KINDS = {
@@ -67,6 +69,31 @@ class LayerRecord:
 def layer_records(model: keras.Model, packed: Mapping[str, PackedWeights]) -> tuple[LayerRecord, ...]:
     """Describes every layer with weights of a model of `freeze.inference_model`, some of whose layers are packed."""
     return tuple(_record(layer, packed.get(layer.name)) for layer in model.layers if layer.weights)
+
+
+def abstract_layer_records(model: keras.Model, specs: Mapping[str, QuantSpec]) -> tuple[LayerRecord, ...]:
+    """Describes every layer with weights of a model whose weights need not exist; sizes by its specs' arithmetic."""
+    records = []
+    for layer in model.layers:
+        parameters = sum(int(np.prod(weight.shape)) for weight in layer.weights)
+        record = LayerRecord(layer.name, _KINDS.get(type(layer), ""), parameters, float_bytes=4 * parameters)
+        if isinstance(layer, Dense):
+            k, n = (int(size) for size in layer.kernel.shape)
+            record = replace(record, k=k, n=n)
+            spec = specs.get(layer.name)
+            if spec is not None:
+                ranges = 2 * spec.blocks(k) * n  # float16
+                record = replace(
+                    record,
+                    float_bytes=4 * (parameters - k * n),
+                    spec=spec.model_dump(),
+                    code_bytes=math.ceil(k * n * spec.code_bits_per_weight / 8),
+                    scale_bytes=ranges,
+                    offset_bytes=0 if spec.symmetric else ranges,
+                )
+        if parameters:
+            records.append(record)
+    return tuple(records)
 
 
 def metadata_json(tokenizer: bytes, config: Config, layers: tuple[LayerRecord, ...], method: str = "qat") -> bytes:

@@ -128,7 +128,7 @@ class ModelFile:
             "weight_bits": [scheme.bits for scheme in schemes],
             "activation_bits": [scheme.activation_bits or FLOAT_BITS for scheme in schemes],
             "symmetric": [scheme.symmetric for scheme in schemes],
-            "granularity": ["block" if scheme.block_size else "channel" for scheme in schemes],
+            "granularity": [QuantSpec.model_validate(spec).granularity for spec in specs],
             "block_size": [scheme.block_size for scheme in schemes],
             "sparsity": [spec.get("sparsity") for spec in specs],
             # A searched clip is not one number.

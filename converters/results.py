@@ -56,6 +56,9 @@ class ResultRow(_Record):
       weights_rotated_mb: size of the set of weights that the benchmark goes round, so that caches stay cold.
       time_us, gops (10^9 multiplications and additions a second), limit_fraction (of what the machine could do).
       isa: instruction set; instructions: executed.
+    Cost of training:
+      step_ms_p50: CPU time of a step, median over rounds; step_ratio, step_ratio_low, step_ratio_high: over that of the
+        float step in the same round, median and quartiles.
     """
 
     model: str | None = None
@@ -111,6 +114,11 @@ class ResultRow(_Record):
     limit_fraction: float | None = Field(None, ge=0)
     isa: str | None = None
     instructions: int | None = Field(None, ge=0)
+
+    step_ms_p50: float | None = Field(None, ge=0)
+    step_ratio: float | None = Field(None, ge=0)
+    step_ratio_low: float | None = Field(None, ge=0)
+    step_ratio_high: float | None = Field(None, ge=0)
 
     @model_validator(mode="after")
     def _names_its_subject(self) -> ResultRow:

@@ -1,5 +1,7 @@
 import base64
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -160,3 +162,11 @@ def test_summary_of_a_run_is_that_of_its_export(tmp_path):
     assert of_run.splitlines()[1:] == of_file.splitlines()[1:]
     assert " 16x64 " in of_run
     assert " block 8 " in of_run
+
+
+def test_a_model_of_2_billion_parameters_has_a_summary():
+    text = run(commands.summary, Path(__file__).parents[2] / "configs" / "usm_2b.yaml")
+    parameters = int(re.search(r"Parameters +([\d,]+)", text[text.rindex("Parameters ") :]).group(1).replace(",", ""))
+    assert 1.8e9 < parameters < 2.1e9
+    ratio = float(re.search(r"Compression +([\d.]+)x", text).group(1))
+    assert 9.35 < 100 / ratio < 9.5  # % of float32: 3 bits of 32, and what scales, norms and convolutions add

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 from click.testing import CliRunner
 
-from converters.export import export_model, report_path
+from converters.export import export_model, prepare, report_path
 from converters.export_command import export as export_command
 from converters.model_file import read_model_file
 from converters.runtimes import RUNTIMES
@@ -17,6 +17,8 @@ from tfconformer.config import dump_config
 from tfconformer.data.manifest import Utterance, write_manifest
 from tfconformer.data.shards import write_shards
 from tfconformer.errors import InputError
+from tfconformer.quantization.apply import select_bits
+from tfconformer.quantization.quantizers import quantize_weights
 from tfconformer.training.run import RunDirectory
 
 pytestmark = pytest.mark.usefixtures("native_library")
@@ -73,6 +75,20 @@ def test_a_float_model_takes_the_same_path(tmp_path):
     assert report.parity[0].different_hypotheses == 0
     assert "TfconformerFullyConnected" not in report.operations
     assert read_model_file(output).row_values()["weight_bits"] == 32
+
+
+def test_a_co_trained_model_is_packed_in_the_chosen_precision():
+    rules = [{"layers": "block_.*", "spec": {"bits": 8}, "also": [{"bits": 2, "symmetric": False, "block_size": 8}]}]
+    config = tiny_config(rules)
+    trained, vocabulary = tiny_model(config), tiny_tokenizer().vocabulary_size
+    for bits in (8, 2):
+        select_bits(trained, bits)
+        packed = prepare(trained, config, vocabulary).packed
+        assert {layer.spec.bits for layer in packed.values()} == {bits}
+        expected = quantize_weights(
+            trained.get_layer("quant_block_00_ff1_expand").layer.kernel, packed["block_00_ff1_expand"].spec
+        )
+        np.testing.assert_array_equal(packed["block_00_ff1_expand"].dequantize(), expected.dequantize())
 
 
 def test_a_failed_verification_leaves_what_was_there(tmp_path, monkeypatch):

@@ -111,6 +111,17 @@ def test_a_search_in_every_step_remembers_nothing():
     assert [weight.name for weight in model.get_layer("quant_dense").weights if "clip" in weight.name] == []
 
 
+def test_learned_clips_start_where_a_search_puts_them_and_move():
+    spec = QuantSpec.model_validate({"bits": 2, "clip": {"learn": "channel"}})
+    model = quantized_model(spec.model_dump())
+    (clip,) = (weight for weight in model.trainable_weights if "clip" in weight.name)
+    first = clip.numpy()
+    np.testing.assert_array_equal(first, search_clip(tf.constant(KERNEL), spec, ClipSearch(search="channel")))
+    fit(model, 30)
+    assert np.abs(clip - first).min() > 0.01
+    assert 0.01 <= clip.numpy().min() <= clip.numpy().max() <= 1
+
+
 def test_one_shot_pruning_keeps_its_mask():
     model = quantized_model({"bits": 8, "sparsity": "2:4", "sparsity_schedule": {"begin": 2}})
     before = quantized_layers(model)["dense"].dequantize().numpy()

@@ -73,6 +73,8 @@ class QuantizedDense(QuantizeWrapperV2):
             self.precision = self.add_weight("precision", [], tf.int32, initializer="zeros", trainable=False)
         self.follows_steps = len(specs) > 1 or specs[0].follows_steps
 
+    # There is no Python control flow on tensors below, and conversion makes tracing slow.
+    @tf.autograph.experimental.do_not_convert
     def call(self, inputs: tf.Tensor, training: bool | tf.Tensor | None = None) -> tf.Tensor:
         in_training = tf.constant(False) if training is None else tf.cast(training, tf.bool)
         self.layer.product = lambda x, kernel: self._product(x, kernel, in_training)

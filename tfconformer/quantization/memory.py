@@ -61,7 +61,8 @@ class Memory:
     def update(self, previous: int, step: int) -> None:
         """Does what is due after step `previous` and before `step`."""
         clip, pruning, freeze = self.spec.clip, self.spec.sparsity_schedule, self.spec.schedule.freeze
-        if isinstance(clip, ClipSearch) and step // clip.every > previous // clip.every:
+        frozen = freeze is not None and previous >= freeze
+        if isinstance(clip, ClipSearch) and not frozen and step // clip.every > previous // clip.every:
             self.start()
         if pruning is not None and pruning.begin <= step and previous < pruning.last:
             before, now = (max(-1, at - pruning.begin) // pruning.every for at in (previous, step))
@@ -101,10 +102,10 @@ def _factor_range(factors: tf.Tensor) -> tf.Tensor:
 
 
 # Graphs, because searches have many small operations; traced once for every spec and shape.
-_clip_factors = tf.function(clip_factors)
+_clip_factors = tf.function(clip_factors, autograph=False)
 
 
-@tf.function
+@tf.function(autograph=False)
 def _gradual_mask(weights: tf.Tensor, spec: QuantSpec, share: tf.Tensor) -> tf.Tensor:
     assert spec.kept_of is not None
     return gradual_mask(weights, *spec.kept_of, share)

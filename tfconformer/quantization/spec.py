@@ -190,6 +190,11 @@ class QuantSpec(_Part):
         return searches or self.sparsity_schedule is not None or self.schedule != Schedule()
 
     @property
+    def granularity(self) -> Literal["channel", "block", "tensor"]:
+        """What shares a scale."""
+        return "tensor" if self.per_tensor else "block" if self.block_size else "channel"
+
+    @property
     def kept_of(self) -> tuple[int, int] | None:
         """(N, M) of the sparsity."""
         if self.sparsity is None:
@@ -206,8 +211,15 @@ class QuantSpec(_Part):
         """Number of blocks along a contraction axis of this length."""
         return -(-contraction // self.block_size) if self.block_size else 1
 
+    @property
+    def code_bits_per_weight(self) -> float:
+        """Bits that a weight's code takes on disk; of 1:4 and 2:4 the kept ones are stored, with 2 bits of position."""
+        if self.kept_of not in ((1, 4), (2, 4)):
+            return self.bits
+        return self.kept_of[0] * (self.bits + 2) / 4
+
     def stored_bits_per_weight(self, contraction: int) -> float:
         """Bits a weight takes on disk, its share of scales and offsets included."""
         scale_bits = 16 if self.scale_dtype == "float16" else 32
         per_block = scale_bits * (1 if self.symmetric else 2)
-        return self.bits + per_block * self.blocks(contraction) / contraction
+        return self.code_bits_per_weight + per_block * self.blocks(contraction) / contraction
