@@ -170,8 +170,7 @@ def report_path(output: Path) -> Path:
 def _report(content: bytes, prepared: PreparedModel, parity: tuple[Parity, ...]) -> ExportReport:
     packed = prepared.packed.values()
     weights = sum(layer.k * layer.n for layer in packed)
-    constants = [value for layer in packed for value in (layer.codes, layer.scales, layer.offsets)]
-    weight_bytes = sum(value.nbytes for value in constants if value is not None)
+    weight_bytes = sum(layer.bytes for layer in packed)
     return ExportReport(
         file_bytes=len(content),
         weights=weights,

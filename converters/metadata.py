@@ -46,7 +46,7 @@ class LayerRecord:
       float_bytes: what those that stay in float32 take.
       k, n: contraction length and output channels of a dense layer.
       spec: of a packed layer, as JSON.
-      code_bytes, scale_bytes, offset_bytes: what a packed layer's constants take.
+      code_bytes, scale_bytes, offset_bytes: what a packed layer's constants take; positions count as codes.
       sqnr_db: 10 log10(sum W^2 / sum (W - Wq)^2) of a packed layer; None if there is no error at all.
     """
 
@@ -93,6 +93,7 @@ def _record(layer: keras.layers.Layer, packed: PackedWeights | None) -> LayerRec
     record = LayerRecord(layer.name, _KINDS[type(layer)], parameters, 4 * parameters, k, n)
     if packed is None or kernel is None:
         return record
+    offset_bytes = 0 if packed.offsets is None else packed.offsets.nbytes
     return LayerRecord(
         record.name,
         record.kind,
@@ -101,8 +102,8 @@ def _record(layer: keras.layers.Layer, packed: PackedWeights | None) -> LayerRec
         k=packed.k,
         n=packed.n,
         spec=packed.spec.model_dump(),
-        code_bytes=packed.codes.nbytes,
+        code_bytes=packed.bytes - packed.scales.nbytes - offset_bytes,
         scale_bytes=packed.scales.nbytes,
-        offset_bytes=0 if packed.offsets is None else packed.offsets.nbytes,
+        offset_bytes=offset_bytes,
         sqnr_db=sqnr_db(kernel, packed.dequantize()),
     )

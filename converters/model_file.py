@@ -214,10 +214,11 @@ def _stored_matrices(model: Any) -> list[WeightMatrix]:
 
 
 def _packed(model: Any, tensors: list[Any]) -> WeightMatrix:
-    """A matrix of our operation, whose inputs are x, codes, params, scales, offsets if asymmetric, bias."""
+    """A matrix of our operation; its inputs are x, codes, params, scales, offsets, positions, bias."""
     _, codes, params, scales, *rest = tensors
-    _, bits, symmetric, block_size, k, n, activation_bits, *_ = np.frombuffer(_content(model, params), "<i4").tolist()
-    constants = [codes, scales] if symmetric else [codes, scales, rest[0]]
+    numbers = np.frombuffer(_content(model, params), "<i4").tolist()
+    _, bits, symmetric, block_size, k, n, activation_bits, has_bias, *_ = numbers
+    constants = [codes, scales, *rest[: len(rest) - has_bias]]
     return WeightMatrix(
         name=codes.name.decode("utf-8"),
         k=k,

@@ -1,8 +1,7 @@
 """Stage 3 of export: codes, scales and offsets of a layer become the constants of the custom operation.
 
-NumPy only. Weights are `W[k, n] = scale[b, n] * q[k, n] - offset[b, n]` with b the block of k; the file has them output
-channel first. Row n of the packed codes holds q[0..K-1, n], two's complement, low bits of a byte first, filled up with
-zero bits to a whole byte.
+NumPy only. Weights are `W[k, n] = scale[b, n] * q[k, n] - offset[b, n]` with b the block of k. How they lie in the file
+is described in `docs/format.md`.
 """
 
 from __future__ import annotations
@@ -14,7 +13,11 @@ from numpy.typing import NDArray
 
 from tfconformer.quantization.spec import QuantSpec
 
-FORMAT_VERSION = 1  # of the operation's params
+FORMAT_VERSION = 2  # of the operation's params
+TILE = 16  # output channels side by side
+CELL_BYTES = 64  # of which each channel of a tile has four
+GROUP = 4  # weights of which a sparse layer keeps one or two
+POSITION_BITS = 2
 
 
 @dataclass(frozen=True)
@@ -24,8 +27,9 @@ class PackedWeights:
     Attributes:
       k, n: contraction length and output channels.
       spec: what the codes mean.
-      codes: uint8 [N, ceil(K * bits / 8)].
-      scales: float16 [N, blocks].
+      codes: uint8 [tiles, cells, 64].
+      positions: likewise, of the kept codes in their groups of four; None if all are kept.
+      scales: float16 [tiles, blocks, 16].
       offsets: likewise, None if symmetric.
     """
 
@@ -33,8 +37,15 @@ class PackedWeights:
     n: int
     spec: QuantSpec
     codes: NDArray[np.uint8]
+    positions: NDArray[np.uint8] | None
     scales: NDArray[np.float16]
     offsets: NDArray[np.float16] | None
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all arrays."""
+        arrays = (self.codes, self.positions, self.scales, self.offsets)
+        return sum(array.nbytes for array in arrays if array is not None)
 
     def attributes(self, has_bias: bool) -> dict[str, int]:
         """What the operation must know, in the order of its params; it has no fused activation."""
@@ -48,24 +59,64 @@ class PackedWeights:
             "activation_bits": self.spec.activation_bits or 0,
             "has_bias": int(has_bias),
             "activation": 0,
+            "kept": stored_of_group(self.spec) or 0,
         }
 
     def dequantize(self) -> NDArray[np.float32]:
         """[K, N]: what the stored bytes stand for."""
-        block_of_k = np.arange(self.k) // (self.spec.block_size or self.k)
-        weights = unpack_codes(self.codes, self.spec.bits, self.k) * self.scales.astype(np.float32)[:, block_of_k]
+        length = min(self.spec.block_size or self.k, self.k)
+        block_of_k = np.arange(self.k) // length
+        weights = self._codes() * _untile(self.scales, self.n)[block_of_k]
         if self.offsets is not None:
-            weights -= self.offsets.astype(np.float32)[:, block_of_k]
-        return weights.T
+            weights -= _untile(self.offsets, self.n)[block_of_k]
+        return weights
+
+    def _codes(self) -> NDArray[np.float32]:
+        """[K, N]."""
+        kept = stored_of_group(self.spec)
+        stored = _BlockShape(self.k, self.spec.block_size, kept)
+        codes = unpack_entries(self.codes, self.spec.bits, stored, self.n).astype(np.float32)
+        codes -= 2 ** (self.spec.bits - 1)
+        if kept is None or self.positions is None:
+            return codes
+        positions = unpack_entries(self.positions, POSITION_BITS, stored, self.n)
+        groups = np.zeros((len(codes) // kept, GROUP, self.n), np.float32)
+        np.put_along_axis(
+            groups, positions.reshape(-1, kept, self.n).astype(np.intp), codes.reshape(-1, kept, self.n), 1
+        )
+        return groups.reshape(-1, self.n)[: self.k]
+
+
+@dataclass(frozen=True)
+class _BlockShape:
+    """How many weights of a channel are stored in each block of K weights, all of them or `kept` of every four."""
+
+    k: int
+    block_size: int | None
+    kept: int | None
+
+    @property
+    def lengths(self) -> list[int]:
+        block = min(self.block_size or self.k, self.k)
+        lengths = [block] * (self.k // block) + [self.k % block] * (self.k % block > 0)
+        return lengths if self.kept is None else [-(-length // GROUP) * self.kept for length in lengths]
+
+
+def stored_of_group(spec: QuantSpec) -> int | None:
+    """How many weights of every four a layer of this spec stores; None if all, whatever their sparsity."""
+    return spec.kept_of[0] if spec.kept_of in ((1, GROUP), (2, GROUP)) else None
 
 
 def pack_weights(
-    codes: NDArray[np.floating], scales: NDArray[np.float32], offsets: NDArray[np.float32] | None, spec: QuantSpec
+    codes: NDArray[np.floating],
+    scales: NDArray[np.float32],
+    offsets: NDArray[np.float32] | None,
+    spec: QuantSpec,
 ) -> PackedWeights:
-    """Packs a quantized matrix.
+    """Packs one layer.
 
     Args:
-      codes: [K, N], integers in `spec.code_range`.
+      codes: [K, N] integers in the code range.
       scales: [blocks, N], finite and above zero.
       offsets: likewise but of any sign, None if and only if `spec.symmetric`.
       spec: with float16 scales.
@@ -82,33 +133,87 @@ def pack_weights(
     low, high = spec.code_range
     if not ((codes >= low) & (codes <= high) & (codes == np.floor(codes))).all():
         raise ValueError(f"a code is not an integer in [{low}, {high}]")
-    packed = pack_codes(np.ascontiguousarray(codes.T, np.int8), spec.bits)
-    return PackedWeights(k, n, spec, packed, stored[0], None if spec.symmetric else stored[1])
+    integers = codes.astype(np.int16)
+    kept = stored_of_group(spec)
+    positions = None
+    shape = _BlockShape(k, spec.block_size, kept)
+    if kept is not None:
+        integers, positions = _keep(integers, kept)
+    return PackedWeights(
+        k,
+        n,
+        spec,
+        codes=pack_entries((integers - low).astype(np.uint8), spec.bits, shape.lengths),
+        positions=None if positions is None else pack_entries(positions, POSITION_BITS, shape.lengths),
+        scales=_tile(stored[0]),
+        offsets=None if offsets is None else _tile(stored[1]),
+    )
 
 
-def pack_codes(codes: NDArray[np.int8], bits: int) -> NDArray[np.uint8]:
-    """[N, K] codes of that width -> [N, ceil(K * bits / 8)] bytes."""
-    per_byte = 8 // bits
-    fields = codes.view(np.uint8) & np.uint8(2**bits - 1)
-    fields = np.pad(fields, [(0, 0), (0, -codes.shape[1] % per_byte)]).reshape(len(codes), -1, per_byte)
+def pack_entries(entries: NDArray[np.uint8], bits: int, lengths: list[int]) -> NDArray[np.uint8]:
+    """[K, N] numbers below 2^bits, in blocks of these lengths along K -> [tiles, cells, 64] bytes.
+
+    Only the last block may be shorter than the others.
+    """
+    n = entries.shape[1]
+    per_cell = 8 * CELL_BYTES // (TILE * bits)
+    cells = [-(-length // per_cell) for length in lengths]
+    padded = np.zeros((len(lengths), cells[0] * per_cell, -(-n // TILE) * TILE), np.uint8)
+    whole = len(lengths) - 1
+    padded[:whole, : lengths[0], :n] = entries[: whole * lengths[0]].reshape(whole, lengths[0], n)
+    padded[whole, : lengths[-1], :n] = entries[whole * lengths[0] :]
+    # Entry (4 f + j) of a cell and channel c of a tile is field f of byte 4 c + j.
+    fields = padded.reshape(-1, 8 // bits, 4, padded.shape[2] // TILE, TILE)[: sum(cells)]
+    bytes_ = np.zeros((fields.shape[3], len(fields), TILE, 4), np.uint8)
+    for field in range(8 // bits):
+        bytes_ |= fields[:, field].transpose(2, 0, 3, 1) << np.uint8(field * bits)
+    return bytes_.reshape(len(bytes_), -1, CELL_BYTES)
+
+
+def unpack_entries(packed: NDArray[np.uint8], bits: int, shape: _BlockShape, n: int) -> NDArray[np.uint8]:
+    """The inverse of `pack_entries`: [K, N]."""
+    tiles, cells, _ = packed.shape
+    bytes_ = packed.reshape(tiles, cells, TILE, 4)
     shifts = np.arange(0, 8, bits, dtype=np.uint8)
-    return np.bitwise_or.reduce(fields << shifts, axis=-1)
+    fields = (bytes_[..., None] >> shifts) & np.uint8(2**bits - 1)  # [tiles, cells, channel, j, field]
+    entries = fields.transpose(1, 4, 3, 0, 2).reshape(cells * (8 // bits) * 4, tiles * TILE)[:, :n]
+    per_cell = 8 * CELL_BYTES // (TILE * bits)
+    blocks, at = [], 0
+    for length in shape.lengths:
+        blocks.append(entries[at : at + length])
+        at += -(-length // per_cell) * per_cell
+    return np.concatenate(blocks)
 
 
-def unpack_codes(packed: NDArray[np.uint8], bits: int, k: int) -> NDArray[np.int8]:
-    """The inverse of `pack_codes`: [N, bytes] -> [N, K]."""
-    shifts = np.arange(0, 8, bits, dtype=np.uint8)
-    fields = (packed[:, :, None] >> shifts) & np.uint8(2**bits - 1)
-    sign = np.uint8(2 ** (bits - 1))
-    return ((fields ^ sign) - sign).view(np.int8).reshape(len(packed), -1)[:, :k]
+def _keep(codes: NDArray[np.int16], kept: int) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
+    """The codes other than zero of every group of four along K, filled up with zeros: (codes, positions), [K', N]."""
+    groups = np.pad(codes, [(0, -len(codes) % GROUP), (0, 0)]).reshape(-1, GROUP, codes.shape[1])
+    if (np.count_nonzero(groups, axis=1) > kept).any():
+        raise ValueError(f"a group of {GROUP} weights has more than {kept} that are not zero")
+    positions = np.sort(np.argsort(groups == 0, axis=1, kind="stable")[:, :kept], axis=1)
+    return (
+        np.take_along_axis(groups, positions, axis=1).reshape(-1, codes.shape[1]),
+        positions.reshape(-1, codes.shape[1]).astype(np.uint8),
+    )
 
 
 def _float16(values: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float16]:
-    """[blocks, N] -> [N, blocks] in float16, without loss."""
+    """[blocks, N] in float16, without loss."""
     if values.shape != shape:
         raise ValueError(f"scales and offsets must have shape {list(shape)}, got {list(values.shape)}")
     with np.errstate(over="ignore"):
         stored = values.astype(np.float16)
     if not np.isfinite(stored).all() or not np.array_equal(stored.astype(np.float32), values):
         raise ValueError("a scale or offset is not a finite float16 number")
-    return np.ascontiguousarray(stored.T)
+    return stored
+
+
+def _tile(values: NDArray[np.float16]) -> NDArray[np.float16]:
+    """[blocks, N] -> [tiles, blocks, 16], zero beyond N."""
+    padded = np.pad(values, [(0, 0), (0, -values.shape[1] % TILE)])
+    return np.ascontiguousarray(padded.reshape(len(values), -1, TILE).transpose(1, 0, 2))
+
+
+def _untile(values: NDArray[np.float16], n: int) -> NDArray[np.float32]:
+    """The inverse of `_tile`: [blocks, N] float32."""
+    return values.transpose(1, 0, 2).reshape(values.shape[1], -1)[:, :n].astype(np.float32)

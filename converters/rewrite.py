@@ -116,7 +116,7 @@ def _add_operation_code(model: Any) -> int:
 
 
 def _replace(model: Any, graph: Any, operator: Any, operation: int, name: str, packed: PackedWeights) -> None:
-    """Turns a placeholder (x, kernel, bias) into the operation (x, codes, params, scales, offsets, bias)."""
+    """Turns a placeholder (x, kernel, bias) into the operation (x, codes, params, scales, offsets, positions, bias)."""
     x, kernel, *bias = operator.inputs
     if tuple(graph.tensors[kernel].shape) != (packed.k, packed.n):
         raise ValueError(f"the kernel of {name} has shape {graph.tensors[kernel].shape}, not {(packed.k, packed.n)}")
@@ -126,6 +126,7 @@ def _replace(model: Any, graph: Any, operator: Any, operation: int, name: str, p
         "params": np.array(list(attributes.values()), np.int32),
         "scales": packed.scales,
         "offsets": packed.offsets,
+        "positions": packed.positions,
     }
     added = [
         _add_constant(model, graph, f"{name}/{role}", value) for role, value in constants.items() if value is not None

@@ -8,21 +8,19 @@ Every runtime gets the operation of `custom_ops` as an external delegate.
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import importlib.metadata
 import json
 import os
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.custom_ops import OPERATION_NAME, library_path
+from converters.custom_ops import OPERATION_NAME, kernel_names, library_path
 from converters.tflite_file import TfliteFile, read_tflite
 from tfconformer.errors import InputError
 
@@ -124,7 +122,7 @@ def open_model(path: str | os.PathLike[str], runtime: str = "ai-edge-litert", th
       path: a `.tflite` file whose signature "transcribe" goes from "waveform" [1, samples] to "logits" [1, frames,
         vocabulary + 1].
       runtime: one of `RUNTIMES`.
-      threads: at most so many for the runtime's own operations; ours uses one.
+      threads: at most so many for an operation.
 
     Raises:
       InputError: the file is missing, damaged or no recognizer, the runtime is unknown, not installed or does not know
@@ -138,7 +136,7 @@ def open_model(path: str | os.PathLike[str], runtime: str = "ai-edge-litert", th
     _check_recognizer(name, file)
     kernel, delegates = None, []
     if OPERATION_NAME in file.custom_operations:
-        kernel = _kernel_name(library_path())
+        kernel = kernel_names()[0]
         delegates = [module.load_delegate(str(library_path()))]
     try:
         interpreter = module.Interpreter(model_path=name, experimental_delegates=delegates, num_threads=threads)
@@ -166,16 +164,6 @@ def _check_recognizer(path: str, file: TfliteFile) -> None:
     if signature.inputs != {"waveform"} or signature.outputs != {"logits"}:
         ends = f"{sorted(signature.inputs)} to {sorted(signature.outputs)}"
         raise InputError(f"{path}: its signature {SIGNATURE!r} goes from {ends}, expected from waveform to logits")
-
-
-def _kernel_name(library: Path) -> str:
-    """Asks the native library which implementation it uses on this machine."""
-    try:
-        kernel_name = ctypes.CDLL(str(library)).tfconformer_kernel_name
-    except (OSError, AttributeError) as error:
-        raise InputError(f"the native library {library} cannot be loaded ({_one_line(error)})") from error
-    kernel_name.restype = ctypes.c_char_p
-    return str(kernel_name().decode("ascii"))
 
 
 def _one_line(error: Exception) -> str:

@@ -1,7 +1,7 @@
 """Reading packed layers back from a `.tflite` file: constants of the custom operation as numbers again.
 
 Written for verification, therefore from the description of the format and without the code that packs: fields of the
-flatbuffer are read in place, and codes are put together bit by bit.
+flatbuffer are read in place, and every code is looked up where it must be.
 """
 
 from __future__ import annotations
@@ -19,14 +19,16 @@ from converters.custom_ops import OPERATION_NAME
 from converters.tflite_file import read_tflite
 from tfconformer.errors import InputError
 
+_TILE = 16  # channels side by side
+
 
 @dataclass(frozen=True)
 class StoredLayer:
     """What a custom operation of a file holds, decoded.
 
     Attributes:
-      params: the nine numbers of its params.
-      codes: [N, K] integers.
+      params: the ten numbers of its params.
+      codes: [N, K] integers, 0 where a weight is not stored.
       scales: [N, blocks] float32.
       offsets: likewise, None if it has none.
       bias: [N] float32, None if it has none.
@@ -72,27 +74,46 @@ def _content(model: Any, tensor: Any) -> bytes:
 
 
 def _decode(contents: list[bytes]) -> StoredLayer:
-    """Decodes codes, params, scales, offsets unless symmetric, and bias if there is one."""
+    """Decodes codes, params, scales, offsets unless symmetric, positions if sparse, and bias if there is one."""
     params = np.frombuffer(contents[1], "<i4").tolist()
-    _, bits, symmetric, block_size, k, n, _, has_bias, _ = params
-    blocks = -(-k // block_size) if block_size else 1
-    if len(contents) != 4 - symmetric + has_bias:
+    _, bits, symmetric, block_size, k, n, _, has_bias, _, kept = params
+    if len(contents) != 4 - symmetric + has_bias + (kept > 0):
         raise ValueError(f"there are {len(contents)}")
-    scales, *offsets = (
-        np.frombuffer(content, "<f2").astype(np.float32).reshape(n, blocks) for content in contents[2 : 4 - symmetric]
-    )
+    block_size = min(block_size or k, k)
+    blocks = -(-k // block_size)
+    scales, *offsets = (_by_channel(content, blocks, n) for content in contents[2 : 4 - symmetric])
+    lengths = [min(block_size, k - first) for first in range(0, k, block_size)]
+    if kept == 0:
+        codes = _entries(contents[0], bits, lengths, n) - 2 ** (bits - 1)
+    else:
+        stored = [-(-length // 4) * kept for length in lengths]
+        positions = 4 * (np.arange(sum(stored)) // kept) + _entries(contents[4 - symmetric], 2, stored, n)
+        codes = np.zeros((n, positions.max() + 4), np.int64)
+        np.put_along_axis(codes, positions, _entries(contents[0], bits, stored, n) - 2 ** (bits - 1), axis=1)
+        codes = codes[:, :k]
     return StoredLayer(
         params=tuple(params),
-        codes=_decode_codes(contents[0], bits, k, n),
+        codes=codes,
         scales=scales,
         offsets=offsets[0] if offsets else None,
         bias=np.frombuffer(contents[-1], "<f4") if has_bias else None,
     )
 
 
-def _decode_codes(content: bytes, bits: int, k: int, n: int) -> NDArray[np.int64]:
-    """Codes [N, K], bit by bit: all bits of a code but its highest count up, the highest counts down."""
-    stream = np.unpackbits(np.frombuffer(content, np.uint8).reshape(n, -1), axis=1, bitorder="little")
-    weights = 2 ** np.arange(bits)
-    weights[-1] *= -1
-    return stream[:, : k * bits].reshape(n, k, bits) @ weights
+def _by_channel(content: bytes, blocks: int, n: int) -> NDArray[np.float32]:
+    """[N, blocks] from [tiles, blocks, channels of a tile] in float16."""
+    tiles = np.frombuffer(content, "<f2").reshape(-(-n // _TILE), blocks, _TILE)
+    return tiles.swapaxes(1, 2).reshape(-1, blocks)[:n].astype(np.float32)
+
+
+def _entries(content: bytes, bits: int, lengths: list[int], n: int) -> NDArray[np.int64]:
+    """[N, sum of lengths] unsigned numbers of a width, of which every block of these lengths begins a cell."""
+    per_cell = 32 // bits
+    first_cells = np.cumsum([0] + [-(-length // per_cell) for length in lengths])
+    cells = np.frombuffer(content, np.uint8).reshape(-(-n // _TILE), first_cells[-1], 64)
+    channel = np.arange(n)[:, np.newaxis]
+    index = np.concatenate([np.arange(length) for length in lengths])
+    cell = np.repeat(first_cells[:-1], lengths) + index // per_cell
+    at = index % per_cell
+    found = cells[channel // _TILE, cell, 4 * (channel % _TILE) + at % 4]
+    return (found >> (at // 4 * bits)).astype(np.int64) % 2**bits

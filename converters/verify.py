@@ -184,8 +184,9 @@ def _comparisons(stored: StoredLayer, layer: LayerPlan, trained: Dense) -> Itera
     assert spec is not None
     expected = quantize_weights(tf.constant(trained.kernel.numpy()), spec)
     bias = trained.bias
-    params = (1, spec.bits, int(spec.symmetric), spec.block_size or 0, layer.k, layer.n, spec.activation_bits or 0)
-    yield "params", stored.params, (*params, int(bias is not None), 0)
+    params = (2, spec.bits, int(spec.symmetric), spec.block_size or 0, layer.k, layer.n, spec.activation_bits or 0)
+    kept = {"1:4": 1, "2:4": 2}.get(spec.sparsity or "", 0)
+    yield "params", stored.params, (*params, int(bias is not None), 0, kept)
     yield "codes", stored.codes, expected.codes.numpy().T
     yield "scales", stored.scales, expected.scales.numpy().T
     if expected.offsets is not None:

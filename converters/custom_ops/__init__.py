@@ -1,10 +1,12 @@
 """The custom TFLite operation `TfconformerFullyConnected`: C sources, and where the compiled library is.
 
-`core/` has the arithmetic without TFLite types, `tflite/` the delegate through which a runtime loads it.
+`core/` says what a packed layer is, `kernels/` computes it, `tflite/` is the delegate through which a runtime loads it.
 """
 
 from __future__ import annotations
 
+import ctypes
+import itertools
 from pathlib import Path
 
 from tfconformer.errors import InputError
@@ -22,3 +24,19 @@ def library_path() -> Path:
     if not path.is_file():
         raise InputError(f"the native library {path} does not exist: build it with `pip install .` or `make venv`")
     return path
+
+
+def kernel_names() -> list[str]:
+    """The kernels of the library that this processor can run, the fastest, which is the default, first.
+
+    Raises:
+      InputError: the library is missing or is not the one of this package.
+    """
+    path = library_path()
+    try:
+        kernel_name = ctypes.CDLL(str(path)).tfconformer_kernel_name
+    except (OSError, AttributeError) as error:
+        raise InputError(f"the native library {path} cannot be loaded ({error})") from error
+    kernel_name.restype = ctypes.c_char_p
+    names = itertools.takewhile(lambda name: name is not None, (kernel_name(index) for index in itertools.count()))
+    return [name.decode("ascii") for name in names]

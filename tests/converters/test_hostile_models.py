@@ -97,30 +97,35 @@ def two_outputs(builder: RecognizerBuilder) -> None:
 
 
 def with_bad(field: str, value: float) -> NDArray[np.float16]:
-    content = np.array(getattr(layers()[0], field))
-    content[-1, -1] = value
+    """A constant whose value for the last block of the last channel is bad."""
+    content = np.array(getattr(layers()[0], f"packed_{field}"))
+    content[-1, -1, 23 % 16] = value
     return content
 
 
 FIRST = layers()[0]
+SCALES = FIRST.packed_scales
 # Name -> the edit, and what the sentence must say.
 HOSTILE: dict[str, tuple[Callable[[RecognizerBuilder], None], str]] = {
-    "version": (set_param(0, 2), "'layer0': params: version is 2, expected 1"),
+    "version": (set_param(0, 1), "'layer0': params: version is 1, expected 2"),
     "bits": (set_param(1, 3), "'layer0': params: bits is 3, expected 2, 4 or 8"),
-    "other bits": (set_param(1, 8), "codes has the wrong shape, expected [24, 40]"),
+    "other bits": (set_param(1, 8), "codes has the wrong shape, expected [2, 10, 64]"),
     "symmetric with offsets": (set_param(2, 1), "it has 6 inputs, its params ask for 5"),
-    "block size": (set_param(3, 8), "scales has the wrong shape, expected [24, 5]"),
+    "block size": (set_param(3, 8), "codes has the wrong shape, expected [2, 5, 64]"),
     "odd block size": (set_param(3, 17), "params: block_size is 17"),
     "negative block size": (set_param(3, -16), "params: block_size is -16"),
-    "K": (set_param(4, FEATURES + 1), "codes has the wrong shape, expected [24, 11]"),
-    "huge K": (set_param(4, 2**31 - 1), "codes has the wrong shape, expected [24, 536870912]"),
+    "K": (set_param(4, FEATURES + 10), "codes has the wrong shape, expected [2, 4, 64]"),
+    "huge K": (set_param(4, 2**31 - 1), "codes has the wrong shape, expected [2, 134217728, 64]"),
     "zero K": (set_param(4, 0), "params: K is 0"),
-    "N": (set_param(5, 25), "codes has the wrong shape, expected [25, 10]"),
-    "huge N": (set_param(5, 2**31 - 1), "codes has the wrong shape, expected [2147483647, 10]"),
+    "N": (set_param(5, 33), "codes has the wrong shape, expected [3, 3, 64]"),
+    "N within a tile": (set_param(5, 25), "bias has the wrong shape, expected [25]"),
+    "huge N": (set_param(5, 2**31 - 1), "codes has the wrong shape, expected [134217728, 3, 64]"),
     "activation bits": (set_param(6, 16), "params: activation_bits is 16"),
     "no bias": (set_param(7, 0), "it has 6 inputs, its params ask for 5"),
+    "kept": (set_param(9, 3), "params: kept is 3, expected 0 (all), 1 or 2"),
+    "sparse without positions": (set_param(9, 2), "it has 6 inputs, its params ask for 7"),
     "activation": (set_param(8, 7), "params: activation is 7"),
-    "short params": (replace_content("params", FIRST.params[:8]), "params has the wrong shape, expected [9]"),
+    "short params": (replace_content("params", FIRST.params[:9]), "params has the wrong shape, expected [10]"),
     "params of floats": (replace_content("params", np.float32(FIRST.params)), "params is FLOAT32, expected INT32"),
     "changing params": (without_content("params"), "params must be a constant"),
     "changing codes": (without_content("codes"), "codes must be a constant"),
@@ -131,13 +136,19 @@ HOSTILE: dict[str, tuple[Callable[[RecognizerBuilder], None], str]] = {
     "fewer rows of codes": (replace_content("codes", FIRST.packed[:-1]), "codes has the wrong shape"),
     "flat codes": (replace_content("codes", FIRST.packed.ravel()), "codes has the wrong shape"),
     "codes of floats": (replace_content("codes", np.float32(FIRST.packed)), "codes is FLOAT32, expected UINT8"),
-    "scales of floats": (replace_content("scales", np.float32(FIRST.scales)), "scales is FLOAT32, expected FLOAT16"),
-    "fewer scales": (replace_content("scales", FIRST.scales[:, :-1]), "scales has the wrong shape, expected [24, 3]"),
+    "scales of floats": (
+        replace_content("scales", np.float32(FIRST.packed_scales)),
+        "scales is FLOAT32, expected FLOAT16",
+    ),
+    "fewer scales": (
+        replace_content("scales", FIRST.packed_scales[:, :-1]),
+        "scales has the wrong shape, expected [2, 3, 16]",
+    ),
     "zero scale": (replace_content("scales", with_bad("scales", 0)), "scale 2 of channel 23"),
     "negative scale": (replace_content("scales", with_bad("scales", -1)), "scale 2 of channel 23"),
     "scale that is no number": (replace_content("scales", with_bad("scales", np.nan)), "scale 2 of channel 23"),
     "infinite offset": (replace_content("offsets", with_bad("offsets", np.inf)), "offset 2 of channel 23"),
-    "fewer offsets": (replace_content("offsets", FIRST.scales[:-1]), "offsets has the wrong shape"),
+    "fewer offsets": (replace_content("offsets", SCALES[:-1]), "offsets has the wrong shape"),
     "short bias": (replace_content("bias", np.ones(23, np.float32)), "bias has the wrong shape, expected [24]"),
     "short bias of the third layer": (
         replace_content("bias", np.ones(9, np.float32), layer=2),
@@ -145,10 +156,15 @@ HOSTILE: dict[str, tuple[Callable[[RecognizerBuilder], None], str]] = {
     ),
     "bias of integers": (replace_content("bias", np.ones(24, np.int32)), "bias is INT32, expected FLOAT32"),
     "bias of rank 2": (replace_content("bias", np.ones((24, 1), np.float32)), "bias has the wrong shape"),
-    "no inputs": (set_inputs(lambda inputs: []), "it has 0 inputs, expected 4 to 6"),
-    "one input": (set_inputs(lambda inputs: inputs[:1]), "it has 1 inputs, expected 4 to 6"),
+    "no inputs": (set_inputs(lambda inputs: []), "it has 0 inputs, expected 4 to 7"),
+    "one input": (set_inputs(lambda inputs: inputs[:1]), "it has 1 inputs, expected 4 to 7"),
     "too few inputs": (set_inputs(lambda inputs: inputs[:-1]), "it has 5 inputs, its params ask for 6"),
-    "too many inputs": (set_inputs(lambda inputs: [*inputs, inputs[-1]]), "it has 7 inputs, expected 4 to 6"),
+    "too many inputs": (set_inputs(lambda inputs: [*inputs, inputs[-1]]), "it has 7 inputs, its params ask for 6"),
+    "far too many inputs": (set_inputs(lambda inputs: [*inputs, *inputs]), "it has 12 inputs, expected 4 to 7"),
+    "fewer positions": (
+        replace_content("positions", layers()[1].packed_positions[:-1], layer=1),
+        "'layer1': positions has the wrong shape, expected [3, 1, 64]",
+    ),
     "absent input": (set_inputs(lambda inputs: [*inputs[:-1], -1]), "input 5 is missing"),
     "absent x": (set_inputs(lambda inputs: [-1, *inputs[1:]]), "input 0 is missing"),
     "swapped inputs": (set_inputs(lambda inputs: inputs[::-1]), "params is FLOAT16, expected INT32"),

@@ -38,10 +38,11 @@ def test_packed_matrices_are_counted_in_the_tensors(written, generator):
     ]
     path = written(recognizer(*layers))
     file = read_model_file(path)
-    # Codes 24 rows of 10 bytes, 3 blocks of float16 scales and offsets; codes 9 rows of 12 bytes, a scale each.
+    # Two tiles of 16 channels, three blocks: a cell of 64 bytes each, with float16 scales and offsets. Then one tile,
+    # whose 24 codes are three cells, with a scale for each channel.
     assert file.matrices == (
-        WeightMatrix("dense_0", 40, 24, Scheme(2, False, 16, None), 24 * 10 + 2 * 24 * 3 * 2),
-        WeightMatrix("dense_1", 24, 9, Scheme(4, True, None, 8), 9 * 12 + 9 * 2),
+        WeightMatrix("dense_0", 40, 24, Scheme(2, False, 16, None), 2 * 3 * (64 + 2 * 16 * 2)),
+        WeightMatrix("dense_1", 24, 9, Scheme(4, True, None, 8), 3 * 64 + 16 * 2),
     )
     assert file.weights == 40 * 24 + 24 * 9
     assert file.file_bytes == path.stat().st_size

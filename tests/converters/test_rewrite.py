@@ -44,7 +44,8 @@ def test_constants_of_an_operation_are_those_of_its_layer(weights_only, model):
         packed = weights_only.prepared.packed[options.pop("layer")]
         bias = weights_only.prepared.model.get_layer(layer_name(graph, operator)).bias
         params = np.array([*packed.attributes(has_bias=bias is not None).values()], np.int32)
-        expected = [packed.codes, params, packed.scales, packed.offsets, None if bias is None else bias.numpy()]
+        expected = [packed.codes, params, packed.scales, packed.offsets, packed.positions]
+        expected.append(None if bias is None else bias.numpy())
         expected = [value for value in expected if value is not None]
         tensors = [graph.tensors[index] for index in operator.inputs[1:]]
         types = {np.uint8: "UINT8", np.int32: "INT32", np.float16: "FLOAT16", np.float32: "FLOAT32"}
@@ -102,8 +103,9 @@ def test_signature_and_metadata_survive(weights_only):
     assert sum(layer["parameters"] for layer in layers.values()) == weights_only.prepared.model.count_params()
     conv = layers["block_00_conv_contract"]
     assert (conv["kind"], conv["k"], conv["n"], conv["spec"]["bits"]) == ("dense", 32, 32, 2)
-    # 32 rows of 8 bytes; two blocks, of 24 and 8, with a float16 scale and offset each; 32 biases.
-    assert (conv["code_bytes"], conv["scale_bytes"], conv["offset_bytes"], conv["float_bytes"]) == (256, 128, 128, 128)
+    # Two tiles of 16 channels; two blocks, of 24 weights in two cells and of 8 in one, with a float16 scale and offset
+    # for each channel; 32 biases.
+    assert (conv["code_bytes"], conv["scale_bytes"], conv["offset_bytes"], conv["float_bytes"]) == (384, 128, 128, 128)
     assert "spec" not in layers["ctc_head"]
     assert layers["subsampling"]["kind"] == "convolution"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
-from converters import runtimes
+from converters import custom_ops, runtimes
+from converters.custom_ops import kernel_names
 from converters.runtimes import RUNTIMES, open_model
 from tests.support.packed_layer import RECOGNIZER_FEATURES as FEATURES
 from tests.support.packed_layer import recognizer_layers as layers
@@ -29,6 +31,12 @@ def recognizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def our_threads() -> int:
+    """How many threads of the native library this process has."""
+    names = [(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
+    return names.count("tfconformer")
+
+
 @pytest.fixture(scope="module")
 def float_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Nothing but a reshape: a model without our operation."""
@@ -41,11 +49,14 @@ def float_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_computes_the_definition_at_any_length(recognizer: Path, runtime: str) -> None:
-    model = open_model(recognizer, runtime)
+def test_computes_the_definition_at_any_length(recognizer: Path, runtime: str, threads: int) -> None:
+    before = our_threads()
+    model = open_model(recognizer, runtime, threads)
     assert model.runtime.startswith(f"{runtime} ")
     model.run(waveform(3))
+    assert our_threads() == before + threads - 1  # besides the one that calls
     tensors = len(model._interpreter.get_tensor_details())
     for frames in (1, 5, 130, 2, 0, 5, 64):
         expected = waveform(frames).reshape(frames, FEATURES)
@@ -54,6 +65,9 @@ def test_computes_the_definition_at_any_length(recognizer: Path, runtime: str) -
         # No tolerance: the operation has one result in every runtime.
         np.testing.assert_array_equal(model.run(waveform(frames)), expected)
     assert len(model._interpreter.get_tensor_details()) == tensors, "a change of length leaves something behind"
+    del model
+    gc.collect()
+    assert our_threads() == before
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -61,7 +75,7 @@ def test_tells_who_computes(recognizer: Path, float_model: Path, runtime: str) -
     model = open_model(recognizer, runtime, threads=2)
     model.run(waveform(3))
     use = model.kernels()
-    assert (use.name, use.custom_nodes) == ("reference", 3)
+    assert (use.name, use.custom_nodes) == (kernel_names()[0], 3)
     assert use.delegate_nodes >= 1
     assert use.operations == {"RESHAPE": 1, "TfconformerFullyConnected": 3}
     plain = open_model(float_model, runtime)
@@ -117,7 +131,7 @@ def test_an_unusable_library_is_an_input_error(
 ) -> None:
     library = tmp_path / "libtfconformer_ops.so"
     library.write_bytes(b"no library")
-    monkeypatch.setattr(runtimes, "library_path", lambda: library)
+    monkeypatch.setattr(custom_ops, "library_path", lambda: library)
     with pytest.raises(InputError, match="cannot be loaded"):
         open_model(recognizer)
 

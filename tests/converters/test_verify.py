@@ -78,8 +78,8 @@ def test_one_wrong_bit_is_found(weights_only, role, tmp_path):
 
 
 def test_an_operation_that_contradicts_itself_is_found(weights_only, tmp_path):
-    k = 4 * 4  # the fifth number
-    damaged = flip_bit(weights_only.path, "block_00_conv_contract", "params", tmp_path, byte=k)
+    n = 4 * 5  # the sixth number
+    damaged = flip_bit(weights_only.path, "block_00_conv_contract", "params", tmp_path, byte=n)
     with pytest.raises(InputError, match=r"damaged\.tflite: the constants of layer block_00_conv_contract contradict"):
         check_weights(weights_only, damaged)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from converters import custom_ops
-from converters.custom_ops import library_path
+from converters.custom_ops import kernel_names, library_path
 from tfconformer.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +37,7 @@ def test_a_wheel_carries_a_library_that_loads(tmp_path: Path) -> None:
     assert not [name for name in names if name.endswith((".c", ".h"))]
     loaded = ctypes.CDLL(library)
     loaded.tfconformer_kernel_name.restype = ctypes.c_char_p
-    assert loaded.tfconformer_kernel_name() == b"reference"
+    assert loaded.tfconformer_kernel_name(0).decode() == kernel_names()[0]
 
 
 def test_only_the_interface_is_exported() -> None:
@@ -50,20 +50,27 @@ def test_only_the_interface_is_exported() -> None:
         "tfconformer_fully_connected",
     ):
         assert hasattr(library, name)
-    for name in ("fully_connected", "fully_connected_parse", "fully_connected_op_prepare"):
+    for name in ("fully_connected", "fully_connected_parse", "find_kernel", "portable_kernel"):
         assert not hasattr(library, name)
 
 
-def test_the_plug_in_refuses_options() -> None:
+@pytest.mark.parametrize(
+    ("option", "value", "sentence"),
+    [
+        (b"threads", b"2", b"the tfconformer delegate has no option 'threads', only 'kernel'"),
+        (b"kernel", b"altivec", b"this processor has no kernel 'altivec' of the tfconformer delegate"),
+    ],
+)
+def test_the_plug_in_refuses_unknown_options(option: bytes, value: bytes, sentence: bytes) -> None:
     library = ctypes.CDLL(str(library_path()))
     reporter = ctypes.CFUNCTYPE(None, ctypes.c_char_p)
     create = library.tflite_plugin_create_delegate
     create.restype = ctypes.c_void_p
     create.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, reporter]
     messages: list[bytes] = []
-    one = (ctypes.c_char_p * 1)(b"threads")
-    assert create(one, one, 1, reporter(messages.append)) is None
-    assert messages == [b"the tfconformer delegate takes no options"]
+    keys, values = (ctypes.c_char_p * 1)(option), (ctypes.c_char_p * 1)(value)
+    assert create(keys, values, 1, reporter(messages.append)) is None
+    assert messages == [sentence]
 
 
 def test_a_package_that_was_not_built_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

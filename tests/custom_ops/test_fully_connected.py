@@ -1,4 +1,4 @@
-"""The C reference loops, through their flat entry point, against the definition written in NumPy."""
+"""Every kernel that this machine can run, through the flat entry point, against the definition written in NumPy."""
 
 from __future__ import annotations
 
@@ -11,24 +11,30 @@ import pytest
 from numpy.ctypeslib import ndpointer
 from numpy.typing import NDArray
 
-from converters.custom_ops import library_path
-from tests.support.packed_layer import PackedLayer, quantize_rows, random_layer
+from converters.custom_ops import kernel_names, library_path
+from tests.support.packed_layer import PackedLayer, fma, quantize_rows, random_layer
 
-# Rows: none, one, an unvectorized few, one more than the chunk of 64. K: one, parts of a byte and of a block, and more
-# than the tiles of 128 and 1024 codes. N: one, not a multiple of the 16 channels computed together.
-SHAPES = [(1, 1, 1), (0, 24, 5), (3, 7, 2), (65, 24, 17), (2, 133, 33), (5, 300, 3), (2, 1100, 2)]
-KINDS = list(itertools.product((2, 4, 8), (True, False), (0, 8, 32), (True, False)))
+KERNELS = kernel_names()
+# Rows: none, one, every group of rows that a kernel may form, one more than the chunk of 64. K: one, parts of a cell
+# and of a block, more than the pieces of 256 codes. N: one, parts of a tile, more than the four tiles taken together.
+SHAPES = [(1, 1, 1), (0, 24, 5), (3, 7, 2), (65, 24, 17), (15, 133, 33), (5, 300, 3), (2, 70, 85), (1, 96, 130)]
+KINDS = list(itertools.product((2, 4, 8), (True, False), (0, 8, 32), (True, False), (None, 1, 2)))
+kind = pytest.mark.parametrize(("bits", "symmetric", "block_size", "int8_activations", "kept"), KINDS)
+
+
+class Weights(ctypes.Structure):
+    """`FullyConnectedWeights` of the C sources."""
+
+    _fields_ = [(name, ctypes.c_void_p) for name in ("codes", "positions", "scales", "offsets", "bias")]
 
 
 def _c_function() -> ctypes._CFuncPtr:
     function = ctypes.CDLL(str(library_path())).tfconformer_fully_connected
     function.restype = ctypes.c_int
     function.argtypes = [
-        ndpointer(np.int32, shape=(9,)),
-        ndpointer(np.uint8),
-        ndpointer(np.float16),
-        ctypes.c_void_p,
-        ctypes.c_void_p,
+        ctypes.c_char_p,
+        ndpointer(np.int32, shape=(10,)),
+        ctypes.POINTER(Weights),
         ctypes.c_int64,
         ndpointer(np.float32, flags="C"),
         ndpointer(np.float32, flags="C,W"),
@@ -37,18 +43,34 @@ def _c_function() -> ctypes._CFuncPtr:
     return function
 
 
-def run(layer: PackedLayer, x: NDArray[np.float32], params: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+def run(
+    layer: PackedLayer,
+    x: NDArray[np.float32],
+    kernel: str | None = None,
+    params: NDArray[np.int32] | None = None,
+) -> NDArray[np.float32]:
     """Runs the C code on x [M, K]; raises ValueError with its sentence."""
     # Memory right behind the arrays is not ours: a guard element at the end of y shows writes past it.
     guarded = np.full(len(x) * len(layer.codes) + 1, 1234.5, np.float32)
     message = ctypes.create_string_buffer(160)
-    offsets = None if layer.offsets is None else layer.offsets.ctypes.data
-    bias = None if layer.bias is None else layer.bias.ctypes.data
+    arrays = [layer.packed, layer.packed_positions, layer.packed_scales, layer.packed_offsets, layer.bias]
+    weights = Weights(*(None if array is None else array.ctypes.data for array in arrays))
     params = layer.params if params is None else params
-    if _c_function()(params, layer.packed, layer.scales, offsets, bias, len(x), x, guarded, message):
+    name = None if kernel is None else kernel.encode()
+    if _c_function()(name, params, ctypes.byref(weights), len(x), x, guarded, message):
         raise ValueError(message.value.decode())
     assert guarded[-1] == 1234.5
     return guarded[:-1].reshape(len(x), len(layer.codes))
+
+
+def test_the_oracle_rounds_once() -> None:
+    """float32 cases in which a product and a sum in float64 would be rounded twice, and easy ones."""
+    two_roundings = (np.float32(1 + 2**-12), np.float32(1 + 2**-12), np.float32(2**-60))
+    # (1 + 2^-12)^2 = 1 + 2^-11 + 2^-24 lies halfway between floats: the addend decides, and float64 would lose it.
+    assert fma(*two_roundings) == np.float32(1 + 2**-11 + 2**-23)
+    assert fma(two_roundings[0], two_roundings[1], -two_roundings[2]) == np.float32(1 + 2**-11)
+    assert fma(np.float32(3), np.float32(5), np.float32(0.5)) == 15.5
+    assert np.isnan(fma(np.float32(np.inf), np.float32(0), np.float32(1)))
 
 
 def random_input(rng: np.random.Generator, rows: int, k: int) -> NDArray[np.float32]:
@@ -58,8 +80,10 @@ def random_input(rng: np.random.Generator, rows: int, k: int) -> NDArray[np.floa
     return x.astype(np.float32)
 
 
-@pytest.mark.parametrize(("bits", "symmetric", "block_size", "int8_activations"), KINDS)
-def test_equals_the_definition_bit_for_bit(bits: int, symmetric: bool, block_size: int, int8_activations: bool) -> None:
+@kind
+def test_equals_the_definition_bit_for_bit(
+    bits: int, symmetric: bool, block_size: int, int8_activations: bool, kept: int | None
+) -> None:
     for i, (rows, k, n) in enumerate(SHAPES):
         seed = 1000 * bits + i
         print(f"seed {seed}, M {rows}, K {k}, N {n}")
@@ -75,20 +99,31 @@ def test_equals_the_definition_bit_for_bit(bits: int, symmetric: bool, block_siz
             int8_activations=int8_activations,
             bias=i % 2 == 0,
             activation=activation,
+            kept=kept,
         )
         x = random_input(rng, rows, k)
-        y = run(layer, x)
-        # No tolerance: the order of all float operations is part of the definition, integer sums are exact.
-        np.testing.assert_array_equal(y, layer.float32(x))
+        expected = layer.float32(x)
+        for kernel in KERNELS:
+            # No tolerance: the order of all float operations is part of the definition, integer sums are exact.
+            np.testing.assert_array_equal(run(layer, x, kernel), expected, err_msg=kernel)
 
 
-@pytest.mark.parametrize(("bits", "symmetric", "block_size", "int8_activations"), KINDS)
-def test_is_close_to_exact_arithmetic(bits: int, symmetric: bool, block_size: int, int8_activations: bool) -> None:
+@kind
+def test_is_close_to_exact_arithmetic(
+    bits: int, symmetric: bool, block_size: int, int8_activations: bool, kept: int | None
+) -> None:
     seed = 7 + bits
     print(f"seed {seed}")
     rng = np.random.default_rng(seed)
     layer = random_layer(
-        rng, bits, 200, 20, symmetric=symmetric, block_size=block_size, int8_activations=int8_activations
+        rng,
+        bits,
+        200,
+        20,
+        symmetric=symmetric,
+        block_size=block_size,
+        int8_activations=int8_activations,
+        kept=kept,
     )
     x = random_input(rng, 9, 200)
     # Each of the K products and sums and the few steps after them rounds by at most 2^-24 of the sum of magnitudes, to
@@ -103,13 +138,31 @@ def test_is_close_to_exact_arithmetic(bits: int, symmetric: bool, block_size: in
     assert np.all(np.abs(run(layer, x) - layer.exact(x)) <= tolerance)
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("kept", [None, 1, 2])
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_extreme_codes_do_not_overflow(bits: int, kept: int | None, kernel: str) -> None:
+    """Long blocks of the lowest and highest codes with the largest activations, where 16-bit sums would not hold."""
+    k = 4 * 333
+    for code, x_code in itertools.product((-(2 ** (bits - 1)), 2 ** (bits - 1) - 1), (-127, 127)):
+        positions = None if kept is None else np.tile(np.arange(kept), (1, k // 4, 1))
+        layer = PackedLayer(bits, np.full((1, k), code), np.ones((1, 1), np.float16), int8_activations=True)
+        layer.positions = positions
+        layer.codes = layer.codes * layer.mask
+        for rows in (1, 2, 4, 8):
+            y = run(layer, np.full((rows, k), x_code, np.float32), kernel)
+            # max|x| = 127 makes the scale of a row exactly 1, so that the output is the sum.
+            assert (y == np.float32(code * x_code * (kept or 4) * 333)).all()
+
+
 def test_integer_sums_are_exact_up_to_their_limit() -> None:
     """The largest block that an 8-bit layer may have: -128 * 127 * K just fits 32 bits."""
     k = (2**31 - 1) // (128 * 127)
     layer = PackedLayer(8, np.full((1, k), -128), np.ones((1, 1), np.float16), int8_activations=True)
     x = np.full((1, k), 127, np.float32)
     # max|x| = 127 makes the scale of the row exactly 1, so that the output is the sum, rounded to float once.
-    assert run(layer, x)[0, 0] == np.float32(-128 * 127 * k)
+    for kernel in KERNELS:
+        assert run(layer, x, kernel)[0, 0] == np.float32(-128 * 127 * k)
     longer = PackedLayer(8, np.full((1, k + 1), -128), np.ones((1, 1), np.float16), int8_activations=True)
     with pytest.raises(ValueError, match="block length"):
         run(longer, np.full((1, k + 1), 127, np.float32))
@@ -120,14 +173,17 @@ def test_every_code_is_unpacked(bits: int) -> None:
     """All codes of a width at every place of a byte, read one by one with unit vectors."""
     codes = np.arange(-(2 ** (bits - 1)), 2 ** (bits - 1))
     layer = PackedLayer(bits, np.array([np.roll(codes, shift) for shift in range(8)]), np.ones((8, 1), np.float16))
-    np.testing.assert_array_equal(run(layer, np.eye(len(codes), dtype=np.float32)), layer.codes.T)
+    for kernel in KERNELS:
+        np.testing.assert_array_equal(run(layer, np.eye(len(codes), dtype=np.float32), kernel), layer.codes.T)
 
 
 def test_every_half_precision_scale_is_read() -> None:
     """All positive finite float16 values, subnormals included, as scales of one-weight channels."""
     scales = np.arange(1, 0x7C00, dtype=np.uint16).view(np.float16)[:, None]
     layer = PackedLayer(8, np.ones((len(scales), 1), np.int64), scales)
-    np.testing.assert_array_equal(run(layer, np.ones((1, 1), np.float32))[0], scales[:, 0].astype(np.float32))
+    for kernel in KERNELS:
+        y = run(layer, np.ones((1, 1), np.float32), kernel)
+        np.testing.assert_array_equal(y[0], scales[:, 0].astype(np.float32))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -137,9 +193,10 @@ def test_a_row_that_is_not_finite_gives_nan_and_touches_no_other(bad: float) -> 
     x = rng.standard_normal((4, 40)).astype(np.float32)
     clean = run(layer, x)
     x[1, 37] = bad
-    y = run(layer, x)
-    assert np.isnan(y[1]).all()
-    np.testing.assert_array_equal(np.delete(y, 1, axis=0), np.delete(clean, 1, axis=0))
+    for kernel in KERNELS:
+        y = run(layer, x, kernel)
+        assert np.isnan(y[1]).all()
+        np.testing.assert_array_equal(np.delete(y, 1, axis=0), np.delete(clean, 1, axis=0))
 
 
 def test_a_zero_row_gives_the_bias() -> None:
@@ -147,7 +204,8 @@ def test_a_zero_row_gives_the_bias() -> None:
     layer = random_layer(rng, 2, 64, 5, symmetric=False, block_size=32, int8_activations=True)
     tiny = np.float32(3e-37)  # 127 / max|x| overflows: the row counts as zero
     x = np.stack([np.zeros(64, np.float32), np.full(64, tiny), np.full(64, -tiny)])
-    np.testing.assert_array_equal(run(layer, x), np.tile(layer.bias, (3, 1)))
+    for kernel in KERNELS:
+        np.testing.assert_array_equal(run(layer, x, kernel), np.tile(layer.bias, (3, 1)))
 
 
 def test_ties_round_to_even_and_extremes_are_clamped() -> None:
@@ -155,14 +213,15 @@ def test_ties_round_to_even_and_extremes_are_clamped() -> None:
     x = np.array([[127, 0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 126.5, -127, 0.49999997]], np.float32)
     layer = PackedLayer(8, np.eye(10, dtype=np.int64), np.ones((10, 1), np.float16), int8_activations=True)
     expected = [127, 0, 2, 2, 0, -2, -2, 126, -127, 0]
-    np.testing.assert_array_equal(run(layer, x)[0], expected)
+    for kernel in KERNELS:
+        np.testing.assert_array_equal(run(layer, x, kernel)[0], expected)
     assert quantize_rows(x)[0][0].tolist() == expected
 
 
 @pytest.mark.parametrize(
     ("index", "value", "word"),
     [
-        (0, 2, "version"),
+        (0, 1, "version"),
         (1, 3, "bits"),
         (2, 2, "symmetric"),
         (3, -8, "block_size"),
@@ -174,6 +233,8 @@ def test_ties_round_to_even_and_extremes_are_clamped() -> None:
         (7, 2, "has_bias"),
         (8, -1, "activation"),
         (8, 4, "activation"),
+        (9, 4, "kept"),
+        (9, -1, "kept"),
     ],
 )
 def test_bad_params_are_refused(index: int, value: int, word: str) -> None:
@@ -181,7 +242,7 @@ def test_bad_params_are_refused(index: int, value: int, word: str) -> None:
     params = layer.params
     params[index] = value
     with pytest.raises(ValueError, match=rf"params: {word} is {value}, expected"):
-        run(layer, np.ones((1, 8), np.float32), params)
+        run(layer, np.ones((1, 8), np.float32), params=params)
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, np.nan, np.inf])
@@ -199,3 +260,10 @@ def test_bad_offsets_are_refused(value: float) -> None:
     layer.offsets[2, 0] = value
     with pytest.raises(ValueError, match="offset 0 of channel 2"):
         run(layer, np.ones((1, 24), np.float32))
+
+
+def test_an_unknown_kernel_is_refused() -> None:
+    layer = random_layer(np.random.default_rng(16), 4, 8, 2)
+    with pytest.raises(ValueError, match="no kernel 'altivec'"):
+        run(layer, np.ones((1, 8), np.float32), "altivec")
+    assert KERNELS[-1] == "portable"

@@ -11,13 +11,39 @@ ACTIVATIONS = {"none": 0, "relu": 1, "relu_n1_to_1": 2, "relu6": 3}
 _LIMITS = {0: (-np.inf, np.inf), 1: (0.0, np.inf), 2: (-1.0, 1.0), 3: (0.0, 6.0)}
 
 
-def pack_codes(codes: NDArray[np.integer], bits: int) -> NDArray[np.uint8]:
-    """Packs codes [N, K] to bytes [N, ceil(K * bits / 8)]: two's complement, low bits first, zero padding."""
-    per_byte = 8 // bits
-    fields = codes.astype(np.int64) & (2**bits - 1)
-    fields = np.pad(fields, ((0, 0), (0, -codes.shape[1] % per_byte)))
-    fields = fields.reshape(codes.shape[0], -1, per_byte) << (bits * np.arange(per_byte))
-    return fields.sum(axis=-1).astype(np.uint8)
+def pack_entries(entries: NDArray[np.integer], bits: int, blocks: list[int]) -> NDArray[np.uint8]:
+    """Packs unsigned entries [N, K] to [tiles, cells, 64] bytes, one by one as the format describes them.
+
+    Args:
+      blocks: lengths along K; every block begins a cell.
+    """
+    per_cell = 32 // bits
+    cells = [-(-length // per_cell) for length in blocks]
+    packed = np.zeros((-(-len(entries) // 16), sum(cells), 64), np.int64)
+    k = 0
+    for b, length in enumerate(blocks):
+        for i in range(length):
+            cell, at = sum(cells[:b]) + i // per_cell, i % per_cell
+            for n, entry in enumerate(entries[:, k]):
+                packed[n // 16, cell, 4 * (n % 16) + at % 4] |= int(entry) << (at // 4 * bits)
+            k += 1
+    return packed.astype(np.uint8)
+
+
+def fma(a: NDArray[np.float32], b: NDArray[np.float32], c: NDArray[np.float32]) -> NDArray[np.float32]:
+    """a * b + c in float32, rounded once.
+
+    The product is exact in float64. Its sum with c is made odd where it is not exact (round to odd, Boldo and Melquiond
+    2008), so that the second rounding, to float32, gives what a single one would.
+    """
+    with np.errstate(invalid="ignore"):
+        product = np.asarray(a, np.float64) * np.asarray(b, np.float64)
+    addend = np.broadcast_to(np.asarray(c, np.float64), np.broadcast_shapes(product.shape, np.shape(c)))
+    total = product + addend
+    virtual = total - product
+    error = (product - (total - virtual)) + (addend - virtual)
+    inexact = np.isfinite(error) & (error != 0) & (total.view(np.int64) % 2 == 0)
+    return np.where(inexact, np.nextafter(total, np.copysign(np.inf, error)), total).astype(np.float32)
 
 
 @dataclass
@@ -25,8 +51,9 @@ class PackedLayer:
     """One fully connected layer as the custom operation stores it.
 
     Attributes:
-      codes: [N, K], not packed.
+      codes: [N, K], not packed; 0 where a weight is not stored.
       scales, offsets: float16 [N, blocks]; `offsets` is None for a symmetric layer.
+      positions: [N, ceil(K / 4), kept] ascending places of the stored weights in their groups of four; None if all are.
       bias: float32 [N] or None.
       block_size: weights per scale along K, 0 for the whole row.
     """
@@ -35,6 +62,7 @@ class PackedLayer:
     codes: NDArray[np.int64]
     scales: NDArray[np.float16]
     offsets: NDArray[np.float16] | None = None
+    positions: NDArray[np.int64] | None = None
     bias: NDArray[np.float32] | None = None
     block_size: int = 0
     int8_activations: bool = False
@@ -45,12 +73,47 @@ class PackedLayer:
         n, k = self.codes.shape
         symmetric, has_bias = int(self.offsets is None), int(self.bias is not None)
         activation_bits = 8 if self.int8_activations else 0
-        fields = [1, self.bits, symmetric, self.block_size, k, n, activation_bits, has_bias]
-        return np.array([*fields, ACTIVATIONS[self.activation]], np.int32)
+        kept = 0 if self.positions is None else self.positions.shape[2]
+        fields = [2, self.bits, symmetric, self.block_size, k, n, activation_bits, has_bias]
+        return np.array([*fields, ACTIVATIONS[self.activation], kept], np.int32)
 
     @property
     def packed(self) -> NDArray[np.uint8]:
-        return pack_codes(self.codes, self.bits)
+        """The codes as they are stored."""
+        unsigned = self.codes + 2 ** (self.bits - 1)
+        if self.positions is not None:
+            groups = np.pad(unsigned, ((0, 0), (0, -unsigned.shape[1] % 4)), constant_values=2 ** (self.bits - 1))
+            groups = groups.reshape(len(unsigned), -1, 4)
+            unsigned = np.take_along_axis(groups, self.positions, axis=2).reshape(len(unsigned), -1)
+        return pack_entries(unsigned, self.bits, self._stored_lengths())
+
+    @property
+    def packed_positions(self) -> NDArray[np.uint8] | None:
+        if self.positions is None:
+            return None
+        return pack_entries(self.positions.reshape(len(self.codes), -1), 2, self._stored_lengths())
+
+    @property
+    def packed_scales(self) -> NDArray[np.float16]:
+        return _tiled(self.scales)
+
+    @property
+    def packed_offsets(self) -> NDArray[np.float16] | None:
+        return None if self.offsets is None else _tiled(self.offsets)
+
+    def _stored_lengths(self) -> list[int]:
+        lengths = [block.stop - block.start for block in self.blocks]
+        return lengths if self.positions is None else [-(-k // 4) * self.positions.shape[2] for k in lengths]
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """[N, K]: which weights are stored."""
+        n, k = self.codes.shape
+        if self.positions is None:
+            return np.ones((n, k), bool)
+        mask = np.zeros((n, self.positions.shape[1], 4), bool)
+        np.put_along_axis(mask, self.positions, True, axis=2)
+        return mask.reshape(n, -1)[:, :k]
 
     @property
     def blocks(self) -> list[slice]:
@@ -65,7 +128,7 @@ class PackedLayer:
             weights[:, block] = self.scales[:, b : b + 1].astype(np.float64) * self.codes[:, block]
             if self.offsets is not None:
                 weights[:, block] -= self.offsets[:, b : b + 1].astype(np.float64)
-        return weights
+        return weights * self.mask
 
     def activate(self, y: NDArray[np.floating]) -> NDArray[np.floating]:
         return np.clip(y, *_LIMITS[ACTIVATIONS[self.activation]]).astype(y.dtype)
@@ -81,37 +144,63 @@ class PackedLayer:
 
     def float32(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """The layer on x [M, K] bit for bit: every rounding in the documented place and order."""
+        bias = np.zeros(len(self.codes), np.float32) if self.bias is None else self.bias
         with np.errstate(all="ignore"):
             if self.int8_activations:
                 codes, row_scales = quantize_rows(x)
-                y = row_scales[:, None] * self._sum_blocks(*self._integer_sums(codes))
+                y = fma(row_scales[:, None], self._sum_blocks(*self._integer_sums(codes)), bias)
             else:
-                y = self._sum_blocks(*self._float_sums(x))
-            return self.activate(y + self.bias if self.bias is not None else y)
+                y = self._sum_blocks(*self._float_sums(x)) + bias
+            return self.activate(y)
 
     def _integer_sums(self, x: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Sums [blocks, M, N] of q * x and of x."""
         products = [x[:, block] @ self.codes[:, block].T for block in self.blocks]
         assert np.abs(products).max(initial=0) < 2**31, "the oracle's sums must fit the 32 bits of the definition"
-        return np.float32(products), np.float32([x[:, block].sum(axis=1) for block in self.blocks])
+        mask = self.mask.astype(np.int64)
+        return np.float32(products), np.float32([x[:, block] @ mask[:, block].T for block in self.blocks])
 
     def _float_sums(self, x: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Sums [blocks, M, N] of q * x and [blocks, M] of x, one term after the other."""
+        """The same of floats, products one after the other."""
         products = np.zeros((len(self.blocks), len(x), len(self.codes)), np.float32)
-        totals = np.zeros((len(self.blocks), len(x)), np.float32)
+        totals = np.zeros_like(products)
         for b, block in enumerate(self.blocks):
             for k in range(block.start, block.stop):
-                products[b] += x[:, k, None] * self.codes[:, k].astype(np.float32)
-                totals[b] += x[:, k]
+                stored = self.mask[:, k]
+                term = fma(x[:, k, None], self.codes[:, k].astype(np.float32), products[b])
+                products[b] = np.where(stored, term, products[b])
+                totals[b] = np.where(stored, totals[b] + x[:, k, None], totals[b])
+            if self.positions is None:
+                totals[b] = _sixteen_lanes(x[:, block])[:, None]
         return products, totals
 
     def _sum_blocks(self, products: NDArray[np.float32], totals: NDArray[np.float32]) -> NDArray[np.float32]:
         y = np.zeros(products.shape[1:], np.float32)
         for b in range(len(self.blocks)):
-            term = self.scales[:, b].astype(np.float32) * products[b]
+            y = fma(self.scales[:, b].astype(np.float32), products[b], y)
             if self.offsets is not None:
-                term = term - self.offsets[:, b].astype(np.float32) * totals[b][:, None]
-            y = y + term
+                y = fma(-self.offsets[:, b].astype(np.float32), totals[b], y)
         return y
+
+
+def _sixteen_lanes(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Sums [M] of x [M, length]: lane j adds x[j], x[j + 16], ...; then lanes are added in pairs, 8 apart, 4, 2, 1."""
+    lanes = np.zeros((len(x), 16), np.float32)
+    for first in range(0, x.shape[1], 16):
+        piece = x[:, first : first + 16]
+        lanes[:, : piece.shape[1]] += piece
+    while lanes.shape[1] > 1:
+        half = lanes.shape[1] // 2
+        lanes = lanes[:, :half] + lanes[:, half:]
+    return lanes[:, 0]
+
+
+def _tiled(values: NDArray[np.float16]) -> NDArray[np.float16]:
+    """[N, blocks] -> [tiles, blocks, 16], zero beyond N."""
+    tiled = np.zeros((-(-len(values) // 16), values.shape[1], 16), np.float16)
+    for n, blocks in enumerate(values):
+        tiled[n // 16, :, n % 16] = blocks
+    return tiled
 
 
 def quantize_rows(x: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -136,11 +225,16 @@ def random_layer(
     int8_activations: bool = False,
     bias: bool = True,
     activation: str = "none",
+    kept: int | None = None,
 ) -> PackedLayer:
-    """Draws codes over their whole range, scales over three decades and offsets of the size of a weight."""
+    """Draws codes over their whole range, scales over three decades and offsets of the size of a weight.
+
+    Args:
+      kept: how many of every four weights along K are stored; None stores all.
+    """
     blocks = -(-k // block_size) if block_size else 1
     scales = np.float16(10.0 ** rng.uniform(-3, 0, (n, blocks)))
-    return PackedLayer(
+    layer = PackedLayer(
         bits=bits,
         codes=rng.integers(-(2 ** (bits - 1)), 2 ** (bits - 1), (n, k)),
         scales=scales,
@@ -150,6 +244,11 @@ def random_layer(
         int8_activations=int8_activations,
         activation=activation,
     )
+    if kept is not None:
+        places = rng.permuted(np.tile(np.arange(4), (n, -(-k // 4), 1)), axis=2)
+        layer.positions = np.sort(places[:, :, :kept], axis=2)
+        layer.codes = layer.codes * layer.mask
+    return layer
 
 
 RECOGNIZER_FEATURES = 40
@@ -161,6 +260,6 @@ def recognizer_layers() -> list[PackedLayer]:
     k = RECOGNIZER_FEATURES
     return [
         random_layer(rng, 2, k, 24, symmetric=False, block_size=16, int8_activations=True, activation="relu"),
-        random_layer(rng, 4, 24, 33, int8_activations=True, bias=False),
+        random_layer(rng, 4, 24, 33, int8_activations=True, bias=False, kept=2),
         random_layer(rng, 8, 33, 10, symmetric=False),
     ]

@@ -75,8 +75,9 @@ class ModelBuilder:
         constants = {
             "codes": layer.packed,
             "params": layer.params,
-            "scales": layer.scales,
-            "offsets": layer.offsets,
+            "scales": layer.packed_scales,
+            "offsets": layer.packed_offsets,
+            "positions": layer.packed_positions,
             "bias": layer.bias,
         }
         inputs = [self.constant(f"{name}/{key}", value) for key, value in constants.items() if value is not None]

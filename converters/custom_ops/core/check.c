@@ -14,8 +14,8 @@ bool fully_connected_parse(const int32_t params[FULLY_CONNECTED_PARAMS], FullyCo
                            char message[FULLY_CONNECTED_MESSAGE_SIZE]) {
   const int32_t version = params[0], weight_bits = params[1], symmetric = params[2], block_size = params[3];
   const int32_t k = params[4], n = params[5], activation_bits = params[6], has_bias = params[7];
-  const int32_t activation = params[8];
-  if (version != FULLY_CONNECTED_FORMAT_VERSION) return fail(message, "version", version, "1");
+  const int32_t activation = params[8], kept = params[9];
+  if (version != FULLY_CONNECTED_FORMAT_VERSION) return fail(message, "version", version, "2");
   if (weight_bits != 2 && weight_bits != 4 && weight_bits != 8) return fail(message, "bits", weight_bits, "2, 4 or 8");
   if (symmetric != 0 && symmetric != 1) return fail(message, "symmetric", symmetric, "0 or 1");
   if (block_size < 0 || block_size % BLOCK_MULTIPLE != 0) {
@@ -28,6 +28,7 @@ bool fully_connected_parse(const int32_t params[FULLY_CONNECTED_PARAMS], FullyCo
   if (activation < ACTIVATION_NONE || activation > ACTIVATION_RELU6) {
     return fail(message, "activation", activation, "0 (none), 1 (relu), 2 (relu_n1_to_1) or 3 (relu6)");
   }
+  if (kept != 0 && kept != 1 && kept != 2) return fail(message, "kept", kept, "0 (all), 1 or 2");
   const int32_t block_length = block_size == 0 || block_size > k ? k : block_size;
   const int64_t largest_sum = ((int64_t)block_length << (weight_bits - 1)) * 127;
   if (activation_bits == 8 && largest_sum > INT32_MAX) {
@@ -43,6 +44,7 @@ bool fully_connected_parse(const int32_t params[FULLY_CONNECTED_PARAMS], FullyCo
       .int8_activations = activation_bits == 8,
       .has_bias = has_bias == 1,
       .activation = (Activation)activation,
+      .kept = kept == 0 ? GROUP : kept,
   };
   return true;
 }
@@ -53,17 +55,16 @@ static bool half_is_positive(uint16_t half) { return half != 0 && half < 0x8000;
 
 bool fully_connected_check_constants(const FullyConnectedAttributes* attributes, const FullyConnectedWeights* weights,
                                      char message[FULLY_CONNECTED_MESSAGE_SIZE]) {
-  const int64_t count = (int64_t)attributes->n * attributes->blocks;
-  for (int64_t i = 0; i < count; ++i) {
-    if (!half_is_finite(weights->scales[i]) || !half_is_positive(weights->scales[i])) {
-      snprintf(message, FULLY_CONNECTED_MESSAGE_SIZE, "scale %lld of channel %lld is not a finite number above zero",
-               (long long)(i % attributes->blocks), (long long)(i / attributes->blocks));
-      return false;
-    }
-    if (!attributes->symmetric && !half_is_finite(weights->offsets[i])) {
-      snprintf(message, FULLY_CONNECTED_MESSAGE_SIZE, "offset %lld of channel %lld is not a finite number",
-               (long long)(i % attributes->blocks), (long long)(i / attributes->blocks));
-      return false;
+  const int64_t blocks = attributes->blocks;
+  for (int64_t n = 0; n < attributes->n; ++n) {
+    for (int64_t b = 0; b < blocks; ++b) {
+      const int64_t at = (n / TILE * blocks + b) * TILE + n % TILE;
+      const bool scale_is_good = half_is_finite(weights->scales[at]) && half_is_positive(weights->scales[at]);
+      if (!scale_is_good || (!attributes->symmetric && !half_is_finite(weights->offsets[at]))) {
+        snprintf(message, FULLY_CONNECTED_MESSAGE_SIZE, "%s %lld of channel %lld is not a finite number%s",
+                 scale_is_good ? "offset" : "scale", (long long)b, (long long)n, scale_is_good ? "" : " above zero");
+        return false;
+      }
     }
   }
   return true;

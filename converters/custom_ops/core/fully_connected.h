@@ -1,12 +1,17 @@
-/* The fully connected layer with packed 2-, 4- and 8-bit weights: reference loops, free of TFLite types.
+/* The fully connected layer with packed 2-, 4- and 8-bit weights: what a file says about it, free of TFLite types.
  *
  *   y[m, n] = activation( sum_k W[n, k] * x[m, k] + bias[n] )
  *   W[n, k] = scales[n, b] * q[n, k] - offsets[n, b],   b = k / block_length
  *
- * The codes q stay packed: two's complement, `weight_bits` each, low bits of a byte first, every row padded to a whole
- * byte. They are unpacked a few hundred at a time into a stack buffer and never expanded as a whole.
+ * With N:4 sparsity only `kept` weights of every four along k are stored; the others are zero, offset or not.
  *
- * Whoever calls these functions has checked the attributes (`fully_connected_parse`), the constants
+ * Layout (docs/format.md). TILE output channels stand side by side. The unit of storage is a cell of CELL bytes, which holds the next
+ * 32 / weight_bits codes of each channel of a tile: byte 4c + j has channel c's codes j, j + 4, j + 8, ..., low bits
+ * first. A code is stored as q + 2^(weight_bits - 1), which is never negative. Every block begins a new cell; what is
+ * left of its last cell, and the channels beyond n in the last tile, is zero. Sparse layers have the positions 0..3 of
+ * the kept codes in cells of the same kind, 2 bits each. All is used in place.
+ *
+ * Whoever computes a layer has checked the attributes (`fully_connected_parse`), the constants
  * (`fully_connected_check_constants`) and that the buffers have the sizes given here. */
 #ifndef TFCONFORMER_CORE_FULLY_CONNECTED_H_
 #define TFCONFORMER_CORE_FULLY_CONNECTED_H_
@@ -16,9 +21,13 @@
 #include <stdint.h>
 
 enum {
-  FULLY_CONNECTED_PARAMS = 9,           /* length of the params array of a file */
-  FULLY_CONNECTED_FORMAT_VERSION = 1,   /* its first element */
-  FULLY_CONNECTED_MESSAGE_SIZE = 160,   /* bytes of an error sentence, its end included */
+  FULLY_CONNECTED_PARAMS = 10,        /* length of the params array of a file */
+  FULLY_CONNECTED_FORMAT_VERSION = 2, /* its first element */
+  FULLY_CONNECTED_MESSAGE_SIZE = 160, /* bytes of an error sentence, its end included */
+  TILE = 16,                          /* output channels side by side */
+  CELL = 64,                          /* bytes; four for each channel of a tile */
+  GROUP = 4,                          /* weights of which a sparse layer keeps one or two */
+  POSITION_BITS = 2,
 };
 
 /* Numbered as TFLite's ActivationFunctionType. */
@@ -39,17 +48,19 @@ typedef struct {
   bool int8_activations; /* quantize every input row at run time and sum integers */
   bool has_bias;
   Activation activation;
+  int32_t kept;          /* weights stored of every GROUP: 1, 2, or GROUP if all are */
 } FullyConnectedAttributes;
 
 typedef struct {
-  const uint8_t* codes;    /* [n, fully_connected_row_bytes] */
-  const uint16_t* scales;  /* [n, blocks], IEEE half precision */
-  const uint16_t* offsets; /* [n, blocks], IEEE half precision; NULL if symmetric */
-  const float* bias;       /* [n]; NULL without bias */
+  const uint8_t* codes;     /* [tiles, code cells of a tile, CELL] */
+  const uint8_t* positions; /* [tiles, position cells of a tile, CELL]; NULL unless sparse */
+  const uint16_t* scales;   /* [tiles, blocks, TILE], IEEE half precision */
+  const uint16_t* offsets;  /* [tiles, blocks, TILE], IEEE half precision; NULL if symmetric */
+  const float* bias;        /* [n]; NULL without bias */
 } FullyConnectedWeights;
 
 /* Reads and checks the params array of a file: {version, weight_bits, symmetric, block_size (0: whole row), k, n,
- * activation_bits (0: float, 8), has_bias, activation}. On failure writes one sentence to `message`. */
+ * activation_bits (0: float, 8), has_bias, activation, kept (0: all)}. On failure writes one sentence to `message`. */
 bool fully_connected_parse(const int32_t params[FULLY_CONNECTED_PARAMS], FullyConnectedAttributes* attributes,
                            char message[FULLY_CONNECTED_MESSAGE_SIZE]);
 
@@ -57,20 +68,13 @@ bool fully_connected_parse(const int32_t params[FULLY_CONNECTED_PARAMS], FullyCo
 bool fully_connected_check_constants(const FullyConnectedAttributes* attributes, const FullyConnectedWeights* weights,
                                      char message[FULLY_CONNECTED_MESSAGE_SIZE]);
 
-/* Bytes of one row of packed codes. */
-int64_t fully_connected_row_bytes(const FullyConnectedAttributes* attributes);
+/* Number of tiles. */
+int64_t fully_connected_tiles(const FullyConnectedAttributes* attributes);
 
-/* Bytes of scratch memory, aligned as `float`, that `fully_connected` needs for so many rows of x. */
-int64_t fully_connected_scratch_bytes(const FullyConnectedAttributes* attributes, int64_t rows);
+/* Cells of `bits` wide entries, one for every stored weight, that a whole block takes, */
+int64_t fully_connected_block_cells(const FullyConnectedAttributes* attributes, int bits);
 
-/* Computes y[rows, n] from x[rows, k]. Allocates nothing; the result does not depend on `rows` or on the machine.
- *
- * Float activations: y = sum_b (s_b * sum_{k in b} q_k x_k - o_b * sum_{k in b} x_k) + bias, every sum in float and in
- * ascending order. Integer activations, for each row: x is replaced by sx * qx with sx = max|x| * (1/127) and
- * qx = round_half_even(x * (127 / max|x|)), which lies in -127..127, then
- * y = sx * sum_b (s_b * (float)sum q qx - o_b * (float)sum qx) + bias with exact 32-bit sums over a block. A row whose
- * 127 / max|x| is infinite (zeros, or nothing above 3.8e-37) gets the codes 0; a row with a NaN or an infinity gives NaN. */
-void fully_connected(const FullyConnectedAttributes* attributes, const FullyConnectedWeights* weights, int64_t rows,
-                     const float* x, void* scratch, float* y);
+/* and that all blocks of a tile take together. */
+int64_t fully_connected_tile_cells(const FullyConnectedAttributes* attributes, int bits);
 
 #endif

@@ -2,6 +2,7 @@
  *
  * A delegate claims nodes of a graph; the runtime merges claimed nodes that follow each other into one partition and
  * creates one kernel node for it, whose functions are below. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,14 @@ TfLiteDelegate* tflite_plugin_create_delegate(const char* const* keys, const cha
 void tflite_plugin_destroy_delegate(TfLiteDelegate* delegate);
 
 typedef struct {
+  TfLiteDelegate base; /* first, so that a pointer to it is one to the whole */
+  const Kernel* kernel;
+  ThreadPool* pool; /* NULL: one thread */
+  int threads;
+} Delegate;
+
+typedef struct {
+  Delegate* delegate;
   int count;
   FullyConnectedOp* ops;       /* [count], in execution order */
   TfLiteIntArray* temporaries; /* tensors that nobody outside the partition sees; the scratch tensor is the last */
@@ -63,6 +72,8 @@ static bool copy_nodes(TfLiteContext* context, const TfLiteIntArray* nodes, Part
     TfLiteNode* node;
     TfLiteRegistration* registration;
     if (context->GetNodeAndRegistration(context, nodes->data[i], &node, &registration) != kTfLiteOk) return false;
+    partition->ops[i].kernel = partition->delegate->kernel;
+    partition->ops[i].pool = &partition->delegate->pool;
     partition->ops[i].inputs = copy_array(node->inputs);
     partition->ops[i].outputs = copy_array(node->outputs);
     if (partition->ops[i].inputs == NULL || partition->ops[i].outputs == NULL) return false;
@@ -94,6 +105,7 @@ static void* init_partition(TfLiteContext* context, const char* buffer, size_t l
   const TfLiteDelegateParams* params = (const TfLiteDelegateParams*)(const void*)buffer;
   Partition* partition = calloc(1, sizeof *partition);
   if (partition == NULL) return NULL;
+  partition->delegate = (Delegate*)(void*)params->delegate;
   if (!copy_nodes(context, params->nodes_to_replace, partition) ||
       !list_temporaries(context, params->output_tensors, partition)) {
     free_partition(context, partition);
@@ -127,12 +139,29 @@ static TfLiteStatus prepare_scratch(TfLiteContext* context, const Partition* par
   return context->ResizeTensor(context, scratch, size);
 }
 
+/* Takes the runtime's number of threads, which may change between two preparations. */
+static TfLiteStatus prepare_threads(TfLiteContext* context, Delegate* delegate) {
+  const int wanted = context->recommended_num_threads;
+  const int threads = wanted < 1 ? 1 : wanted > MAX_THREADS ? MAX_THREADS : wanted;
+  if (threads == delegate->threads) return kTfLiteOk;
+  thread_pool_destroy(delegate->pool);
+  delegate->pool = NULL;
+  delegate->threads = 1;
+  if (threads > 1 && (delegate->pool = thread_pool_create(threads)) == NULL) {
+    context->ReportError(context, "%s: %d threads cannot be started. ", FULLY_CONNECTED_OP_NAME, threads);
+    return kTfLiteError;
+  }
+  delegate->threads = threads;
+  return kTfLiteOk;
+}
+
 static TfLiteStatus prepare_partition(TfLiteContext* context, TfLiteNode* node) {
   Partition* partition = node->user_data;
   if (partition == NULL) {
     context->ReportError(context, "%s: no memory for the node. ", FULLY_CONNECTED_OP_NAME);
     return kTfLiteError;
   }
+  if (prepare_threads(context, partition->delegate) != kTfLiteOk) return kTfLiteError;
   free(node->temporaries);
   node->temporaries = copy_array(partition->temporaries);
   if (node->temporaries == NULL) return kTfLiteError;
@@ -195,22 +224,40 @@ static TfLiteStatus claim_nodes(TfLiteContext* context, TfLiteDelegate* delegate
   return status;
 }
 
-/* Creates the delegate, which takes no options. */
-EXPORT TfLiteDelegate* tflite_plugin_create_delegate(const char* const* keys, const char* const* values, size_t count,
-                                                     void (*report_error)(const char*)) {
-  (void)keys;
-  (void)values;
-  /* Python passes the count as an int, whose upper half of the register is undefined. */
-  if ((uint32_t)count != 0) {
-    if (report_error != NULL) report_error("the tfconformer delegate takes no options");
-    return NULL;
-  }
-  TfLiteDelegate* delegate = calloc(1, sizeof *delegate);
-  if (delegate == NULL) return NULL;
-  delegate->Prepare = claim_nodes;
-  /* Without this flag the runtime prepares the graph first and stops at our operation, which it does not know. */
-  delegate->flags = kTfLiteDelegateFlagsAllowDynamicTensors;
-  return delegate;
+static void report(void (*report_error)(const char*), const char* format, const char* argument) {
+  char sentence[FULLY_CONNECTED_MESSAGE_SIZE];
+  snprintf(sentence, sizeof sentence, format, argument);
+  if (report_error != NULL) report_error(sentence);
 }
 
-EXPORT void tflite_plugin_destroy_delegate(TfLiteDelegate* delegate) { free(delegate); }
+/* Creates the delegate. Its only option is "kernel", the name of the kernel to use instead of the fastest. */
+EXPORT TfLiteDelegate* tflite_plugin_create_delegate(const char* const* keys, const char* const* values, size_t count,
+                                                     void (*report_error)(const char*)) {
+  const char* name = NULL;
+  /* Python passes the count as an int, whose upper half of the register is undefined. */
+  for (uint32_t i = 0; i < (uint32_t)count; ++i) {
+    if (strcmp(keys[i], "kernel") != 0) {
+      report(report_error, "the tfconformer delegate has no option '%.80s', only 'kernel'", keys[i]);
+      return NULL;
+    }
+    name = values[i];
+  }
+  const Kernel* kernel = find_kernel(name);
+  if (kernel == NULL) {
+    report(report_error, "this processor has no kernel '%.80s' of the tfconformer delegate", name);
+    return NULL;
+  }
+  Delegate* delegate = calloc(1, sizeof *delegate);
+  if (delegate == NULL) return NULL;
+  delegate->kernel = kernel;
+  delegate->threads = 1;
+  delegate->base.Prepare = claim_nodes;
+  /* Without this flag the runtime prepares the graph first and stops at our operation, which it does not know. */
+  delegate->base.flags = kTfLiteDelegateFlagsAllowDynamicTensors;
+  return &delegate->base;
+}
+
+EXPORT void tflite_plugin_destroy_delegate(TfLiteDelegate* delegate) {
+  if (delegate != NULL) thread_pool_destroy(((Delegate*)(void*)delegate)->pool);
+  free(delegate);
+}

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { X, CODES, PARAMS, SCALES, OFFSETS_OR_BIAS, MIN_INPUTS = OFFSETS_OR_BIAS, MAX_INPUTS = 6 };
+enum { X, CODES, PARAMS, SCALES, MIN_INPUTS, MAX_INPUTS = MIN_INPUTS + 3, MAX_RANK = 3 };
 
 /* Reports "TfconformerFullyConnected 'name of its output': sentence" and returns kTfLiteError. */
 __attribute__((format(printf, 3, 4))) static TfLiteStatus fail(TfLiteContext* context, const FullyConnectedOp* op,
@@ -45,7 +45,7 @@ static TfLiteStatus check_indices(TfLiteContext* context, const FullyConnectedOp
     return kTfLiteError;
   }
   if (inputs->size < MIN_INPUTS || inputs->size > MAX_INPUTS) {
-    return fail(context, op, "it has %d inputs, expected 4 to 6", inputs->size);
+    return fail(context, op, "it has %d inputs, expected 4 to 7", inputs->size);
   }
   for (int i = 0; i < inputs->size; ++i) {
     if (!has_index(context, inputs->data[i])) return fail(context, op, "input %d is missing", i);
@@ -54,60 +54,85 @@ static TfLiteStatus check_indices(TfLiteContext* context, const FullyConnectedOp
   return kTfLiteOk;
 }
 
-/* Checks input `index`: a constant of this type with exactly the dimensions rows x columns (columns 0: rank 1). */
-static TfLiteStatus check_constant(TfLiteContext* context, const FullyConnectedOp* op, int index, const char* name,
-                                   TfLiteType type, int64_t item_bytes, int64_t rows, int64_t columns) {
+/* The shape and item size that a constant must have. */
+typedef struct {
+  const char* name;
+  TfLiteType type;
+  int64_t item_bytes;
+  int rank;
+  int64_t shape[MAX_RANK];
+} Expected;
+
+/* Checks that input `index` is a constant of the file, just as expected, and returns its content; NULL if it is not. */
+static const void* constant(TfLiteContext* context, const FullyConnectedOp* op, int index, Expected expected) {
   const TfLiteTensor* tensor = &context->tensors[op->inputs->data[index]];
-  if (tensor->type != type) {
-    return fail(context, op, "%s is %s, expected %s", name, type_name(tensor->type), type_name(type));
+  if (tensor->type != expected.type) {
+    fail(context, op, "%s is %s, expected %s", expected.name, type_name(tensor->type), type_name(expected.type));
+    return NULL;
   }
   if (tensor->allocation_type != kTfLiteMmapRo || tensor->data == NULL) {
-    return fail(context, op, "%s must be a constant of the file", name);
+    fail(context, op, "%s must be a constant of the file", expected.name);
+    return NULL;
   }
-  const TfLiteIntArray* dims = tensor->dims;
-  const int rank = columns > 0 ? 2 : 1;
-  if (dims->size != rank || dims->data[0] != rows || (rank == 2 && dims->data[1] != columns)) {
-    return rank == 1 ? fail(context, op, "%s has the wrong shape, expected [%lld]", name, (long long)rows)
-                     : fail(context, op, "%s has the wrong shape, expected [%lld, %lld]", name, (long long)rows,
-                            (long long)columns);
+  bool same = tensor->dims->size == expected.rank;
+  char shape[64] = "";
+  int64_t bytes = expected.item_bytes;
+  for (int i = 0, at = 0; i < expected.rank; ++i) {
+    same = same && tensor->dims->data[i] == expected.shape[i];
+    at += snprintf(shape + at, sizeof shape - (size_t)at, i == 0 ? "%lld" : ", %lld", (long long)expected.shape[i]);
+    if (same && __builtin_mul_overflow(bytes, expected.shape[i], &bytes)) same = false;
   }
-  /* None of the three factors exceeds 2^31, 2^31 or 4, and rows * columns of a row's bytes stay below 2^62. */
-  const uint64_t expected_bytes = (uint64_t)rows * (uint64_t)(columns > 0 ? columns : 1) * (uint64_t)item_bytes;
-  if (tensor->bytes != expected_bytes) return fail(context, op, "%s has %zu bytes", name, tensor->bytes);
-  if ((uintptr_t)tensor->data % (uintptr_t)item_bytes != 0) return fail(context, op, "%s is not aligned", name);
-  return kTfLiteOk;
+  if (!same) {
+    fail(context, op, "%s has the wrong shape, expected [%s]", expected.name, shape);
+  } else if (tensor->bytes != (uint64_t)bytes) {
+    fail(context, op, "%s has %zu bytes", expected.name, tensor->bytes);
+  } else if ((uintptr_t)tensor->data % (uintptr_t)expected.item_bytes != 0) {
+    fail(context, op, "%s is not aligned", expected.name);
+  } else {
+    return tensor->data;
+  }
+  return NULL;
 }
 
-/* Reads the params and points the weights at the constant tensors. */
-static TfLiteStatus read_constants(TfLiteContext* context, FullyConnectedOp* op) {
-  if (check_constant(context, op, PARAMS, "params", kTfLiteInt32, sizeof(int32_t), FULLY_CONNECTED_PARAMS, 0)) {
-    return kTfLiteError;
+/* Points the weights at the tensors that the attributes ask for. */
+static bool read_weights(TfLiteContext* context, FullyConnectedOp* op) {
+  const FullyConnectedAttributes* attributes = &op->attributes;
+  const bool sparse = attributes->kept != GROUP;
+  const int64_t tiles = fully_connected_tiles(attributes), n = attributes->n;
+  const int64_t cells = fully_connected_tile_cells(attributes, attributes->weight_bits);
+  Expected codes = {"codes", kTfLiteUInt8, 1, 3, {tiles, cells, CELL}};
+  Expected scales = {"scales", kTfLiteFloat16, sizeof(uint16_t), 3, {tiles, attributes->blocks, TILE}};
+  Expected bias = {"bias", kTfLiteFloat32, sizeof(float), 1, {n}};
+  int next = MIN_INPUTS;
+  FullyConnectedWeights* weights = &op->weights;
+  *weights = (FullyConnectedWeights){0};
+  if ((weights->codes = constant(context, op, CODES, codes)) == NULL) return false;
+  if ((weights->scales = constant(context, op, SCALES, scales)) == NULL) return false;
+  if (!attributes->symmetric) {
+    scales.name = "offsets";
+    if ((weights->offsets = constant(context, op, next++, scales)) == NULL) return false;
   }
+  if (sparse) {
+    codes.name = "positions";
+    codes.shape[1] = fully_connected_tile_cells(attributes, POSITION_BITS);
+    if ((weights->positions = constant(context, op, next++, codes)) == NULL) return false;
+  }
+  return !attributes->has_bias || (weights->bias = constant(context, op, next, bias)) != NULL;
+}
+
+/* Reads the params and all constants. */
+static TfLiteStatus read_constants(TfLiteContext* context, FullyConnectedOp* op) {
+  const Expected expected = {"params", kTfLiteInt32, sizeof(int32_t), 1, {FULLY_CONNECTED_PARAMS}};
+  const int32_t* params = constant(context, op, PARAMS, expected);
+  if (params == NULL) return kTfLiteError;
   char sentence[FULLY_CONNECTED_MESSAGE_SIZE];
   FullyConnectedAttributes* attributes = &op->attributes;
-  const int* inputs = op->inputs->data;
-  if (!fully_connected_parse(context->tensors[inputs[PARAMS]].data, attributes, sentence)) {
-    return fail(context, op, "%s", sentence);
+  if (!fully_connected_parse(params, attributes, sentence)) return fail(context, op, "%s", sentence);
+  const int inputs = MIN_INPUTS + !attributes->symmetric + (attributes->kept != GROUP) + attributes->has_bias;
+  if (op->inputs->size != inputs) {
+    return fail(context, op, "it has %d inputs, its params ask for %d", op->inputs->size, inputs);
   }
-  const int expected_inputs = MIN_INPUTS + !attributes->symmetric + attributes->has_bias;
-  if (op->inputs->size != expected_inputs) {
-    return fail(context, op, "it has %d inputs, its params ask for %d", op->inputs->size, expected_inputs);
-  }
-  const int64_t n = attributes->n, row_bytes = fully_connected_row_bytes(attributes);
-  const int bias = OFFSETS_OR_BIAS + !attributes->symmetric;
-  if (check_constant(context, op, CODES, "codes", kTfLiteUInt8, 1, n, row_bytes) ||
-      check_constant(context, op, SCALES, "scales", kTfLiteFloat16, 2, n, attributes->blocks) ||
-      (!attributes->symmetric &&
-       check_constant(context, op, OFFSETS_OR_BIAS, "offsets", kTfLiteFloat16, 2, n, attributes->blocks)) ||
-      (attributes->has_bias && check_constant(context, op, bias, "bias", kTfLiteFloat32, sizeof(float), n, 0))) {
-    return kTfLiteError;
-  }
-  op->weights = (FullyConnectedWeights){
-      .codes = context->tensors[inputs[CODES]].data,
-      .scales = context->tensors[inputs[SCALES]].data,
-      .offsets = attributes->symmetric ? NULL : context->tensors[inputs[OFFSETS_OR_BIAS]].data,
-      .bias = attributes->has_bias ? context->tensors[inputs[bias]].data : NULL,
-  };
+  if (!read_weights(context, op)) return kTfLiteError;
   if (!fully_connected_check_constants(attributes, &op->weights, sentence)) return fail(context, op, "%s", sentence);
   return kTfLiteOk;
 }
@@ -174,6 +199,6 @@ TfLiteStatus fully_connected_op_invoke(TfLiteContext* context, const FullyConnec
       y->bytes != row_bytes * (size_t)op->attributes.n) {
     return fail(context, op, "its tensors changed after they were prepared");
   }
-  fully_connected(&op->attributes, &op->weights, op->rows, x->data, scratch, y->data);
+  fully_connected(op->kernel, *op->pool, &op->attributes, &op->weights, op->rows, x->data, scratch, y->data);
   return kTfLiteOk;
 }

@@ -1,20 +1,23 @@
 /* The custom operation TfconformerFullyConnected on the tensors of a TFLite subgraph.
  *
- * Inputs: x FLOAT32 [..., K]; codes UINT8 [N, row bytes]; params INT32 [9]; scales FLOAT16 [N, blocks]; offsets FLOAT16
- * [N, blocks] unless symmetric; bias FLOAT32 [N] if it has one. All but x are constants. Output: FLOAT32 [..., N].
+ * Inputs: x FLOAT32 [..., K]; codes UINT8 [tiles, cells, CELL]; params INT32 [10]; scales FLOAT16 [tiles, blocks,
+ * TILE]; offsets, the same, unless symmetric; positions UINT8 [tiles, cells, CELL] if sparse; bias FLOAT32 [N] if it has
+ * one. All but x are constants. Output: FLOAT32 [..., N].
  * What they hold is described in ../core/fully_connected.h. */
 #ifndef TFCONFORMER_TFLITE_FULLY_CONNECTED_OP_H_
 #define TFCONFORMER_TFLITE_FULLY_CONNECTED_OP_H_
 
-#include "../core/fully_connected.h"
+#include "../kernels/fully_connected.h"
 #include "tflite_abi.h"
 
 #define FULLY_CONNECTED_OP_NAME "TfconformerFullyConnected"
 
-/* One node of the graph. The indices are set by whoever creates it, the rest by `fully_connected_op_prepare`. */
+/* One node of the graph. The first four members are set by whoever creates it, the rest by `fully_connected_op_prepare`. */
 typedef struct {
   TfLiteIntArray* inputs;
   TfLiteIntArray* outputs;
+  const Kernel* kernel;
+  ThreadPool* const* pool; /* where to find it at run time: NULL for one thread */
   FullyConnectedAttributes attributes;
   FullyConnectedWeights weights; /* point into the model file, which outlives the node */
   bool constants_are_checked;

@@ -1,0 +1,174 @@
+/* 64-bit Arm of any age, and the float product for all of them. */
+#if defined(__aarch64__)
+
+#define TARGET
+
+#include <arm_neon.h>
+
+static inline __attribute__((always_inline)) int32x4_t multiply_add(int32x4_t sum, int8x16_t a, int8x16_t b) {
+  /* Two products of a signed byte with one in -127..127 fit 16 bits. */
+  const int16x8_t low = vmull_s8(vget_low_s8(a), vget_low_s8(b)), high = vmull_high_s8(a, b);
+  return vpadalq_s16(sum, vpaddq_s16(low, high));
+}
+
+#include "arm_integer.h"
+
+enum {
+  FLOAT_ROWS = 4,
+  CHAINS = 4, /* float sums in flight, times QUARTERS */
+};
+
+static bool is_available(void) { return true; }
+
+/* Entry `index` of a cell, of each channel. */
+INLINE int32x4_t entry(uint8x16_t quarter, int index, const int bits) {
+  const int32x4_t shift = vdupq_n_s32(-(index % GROUP * 8 + index / GROUP * bits));
+  const uint32x4_t shifted = vshlq_u32(vreinterpretq_u32_u8(quarter), shift);
+  return vreinterpretq_s32_u32(vandq_u32(shifted, vdupq_n_u32((1u << bits) - 1)));
+}
+
+INLINE float32x4_t code_value(uint8x16_t quarter, int index, const int bits) {
+  return vcvtq_f32_s32(vsubq_s32(entry(quarter, index, bits), vdupq_n_s32(1 << (bits - 1))));
+}
+
+/* Adds the first `codes` codes of a cell in each tile. */
+INLINE void add_cell(const uint8_t* const* cells, const float* x, int64_t k, const int bits, int codes, const int count,
+                     const int rows, float32x4_t (*sums)[QUARTERS]) {
+  for (int i = 0; i < codes; ++i) {
+    for (int t = 0; t < count; ++t) {
+      for (int v = 0; v < QUARTERS; ++v) {
+        const float32x4_t q = code_value(vld1q_u8(cells[t] + v * 16), i, bits);
+        for (int m = 0; m < rows; ++m) sums[t * rows + m][v] = vfmaq_n_f32(sums[t * rows + m][v], q, x[m * k + i]);
+      }
+    }
+  }
+}
+
+INLINE void dense_float_product(const FullyConnectedAttributes* attributes, const WeightTile* tiles,
+                                const FloatRows* x, const int bits, const int count, const int rows,
+                                float (*totals)[TILE]) {
+  const int64_t k = attributes->k, cell_length = cell_codes(bits);
+  const uint8_t* cells[MAX_TILES];
+  float32x4_t total[CHAINS][QUARTERS];
+  for (int t = 0; t < count; ++t) cells[t] = tiles[t].codes;
+  clear(total, count * rows);
+  for (int64_t b = 0; b < attributes->blocks; ++b) {
+    const float* values = x->values + b * attributes->block_length;
+    float32x4_t sums[CHAINS][QUARTERS], x_sums[FLOAT_ROWS][QUARTERS];
+    clear(sums, count * rows);
+    int64_t left = stored_codes(attributes, b);
+    for (; left >= cell_length; left -= cell_length, values += cell_length) {
+      add_cell(cells, values, k, bits, (int)cell_length, count, rows, sums);
+      for (int t = 0; t < count; ++t) cells[t] += CELL;
+    }
+    if (left > 0) {
+      add_cell(cells, values, k, bits, (int)left, count, rows, sums);
+      for (int t = 0; t < count; ++t) cells[t] += CELL;
+    }
+    for (int m = 0; m < rows; ++m) {
+      for (int v = 0; v < QUARTERS; ++v) x_sums[m][v] = vdupq_n_f32(x->sums == NULL ? 0.0f : x->sums[b * rows + m]);
+    }
+    for (int t = 0; t < count; ++t) add_block(&tiles[t], b, sums + t * rows, x_sums, rows, total + t * rows);
+  }
+  store_totals(total, count * rows, totals);
+}
+
+/* The value at place 0..3 of a group of four, for each of 4 channels. */
+INLINE float32x4_t pick(const float group[GROUP], int32x4_t place) {
+  const uint8x16_t bytes = vreinterpretq_u8_u32(vmulq_n_u32(vreinterpretq_u32_s32(place), 0x04040404));
+  const uint8x16_t at = vaddq_u8(bytes, vreinterpretq_u8_u32(vdupq_n_u32(0x03020100)));
+  return vreinterpretq_f32_u8(vqtbl1q_u8(vreinterpretq_u8_f32(vld1q_f32(group)), at));
+}
+
+INLINE void sparse_float_product(const FullyConnectedAttributes* attributes, const WeightTile* tile,
+                                 const FloatRows* x, const int bits, const int rows, float (*totals)[TILE]) {
+  const int64_t k = attributes->k, cell_length = cell_codes(bits), position_cell_length = cell_codes(POSITION_BITS);
+  const uint8_t *cell = tile->codes, *positions = tile->positions;
+  float32x4_t total[FLOAT_ROWS][QUARTERS];
+  clear(total, rows);
+  for (int64_t b = 0; b < attributes->blocks; ++b) {
+    const int64_t first = b * attributes->block_length, stored = stored_codes(attributes, b);
+    float32x4_t sums[FLOAT_ROWS][QUARTERS], x_sums[FLOAT_ROWS][QUARTERS];
+    clear(sums, rows);
+    clear(x_sums, rows);
+    for (int64_t i = 0; i < stored; ++i) {
+      const int64_t at = first + i / attributes->kept * GROUP;
+      const size_t there = (size_t)smaller(GROUP, k - at);
+      for (int v = 0; v < QUARTERS; ++v) {
+        const uint8x16_t codes = vld1q_u8(cell + i / cell_length * CELL + v * 16);
+        const uint8x16_t places = vld1q_u8(positions + i / position_cell_length * CELL + v * 16);
+        const float32x4_t q = code_value(codes, (int)(i % cell_length), bits);
+        const int32x4_t place = entry(places, (int)(i % position_cell_length), POSITION_BITS);
+        for (int m = 0; m < rows; ++m) {
+          float group[GROUP] = {0.0f}; /* zeros stand for what is beyond x */
+          memcpy(group, x->values + m * k + at, there * sizeof group[0]);
+          const float32x4_t value = pick(group, place);
+          sums[m][v] = vfmaq_f32(sums[m][v], q, value);
+          x_sums[m][v] = vaddq_f32(x_sums[m][v], value);
+        }
+      }
+    }
+    cell += fully_connected_block_cells(attributes, bits) * CELL;
+    positions += fully_connected_block_cells(attributes, POSITION_BITS) * CELL;
+    add_block(tile, b, sums, x_sums, rows, total);
+  }
+  store_totals(total, rows, totals);
+}
+
+/* Few rows go with several tiles, so that there are enough sums in flight. */
+INLINE void float_rows(const FullyConnectedAttributes* attributes, const WeightTile* tiles, int count,
+                       const FloatRows* x, const int bits, const int rows, float (*totals)[TILE]) {
+  const int together = rows == 1 ? 2 : 1;
+  int t = 0;
+  if (attributes->kept != GROUP) {
+    for (; t < count; ++t) sparse_float_product(attributes, tiles + t, x, bits, rows, totals + t * rows);
+    return;
+  }
+  for (; t + together <= count; t += together) {
+    dense_float_product(attributes, tiles + t, x, bits, together, rows, totals + t * rows);
+  }
+  for (; t < count; ++t) dense_float_product(attributes, tiles + t, x, bits, 1, rows, totals + t * rows);
+}
+
+#define DEFINE_FLOAT_PRODUCT(ROWS)                                                                                \
+  static void float_product_##ROWS(const FullyConnectedAttributes* attributes, const WeightTile* tiles, int count, \
+                                   const FloatRows* x, float (*totals)[TILE]) {                                   \
+    if (attributes->weight_bits == 2) float_rows(attributes, tiles, count, x, 2, ROWS, totals);                   \
+    if (attributes->weight_bits == 4) float_rows(attributes, tiles, count, x, 4, ROWS, totals);                   \
+    if (attributes->weight_bits == 8) float_rows(attributes, tiles, count, x, 8, ROWS, totals);                   \
+  }
+
+DEFINE_FLOAT_PRODUCT(1)
+DEFINE_FLOAT_PRODUCT(2)
+DEFINE_FLOAT_PRODUCT(4)
+
+void arm_float_product(const FullyConnectedAttributes* attributes, const WeightTile* tiles, int count,
+                       const FloatRows* x, float (*totals)[TILE]) {
+  if (x->rows == 1) float_product_1(attributes, tiles, count, x, totals);
+  if (x->rows == 2) float_product_2(attributes, tiles, count, x, totals);
+  if (x->rows == 4) float_product_4(attributes, tiles, count, x, totals);
+}
+
+float arm_quantize_row(const FullyConnectedAttributes* attributes, const float* x, int row, QuantizedRows* quantized) {
+  return quantize_row_loop(attributes, x, row, quantized);
+}
+
+void arm_finish_rows(float (*totals)[TILE], int rows, const float* scales, const float* bias, Activation activation,
+                     int channels, float* y, int64_t stride) {
+  finish_rows_loop(totals, rows, scales, bias, activation, channels, y, stride);
+}
+
+const Kernel arm_neon_kernel = {
+    .name = "neon",
+    .is_available = is_available,
+    .integer_rows = INTEGER_ROWS,
+    .float_rows = FLOAT_ROWS,
+    .integer_product = integer_product,
+    .float_product = arm_float_product,
+    .quantize_row = arm_quantize_row,
+    .finish_rows = arm_finish_rows,
+};
+
+#else
+typedef int NothingForThisProcessor; /* an empty translation unit is not C */
+#endif

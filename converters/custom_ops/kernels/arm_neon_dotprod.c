@@ -1,0 +1,33 @@
+/* 64-bit Arm with dot products of signed bytes (from Armv8.2, as Cortex-A76). */
+#if defined(__aarch64__)
+
+#define TARGET __attribute__((target("arch=armv8.2-a+dotprod")))
+
+#include <arm_neon.h>
+#include <sys/auxv.h>
+
+static inline __attribute__((always_inline)) TARGET int32x4_t multiply_add(int32x4_t sum, int8x16_t a, int8x16_t b) {
+  return vdotq_s32(sum, a, b);
+}
+
+#include "arm_integer.h"
+
+static bool is_available(void) {
+  enum { HAS_DOT_PRODUCTS = 1 << 20 }; /* HWCAP_ASIMDDP of the kernel's interface */
+  return (getauxval(AT_HWCAP) & HAS_DOT_PRODUCTS) != 0;
+}
+
+const Kernel arm_neon_dotprod_kernel = {
+    .name = "neon_dotprod",
+    .is_available = is_available,
+    .integer_rows = INTEGER_ROWS,
+    .float_rows = 4,
+    .integer_product = integer_product,
+    .float_product = arm_float_product,
+    .quantize_row = arm_quantize_row,
+    .finish_rows = arm_finish_rows,
+};
+
+#else
+typedef int NothingForThisProcessor; /* an empty translation unit is not C */
+#endif

@@ -1,0 +1,190 @@
+/* A layer as products of a few rows with a few tiles. */
+#include "fully_connected.h"
+
+#include <string.h>
+
+#include "loops.h"
+
+enum {
+  CHUNK = 64, /* rows for which x is prepared at a time, so that they stay in a cache while the weights pass by */
+  LANES = 16, /* partial sums of a block of float inputs */
+};
+
+/* A chunk of rows is cut into groups of powers of 2, the largest that the kernel takes first. */
+static int group_rows(int64_t rows, int most) {
+  int group = most;
+  while (group > rows) group /= 2;
+  return group;
+}
+
+/* What is prepared of a chunk of rows; the arrays lie in the caller's scratch memory. Rows of a group are together. */
+typedef struct {
+  float* scales;      /* [rows] */
+  int32_t* code_sums; /* [rows, blocks], */
+  float* sums;        /* or these with float activations */
+  int8_t* windows;    /* [rows, row_codes] */
+  int64_t row_codes;
+} PreparedRows;
+
+/* Codes of a row, padded to whole cells. */
+static int64_t row_codes(const FullyConnectedAttributes* attributes) {
+  const int bits = attributes->weight_bits;
+  return fully_connected_tile_cells(attributes, bits) * (cell_codes(bits) / GROUP) * window_codes(attributes);
+}
+
+static bool needs_float_sums(const FullyConnectedAttributes* attributes) {
+  return !attributes->int8_activations && !attributes->symmetric && attributes->kept == GROUP;
+}
+
+int64_t fully_connected_scratch_bytes(const FullyConnectedAttributes* attributes, int64_t rows) {
+  int64_t row_bytes = 0;
+  if (attributes->int8_activations) {
+    row_bytes = (int64_t)sizeof(float) + (int64_t)sizeof(int32_t) * attributes->blocks + row_codes(attributes);
+  } else if (needs_float_sums(attributes)) {
+    row_bytes = (int64_t)sizeof(float) * attributes->blocks;
+  }
+  return smaller(rows, CHUNK) * row_bytes;
+}
+
+static PreparedRows place(const FullyConnectedAttributes* attributes, int64_t rows, void* scratch) {
+  PreparedRows prepared = {0};
+  if (attributes->int8_activations) {
+    prepared.scales = scratch;
+    prepared.code_sums = (int32_t*)(prepared.scales + rows);
+    prepared.windows = (int8_t*)(prepared.code_sums + rows * attributes->blocks);
+    prepared.row_codes = row_codes(attributes);
+  } else if (needs_float_sums(attributes)) {
+    prepared.sums = scratch;
+  }
+  return prepared;
+}
+
+static QuantizedRows quantized_group(const FullyConnectedAttributes* attributes, const PreparedRows* prepared,
+                                     int64_t first, int rows) {
+  return (QuantizedRows){
+      .rows = rows,
+      .windows = prepared->windows + first * prepared->row_codes,
+      .code_sums = prepared->code_sums + first * attributes->blocks,
+  };
+}
+
+static FloatRows float_group(const FullyConnectedAttributes* attributes, const PreparedRows* prepared, const float* x,
+                             int64_t first, int rows) {
+  return (FloatRows){
+      .rows = rows,
+      .values = x + first * attributes->k,
+      .sums = prepared->sums == NULL ? NULL : prepared->sums + first * attributes->blocks,
+  };
+}
+
+/* LANES partial sums, then their pairwise sum. */
+static float block_sum(const float* x, int64_t length) {
+  float lanes[LANES] = {0.0f};
+  int64_t i = 0;
+  for (; i + LANES <= length; i += LANES) {
+    for (int j = 0; j < LANES; ++j) lanes[j] += x[i + j];
+  }
+  for (int j = 0; i + j < length; ++j) lanes[j] += x[i + j];
+  for (int half = LANES / 2; half > 0; half /= 2) {
+    for (int j = 0; j < half; ++j) lanes[j] += lanes[j + half];
+  }
+  return lanes[0];
+}
+
+static void prepare(const Kernel* kernel, const FullyConnectedAttributes* attributes, int64_t rows, const float* x,
+                    PreparedRows* prepared) {
+  const int64_t k = attributes->k, block_length = attributes->block_length;
+  if (prepared->windows != NULL) {
+    for (int64_t first = 0; first < rows;) {
+      QuantizedRows group =
+          quantized_group(attributes, prepared, first, group_rows(rows - first, kernel->integer_rows));
+      for (int m = 0; m < group.rows; ++m, ++first) {
+        prepared->scales[first] = kernel->quantize_row(attributes, x + first * k, m, &group);
+      }
+    }
+  } else if (prepared->sums != NULL) {
+    float* sums = prepared->sums;
+    for (int64_t first = 0; first < rows;) {
+      const int group = group_rows(rows - first, kernel->float_rows);
+      for (int64_t b = 0; b < attributes->blocks; ++b) {
+        const int64_t at = b * block_length, length = smaller(block_length, k - at);
+        for (int m = 0; m < group; ++m) *sums++ = block_sum(x + (first + m) * k + at, length);
+      }
+      first += group;
+    }
+  }
+}
+
+static WeightTile weight_tile(const FullyConnectedAttributes* attributes, const FullyConnectedWeights* weights,
+                              int64_t tile) {
+  const int64_t code_cells = fully_connected_tile_cells(attributes, attributes->weight_bits);
+  const int64_t at = tile * attributes->blocks * TILE;
+  WeightTile view = {.codes = weights->codes + tile * code_cells * CELL, .scales = weights->scales + at};
+  if (weights->positions != NULL) {
+    view.positions = weights->positions + tile * fully_connected_tile_cells(attributes, POSITION_BITS) * CELL;
+  }
+  if (weights->offsets != NULL) view.offsets = weights->offsets + at;
+  return view;
+}
+
+/* A chunk of rows with all tiles of a layer. */
+typedef struct {
+  const Kernel* kernel;
+  const FullyConnectedAttributes* attributes;
+  const FullyConnectedWeights* weights;
+  const PreparedRows* prepared;
+  int64_t rows;
+  const float* x;
+  float* y;
+} Chunk;
+
+/* Computes the tiles from MAX_TILES * index on, MAX_TILES of them or what is left. */
+static void compute_tiles(void* context, int index) {
+  static const float no_bias[MAX_TILES * TILE];
+  const Chunk* chunk = context;
+  const FullyConnectedAttributes* attributes = chunk->attributes;
+  const PreparedRows* prepared = chunk->prepared;
+  const int64_t first_tile = (int64_t)index * MAX_TILES, channel = first_tile * TILE;
+  const int count = (int)smaller(MAX_TILES, fully_connected_tiles(attributes) - first_tile);
+  const int channels = (int)smaller(count * TILE, attributes->n - channel);
+  const float* bias = chunk->weights->bias == NULL ? no_bias : chunk->weights->bias + channel;
+  WeightTile tiles[MAX_TILES];
+  for (int t = 0; t < count; ++t) tiles[t] = weight_tile(attributes, chunk->weights, first_tile + t);
+  for (int64_t first = 0; first < chunk->rows;) {
+    float totals[MAX_TILES * MAX_ROWS][TILE];
+    int group;
+    if (attributes->int8_activations) {
+      group = group_rows(chunk->rows - first, chunk->kernel->integer_rows);
+      const QuantizedRows quantized = quantized_group(attributes, prepared, first, group);
+      chunk->kernel->integer_product(attributes, tiles, count, &quantized, totals);
+    } else {
+      group = group_rows(chunk->rows - first, chunk->kernel->float_rows);
+      const FloatRows values = float_group(attributes, prepared, chunk->x, first, group);
+      chunk->kernel->float_product(attributes, tiles, count, &values, totals);
+    }
+    chunk->kernel->finish_rows(totals, group, prepared->scales == NULL ? NULL : prepared->scales + first, bias,
+                               attributes->activation, channels, chunk->y + first * attributes->n + channel,
+                               attributes->n);
+    first += group;
+  }
+}
+
+void fully_connected(const Kernel* kernel, ThreadPool* pool, const FullyConnectedAttributes* attributes,
+                     const FullyConnectedWeights* weights, int64_t rows, const float* x, void* scratch, float* y) {
+  const int tasks = (int)((fully_connected_tiles(attributes) + MAX_TILES - 1) / MAX_TILES);
+  for (int64_t first = 0; first < rows; first += CHUNK) {
+    const int64_t count = smaller(CHUNK, rows - first);
+    PreparedRows prepared = place(attributes, count, scratch);
+    Chunk chunk = {
+        .kernel = kernel,
+        .attributes = attributes,
+        .weights = weights,
+        .prepared = &prepared,
+        .rows = count,
+        .x = x + first * attributes->k,
+        .y = y + first * attributes->n,
+    };
+    prepare(kernel, attributes, count, chunk.x, &prepared);
+    thread_pool_run(pool, tasks, compute_tiles, &chunk);
+  }
+}

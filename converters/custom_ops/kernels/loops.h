@@ -1,0 +1,155 @@
+/* Loops that every instruction set compiles for itself: plain C whose order of float operations is fixed. */
+#ifndef TFCONFORMER_KERNELS_LOOPS_H_
+#define TFCONFORMER_KERNELS_LOOPS_H_
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "kernel.h"
+
+/* Excess precision would break the promise of one result on every machine. */
+_Static_assert(FLT_EVAL_METHOD == 0, "float expressions must be evaluated in float");
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* Codes of a channel in one cell. */
+INLINE int64_t cell_codes(int bits) { return 8 * CELL / (TILE * bits); }
+
+INLINE float half_to_float(uint16_t half) {
+  const uint32_t sign = (uint32_t)(half & 0x8000) << 16;
+  const uint32_t magnitude = half & 0x7FFF;
+  if (magnitude < 0x0400) { /* zero or subnormal: a multiple of 2^-24 */
+    const float value = (float)magnitude * 0x1p-24f;
+    return sign ? -value : value;
+  }
+  const uint32_t exponent_shift = magnitude >= 0x7C00 ? 224u << 23 : 112u << 23; /* infinity and NaN stay so */
+  const uint32_t bits = sign | ((magnitude << 13) + exponent_shift);
+  float value;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+/* A NaN passes through. */
+INLINE float activate(Activation activation, float value) {
+  switch (activation) {
+    case ACTIVATION_RELU:
+      return value < 0.0f ? 0.0f : value;
+    case ACTIVATION_RELU_N1_TO_1:
+      return value < -1.0f ? -1.0f : value > 1.0f ? 1.0f : value;
+    case ACTIVATION_RELU6:
+      return value < 0.0f ? 0.0f : value > 6.0f ? 6.0f : value;
+    case ACTIVATION_NONE:
+      break;
+  }
+  return value;
+}
+
+/* Full tiles without an activation, the usual case, vectorize. */
+INLINE void finish_rows_loop(float (*totals)[TILE], int rows, const float* scales, const float* bias,
+                             Activation activation, int channels, float* y, int64_t stride) {
+  for (int first = 0; first < channels; first += TILE, totals += rows) {
+    const int count = (int)smaller(TILE, channels - first);
+    for (int m = 0; m < rows; ++m) {
+      const float scale = scales == NULL ? 1.0f : scales[m];
+      const float* total = totals[m];
+      float* target = y + m * stride + first;
+      if (count == TILE && activation == ACTIVATION_NONE) {
+        for (int c = 0; c < TILE; ++c) target[c] = __builtin_fmaf(scale, total[c], bias[first + c]);
+      } else {
+        for (int c = 0; c < count; ++c) {
+          target[c] = activate(activation, __builtin_fmaf(scale, total[c], bias[first + c]));
+        }
+      }
+    }
+  }
+}
+
+/* The bit pattern of max|x|. Patterns of non-negative floats are ordered as their values, with NaN above infinity. */
+INLINE int32_t largest_magnitude_bits(const float* x, int64_t count) {
+  int32_t largest = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    int32_t bits;
+    memcpy(&bits, &x[i], sizeof bits);
+    bits &= INT32_MAX;
+    largest = bits > largest ? bits : largest;
+  }
+  return largest;
+}
+
+/* Codes of x per row and quad; see QuantizedRows. */
+INLINE int window_codes(const FullyConnectedAttributes* attributes) { return GROUP * GROUP / attributes->kept; }
+
+/* Weights of a channel that are stored for a block. */
+INLINE int64_t stored_codes(const FullyConnectedAttributes* attributes, int64_t block) {
+  const int64_t first = block * attributes->block_length;
+  const int64_t length = smaller(attributes->block_length, attributes->k - first);
+  return attributes->kept == GROUP ? length : (length + GROUP - 1) / GROUP * attributes->kept;
+}
+
+/* The quads that a block of so many codes takes, those that fill its last cell included. */
+INLINE int64_t block_quads(int64_t codes, int bits) {
+  const int64_t per_cell = cell_codes(bits);
+  return (codes + per_cell - 1) / per_cell * (per_cell / GROUP);
+}
+
+/* Adding it leaves no fraction bits: the sum is rounded to an integer, half to even, for |value| < 2^22. */
+#define ROUNDER 0x1.8p23f
+
+/* Replaces x by scale * code, code = round_half_even(x * (127 / max|x|)) in -127..127, scale = max|x| * (1 / 127).
+ * Writes the codes to their windows and returns the scale. A row whose 127 / max|x| is infinite (zeros, or nothing
+ * above 3.8e-37) gets the codes 0 and the scale 0; a row with a NaN or an infinity the scale NaN. */
+INLINE float quantize_row_loop(const FullyConnectedAttributes* attributes, const float* x, int row,
+                               QuantizedRows* quantized) {
+  enum { PIECE = 256 }; /* codes at a time; a multiple of every window */
+  const int rows = quantized->rows, window = window_codes(attributes);
+  const int32_t largest_bits = largest_magnitude_bits(x, attributes->k);
+  float largest;
+  memcpy(&largest, &largest_bits, sizeof largest);
+  float inverse = 127.0f / largest, scale = largest * (1.0f / 127.0f);
+  const bool is_finite = isfinite(largest);
+  if (!is_finite || !isfinite(inverse)) {
+    inverse = 0.0f;
+    scale = is_finite ? 0.0f : NAN;
+  }
+  int8_t* target = quantized->windows + row * window;
+  for (int64_t b = 0; b < attributes->blocks; ++b) {
+    const float* values = x + b * attributes->block_length;
+    const int64_t length = smaller(attributes->block_length, attributes->k - b * attributes->block_length);
+    const int64_t padded = block_quads(stored_codes(attributes, b), attributes->weight_bits) * window;
+    int32_t sum = 0;
+    for (int64_t first = 0; first < padded; first += PIECE) {
+      int8_t codes[PIECE];
+      const int64_t count = smaller(PIECE, padded - first);
+      const int64_t filled = first < length ? smaller(count, length - first) : 0;
+      if (filled < PIECE) memset(codes, 0, sizeof codes);
+      if (is_finite) { /* no code exceeds 127: the product is at most 127 and a rounding error */
+        for (int64_t i = 0; i < filled; ++i) codes[i] = (int8_t)(int32_t)(values[first + i] * inverse + ROUNDER - ROUNDER);
+      } else {
+        memset(codes, 0, sizeof codes);
+      }
+      for (int64_t i = 0; i < filled; ++i) sum += codes[i];
+      for (int64_t i = 0; i < count; i += window) {
+        memcpy(target, codes + i, (size_t)window);
+        target += rows * window;
+      }
+    }
+    quantized->code_sums[b * rows + row] = sum;
+  }
+  return scale;
+}
+
+/* The functions of a kernel that are these loops, compiled with the attribute that names its instructions. */
+#define DEFINE_ROW_FUNCTIONS(TARGET)                                                                            \
+  TARGET static float quantize_row(const FullyConnectedAttributes* attributes, const float* x, int row,         \
+                                   QuantizedRows* quantized) {                                                  \
+    return quantize_row_loop(attributes, x, row, quantized);                                                    \
+  }                                                                                                             \
+  TARGET static void finish_rows(float (*totals)[TILE], int rows, const float* scales, const float* bias,       \
+                                 Activation activation, int channels, float* y, int64_t stride) {               \
+    finish_rows_loop(totals, rows, scales, bias, activation, channels, y, stride);                              \
+  }
+
+#endif

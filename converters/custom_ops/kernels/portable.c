@@ -1,0 +1,113 @@
+/* The kernel in plain C: the definition of the result, which every other kernel reproduces bit for bit. */
+#include "loops.h"
+
+DEFINE_ROW_FUNCTIONS()
+
+static bool is_available(void) { return true; }
+
+/* Entry `index` of a channel, from cells of `bits` wide entries. */
+INLINE int entry(const uint8_t* cells, int64_t index, int channel, int bits) {
+  const int64_t per_cell = cell_codes(bits);
+  const int at = (int)(index % per_cell);
+  return (cells[index / per_cell * CELL + GROUP * channel + at % GROUP] >> (at / GROUP * bits)) & ((1 << bits) - 1);
+}
+
+/* The stored weights of one channel in one block. */
+typedef struct {
+  const uint8_t *codes, *positions; /* cells; positions is NULL unless sparse */
+  int channel, bits, kept;
+  int64_t count;
+} Weights;
+
+INLINE Weights block_weights(const FullyConnectedAttributes* attributes, const WeightTile* tile, int64_t block,
+                             int channel) {
+  const int bits = attributes->weight_bits;
+  Weights weights = {
+      .codes = tile->codes + block * fully_connected_block_cells(attributes, bits) * CELL,
+      .channel = channel,
+      .bits = bits,
+      .kept = attributes->kept,
+      .count = stored_codes(attributes, block),
+  };
+  if (tile->positions != NULL) {
+    weights.positions = tile->positions + block * fully_connected_block_cells(attributes, POSITION_BITS) * CELL;
+  }
+  return weights;
+}
+
+INLINE int code(const Weights* weights, int64_t index) {
+  return entry(weights->codes, index, weights->channel, weights->bits) - (1 << (weights->bits - 1));
+}
+
+/* Which input of the block the weight belongs to. */
+INLINE int64_t place(const Weights* weights, int64_t index) {
+  if (weights->positions == NULL) return index;
+  return index / weights->kept * GROUP + entry(weights->positions, index, weights->channel, POSITION_BITS);
+}
+
+INLINE float add_block(const WeightTile* tile, int64_t block, int channel, float sum, float x_sum, float total) {
+  const int64_t at = block * TILE + channel;
+  total = __builtin_fmaf(half_to_float(tile->scales[at]), sum, total);
+  return tile->offsets == NULL ? total : __builtin_fmaf(-half_to_float(tile->offsets[at]), x_sum, total);
+}
+
+static void integer_product(const FullyConnectedAttributes* attributes, const WeightTile* tiles, int count,
+                            const QuantizedRows* x, float (*totals)[TILE]) {
+  const int window = window_codes(attributes);
+  const int64_t block_windows = block_quads(stored_codes(attributes, 0), attributes->weight_bits) * x->rows * window;
+  for (int t = 0; t < count; ++t, totals += x->rows) {
+    memset(totals, 0, (size_t)x->rows * sizeof totals[0]);
+    for (int64_t b = 0; b < attributes->blocks; ++b) {
+      const int8_t* windows = x->windows + b * block_windows;
+      for (int c = 0; c < TILE; ++c) {
+        const Weights weights = block_weights(attributes, &tiles[t], b, c);
+        for (int m = 0; m < x->rows; ++m) {
+          int32_t sum = 0, x_sum = 0;
+          for (int64_t i = 0; i < weights.count; ++i) {
+            const int64_t at = place(&weights, i);
+            const int32_t value = windows[(at / window * x->rows + m) * window + at % window];
+            sum += code(&weights, i) * value;
+            x_sum += value;
+          }
+          totals[m][c] = add_block(&tiles[t], b, c, (float)sum, (float)x_sum, totals[m][c]);
+        }
+      }
+    }
+  }
+}
+
+static void float_product(const FullyConnectedAttributes* attributes, const WeightTile* tiles, int count,
+                          const FloatRows* x, float (*totals)[TILE]) {
+  const int64_t k = attributes->k;
+  for (int t = 0; t < count; ++t, totals += x->rows) {
+    memset(totals, 0, (size_t)x->rows * sizeof totals[0]);
+    for (int64_t b = 0; b < attributes->blocks; ++b) {
+      const int64_t first = b * attributes->block_length;
+      for (int c = 0; c < TILE; ++c) {
+        const Weights weights = block_weights(attributes, &tiles[t], b, c);
+        for (int m = 0; m < x->rows; ++m) {
+          float sum = 0.0f, x_sum = 0.0f;
+          for (int64_t i = 0; i < weights.count; ++i) {
+            const int64_t at = first + place(&weights, i);
+            const float value = at < k ? x->values[m * k + at] : 0.0f;
+            sum = __builtin_fmaf((float)code(&weights, i), value, sum);
+            x_sum += value;
+          }
+          if (x->sums != NULL) x_sum = x->sums[b * x->rows + m];
+          totals[m][c] = add_block(&tiles[t], b, c, sum, x_sum, totals[m][c]);
+        }
+      }
+    }
+  }
+}
+
+const Kernel portable_kernel = {
+    .name = "portable",
+    .is_available = is_available,
+    .integer_rows = 1,
+    .float_rows = 1,
+    .integer_product = integer_product,
+    .float_product = float_product,
+    .quantize_row = quantize_row,
+    .finish_rows = finish_rows,
+};

@@ -1,0 +1,361 @@
+/* AVX-512 with VNNI: a cell is one register, and `vpdpbusd` multiplies unsigned bytes with signed ones and adds fours of
+ * products to 32-bit sums, exactly. */
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#include "loops.h"
+
+#define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")))
+#define KERNEL_INLINE static inline __attribute__((always_inline)) TARGET
+
+enum {
+  INTEGER_ROWS = 8,
+  INTEGER_TILES = 2,
+  FLOAT_ROWS = 8,
+  CHAINS = 4,      /* sums in flight that hide the latency of one; 8 rows bring enough of their own */
+  PREFETCH = 1024, /* bytes ahead of a weight that is used once */
+};
+
+DEFINE_ROW_FUNCTIONS(TARGET)
+
+static bool is_available(void) {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+}
+
+KERNEL_INLINE __m512 load_halves(const uint16_t* halves) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)halves));
+}
+
+/* totals[m] += scale * sums[m] - offset * x_sums[m] of one block. */
+KERNEL_INLINE void add_block(const WeightTile* tile, int64_t block, const __m512* sums, const __m512* x_sums,
+                             const int rows, __m512* totals) {
+  const __m512 scales = load_halves(tile->scales + block * TILE);
+  for (int m = 0; m < rows; ++m) totals[m] = _mm512_fmadd_ps(scales, sums[m], totals[m]);
+  if (tile->offsets == NULL) return;
+  const __m512 offsets = load_halves(tile->offsets + block * TILE);
+  for (int m = 0; m < rows; ++m) totals[m] = _mm512_fnmadd_ps(offsets, x_sums[m], totals[m]);
+}
+
+/* Field `index` of every byte. */
+KERNEL_INLINE __m512i field(__m512i cell, const int index, const int bits) {
+  if (bits == 8) return cell;
+  return _mm512_and_si512(_mm512_srli_epi16(cell, index * bits), _mm512_set1_epi8((char)((1 << bits) - 1)));
+}
+
+KERNEL_INLINE __m512i load_cell(const uint8_t* cell, const int rows) {
+  if (rows < INTEGER_ROWS) _mm_prefetch((const char*)cell + PREFETCH, _MM_HINT_T0);
+  return _mm512_loadu_si512(cell);
+}
+
+/* ---- Integer activations ---- */
+
+/* sum[i] += a[4 i] * b[4 i] + ... + a[4 i + 3] * b[4 i + 3], a unsigned and b signed. In assembly, because gcc 12 copies
+ * the sums to and fro around the intrinsic. */
+KERNEL_INLINE __m512i multiply_add(__m512i sum, __m512i a, __m512i b) {
+  __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+  return sum;
+}
+
+KERNEL_INLINE __m512i broadcast(const int8_t* window) {
+  int32_t codes;
+  memcpy(&codes, window, sizeof codes);
+  return _mm512_set1_epi32(codes);
+}
+
+/* sum q x = sum u x - 2^(bits - 1) sum x, where u = q + 2^(bits - 1) is what a cell holds. */
+KERNEL_INLINE void dense_product(const FullyConnectedAttributes* attributes, const WeightTile* tiles,
+                                 const QuantizedRows* x, const int bits, const int count, const int rows,
+                                 float (*totals)[TILE]) {
+  const int fields = 8 / bits, chains = rows * count * fields <= 2 * CHAINS ? fields : 1, all = count * rows;
+  const int8_t* windows = x->windows;
+  const uint8_t* cells[INTEGER_TILES];
+  __m512 total[INTEGER_TILES * INTEGER_ROWS];
+  for (int t = 0; t < count; ++t) cells[t] = tiles[t].codes;
+  for (int s = 0; s < all; ++s) total[s] = _mm512_setzero_ps();
+  for (int64_t b = 0; b < attributes->blocks; ++b) {
+    const int32_t* code_sums = x->code_sums + b * rows;
+    __m512i sum[INTEGER_TILES * INTEGER_ROWS];
+    for (int s = 0; s < all; ++s) {
+      sum[s] = _mm512_slli_epi32(_mm512_set1_epi32(-code_sums[s % rows]), bits - 1);
+      for (int c = 1; c < chains; ++c) sum[c * all + s] = _mm512_setzero_si512();
+    }
+    const int64_t block_cells = block_quads(stored_codes(attributes, b), bits) / fields;
+    for (int64_t i = 0; i < block_cells; ++i) {
+      __m512i codes[INTEGER_TILES];
+      for (int t = 0; t < count; ++t) codes[t] = load_cell(cells[t] + i * CELL, rows);
+      for (int f = 0; f < fields; ++f) {
+        __m512i u[INTEGER_TILES];
+        for (int t = 0; t < count; ++t) u[t] = field(codes[t], f, bits);
+        for (int m = 0; m < rows; ++m, windows += GROUP) {
+          const __m512i values = broadcast(windows);
+          for (int t = 0; t < count; ++t) {
+            const int s = f % chains * all + t * rows + m;
+            sum[s] = multiply_add(sum[s], u[t], values);
+          }
+        }
+      }
+    }
+    for (int t = 0; t < count; ++t) cells[t] += block_cells * CELL;
+    __m512 sums[INTEGER_TILES * INTEGER_ROWS], x_sums[INTEGER_ROWS];
+    for (int s = 0; s < all; ++s) {
+      for (int c = 1; c < chains; ++c) sum[s] = _mm512_add_epi32(sum[s], sum[c * all + s]);
+      sums[s] = _mm512_cvtepi32_ps(sum[s]);
+    }
+    for (int m = 0; m < rows; ++m) x_sums[m] = _mm512_cvtepi32_ps(_mm512_set1_epi32(code_sums[m]));
+    for (int t = 0; t < count; ++t) add_block(&tiles[t], b, sums + t * rows, x_sums, rows, total + t * rows);
+  }
+  for (int s = 0; s < all; ++s) _mm512_storeu_ps(totals[s], total[s]);
+}
+
+/* The window of a quad in every 128-bit lane. */
+KERNEL_INLINE __m512i broadcast_window(const int8_t* window, const int kept) {
+  if (kept == 2) {
+    int64_t codes;
+    memcpy(&codes, window, sizeof codes);
+    return _mm512_set1_epi64(codes);
+  }
+  return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i*)window));
+}
+
+/* Positions of the kept codes of quad `quad` within their window. */
+KERNEL_INLINE __m512i window_positions(const uint8_t* positions, int64_t quad, const int kept) {
+  const __m512i cell = _mm512_loadu_si512(positions + quad / GROUP * CELL);
+  const __m128i shift = _mm_cvtsi32_si128((int)(quad % GROUP) * POSITION_BITS);
+  const __m512i in_group = _mm512_and_si512(_mm512_srl_epi16(cell, shift), _mm512_set1_epi8(GROUP - 1));
+  /* The groups that codes 0..3 of a quad belong to begin at these places. */
+  return _mm512_add_epi8(in_group, _mm512_set1_epi32(kept == 2 ? 0x04040000 : 0x0C080400));
+}
+
+/* sum q x = sum q (x + 128) - 128 sum q, both of them of an unsigned and a signed factor. */
+KERNEL_INLINE void sparse_product(const FullyConnectedAttributes* attributes, const WeightTile* tile,
+                                  const QuantizedRows* x, const int bits, const int kept, const bool symmetric,
+                                  const int rows, float (*totals)[TILE]) {
+  const int fields = 8 / bits, window = GROUP * GROUP / kept;
+  const __m512i zero = _mm512_set1_epi8((char)(1 << (bits - 1))), ones = _mm512_set1_epi8(1);
+  const __m512i flip = _mm512_set1_epi8((char)128);
+  const uint8_t *cell = tile->codes, *positions = tile->positions;
+  const int8_t* windows = x->windows;
+  __m512 total[INTEGER_ROWS];
+  for (int m = 0; m < rows; ++m) total[m] = _mm512_setzero_ps();
+  for (int64_t b = 0; b < attributes->blocks; ++b) {
+    const int64_t quads = block_quads(stored_codes(attributes, b), bits);
+    __m512i sum[INTEGER_ROWS], x_sum[INTEGER_ROWS], code_sum = _mm512_setzero_si512();
+    for (int m = 0; m < rows; ++m) sum[m] = x_sum[m] = _mm512_setzero_si512();
+    for (int64_t quad = 0; quad < quads; cell += CELL) {
+      const __m512i codes = load_cell(cell, rows);
+      for (int f = 0; f < fields; ++f, ++quad) {
+        const __m512i q = _mm512_sub_epi8(field(codes, f, bits), zero);
+        const __m512i places = window_positions(positions, quad, kept);
+        code_sum = multiply_add(code_sum, ones, q);
+        for (int m = 0; m < rows; ++m, windows += window) {
+          const __m512i values = _mm512_xor_si512(_mm512_shuffle_epi8(broadcast_window(windows, kept), places), flip);
+          sum[m] = multiply_add(sum[m], values, q);
+          if (!symmetric) x_sum[m] = multiply_add(x_sum[m], values, ones);
+        }
+      }
+    }
+    positions += fully_connected_block_cells(attributes, POSITION_BITS) * CELL;
+    const __m512i surplus = _mm512_slli_epi32(code_sum, 7);
+    const __m512i x_surplus = _mm512_set1_epi32((int32_t)(quads * GROUP * 128));
+    __m512 sums[INTEGER_ROWS], x_sums[INTEGER_ROWS];
+    for (int m = 0; m < rows; ++m) {
+      sums[m] = _mm512_cvtepi32_ps(_mm512_sub_epi32(sum[m], surplus));
+      x_sums[m] = _mm512_cvtepi32_ps(_mm512_sub_epi32(x_sum[m], x_surplus));
+    }
+    add_block(tile, b, sums, x_sums, rows, total);
+  }
+  for (int m = 0; m < rows; ++m) _mm512_storeu_ps(totals[m], total[m]);
+}
+
+KERNEL_INLINE void sparse_rows(const FullyConnectedAttributes* attributes, const WeightTile* tile,
+                               const QuantizedRows* x, const int bits, const int rows, float (*totals)[TILE]) {
+  if (attributes->kept == 2 && attributes->symmetric) {
+    sparse_product(attributes, tile, x, bits, 2, true, rows, totals);
+  } else if (attributes->kept == 2) {
+    sparse_product(attributes, tile, x, bits, 2, false, rows, totals);
+  } else if (attributes->symmetric) {
+    sparse_product(attributes, tile, x, bits, 1, true, rows, totals);
+  } else {
+    sparse_product(attributes, tile, x, bits, 1, false, rows, totals);
+  }
+}
+
+KERNEL_INLINE void integer_rows(const FullyConnectedAttributes* attributes, const WeightTile* tiles, int count,
+                                const QuantizedRows* x, const int bits, const int rows, float (*totals)[TILE]) {
+  int t = 0;
+  if (attributes->kept != GROUP) {
+    for (; t < count; ++t) sparse_rows(attributes, tiles + t, x, bits, rows, totals + t * rows);
+    return;
+  }
+  for (; t + INTEGER_TILES <= count; t += INTEGER_TILES) {
+    dense_product(attributes, tiles + t, x, bits, INTEGER_TILES, rows, totals + t * rows);
+  }
+  for (; t < count; ++t) dense_product(attributes, tiles + t, x, bits, 1, rows, totals + t * rows);
+}
+
+/* ---- Float activations ---- */
+
+/* Values of all codes of a width, as often as they fit. */
+KERNEL_INLINE __m512 code_table(const int bits) {
+  const __m512i entries = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  const __m512i u = _mm512_and_si512(entries, _mm512_set1_epi32((1 << bits) - 1));
+  return _mm512_cvtepi32_ps(_mm512_sub_epi32(u, _mm512_set1_epi32(1 << (bits - 1))));
+}
+
+/* Moves the entry `index` of a cell, of each channel, to the low bits of the channel's four bytes. */
+KERNEL_INLINE __m512i shift_entry(__m512i cell, int index, const int bits) {
+  return _mm512_srlv_epi32(cell, _mm512_set1_epi32(index % GROUP * 8 + index / GROUP * bits));
+}
+
+KERNEL_INLINE __m512 code_value(__m512i cell, int index, __m512 table, const int bits) {
+  const __m512i shifted = shift_entry(cell, index, bits);
+  if (bits < 8) return _mm512_permutexvar_ps(shifted, table); /* reads the low four bits */
+  const __m512i u = _mm512_and_si512(shifted, _mm512_set1_epi32(255));
+  return _mm512_cvtepi32_ps(_mm512_sub_epi32(u, _mm512_set1_epi32(128)));
+}
+
+/* Adds the first `codes` codes of a cell in each tile. */
+KERNEL_INLINE void add_cell(const uint8_t* const* cells, const float* x, int64_t k, __m512 table, const int bits,
+                            int codes, const int count, const int rows, __m512* sums) {
+  __m512i cell[MAX_TILES];
+  for (int t = 0; t < count; ++t) cell[t] = load_cell(cells[t], rows);
+  for (int i = 0; i < codes; ++i) {
+    for (int t = 0; t < count; ++t) {
+      const __m512 q = code_value(cell[t], i, table, bits);
+      for (int m = 0; m < rows; ++m) {
+        sums[t * rows + m] = _mm512_fmadd_ps(q, _mm512_set1_ps(x[m * k + i]), sums[t * rows + m]);
+      }
+    }
+  }
+}
+
+KERNEL_INLINE void dense_float_product(const FullyConnectedAttributes* attributes, const WeightTile* tiles,
+                                       const FloatRows* x, const int bits, const int count, const int rows,
+                                       float (*totals)[TILE]) {
+  const int64_t k = attributes->k, cell_length = cell_codes(bits);
+  const __m512 table = code_table(bits);
+  __m512 total[FLOAT_ROWS];
+  const uint8_t* cells[MAX_TILES];
+  for (int t = 0; t < count; ++t) cells[t] = tiles[t].codes;
+  for (int s = 0; s < count * rows; ++s) total[s] = _mm512_setzero_ps();
+  for (int64_t b = 0; b < attributes->blocks; ++b) {
+    const float* values = x->values + b * attributes->block_length;
+    __m512 sums[FLOAT_ROWS], x_sums[FLOAT_ROWS];
+    for (int s = 0; s < count * rows; ++s) sums[s] = _mm512_setzero_ps();
+    int64_t left = stored_codes(attributes, b);
+    for (; left >= cell_length; left -= cell_length, values += cell_length) {
+      add_cell(cells, values, k, table, bits, (int)cell_length, count, rows, sums);
+      for (int t = 0; t < count; ++t) cells[t] += CELL;
+    }
+    if (left > 0) {
+      add_cell(cells, values, k, table, bits, (int)left, count, rows, sums);
+      for (int t = 0; t < count; ++t) cells[t] += CELL;
+    }
+    for (int m = 0; m < rows; ++m) x_sums[m] = _mm512_set1_ps(x->sums == NULL ? 0.0f : x->sums[b * rows + m]);
+    for (int t = 0; t < count; ++t) add_block(&tiles[t], b, sums + t * rows, x_sums, rows, total + t * rows);
+  }
+  for (int s = 0; s < count * rows; ++s) _mm512_storeu_ps(totals[s], total[s]);
+}
+
+KERNEL_INLINE void sparse_float_product(const FullyConnectedAttributes* attributes, const WeightTile* tile,
+                                        const FloatRows* x, const int bits, const int rows, float (*totals)[TILE]) {
+  const int64_t k = attributes->k, cell_length = cell_codes(bits), position_cell_length = cell_codes(POSITION_BITS);
+  const __m512 table = code_table(bits);
+  const uint8_t *cell = tile->codes, *positions = tile->positions;
+  __m512 total[FLOAT_ROWS];
+  for (int m = 0; m < rows; ++m) total[m] = _mm512_setzero_ps();
+  for (int64_t b = 0; b < attributes->blocks; ++b) {
+    const int64_t first = b * attributes->block_length, stored = stored_codes(attributes, b);
+    __m512 sums[FLOAT_ROWS], x_sums[FLOAT_ROWS];
+    for (int m = 0; m < rows; ++m) sums[m] = x_sums[m] = _mm512_setzero_ps();
+    for (int64_t i = 0; i < stored; ++i) {
+      const __m512i codes = _mm512_loadu_si512(cell + i / cell_length * CELL);
+      const __m512i places = _mm512_loadu_si512(positions + i / position_cell_length * CELL);
+      const __m512 q = code_value(codes, (int)(i % cell_length), table, bits);
+      const __m512i place = _mm512_and_si512(shift_entry(places, (int)(i % position_cell_length), POSITION_BITS),
+                                             _mm512_set1_epi32(GROUP - 1));
+      const int64_t at = first + i / attributes->kept * GROUP;
+      const __mmask16 there = (__mmask16)((1 << smaller(GROUP, k - at)) - 1); /* zeros stand for what is beyond x */
+      for (int m = 0; m < rows; ++m) {
+        const __m512 group = _mm512_maskz_loadu_ps(there, x->values + m * k + at);
+        const __m512 value = _mm512_permutexvar_ps(place, group);
+        sums[m] = _mm512_fmadd_ps(q, value, sums[m]);
+        x_sums[m] = _mm512_add_ps(x_sums[m], value);
+      }
+    }
+    cell += fully_connected_block_cells(attributes, bits) * CELL;
+    positions += fully_connected_block_cells(attributes, POSITION_BITS) * CELL;
+    add_block(tile, b, sums, x_sums, rows, total);
+  }
+  for (int m = 0; m < rows; ++m) _mm512_storeu_ps(totals[m], total[m]);
+}
+
+/* Few rows go with several tiles, so that there are enough sums in flight. */
+KERNEL_INLINE void float_rows(const FullyConnectedAttributes* attributes, const WeightTile* tiles, int count,
+                              const FloatRows* x, const int bits, const int rows, float (*totals)[TILE]) {
+  const int together = rows * MAX_TILES <= FLOAT_ROWS ? MAX_TILES : FLOAT_ROWS / rows;
+  int t = 0;
+  if (attributes->kept != GROUP) {
+    for (; t < count; ++t) sparse_float_product(attributes, tiles + t, x, bits, rows, totals + t * rows);
+    return;
+  }
+  for (; t + together <= count; t += together) {
+    dense_float_product(attributes, tiles + t, x, bits, together, rows, totals + t * rows);
+  }
+  for (; t < count; ++t) dense_float_product(attributes, tiles + t, x, bits, 1, rows, totals + t * rows);
+}
+
+/* ---- One function for every number of rows ---- */
+
+#define DEFINE_PRODUCTS(ROWS)                                                                                      \
+  TARGET static void integer_product_##ROWS(const FullyConnectedAttributes* attributes, const WeightTile* tiles,  \
+                                            int count, const QuantizedRows* x, float (*totals)[TILE]) {           \
+    if (attributes->weight_bits == 2) integer_rows(attributes, tiles, count, x, 2, ROWS, totals);                 \
+    if (attributes->weight_bits == 4) integer_rows(attributes, tiles, count, x, 4, ROWS, totals);                 \
+    if (attributes->weight_bits == 8) integer_rows(attributes, tiles, count, x, 8, ROWS, totals);                 \
+  }                                                                                                               \
+  TARGET static void float_product_##ROWS(const FullyConnectedAttributes* attributes, const WeightTile* tiles,    \
+                                          int count, const FloatRows* x, float (*totals)[TILE]) {                 \
+    if (attributes->weight_bits == 2) float_rows(attributes, tiles, count, x, 2, ROWS, totals);                   \
+    if (attributes->weight_bits == 4) float_rows(attributes, tiles, count, x, 4, ROWS, totals);                   \
+    if (attributes->weight_bits == 8) float_rows(attributes, tiles, count, x, 8, ROWS, totals);                   \
+  }
+
+DEFINE_PRODUCTS(1)
+DEFINE_PRODUCTS(2)
+DEFINE_PRODUCTS(4)
+DEFINE_PRODUCTS(8)
+
+static void integer_product(const FullyConnectedAttributes* attributes, const WeightTile* tiles, int count,
+                            const QuantizedRows* x, float (*totals)[TILE]) {
+  if (x->rows == 1) integer_product_1(attributes, tiles, count, x, totals);
+  if (x->rows == 2) integer_product_2(attributes, tiles, count, x, totals);
+  if (x->rows == 4) integer_product_4(attributes, tiles, count, x, totals);
+  if (x->rows == 8) integer_product_8(attributes, tiles, count, x, totals);
+}
+
+static void float_product(const FullyConnectedAttributes* attributes, const WeightTile* tiles, int count,
+                          const FloatRows* x, float (*totals)[TILE]) {
+  if (x->rows == 1) float_product_1(attributes, tiles, count, x, totals);
+  if (x->rows == 2) float_product_2(attributes, tiles, count, x, totals);
+  if (x->rows == 4) float_product_4(attributes, tiles, count, x, totals);
+  if (x->rows == 8) float_product_8(attributes, tiles, count, x, totals);
+}
+
+const Kernel x86_avx512_vnni_kernel = {
+    .name = "avx512_vnni",
+    .is_available = is_available,
+    .integer_rows = INTEGER_ROWS,
+    .float_rows = FLOAT_ROWS,
+    .integer_product = integer_product,
+    .float_product = float_product,
+    .quantize_row = quantize_row,
+    .finish_rows = finish_rows,
+};
+
+#else
+typedef int NothingForThisProcessor; /* an empty translation unit is not C */
+#endif

@@ -1,0 +1,54 @@
+/* Computes layers for a test on another processor. Without arguments it names the kernels that this processor has; with
+ * the name of one it reads cases from its input until the end, and writes the outputs.
+ *
+ * A case: int32 params[10], int64 rows, int64 bytes[6] of codes, positions, scales, offsets, bias and x (0: there is
+ * none), and the six arrays. An output: float y[rows, N]. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "../../converters/custom_ops/core/fully_connected.h"
+
+enum { ARRAYS = 6 };
+
+const char* tfconformer_kernel_name(int index);
+int tfconformer_fully_connected(const char* kernel, const int32_t params[FULLY_CONNECTED_PARAMS],
+                                const FullyConnectedWeights* weights, int64_t rows, const float* x, float* y,
+                                char message[FULLY_CONNECTED_MESSAGE_SIZE]);
+
+static void* read_exactly(int64_t bytes) {
+  void* memory = malloc(bytes > 0 ? (size_t)bytes : 1);
+  if (memory == NULL || fread(memory, 1, (size_t)bytes, stdin) != (size_t)bytes) {
+    fprintf(stderr, "a case is cut off\n");
+    exit(1);
+  }
+  return memory;
+}
+
+static void run_case(const char* kernel, const int32_t params[FULLY_CONNECTED_PARAMS]) {
+  int64_t* sizes = read_exactly((int64_t)sizeof(int64_t) * (1 + ARRAYS));
+  const int64_t rows = sizes[0];
+  void* arrays[ARRAYS];
+  for (int i = 0; i < ARRAYS; ++i) arrays[i] = sizes[1 + i] > 0 ? read_exactly(sizes[1 + i]) : NULL;
+  const FullyConnectedWeights weights = {arrays[0], arrays[1], arrays[2], arrays[3], arrays[4]};
+  const size_t count = (size_t)rows * (size_t)params[5];
+  float* y = calloc(count + 1, sizeof *y);
+  char message[FULLY_CONNECTED_MESSAGE_SIZE];
+  if (y == NULL || tfconformer_fully_connected(kernel, params, &weights, rows, arrays[5], y, message)) {
+    fprintf(stderr, "%s\n", y == NULL ? "no memory" : message);
+    exit(1);
+  }
+  fwrite(y, sizeof *y, count, stdout);
+  free(y);
+  for (int i = 0; i < ARRAYS; ++i) free(arrays[i]);
+  free(sizes);
+}
+
+int main(int argc, char** argv) {
+  if (argc < 2) {
+    for (int i = 0; tfconformer_kernel_name(i) != NULL; ++i) puts(tfconformer_kernel_name(i));
+    return 0;
+  }
+  int32_t params[FULLY_CONNECTED_PARAMS];
+  while (fread(params, sizeof params, 1, stdin) == 1) run_case(argv[1], params);
+  return 0;
+}

@@ -1,0 +1,93 @@
+"""The kernels of 64-bit Arm in an emulator: bit for bit the definition, on processors of three generations."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.support.packed_layer import PackedLayer, random_layer
+
+COMPILER, EMULATOR = "aarch64-linux-gnu-gcc", "qemu-aarch64"
+SOURCES = Path(__file__).parents[2] / "converters" / "custom_ops"
+PROCESSORS = {
+    "cortex-a53": ["neon", "portable"],
+    "cortex-a76": ["neon_dotprod", "neon", "portable"],
+    "max": ["neon_i8mm", "neon_dotprod", "neon", "portable"],
+}
+RUNS = [(processor, kernel) for processor, kernels in PROCESSORS.items() for kernel in kernels[:1]]
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    for tool, package in ((COMPILER, "gcc-aarch64-linux-gnu and libc6-dev-arm64-cross"), (EMULATOR, "qemu-user")):
+        if shutil.which(tool) is None:
+            pytest.skip(f"{tool} is missing: install {package}")
+    path = tmp_path_factory.mktemp("arm") / "run_cases"
+    sources = [
+        *(SOURCES / "core").glob("*.c"),
+        *(SOURCES / "kernels").glob("*.c"),
+        Path(__file__).with_name("run_cases.c"),
+    ]
+    options = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", "-static", "-o", str(path)]
+    subprocess.run([COMPILER, *options, *map(str, sources), "-lm"], check=True, timeout=300)
+    return path
+
+
+def emulate(program: Path, processor: str, arguments: list[str], content: bytes = b"") -> bytes:
+    command = [EMULATOR, "-cpu", processor, str(program), *arguments]
+    done = subprocess.run(command, input=content, capture_output=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout
+
+
+def case(layer: PackedLayer, x: NDArray[np.float32]) -> bytes:
+    """A case as run_cases.c reads it."""
+    arrays = [layer.packed, layer.packed_positions, layer.packed_scales, layer.packed_offsets, layer.bias, x]
+    contents = [b"" if array is None else array.tobytes() for array in arrays]
+    header = np.array([len(x), *map(len, contents)], np.int64)
+    return b"".join([layer.params.tobytes(), header.tobytes(), *contents])
+
+
+def layers() -> list[tuple[PackedLayer, NDArray[np.float32]]]:
+    """Every kind of layer, in shapes with all groups of rows, short blocks, cells, groups and tiles."""
+    rng = np.random.default_rng(31)
+    kinds = itertools.product((2, 4, 8), (True, False), (0, 8, 32), (True, False), (None, 1, 2))
+    found = []
+    for i, (bits, symmetric, block_size, int8_activations, kept) in enumerate(kinds):
+        rows, k, n = [(7, 75, 21), (1, 100, 17), (4, 24, 3), (2, 33, 40)][i % 4]
+        layer = random_layer(
+            rng,
+            bits,
+            k,
+            n,
+            symmetric=symmetric,
+            block_size=block_size,
+            int8_activations=int8_activations,
+            activation=("none", "relu")[i % 2],
+            kept=kept,
+        )
+        found.append((layer, rng.standard_normal((rows, k)).astype(np.float32)))
+    return found
+
+
+@pytest.mark.parametrize(("processor", "expected"), PROCESSORS.items())
+def test_a_processor_has_the_kernels_of_its_instructions(program: Path, processor: str, expected: list[str]) -> None:
+    assert emulate(program, processor, []).decode().split() == expected
+
+
+@pytest.mark.parametrize(("processor", "kernel"), [*RUNS, ("max", "portable")])
+def test_equals_the_definition_bit_for_bit(program: Path, processor: str, kernel: str) -> None:
+    cases = layers()
+    output = emulate(program, processor, [kernel], b"".join(case(layer, x) for layer, x in cases))
+    values = np.frombuffer(output, np.float32)
+    for number, (layer, x) in enumerate(cases):
+        count = len(x) * len(layer.codes)
+        y, values = values[:count].reshape(len(x), -1), values[count:]
+        np.testing.assert_array_equal(y, layer.float32(x), err_msg=f"case {number}: {layer.params}")
+    assert not len(values)
