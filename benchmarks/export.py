@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import click
+import tf_keras as keras
 
 from converters.export import prepare
 from converters.freeze import freeze
@@ -31,12 +32,16 @@ def with_weights(config: Config, spec: QuantSpec | None) -> Config:
     return config.model_copy(update={"quantization": rules if spec else []})
 
 
-def export_random(config: Config, target: str) -> bytes:
-    """The file of a model of the configuration with random weights; its tokenizer is missing."""
+def random_model(config: Config) -> keras.Model:
+    """The configuration's model, quantized where its rules say so, with random weights."""
     model = conformer_ctc(config.model, config.features.mel_bins, VOCABULARY)
     specs = match_layers(model, config.quantization)
-    prepared = prepare(quantize_model(model, specs) if specs else model, config, VOCABULARY, target)
-    del model
+    return quantize_model(model, specs) if specs else model
+
+
+def export_random(config: Config, target: str) -> bytes:
+    """The file of a model of the configuration with random weights; its tokenizer is missing."""
+    prepared = prepare(random_model(config), config, VOCABULARY, target)
     frozen = freeze(prepared.model, config.features, prepared.packed.keys())
     return rewrite(frozen, prepared.packed, metadata_json(b"", config, prepared.layers))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from converters.results import ResultRow, ResultsFile, Transcript
 from converters.summary import FLOAT_BITS
@@ -26,14 +26,14 @@ def compare_with_float(results: ResultsFile) -> ResultsFile:
     return _compared(results, lambda row: baselines.get((row.test_set, row.runtime)))
 
 
-def compare_with(baseline: str, results: ResultsFile) -> ResultsFile:
-    """As `compare_with_float`, but the baseline is the model of this name on the same test set, whatever ran it.
+def compare_with(baselines: Mapping[str, str], results: ResultsFile) -> ResultsFile:
+    """As `compare_with_float`, but `baselines` names the baseline of every model; what ran the two does not matter.
 
     Raises:
-      InputError: a model and the baseline were not scored on the same utterances.
+      InputError: a model and its baseline were not scored on the same utterances.
     """
-    baselines = {row.test_set: row for row in results.rows if row.model == baseline}
-    return _compared(results, lambda row: baselines.get(row.test_set))
+    rows = {(row.model, row.test_set): row for row in results.rows}
+    return _compared(results, lambda row: rows.get((baselines.get(str(row.model)), row.test_set)))
 
 
 def _compared(results: ResultsFile, baseline_of: Callable[[ResultRow], ResultRow | None]) -> ResultsFile:

@@ -65,14 +65,15 @@ def execute(path: Path, experiment: Experiment, folder: Path, output: Path, only
             logger.info("run %d of %d: %s", number, len(asked), run.model)
             write_results(results_file, _execute(run, folder))
             keras.backend.clear_session()
-        _collect(runs, experiment.baseline, folder, output)
+        _collect(runs, folder, output)
     return read_results(output)
 
 
-def _collect(runs: Sequence[Run], baseline: str, folder: Path, output: Path) -> None:
+def _collect(runs: Sequence[Run], folder: Path, output: Path) -> None:
     """Writes the results of all finished runs."""
     files = [run_folder(folder, run) / "results.json" for run in runs]
-    merged = compare_with(baseline, merge_results([read_results(file) for file in files if file.is_file()]))
+    merged = merge_results([read_results(file) for file in files if file.is_file()])
+    merged = compare_with({run.model: run.baseline for run in runs}, merged)
     write_results(output, merged.model_copy(update={"transcripts": ()}))
 
 

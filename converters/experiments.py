@@ -89,22 +89,24 @@ class Run:
 
     Attributes:
       variant, seed: its place in the grid.
-      model: its name in the results.
+      model, baseline: its name in the results, and that of the model it is compared with, of the same seed.
       config: of the training or, after training, of the rounding.
       bits, post_training, evaluated_with: as in `Variant`.
       test_sets: globs of the shards that it is scored on.
-      data: hash of the training shards.
+      data, test_data: hashes of the training and the test shards.
     """
 
     variant: str
     seed: int
     model: str
+    baseline: str
     config: Config
     bits: int | None
     post_training: Rounding | None
     evaluated_with: Literal["tflite", "keras"]
     test_sets: tuple[str, ...]
     data: str
+    test_data: str
 
     @property
     def initial_run(self) -> Path:
@@ -122,7 +124,7 @@ class Run:
     def identity(self) -> str:
         """The model's name and, as a hash, everything else: a run of a changed experiment is another one."""
         name = re.sub(r"[^\w.]+", "-", self.model)
-        state = (self.model, self.training, self.bits, self.post_training, self.evaluated_with, self.test_sets)
+        state = (self.model, self.training, self.bits, self.post_training, self.evaluated_with, self.test_data)
         return f"{name}-{hashlib.sha256(repr(state).encode()).hexdigest()[:8]}"
 
 
@@ -154,23 +156,31 @@ def experiment_runs(path: Path, experiment: Experiment) -> list[Run]:
     shared = load_config(config_file)
     if shared.training.initial_weights is None:
         raise InputError(f"{config_file}: 'training.initial_weights' must name the run of the float model")
-    data = data_hash(shared.data.train)
+    data, test_data = data_hash(shared.data.train), data_hash(experiment.test_sets)
     return [
         Run(
             variant=name,
             seed=seed,
-            model=name if len(experiment.seeds) == 1 else f"{name} seed {seed}",
+            model=_model_name(experiment, name, seed),
+            baseline=_model_name(experiment, experiment.baseline, seed),
             config=_resolve(config_file, shared, name, variant, seed),
             bits=variant.bits,
             post_training=variant.post_training,
             evaluated_with=variant.evaluated_with,
             test_sets=experiment.test_sets,
             data=data,
+            test_data=test_data,
         )
         for name, variant in experiment.variants.items()
         # Rounding has no seed.
         for seed in (experiment.seeds if variant.post_training is None else experiment.seeds[:1])
     ]
+
+
+def _model_name(experiment: Experiment, variant: str, seed: int) -> str:
+    if len(experiment.seeds) == 1 or experiment.variants[variant].post_training is not None:
+        return variant
+    return f"{variant} seed {seed}"
 
 
 def data_hash(patterns: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ import tf_keras as keras
 
 from converters.runtimes import SIGNATURE
 from tfconformer.config import Config, FeatureConfig
+from tfconformer.errors import InputError
 from tfconformer.features.log_mel import log_mel
 from tfconformer.layers.dense import Dense
 from tfconformer.models.conformer_ctc import conformer_ctc
@@ -41,7 +42,7 @@ def inference_model(trained: keras.Model, config: Config, vocabulary: int) -> ke
       intermediate head and without masking of padded frames, of which an utterance on its own has none.
 
     Raises:
-      InputError: `trained` does not fit `config`.
+      InputError: `trained` does not fit `config`, or is a transducer.
     """
     model = single_head_model(trained, config, vocabulary)
     return keras.Model(model.inputs, model.get_layer(HEAD).output, name=model.name)
@@ -49,6 +50,8 @@ def inference_model(trained: keras.Model, config: Config, vocabulary: int) -> ke
 
 def single_head_model(trained: keras.Model, config: Config, vocabulary: int) -> keras.Model:
     """As `inference_model`, but padded frames are certain blanks: what is exported for streams."""
+    if config.model.transducer is not None:
+        raise InputError("a transducer cannot be exported to a .tflite file yet: `tfconformer evaluate` scores its run")
     single_head = config.model.model_copy(update={"intermediate_ctc": None})
     model = conformer_ctc(single_head, config.features.mel_bins, vocabulary)
     copy_float_weights(trained, model)

@@ -36,6 +36,12 @@ Session* session_open(Engine* engine, MappedFile model, int threads, const char*
                       Failure* failure);
 void session_close(Session* session);
 
+/* Gives the built-in operations to XNNPACK, as Android's Java API does by default; to be called once the inputs have
+ * their sizes, and of no effect after the first time. A graph in which shapes are computed cannot take it and stays as
+ * it is, as does any with a library that has no XNNPACK. */
+bool session_use_xnnpack(Session* session, Failure* failure);
+bool session_has_xnnpack(const Session* session);
+
 /* What the runtime has complained about so far, for an error message. */
 const char* session_complaints(const Session* session);
 

@@ -15,6 +15,7 @@ static int64_t elements(const Session* session, const TfLiteTensor* tensor) {
 }
 
 static bool allocate(Recognizer* recognizer, TfLiteSignatureRunner* runner, const char* name, Failure* failure) {
+  if (!session_use_xnnpack(recognizer->session, failure)) return false;
   if (signature_allocate(recognizer->session, runner)) return true;
   return fail(failure, RUN_MODEL_REFUSED, "the runtime cannot prepare '%s': %s", name,
               session_complaints(recognizer->session));

@@ -14,7 +14,7 @@ from tfconformer.errors import InputError
 GRID = {
     "title": "A grid",
     "config": "shared.yaml",
-    "test_sets": ["test-*"],
+    "test_sets": ["test-*.tfrecord"],
     "seeds": [1, 2],
     "baseline": "float32",
     "variants": {
@@ -37,7 +37,8 @@ def grid(tmp_path, monkeypatch) -> Path:
     """A grid, its shared configuration, a training shard and a float model."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "shared.yaml").write_text(yaml.safe_dump(SHARED))
-    (tmp_path / "train-00000-of-00001.tfrecord").write_bytes(b"speech")
+    for name in ("train", "test"):
+        (tmp_path / f"{name}-00000-of-00001.tfrecord").write_bytes(b"speech")
     (tmp_path / "float").mkdir()
     (tmp_path / "float" / "best.h5").write_bytes(b"weights")
     return write(tmp_path / "grid.yaml", GRID)
@@ -63,7 +64,8 @@ def test_every_variant_and_seed_is_a_run_and_rounding_has_no_seed(grid):
         ("mixed", 2),
         ("rounded, 2:4", 1),
     ]
-    assert runs[3].model == "int4 seed 2"
+    assert (runs[3].model, runs[3].baseline) == ("int4 seed 2", "float32 seed 2")
+    assert (runs[6].model, runs[6].baseline) == ("rounded, 2:4", "float32 seed 1")
     assert len({run.identity for run in runs}) == len(runs)
 
 
@@ -95,7 +97,7 @@ def test_the_folder_follows_configuration_data_and_float_model(grid):
     assert not set(before) & {run.identity for run in runs_of(grid)}
 
 
-@pytest.mark.parametrize("file", ["train-00000-of-00001.tfrecord", "float/best.h5"])
+@pytest.mark.parametrize("file", ["train-00000-of-00001.tfrecord", "test-00000-of-00001.tfrecord", "float/best.h5"])
 def test_other_contents_are_another_run(grid, file):
     before = runs_of(grid)[0].identity
     other = grid.with_name("other")

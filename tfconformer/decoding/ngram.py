@@ -52,8 +52,8 @@ def estimate(sentences: Iterable[Sequence[str]], order: int) -> NGrams:
     """
     raw = _raw_counts(sentences, order)
     vocabulary = len(raw[0].keys() - {(BEGIN,)}) + 1  # and the unknown one
-    lower: dict[Gram, float] = {(): 1.0 / vocabulary}
-    probabilities, backoffs = dict(lower), {}
+    probabilities: dict[Gram, float] = {(): 1.0 / vocabulary}
+    backoffs: dict[Gram, float] = {}
     for length in range(1, order + 1):
         counts = _adjusted_counts(raw, length)
         discount = _discounts(counts)

@@ -35,8 +35,7 @@ def conformer_ctc(config: ModelConfig, mel_bins: int, vocabulary: int) -> keras.
       certain blanks.
     """
     features, lengths = encoder_inputs(mel_bins)
-    x, mask, intermediate = encoder(config, features, lengths)
-    outputs = intermediate_head(intermediate, mask, vocabulary)
+    x, mask, outputs = encoder(config, features, lengths, vocabulary)
     outputs["logits"] = ctc_head(x, mask, vocabulary, name="ctc")
     return keras.Model([features, lengths], outputs, name="conformer_ctc")
 
@@ -47,19 +46,19 @@ def encoder_inputs(mel_bins: int) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def encoder(
-    config: ModelConfig, features: tf.Tensor, lengths: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
-    """All blocks; returns (x, frame mask, the x that the intermediate head reads or None)."""
+    config: ModelConfig, features: tf.Tensor, lengths: tf.Tensor, vocabulary: int
+) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
+    """All blocks; returns (x, frame mask, the output of the intermediate head by its name, if there is one)."""
     x, mask = encoder_input(config, features, lengths)
     context = (config.left_context, config.right_context, config.attention_chunk)
     attention_mask = AttentionMask(*context, training_chunks=config.training_chunks, name="attention_mask")(mask)
     positions = RelativePositions(*context, name="positions")(x)
-    intermediate = None
+    outputs = {}
     for index in range(config.blocks):
         x = conformer_block(config, x, mask, attention_mask, positions, name=f"block_{index:02d}")
         if config.intermediate_ctc == index + 1:
-            intermediate = x
-    return x, mask, intermediate
+            outputs["intermediate"] = ctc_head(x, mask, vocabulary, name="intermediate")
+    return x, mask, outputs
 
 
 def encoder_input(config: ModelConfig, features: tf.Tensor, lengths: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -130,8 +129,3 @@ def convolution(config: ModelConfig, x: tf.Tensor, mask: tf.Tensor, name: str) -
 def ctc_head(x: tf.Tensor, mask: tf.Tensor, vocabulary: int, name: str) -> tf.Tensor:
     """Projection to pieces and blank; padded frames are certain blanks."""
     return BlankBeyondEnd(name=f"{name}_logits")([Dense(vocabulary + 1, name=f"{name}_head")(x), mask])
-
-
-def intermediate_head(x: tf.Tensor | None, mask: tf.Tensor, vocabulary: int) -> dict[str, tf.Tensor]:
-    """The auxiliary CTC head (2102.03216), as an output of the model, where `encoder` has one to read."""
-    return {} if x is None else {"intermediate": ctc_head(x, mask, vocabulary, name="intermediate")}

@@ -19,7 +19,7 @@ from tfconformer.decoding.transducer import Floats
 from tfconformer.layers.dense import Dense
 from tfconformer.layers.dropout import Dropout
 from tfconformer.layers.transducer import JointHead, LabelHistory, OneHotLabels, Recurrence, ZeroState
-from tfconformer.models.conformer_ctc import encoder, encoder_inputs, intermediate_head
+from tfconformer.models.conformer_ctc import encoder, encoder_inputs
 from tfconformer.quantization.apply import float_layer
 
 SCORES = "scores"  # the output that only a transducer has
@@ -42,7 +42,7 @@ def conformer_transducer(config: ModelConfig, mel_bins: int, vocabulary: int) ->
     sizes = config.transducer
     features, lengths = encoder_inputs(mel_bins)
     labels = keras.Input([None], dtype=tf.int32, name="labels")
-    x, mask, intermediate = encoder(config, features, lengths)
+    x, mask, outputs = encoder(config, features, lengths, vocabulary)
     layers = {
         layer.name: layer
         for layer in (
@@ -58,7 +58,6 @@ def conformer_transducer(config: ModelConfig, mel_bins: int, vocabulary: int) ->
     state = ZeroState(sizes.lstm_units, name="prediction_start")(history)
     prediction, _ = prediction_network(layers, history, state)
     encoding = Dense(sizes.joint, name="joint_encoder")(x)
-    outputs = intermediate_head(intermediate, mask, vocabulary)
     outputs[SCORES] = JointHead(vocabulary + 1, name="joint_head")([encoding, prediction, labels, mask])
     return keras.Model([features, lengths, labels], outputs, name="conformer_transducer")
 
@@ -103,8 +102,8 @@ class Transducer:
 
     def predict(self, labels: NDArray[np.int32], state: Floats) -> tuple[Floats, Floats]:
         """As `decoding.transducer.Network.predict`."""
-        prediction, state = self._predict(labels, state)
-        return prediction.numpy(), state.numpy()
+        prediction, after = self._predict(labels, state)
+        return prediction.numpy(), after.numpy()
 
     def join(self, encodings: Floats, predictions: Floats) -> Floats:
         """As `decoding.transducer.Network.join`."""

@@ -80,7 +80,8 @@ def save_weights(model: keras.Model, run: RunDirectory) -> None:
 
 def _word_errors(recognize: Recognizer, batches: tf.data.Dataset, tokenizer: Tokenizer) -> tuple[int, int]:
     """(errors, words) of a dev set."""
-    references, hypotheses = [], []
+    references: list[str] = []
+    hypotheses: list[str] = []
     for inputs, texts, _ in batches:
         hypotheses += map(tokenizer.decode, recognize(*inputs))
         references += [text.decode("utf-8") for text in texts.numpy()]

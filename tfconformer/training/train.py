@@ -17,8 +17,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from tfconformer.config import Config, TrainingConfig
-from tfconformer.data import records
-from tfconformer.data.pipeline import evaluation_batches, training_dataset
+from tfconformer.data.pipeline import evaluation_batches, training_dataset, transcripts
 from tfconformer.data.shards import find_shards, shards_by_set
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.models.conformer_transducer import SCORES, shared_with_ctc
@@ -127,12 +126,7 @@ def _tokenizer(config: Config, run: RunDirectory, shards: Sequence[Path]) -> Tok
         return Tokenizer.from_file(run.tokenizer_file)
     if config.training.initial_weights:
         return Tokenizer.from_file(RunDirectory(Path(config.training.initial_weights)).tokenizer_file)
-    return Tokenizer.train(_transcripts(shards), config.data.tokenizer)
-
-
-def _transcripts(shards: Sequence[Path]) -> list[str]:
-    dataset = tf.data.TFRecordDataset([str(path) for path in shards]).batch(256).map(lambda r: records.parse(r).text)
-    return [text.decode("utf-8") for batch in dataset.as_numpy_iterator() for text in batch]
+    return Tokenizer.train(transcripts(shards), config.data.tokenizer)
 
 
 def _initial_model(config: Config, tokenizer: Tokenizer, batches: tf.data.Dataset) -> keras.Model:

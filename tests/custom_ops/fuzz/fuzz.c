@@ -48,9 +48,9 @@ static int32_t odd_number(int32_t old) {
                                     -1, -2, -8, 24,  12,  96,  511, 513,  4096,  1 << 16, 1 << 20, 1 << 24,  0x7FFFFFF0};
   switch (below(5)) {
     case 0:
-      return old + 1;
+      return (int32_t)((uint32_t)old + 1u);
     case 1:
-      return old - 1;
+      return (int32_t)((uint32_t)old - 1u);
     case 2:
       return (int32_t)((uint32_t)old * 2u);
     case 3:
@@ -194,7 +194,7 @@ static void place(Runtime* runtime, int index, const uint8_t* content, int64_t c
   runtime->tensors[index].bytes = bytes;
 }
 
-static void set_up(Runtime* runtime, const Node* seed) {
+static void set_up(Runtime* runtime, const Node* seed, int threads) {
   memset(runtime, 0, sizeof *runtime);
   runtime->context = (TfLiteContext){
       .tensors_size = (size_t)seed->tensors,
@@ -205,6 +205,7 @@ static void set_up(Runtime* runtime, const Node* seed) {
       .AddTensors = add_tensors,
       .GetNodeAndRegistration = get_node,
       .ReplaceNodeSubsetsWithDelegateKernels = replace_nodes,
+      .recommended_num_threads = threads,
   };
   runtime->registration = (TfLiteRegistration){.builtin_code = kTfLiteBuiltinCustom,
                                                .custom_name = "TfconformerFullyConnected"};
@@ -323,7 +324,7 @@ static void mutate_length(Runtime* runtime, int t) {
   place(runtime, t, content, (int64_t)old, bytes, 0);
   free(content);
   if (below(2) == 0 && old > 0 && tensor->dims->size > 0) {
-    tensor->dims->data[0] = (int)((size_t)tensor->dims->data[0] * bytes / old);
+    tensor->dims->data[0] = (int)((int64_t)tensor->dims->data[0] * (int64_t)bytes / (int64_t)old);
   }
 }
 
@@ -421,9 +422,9 @@ static int first_input(const Runtime* runtime) {
 
 typedef enum { REFUSED, RUN, SKIPPED, OUTCOMES } Outcome;
 
-static Outcome run_case(const Node* seed, int mutations, TfLiteDelegate* delegate) {
+static Outcome run_case(const Node* seed, int mutations, int threads, TfLiteDelegate* delegate) {
   Runtime runtime;
-  set_up(&runtime, seed);
+  set_up(&runtime, seed, threads);
   for (int i = 0; i < mutations; ++i) mutate(&runtime);
   Outcome outcome = SKIPPED;
   TfLiteContext* context = &runtime.context;
@@ -460,6 +461,10 @@ static void name_the_case(void) {
   fprintf(stderr, "case %llu of seed %llu\n", current_case, current_seed);
 }
 
+/* UBSan calls it before it ends the process. */
+void __ubsan_on_report(void);
+void __ubsan_on_report(void) { name_the_case(); }
+
 static void print_error(const char* message) { fprintf(stderr, "%s\n", message); }
 
 int main(int count, char** arguments) {
@@ -483,8 +488,10 @@ int main(int count, char** arguments) {
     next();
     const Node* seed = &corpus[below(seeds)];
     const int kernel = below(kernels);
+    /* Starting threads takes long, so one number of them serves many cases. */
+    const int threads = 1 + (int)(current_case / 1000 % 2);
     /* Some stay valid, so that the kernels run at all, with all shapes of x. */
-    ++outcomes[run_case(seed, below(4), delegates[kernel])];
+    ++outcomes[run_case(seed, below(4), threads, delegates[kernel])];
   }
   printf("run %llu refused %llu skipped %llu\n", outcomes[RUN], outcomes[REFUSED], outcomes[SKIPPED]);
   for (int i = 0; i < kernels; ++i) tflite_plugin_destroy_delegate(delegates[i]);

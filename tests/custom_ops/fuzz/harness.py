@@ -61,7 +61,7 @@ def build(folder: Path) -> Path:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         objects = list(pool.map(compile_one, sources))
     program = folder / "fuzz"
-    subprocess.run(["gcc", *sanitizers, *objects, "-lm", "-o", str(program)], check=True)
+    subprocess.run(["gcc", *sanitizers, *objects, "-lm", "-lpthread", "-o", str(program)], check=True)
     return program
 
 
