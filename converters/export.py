@@ -183,9 +183,7 @@ def prepare(trained: keras.Model, config: Config, vocabulary: int, target: str =
     return PreparedModel(model, plans, quantized, packed, layer_records(model.layers, packed))
 
 
-def prepare_streaming(
-    trained: keras.Model, config: Config, vocabulary: int, target: str = "custom"
-) -> PreparedModel:
+def prepare_streaming(trained: keras.Model, config: Config, vocabulary: int, target: str = "custom") -> PreparedModel:
     """As `prepare`, for a streaming file.
 
     Raises:
@@ -202,9 +200,7 @@ def prepare_streaming(
     return PreparedModel(model, plans, quantized, packed, layers, tables)
 
 
-def freeze_prepared(
-    prepared: PreparedModel, config: Config, tokenizer: Tokenizer, method: str = "qat"
-) -> FrozenModel:
+def freeze_prepared(prepared: PreparedModel, config: Config, tokenizer: Tokenizer, method: str = "qat") -> FrozenModel:
     """The graph of a prepared model, for whole utterances or for a stream."""
     if prepared.tables is None:
         content = freeze(prepared.model, config.features, prepared.packed.keys())
