@@ -92,7 +92,7 @@ def _litert_outcome(case: Case) -> tuple[str, Outcome]:
 _CODES = _rule(lambda spec, k: spec.bits != 3, "the file has codes of 2, 4 or 8 bits")
 _ACTIVATIONS = _rule(
     lambda spec, k: spec.activation_bits != 4,
-    "activations are quantized to 8 bits: set activation_bits to 8 or null",
+    "the operation quantizes activations to 8 bits: set activation_bits to 8 or null",
 )
 
 TARGETS: dict[str, Target] = {
