@@ -12,7 +12,7 @@
 #include "speech.h"
 #include "tokenizer.h"
 
-const char* tfconformer_kernel_name(void); /* of converters/custom_ops */
+const char* tfconformer_kernel_name(int index); /* of converters/custom_ops; 0 is the fastest */
 
 enum { MAX_PATH = 1024, MAX_TRANSCRIPT = 16384, NOISE_SECONDS = 4, USUAL_SAMPLE_RATE = 16000, PROFILED_RUNS = 3 };
 
@@ -121,7 +121,7 @@ static bool start_engine(Run* run, Report* report) {
   if (engine == NULL) return false;
   report->engine_version = engine_version(engine);
   report->engine_library = engine_library(engine);
-  report->kernel = arguments->kernel == NULL ? tfconformer_kernel_name() : arguments->kernel;
+  report->kernel = arguments->kernel == NULL ? tfconformer_kernel_name(0) : arguments->kernel;
   read_memory(&report->memory_before);
   const double began = now_us();
   run->session =

@@ -17,10 +17,12 @@ typedef long pthread_condattr_t;
 #define PTHREAD_MUTEX_INITIALIZER {{0}}
 #define PTHREAD_COND_INITIALIZER {{0}}
 int pthread_create(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
+int pthread_setname_np(pthread_t, const char*);
 int pthread_join(pthread_t, void**);
 int pthread_once(pthread_once_t*, void (*)(void));
 int pthread_mutex_init(pthread_mutex_t*, const pthread_mutexattr_t*);
 int pthread_mutex_lock(pthread_mutex_t*);
+int pthread_mutex_trylock(pthread_mutex_t*);
 int pthread_mutex_unlock(pthread_mutex_t*);
 int pthread_mutex_destroy(pthread_mutex_t*);
 int pthread_cond_init(pthread_cond_t*, const pthread_condattr_t*);
