@@ -80,7 +80,7 @@ struct Session {
   TfLiteModel* model;
   TfLiteInterpreterOptions* options;
   TfLiteDelegate* delegate;
-  TfLiteDelegate* xnnpack; /* NULL: not tried yet */
+  TfLiteDelegate* xnnpack; /* NULL: not asked for */
   bool xnnpack_is_used;
   TfLiteInterpreter* interpreter;
   int threads;
@@ -232,7 +232,7 @@ static bool has_xnnpack_functions(const Engine* engine) {
 
 bool session_use_xnnpack(Session* session, Failure* failure) {
   const Engine* engine = session->engine;
-  if (session->xnnpack != NULL || !has_xnnpack_functions(engine)) return true;
+  if (!has_xnnpack_functions(engine)) return true;
   XnnpackOptions options = engine->XNNPackDelegateOptionsDefault();
   options.threads = session->threads;
   session->xnnpack = engine->XNNPackDelegateCreate(&options);

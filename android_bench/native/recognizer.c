@@ -15,7 +15,6 @@ static int64_t elements(const Session* session, const TfLiteTensor* tensor) {
 }
 
 static bool allocate(Recognizer* recognizer, TfLiteSignatureRunner* runner, const char* name, Failure* failure) {
-  if (!session_use_xnnpack(recognizer->session, failure)) return false;
   if (signature_allocate(recognizer->session, runner)) return true;
   return fail(failure, RUN_MODEL_REFUSED, "the runtime cannot prepare '%s': %s", name,
               session_complaints(recognizer->session));
@@ -244,6 +243,7 @@ static bool open_streaming(Recognizer* recognizer, const ModelMetadata* metadata
     return fail(failure, RUN_MODEL_REFUSED, "the model has no signature '%s', which mode streaming needs", kStep);
   }
   recognizer->flush = session_signature(recognizer->session, kFlush);
+  if (!session_use_xnnpack(recognizer->session, failure)) return false;
   /* Both before any address is kept: they may be one graph, whose memory is arranged twice. */
   if (recognizer->flush != NULL && !allocate(recognizer, recognizer->flush, kFlush, failure)) return false;
   if (!allocate(recognizer, recognizer->runner, kStep, failure) || !find_inputs(recognizer, failure)) return false;
