@@ -12,10 +12,10 @@ final class Report {
     this.content = content;
   }
 
-  /** @throws IllegalArgumentException if the text is not a JSON object */
+  /** @throws IllegalArgumentException if the text, which may be null, is not a JSON object */
   static Report parse(String json) {
     try {
-      return new Report(new JSONObject(json));
+      return new Report(new JSONObject(String.valueOf(json)));
     } catch (JSONException error) {
       throw new IllegalArgumentException("the native core returned no JSON object: " + error.getMessage());
     }
