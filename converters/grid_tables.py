@@ -63,7 +63,7 @@ def render_grid(experiment: Experiment, results: ResultsFile) -> str:
     paragraphs = [
         "".join(f"| {' | '.join(cells)} |\n" for cells in table),
         _legend(experiment, results),
-        *([f"Not measured yet: {', '.join(missing)}.\n"] if missing else []),
+        *([f"Not measured yet: {'; '.join(missing)}.\n"] if missing else []),
     ]
     return "\n".join(["", *paragraphs, ""])
 
