@@ -96,7 +96,7 @@ def load_file(path: str, file: TfliteFile, runtime: str, threads: int) -> Loaded
       path: a `.tflite` file.
       file: what `read_tflite` found in it.
       runtime: one of `RUNTIMES`.
-      threads: at most so many for the runtime's own operations; ours uses one.
+      threads: at most so many for an operation.
 
     Raises:
       InputError: the runtime is unknown, not installed or does not know an operation of the file, or the native
