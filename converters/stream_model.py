@@ -191,7 +191,7 @@ def open_stream(path: str | os.PathLike[str], runtime: str = "ai-edge-litert", t
     Args:
       path: a `.tflite` file of `tfconformer export --streaming`.
       runtime: one of `interpreters.RUNTIMES`.
-      threads: at most so many for the runtime's own operations; ours uses one.
+      threads: at most so many for an operation.
 
     Raises:
       InputError: the file is missing, damaged or no streaming recognizer, the runtime is unknown, not installed or does
