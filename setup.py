@@ -21,7 +21,7 @@ setup(
         Extension(
             "converters.custom_ops.libtfconformer_ops",
             sources=sorted(str(path) for path in SOURCES.rglob("*.c")),
-            libraries=["m"],
+            libraries=["m", "pthread"],
             depends=sorted(str(path) for path in SOURCES.rglob("*.h")),
             extra_compile_args=[
                 "-std=c11",

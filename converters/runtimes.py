@@ -122,7 +122,7 @@ def open_model(path: str | os.PathLike[str], runtime: str = "ai-edge-litert", th
       path: a `.tflite` file whose signature "transcribe" goes from "waveform" [1, samples] to "logits" [1, frames,
         vocabulary + 1].
       runtime: one of `RUNTIMES`.
-      threads: at most so many for the runtime's own operations; ours uses one.
+      threads: at most so many for an operation.
 
     Raises:
       InputError: the file is missing, damaged or no recognizer, the runtime is unknown, not installed or does not know

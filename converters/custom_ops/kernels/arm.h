@@ -11,7 +11,7 @@ enum { QUARTERS = 4 };
 /* Compiled once, in arm_neon.c: other instruction sets add nothing to them. */
 extern FloatProduct arm_float_product;
 extern QuantizeRow arm_quantize_row;
-extern FinishRow arm_finish_row;
+extern FinishRows arm_finish_rows;
 
 INLINE float32x4_t load_halves(const uint16_t* halves) {
   return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(halves)));

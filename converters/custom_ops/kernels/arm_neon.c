@@ -153,9 +153,9 @@ float arm_quantize_row(const FullyConnectedAttributes* attributes, const float* 
   return quantize_row_loop(attributes, x, row, quantized);
 }
 
-void arm_finish_row(const float totals[TILE], float scale, const float* bias, Activation activation, int channels,
-                    float* y) {
-  finish_row_loop(totals, scale, bias, activation, channels, y);
+void arm_finish_rows(float (*totals)[TILE], int rows, const float* scales, const float* bias, Activation activation,
+                     int channels, float* y, int64_t stride) {
+  finish_rows_loop(totals, rows, scales, bias, activation, channels, y, stride);
 }
 
 const Kernel arm_neon_kernel = {
@@ -166,7 +166,7 @@ const Kernel arm_neon_kernel = {
     .integer_product = integer_product,
     .float_product = arm_float_product,
     .quantize_row = arm_quantize_row,
-    .finish_row = arm_finish_row,
+    .finish_rows = arm_finish_rows,
 };
 
 #else

@@ -25,7 +25,7 @@ const Kernel arm_neon_dotprod_kernel = {
     .integer_product = integer_product,
     .float_product = arm_float_product,
     .quantize_row = arm_quantize_row,
-    .finish_row = arm_finish_row,
+    .finish_rows = arm_finish_rows,
 };
 
 #else

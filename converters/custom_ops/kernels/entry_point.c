@@ -33,7 +33,7 @@ EXPORT int tfconformer_fully_connected(const char* kernel, const int32_t params[
     snprintf(message, FULLY_CONNECTED_MESSAGE_SIZE, "no memory for %lld bytes", (long long)scratch_bytes);
     return 1;
   }
-  fully_connected(found, &attributes, weights, rows, x, scratch, y);
+  fully_connected(found, NULL, &attributes, weights, rows, x, scratch, y);
   free(scratch);
   return 0;
 }

@@ -127,50 +127,64 @@ static WeightTile weight_tile(const FullyConnectedAttributes* attributes, const 
   return view;
 }
 
-/* `count` tiles of a chunk of rows. */
-static void compute_tiles(const Kernel* kernel, const FullyConnectedAttributes* attributes,
-                          const FullyConnectedWeights* weights, int64_t first_tile, int count,
-                          const PreparedRows* prepared, int64_t rows, const float* x, float* y) {
-  static const float no_bias[TILE];
+/* A chunk of rows with all tiles of a layer. */
+typedef struct {
+  const Kernel* kernel;
+  const FullyConnectedAttributes* attributes;
+  const FullyConnectedWeights* weights;
+  const PreparedRows* prepared;
+  int64_t rows;
+  const float* x;
+  float* y;
+} Chunk;
+
+/* Computes the tiles from MAX_TILES * index on, MAX_TILES of them or what is left. */
+static void compute_tiles(void* context, int index) {
+  static const float no_bias[MAX_TILES * TILE];
+  const Chunk* chunk = context;
+  const FullyConnectedAttributes* attributes = chunk->attributes;
+  const PreparedRows* prepared = chunk->prepared;
+  const int64_t first_tile = (int64_t)index * MAX_TILES, channel = first_tile * TILE;
+  const int count = (int)smaller(MAX_TILES, fully_connected_tiles(attributes) - first_tile);
+  const int channels = (int)smaller(count * TILE, attributes->n - channel);
+  const float* bias = chunk->weights->bias == NULL ? no_bias : chunk->weights->bias + channel;
   WeightTile tiles[MAX_TILES];
-  for (int t = 0; t < count; ++t) tiles[t] = weight_tile(attributes, weights, first_tile + t);
-  for (int64_t first = 0; first < rows;) {
+  for (int t = 0; t < count; ++t) tiles[t] = weight_tile(attributes, chunk->weights, first_tile + t);
+  for (int64_t first = 0; first < chunk->rows;) {
     float totals[MAX_TILES * MAX_ROWS][TILE];
     int group;
     if (attributes->int8_activations) {
-      group = group_rows(rows - first, kernel->integer_rows);
+      group = group_rows(chunk->rows - first, chunk->kernel->integer_rows);
       const QuantizedRows quantized = quantized_group(attributes, prepared, first, group);
-      kernel->integer_product(attributes, tiles, count, &quantized, totals);
+      chunk->kernel->integer_product(attributes, tiles, count, &quantized, totals);
     } else {
-      group = group_rows(rows - first, kernel->float_rows);
-      const FloatRows values = float_group(attributes, prepared, x, first, group);
-      kernel->float_product(attributes, tiles, count, &values, totals);
+      group = group_rows(chunk->rows - first, chunk->kernel->float_rows);
+      const FloatRows values = float_group(attributes, prepared, chunk->x, first, group);
+      chunk->kernel->float_product(attributes, tiles, count, &values, totals);
     }
-    for (int t = 0; t < count; ++t) {
-      const int64_t channel = (first_tile + t) * TILE;
-      const float* bias = weights->bias == NULL ? no_bias : weights->bias + channel;
-      const int channels = (int)smaller(TILE, attributes->n - channel);
-      for (int m = 0; m < group; ++m) {
-        const float scale = prepared->scales == NULL ? 1.0f : prepared->scales[first + m];
-        kernel->finish_row(totals[t * group + m], scale, bias, attributes->activation, channels,
-                           y + (first + m) * attributes->n + channel);
-      }
-    }
+    chunk->kernel->finish_rows(totals, group, prepared->scales == NULL ? NULL : prepared->scales + first, bias,
+                               attributes->activation, channels, chunk->y + first * attributes->n + channel,
+                               attributes->n);
     first += group;
   }
 }
 
-void fully_connected(const Kernel* kernel, const FullyConnectedAttributes* attributes,
+void fully_connected(const Kernel* kernel, ThreadPool* pool, const FullyConnectedAttributes* attributes,
                      const FullyConnectedWeights* weights, int64_t rows, const float* x, void* scratch, float* y) {
-  const int64_t tiles = fully_connected_tiles(attributes);
+  const int tasks = (int)((fully_connected_tiles(attributes) + MAX_TILES - 1) / MAX_TILES);
   for (int64_t first = 0; first < rows; first += CHUNK) {
-    const int64_t chunk = smaller(CHUNK, rows - first);
-    const float* x_chunk = x + first * attributes->k;
-    PreparedRows prepared = place(attributes, chunk, scratch);
-    prepare(kernel, attributes, chunk, x_chunk, &prepared);
-    for (int64_t tile = 0; tile < tiles; tile += MAX_TILES) {
-      compute_tiles(kernel, attributes, weights, tile, (int)smaller(MAX_TILES, tiles - tile), &prepared, chunk, x_chunk,
-                    y + first * attributes->n);
-    }
+    const int64_t count = smaller(CHUNK, rows - first);
+    PreparedRows prepared = place(attributes, count, scratch);
+    Chunk chunk = {
+        .kernel = kernel,
+        .attributes = attributes,
+        .weights = weights,
+        .prepared = &prepared,
+        .rows = count,
+        .x = x + first * attributes->k,
+        .y = y + first * attributes->n,
+    };
+    prepare(kernel, attributes, count, chunk.x, &prepared);
+    thread_pool_run(pool, tasks, compute_tiles, &chunk);
   }
 }

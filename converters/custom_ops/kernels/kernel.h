@@ -52,9 +52,10 @@ typedef void FloatProduct(const FullyConnectedAttributes* attributes, const Weig
 typedef float QuantizeRow(const FullyConnectedAttributes* attributes, const float* x, int row,
                           QuantizedRows* quantized);
 
-/* y[c] = activation(scale * totals[c] + bias[c]) for so many channels, by one fused multiply-add. */
-typedef void FinishRow(const float totals[TILE], float scale, const float* bias, Activation activation, int channels,
-                       float* y);
+/* y[m * stride + c] = activation(scales[m] * totals[c / TILE * rows + m][c % TILE] + bias[c]) for so many channels, by one
+ * fused multiply-add; without `scales` they are 1. */
+typedef void FinishRows(float (*totals)[TILE], int rows, const float* scales, const float* bias,
+                        Activation activation, int channels, float* y, int64_t stride);
 
 typedef struct {
   const char* name;
@@ -64,7 +65,7 @@ typedef struct {
   IntegerProduct* integer_product;
   FloatProduct* float_product;
   QuantizeRow* quantize_row;
-  FinishRow* finish_row;
+  FinishRows* finish_rows;
 } Kernel;
 
 /* The kernel of that name, or the fastest for NULL. NULL if this processor has none of that name. */

@@ -47,12 +47,23 @@ INLINE float activate(Activation activation, float value) {
   return value;
 }
 
-INLINE void finish_row_loop(const float totals[TILE], float scale, const float* bias, Activation activation,
-                            int channels, float* y) {
-  if (channels == TILE && activation == ACTIVATION_NONE) { /* the usual case, which vectorizes */
-    for (int c = 0; c < TILE; ++c) y[c] = __builtin_fmaf(scale, totals[c], bias[c]);
-  } else {
-    for (int c = 0; c < channels; ++c) y[c] = activate(activation, __builtin_fmaf(scale, totals[c], bias[c]));
+/* Full tiles without an activation, the usual case, vectorize. */
+INLINE void finish_rows_loop(float (*totals)[TILE], int rows, const float* scales, const float* bias,
+                             Activation activation, int channels, float* y, int64_t stride) {
+  for (int first = 0; first < channels; first += TILE, totals += rows) {
+    const int count = (int)smaller(TILE, channels - first);
+    for (int m = 0; m < rows; ++m) {
+      const float scale = scales == NULL ? 1.0f : scales[m];
+      const float* total = totals[m];
+      float* target = y + m * stride + first;
+      if (count == TILE && activation == ACTIVATION_NONE) {
+        for (int c = 0; c < TILE; ++c) target[c] = __builtin_fmaf(scale, total[c], bias[first + c]);
+      } else {
+        for (int c = 0; c < count; ++c) {
+          target[c] = activate(activation, __builtin_fmaf(scale, total[c], bias[first + c]));
+        }
+      }
+    }
   }
 }
 
@@ -136,9 +147,9 @@ INLINE float quantize_row_loop(const FullyConnectedAttributes* attributes, const
                                    QuantizedRows* quantized) {                                                  \
     return quantize_row_loop(attributes, x, row, quantized);                                                    \
   }                                                                                                             \
-  TARGET static void finish_row(const float totals[TILE], float scale, const float* bias, Activation activation, \
-                                int channels, float* y) {                                                       \
-    finish_row_loop(totals, scale, bias, activation, channels, y);                                              \
+  TARGET static void finish_rows(float (*totals)[TILE], int rows, const float* scales, const float* bias,       \
+                                 Activation activation, int channels, float* y, int64_t stride) {               \
+    finish_rows_loop(totals, rows, scales, bias, activation, channels, y, stride);                              \
   }
 
 #endif

@@ -109,5 +109,5 @@ const Kernel portable_kernel = {
     .integer_product = integer_product,
     .float_product = float_product,
     .quantize_row = quantize_row,
-    .finish_row = finish_row,
+    .finish_rows = finish_rows,
 };

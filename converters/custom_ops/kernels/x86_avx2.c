@@ -352,7 +352,7 @@ const Kernel x86_avx2_kernel = {
     .integer_product = integer_product,
     .float_product = float_product,
     .quantize_row = quantize_row,
-    .finish_row = finish_row,
+    .finish_rows = finish_rows,
 };
 
 #else

@@ -11,6 +11,7 @@
 
 enum {
   INTEGER_ROWS = 8,
+  INTEGER_TILES = 2,
   FLOAT_ROWS = 8,
   CHAINS = 4,      /* sums in flight that hide the latency of one; 8 rows bring enough of their own */
   PREFETCH = 1024, /* bytes ahead of a weight that is used once */
@@ -51,6 +52,13 @@ KERNEL_INLINE __m512i load_cell(const uint8_t* cell, const int rows) {
 
 /* ---- Integer activations ---- */
 
+/* sum[i] += a[4 i] * b[4 i] + ... + a[4 i + 3] * b[4 i + 3], a unsigned and b signed. In assembly, because gcc 12 copies
+ * the sums to and fro around the intrinsic. */
+KERNEL_INLINE __m512i multiply_add(__m512i sum, __m512i a, __m512i b) {
+  __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+  return sum;
+}
+
 KERNEL_INLINE __m512i broadcast(const int8_t* window) {
   int32_t codes;
   memcpy(&codes, window, sizeof codes);
@@ -58,40 +66,48 @@ KERNEL_INLINE __m512i broadcast(const int8_t* window) {
 }
 
 /* sum q x = sum u x - 2^(bits - 1) sum x, where u = q + 2^(bits - 1) is what a cell holds. */
-KERNEL_INLINE void dense_product(const FullyConnectedAttributes* attributes, const WeightTile* tile,
-                                 const QuantizedRows* x, const int bits, const int rows, float (*totals)[TILE]) {
-  const int fields = 8 / bits, chains = rows * fields <= 2 * CHAINS ? fields : 1;
-  const uint8_t* cell = tile->codes;
+KERNEL_INLINE void dense_product(const FullyConnectedAttributes* attributes, const WeightTile* tiles,
+                                 const QuantizedRows* x, const int bits, const int count, const int rows,
+                                 float (*totals)[TILE]) {
+  const int fields = 8 / bits, chains = rows * count * fields <= 2 * CHAINS ? fields : 1, all = count * rows;
   const int8_t* windows = x->windows;
-  __m512 total[INTEGER_ROWS];
-  for (int m = 0; m < rows; ++m) total[m] = _mm512_setzero_ps();
+  const uint8_t* cells[INTEGER_TILES];
+  __m512 total[INTEGER_TILES * INTEGER_ROWS];
+  for (int t = 0; t < count; ++t) cells[t] = tiles[t].codes;
+  for (int s = 0; s < all; ++s) total[s] = _mm512_setzero_ps();
   for (int64_t b = 0; b < attributes->blocks; ++b) {
     const int32_t* code_sums = x->code_sums + b * rows;
-    __m512i sum[2 * CHAINS];
-    for (int m = 0; m < rows; ++m) {
-      sum[m] = _mm512_slli_epi32(_mm512_set1_epi32(-code_sums[m]), bits - 1);
-      for (int c = 1; c < chains; ++c) sum[c * rows + m] = _mm512_setzero_si512();
+    __m512i sum[INTEGER_TILES * INTEGER_ROWS];
+    for (int s = 0; s < all; ++s) {
+      sum[s] = _mm512_slli_epi32(_mm512_set1_epi32(-code_sums[s % rows]), bits - 1);
+      for (int c = 1; c < chains; ++c) sum[c * all + s] = _mm512_setzero_si512();
     }
-    const int64_t cells = block_quads(stored_codes(attributes, b), bits) / fields;
-    for (int64_t i = 0; i < cells; ++i, cell += CELL) {
-      const __m512i codes = load_cell(cell, rows);
+    const int64_t block_cells = block_quads(stored_codes(attributes, b), bits) / fields;
+    for (int64_t i = 0; i < block_cells; ++i) {
+      __m512i codes[INTEGER_TILES];
+      for (int t = 0; t < count; ++t) codes[t] = load_cell(cells[t] + i * CELL, rows);
       for (int f = 0; f < fields; ++f) {
-        const __m512i u = field(codes, f, bits);
+        __m512i u[INTEGER_TILES];
+        for (int t = 0; t < count; ++t) u[t] = field(codes[t], f, bits);
         for (int m = 0; m < rows; ++m, windows += GROUP) {
-          const int s = f % chains * rows + m;
-          sum[s] = _mm512_dpbusd_epi32(sum[s], u, broadcast(windows));
+          const __m512i values = broadcast(windows);
+          for (int t = 0; t < count; ++t) {
+            const int s = f % chains * all + t * rows + m;
+            sum[s] = multiply_add(sum[s], u[t], values);
+          }
         }
       }
     }
-    __m512 sums[INTEGER_ROWS], x_sums[INTEGER_ROWS];
-    for (int m = 0; m < rows; ++m) {
-      for (int c = 1; c < chains; ++c) sum[m] = _mm512_add_epi32(sum[m], sum[c * rows + m]);
-      sums[m] = _mm512_cvtepi32_ps(sum[m]);
-      x_sums[m] = _mm512_cvtepi32_ps(_mm512_set1_epi32(code_sums[m]));
+    for (int t = 0; t < count; ++t) cells[t] += block_cells * CELL;
+    __m512 sums[INTEGER_TILES * INTEGER_ROWS], x_sums[INTEGER_ROWS];
+    for (int s = 0; s < all; ++s) {
+      for (int c = 1; c < chains; ++c) sum[s] = _mm512_add_epi32(sum[s], sum[c * all + s]);
+      sums[s] = _mm512_cvtepi32_ps(sum[s]);
     }
-    add_block(tile, b, sums, x_sums, rows, total);
+    for (int m = 0; m < rows; ++m) x_sums[m] = _mm512_cvtepi32_ps(_mm512_set1_epi32(code_sums[m]));
+    for (int t = 0; t < count; ++t) add_block(&tiles[t], b, sums + t * rows, x_sums, rows, total + t * rows);
   }
-  for (int m = 0; m < rows; ++m) _mm512_storeu_ps(totals[m], total[m]);
+  for (int s = 0; s < all; ++s) _mm512_storeu_ps(totals[s], total[s]);
 }
 
 /* The window of a quad in every 128-bit lane. */
@@ -133,11 +149,11 @@ KERNEL_INLINE void sparse_product(const FullyConnectedAttributes* attributes, co
       for (int f = 0; f < fields; ++f, ++quad) {
         const __m512i q = _mm512_sub_epi8(field(codes, f, bits), zero);
         const __m512i places = window_positions(positions, quad, kept);
-        code_sum = _mm512_dpbusd_epi32(code_sum, ones, q);
+        code_sum = multiply_add(code_sum, ones, q);
         for (int m = 0; m < rows; ++m, windows += window) {
           const __m512i values = _mm512_xor_si512(_mm512_shuffle_epi8(broadcast_window(windows, kept), places), flip);
-          sum[m] = _mm512_dpbusd_epi32(sum[m], values, q);
-          if (!symmetric) x_sum[m] = _mm512_dpbusd_epi32(x_sum[m], values, ones);
+          sum[m] = multiply_add(sum[m], values, q);
+          if (!symmetric) x_sum[m] = multiply_add(x_sum[m], values, ones);
         }
       }
     }
@@ -154,11 +170,9 @@ KERNEL_INLINE void sparse_product(const FullyConnectedAttributes* attributes, co
   for (int m = 0; m < rows; ++m) _mm512_storeu_ps(totals[m], total[m]);
 }
 
-KERNEL_INLINE void integer_rows(const FullyConnectedAttributes* attributes, const WeightTile* tile,
-                                const QuantizedRows* x, const int bits, const int rows, float (*totals)[TILE]) {
-  if (attributes->kept == GROUP) {
-    dense_product(attributes, tile, x, bits, rows, totals);
-  } else if (attributes->kept == 2 && attributes->symmetric) {
+KERNEL_INLINE void sparse_rows(const FullyConnectedAttributes* attributes, const WeightTile* tile,
+                               const QuantizedRows* x, const int bits, const int rows, float (*totals)[TILE]) {
+  if (attributes->kept == 2 && attributes->symmetric) {
     sparse_product(attributes, tile, x, bits, 2, true, rows, totals);
   } else if (attributes->kept == 2) {
     sparse_product(attributes, tile, x, bits, 2, false, rows, totals);
@@ -167,6 +181,19 @@ KERNEL_INLINE void integer_rows(const FullyConnectedAttributes* attributes, cons
   } else {
     sparse_product(attributes, tile, x, bits, 1, false, rows, totals);
   }
+}
+
+KERNEL_INLINE void integer_rows(const FullyConnectedAttributes* attributes, const WeightTile* tiles, int count,
+                                const QuantizedRows* x, const int bits, const int rows, float (*totals)[TILE]) {
+  int t = 0;
+  if (attributes->kept != GROUP) {
+    for (; t < count; ++t) sparse_rows(attributes, tiles + t, x, bits, rows, totals + t * rows);
+    return;
+  }
+  for (; t + INTEGER_TILES <= count; t += INTEGER_TILES) {
+    dense_product(attributes, tiles + t, x, bits, INTEGER_TILES, rows, totals + t * rows);
+  }
+  for (; t < count; ++t) dense_product(attributes, tiles + t, x, bits, 1, rows, totals + t * rows);
 }
 
 /* ---- Float activations ---- */
@@ -284,11 +311,11 @@ KERNEL_INLINE void float_rows(const FullyConnectedAttributes* attributes, const 
 /* ---- One function for every number of rows ---- */
 
 #define DEFINE_PRODUCTS(ROWS)                                                                                      \
-  TARGET static void integer_product_##ROWS(const FullyConnectedAttributes* attributes, const WeightTile* tile,   \
-                                            const QuantizedRows* x, float (*totals)[TILE]) {                      \
-    if (attributes->weight_bits == 2) integer_rows(attributes, tile, x, 2, ROWS, totals);                         \
-    if (attributes->weight_bits == 4) integer_rows(attributes, tile, x, 4, ROWS, totals);                         \
-    if (attributes->weight_bits == 8) integer_rows(attributes, tile, x, 8, ROWS, totals);                         \
+  TARGET static void integer_product_##ROWS(const FullyConnectedAttributes* attributes, const WeightTile* tiles,  \
+                                            int count, const QuantizedRows* x, float (*totals)[TILE]) {           \
+    if (attributes->weight_bits == 2) integer_rows(attributes, tiles, count, x, 2, ROWS, totals);                 \
+    if (attributes->weight_bits == 4) integer_rows(attributes, tiles, count, x, 4, ROWS, totals);                 \
+    if (attributes->weight_bits == 8) integer_rows(attributes, tiles, count, x, 8, ROWS, totals);                 \
   }                                                                                                               \
   TARGET static void float_product_##ROWS(const FullyConnectedAttributes* attributes, const WeightTile* tiles,    \
                                           int count, const FloatRows* x, float (*totals)[TILE]) {                 \
@@ -304,12 +331,10 @@ DEFINE_PRODUCTS(8)
 
 static void integer_product(const FullyConnectedAttributes* attributes, const WeightTile* tiles, int count,
                             const QuantizedRows* x, float (*totals)[TILE]) {
-  for (int t = 0; t < count; ++t, totals += x->rows) {
-    if (x->rows == 1) integer_product_1(attributes, &tiles[t], x, totals);
-    if (x->rows == 2) integer_product_2(attributes, &tiles[t], x, totals);
-    if (x->rows == 4) integer_product_4(attributes, &tiles[t], x, totals);
-    if (x->rows == 8) integer_product_8(attributes, &tiles[t], x, totals);
-  }
+  if (x->rows == 1) integer_product_1(attributes, tiles, count, x, totals);
+  if (x->rows == 2) integer_product_2(attributes, tiles, count, x, totals);
+  if (x->rows == 4) integer_product_4(attributes, tiles, count, x, totals);
+  if (x->rows == 8) integer_product_8(attributes, tiles, count, x, totals);
 }
 
 static void float_product(const FullyConnectedAttributes* attributes, const WeightTile* tiles, int count,
@@ -328,7 +353,7 @@ const Kernel x86_avx512_vnni_kernel = {
     .integer_product = integer_product,
     .float_product = float_product,
     .quantize_row = quantize_row,
-    .finish_row = finish_row,
+    .finish_rows = finish_rows,
 };
 
 #else

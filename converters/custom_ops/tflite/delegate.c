@@ -18,9 +18,12 @@ void tflite_plugin_destroy_delegate(TfLiteDelegate* delegate);
 typedef struct {
   TfLiteDelegate base; /* first, so that a pointer to it is one to the whole */
   const Kernel* kernel;
+  ThreadPool* pool; /* NULL: one thread */
+  int threads;
 } Delegate;
 
 typedef struct {
+  Delegate* delegate;
   int count;
   FullyConnectedOp* ops;       /* [count], in execution order */
   TfLiteIntArray* temporaries; /* tensors that nobody outside the partition sees; the scratch tensor is the last */
@@ -61,8 +64,7 @@ static void free_partition(TfLiteContext* context, void* user_data) {
   free(partition);
 }
 
-static bool copy_nodes(TfLiteContext* context, const TfLiteIntArray* nodes, const Kernel* kernel,
-                       Partition* partition) {
+static bool copy_nodes(TfLiteContext* context, const TfLiteIntArray* nodes, Partition* partition) {
   partition->ops = calloc((size_t)nodes->size, sizeof partition->ops[0]);
   if (partition->ops == NULL) return false;
   partition->count = nodes->size;
@@ -70,7 +72,8 @@ static bool copy_nodes(TfLiteContext* context, const TfLiteIntArray* nodes, cons
     TfLiteNode* node;
     TfLiteRegistration* registration;
     if (context->GetNodeAndRegistration(context, nodes->data[i], &node, &registration) != kTfLiteOk) return false;
-    partition->ops[i].kernel = kernel;
+    partition->ops[i].kernel = partition->delegate->kernel;
+    partition->ops[i].pool = &partition->delegate->pool;
     partition->ops[i].inputs = copy_array(node->inputs);
     partition->ops[i].outputs = copy_array(node->outputs);
     if (partition->ops[i].inputs == NULL || partition->ops[i].outputs == NULL) return false;
@@ -102,8 +105,8 @@ static void* init_partition(TfLiteContext* context, const char* buffer, size_t l
   const TfLiteDelegateParams* params = (const TfLiteDelegateParams*)(const void*)buffer;
   Partition* partition = calloc(1, sizeof *partition);
   if (partition == NULL) return NULL;
-  const Kernel* kernel = ((const Delegate*)(const void*)params->delegate)->kernel;
-  if (!copy_nodes(context, params->nodes_to_replace, kernel, partition) ||
+  partition->delegate = (Delegate*)(void*)params->delegate;
+  if (!copy_nodes(context, params->nodes_to_replace, partition) ||
       !list_temporaries(context, params->output_tensors, partition)) {
     free_partition(context, partition);
     return NULL;
@@ -136,12 +139,29 @@ static TfLiteStatus prepare_scratch(TfLiteContext* context, const Partition* par
   return context->ResizeTensor(context, scratch, size);
 }
 
+/* Takes the runtime's number of threads, which may change between two preparations. */
+static TfLiteStatus prepare_threads(TfLiteContext* context, Delegate* delegate) {
+  const int wanted = context->recommended_num_threads;
+  const int threads = wanted < 1 ? 1 : wanted > MAX_THREADS ? MAX_THREADS : wanted;
+  if (threads == delegate->threads) return kTfLiteOk;
+  thread_pool_destroy(delegate->pool);
+  delegate->pool = NULL;
+  delegate->threads = 1;
+  if (threads > 1 && (delegate->pool = thread_pool_create(threads)) == NULL) {
+    context->ReportError(context, "%s: %d threads cannot be started. ", FULLY_CONNECTED_OP_NAME, threads);
+    return kTfLiteError;
+  }
+  delegate->threads = threads;
+  return kTfLiteOk;
+}
+
 static TfLiteStatus prepare_partition(TfLiteContext* context, TfLiteNode* node) {
   Partition* partition = node->user_data;
   if (partition == NULL) {
     context->ReportError(context, "%s: no memory for the node. ", FULLY_CONNECTED_OP_NAME);
     return kTfLiteError;
   }
+  if (prepare_threads(context, partition->delegate) != kTfLiteOk) return kTfLiteError;
   free(node->temporaries);
   node->temporaries = copy_array(partition->temporaries);
   if (node->temporaries == NULL) return kTfLiteError;
@@ -230,10 +250,14 @@ EXPORT TfLiteDelegate* tflite_plugin_create_delegate(const char* const* keys, co
   Delegate* delegate = calloc(1, sizeof *delegate);
   if (delegate == NULL) return NULL;
   delegate->kernel = kernel;
+  delegate->threads = 1;
   delegate->base.Prepare = claim_nodes;
   /* Without this flag the runtime prepares the graph first and stops at our operation, which it does not know. */
   delegate->base.flags = kTfLiteDelegateFlagsAllowDynamicTensors;
   return &delegate->base;
 }
 
-EXPORT void tflite_plugin_destroy_delegate(TfLiteDelegate* delegate) { free(delegate); }
+EXPORT void tflite_plugin_destroy_delegate(TfLiteDelegate* delegate) {
+  if (delegate != NULL) thread_pool_destroy(((Delegate*)(void*)delegate)->pool);
+  free(delegate);
+}

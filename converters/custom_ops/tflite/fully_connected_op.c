@@ -199,6 +199,6 @@ TfLiteStatus fully_connected_op_invoke(TfLiteContext* context, const FullyConnec
       y->bytes != row_bytes * (size_t)op->attributes.n) {
     return fail(context, op, "its tensors changed after they were prepared");
   }
-  fully_connected(op->kernel, &op->attributes, &op->weights, op->rows, x->data, scratch, y->data);
+  fully_connected(op->kernel, *op->pool, &op->attributes, &op->weights, op->rows, x->data, scratch, y->data);
   return kTfLiteOk;
 }

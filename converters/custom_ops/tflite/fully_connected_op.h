@@ -12,11 +12,12 @@
 
 #define FULLY_CONNECTED_OP_NAME "TfconformerFullyConnected"
 
-/* One node of the graph. The indices and the kernel are set by whoever creates it, the rest by `fully_connected_op_prepare`. */
+/* One node of the graph. The first four members are set by whoever creates it, the rest by `fully_connected_op_prepare`. */
 typedef struct {
   TfLiteIntArray* inputs;
   TfLiteIntArray* outputs;
   const Kernel* kernel;
+  ThreadPool* const* pool; /* where to find it at run time: NULL for one thread */
   FullyConnectedAttributes attributes;
   FullyConnectedWeights weights; /* point into the model file, which outlives the node */
   bool constants_are_checked;

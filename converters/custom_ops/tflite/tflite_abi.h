@@ -93,6 +93,7 @@ struct TfLiteContext {
                                          TfLiteRegistration** registration);
   TfLiteStatus (*ReplaceNodeSubsetsWithDelegateKernels)(TfLiteContext* context, TfLiteRegistration registration,
                                                         const TfLiteIntArray* nodes, TfLiteDelegate* delegate);
+  int recommended_num_threads; /* below 1: whatever an operation likes */
   /* ... never embedded or copied here, so the rest is left out */
 };
 
