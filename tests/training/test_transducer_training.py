@@ -17,6 +17,8 @@ from tfconformer.training.recognition import BeamSearch
 from tfconformer.training.run import RunDirectory
 from tfconformer.training.train import train
 
+pytestmark = pytest.mark.timeout(900)  # two trainings, each of which traces a model
+
 TEXTS = ["YES", "NO MORE", "OH"]
 
 
