@@ -47,7 +47,12 @@ def folder(tmp_path_factory):
     train(Config.model_validate(tree), RunDirectory(folder / "ctc"))
     tree["model"] |= {"transducer": {"embedding": 8, "lstm_units": 12, "joint": 10}}
     # So slowly that the encoder stays what it was.
-    tree["training"] |= {"steps_per_epoch": 2, "learning_rate": 1e-9, "initial_weights": str(folder / "ctc")}
+    tree["training"] |= {
+        "steps_per_epoch": 2,
+        "learning_rate": 1e-9,
+        "final_learning_rate": 0,
+        "initial_weights": str(folder / "ctc"),
+    }
     train(Config.model_validate(tree), RunDirectory(folder / "transducer"))
     return folder
 

@@ -51,7 +51,7 @@ def encoder(
     """All blocks; returns (x, frame mask, the output of the intermediate head by its name, if there is one)."""
     x, mask = encoder_input(config, features, lengths)
     context = (config.left_context, config.right_context, config.attention_chunk)
-    attention_mask = AttentionMask(*context, name="attention_mask")(mask)
+    attention_mask = AttentionMask(*context, training_chunks=config.training_chunks, name="attention_mask")(mask)
     positions = RelativePositions(*context, name="positions")(x)
     outputs = {}
     for index in range(config.blocks):

@@ -21,7 +21,8 @@ from tfconformer.data.pipeline import evaluation_batches, training_dataset, tran
 from tfconformer.data.shards import find_shards, shards_by_set
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.models.conformer_transducer import SCORES, shared_with_ctc
-from tfconformer.quantization.apply import copy_float_weights, match_layers, quantize_model
+from tfconformer.quantization.apply import apply_rules, copy_float_weights
+from tfconformer.quantization.layer import QuantizationSteps
 from tfconformer.training.callbacks import DevWordErrorRate
 from tfconformer.training.checkpoint import float_model, load_model
 from tfconformer.training.losses import CTCLoss
@@ -74,6 +75,7 @@ def train(config: Config, run: RunDirectory) -> keras.Model:
         verbose=2,
         callbacks=[
             keras.callbacks.TerminateOnNaN(),
+            QuantizationSteps(),
             DevWordErrorRate(
                 run,
                 {name: evaluation_batches(paths, config.features) for name, paths in dev_sets.items()},
@@ -98,7 +100,7 @@ def compile_model(model: keras.Model, config: TrainingConfig) -> None:
     optimizer = keras.optimizers.AdamW(
         schedule, weight_decay=config.weight_decay, beta_2=0.98, global_clipnorm=config.clip_norm
     )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "clip"])
     auxiliary = config.intermediate_weight if "intermediate" in model.output else 0.0
     losses = {name: TransducerLoss() if name == SCORES else CTCLoss(name=f"{name}_loss") for name in model.output}
     weights = {name: auxiliary if name == "intermediate" else 1.0 - auxiliary for name in model.output}
@@ -140,6 +142,5 @@ def _initial_model(config: Config, tokenizer: Tokenizer, batches: tf.data.Datase
             for features, length in zip(batch, lengths, strict=True)
         ]
         model.get_layer("feature_normalization").adapt(np.concatenate(frames))
-    specs = match_layers(model, config.quantization)
-    logger.info("%d weights, %d layers quantized", model.count_params(), len(specs))
-    return quantize_model(model, specs) if specs else model
+    logger.info("%d weights", model.count_params())
+    return apply_rules(model, config.quantization)
