@@ -132,6 +132,7 @@ static bool start_engine(Run* run, Report* report) {
     return false;
   }
   report->init_us = now_us() - began;
+  report->xnnpack = session_has_xnnpack(run->session);
   read_memory(&report->memory_init);
   return true;
 }

@@ -48,12 +48,30 @@ void tflite_plugin_destroy_delegate(TfLiteDelegate* delegate);
   F(size_t, TensorByteSize, (const TfLiteTensor* tensor))                                                         \
   F(void*, TensorData, (const TfLiteTensor* tensor))
 
+/* XNNPACK's options: the runtime fills in its defaults, of which only the threads are changed. Later versions have more
+ * of them; the structure is returned through a hidden pointer, so a longer one than the runtime's does no harm. */
+typedef struct {
+  int32_t threads;
+  uint32_t flags;
+  uint64_t others[31];
+} XnnpackOptions;
+
+/* Functions that a library may lack. */
+#define OPTIONAL_FUNCTIONS(F)                                                                                        \
+  F(XnnpackOptions, XNNPackDelegateOptionsDefault, (void))                                                           \
+  F(TfLiteDelegate*, XNNPackDelegateCreate, (const XnnpackOptions* options))                                         \
+  F(void, XNNPackDelegateDelete, (TfLiteDelegate * delegate))                                                        \
+  F(int, InterpreterModifyGraphWithDelegate, (const TfLiteInterpreter* interpreter, TfLiteDelegate * delegate))
+
+/* Of TfLiteStatus: fine, and "the graph cannot take this delegate and stays as it is". */
+enum { STATUS_OK = 0, STATUS_GRAPH_UNSUITABLE = 3 };
 enum { LIBRARY_PATH_SIZE = 512, COMPLAINTS_SIZE = 600 };
 
 struct Engine {
   char library[LIBRARY_PATH_SIZE];
 #define MEMBER(result, name, parameters) result(*name) parameters;
   TFLITE_FUNCTIONS(MEMBER)
+  OPTIONAL_FUNCTIONS(MEMBER)
 #undef MEMBER
 };
 
@@ -62,7 +80,10 @@ struct Session {
   TfLiteModel* model;
   TfLiteInterpreterOptions* options;
   TfLiteDelegate* delegate;
+  TfLiteDelegate* xnnpack; /* NULL: not asked for */
+  bool xnnpack_is_used;
   TfLiteInterpreter* interpreter;
+  int threads;
   char complaints[COMPLAINTS_SIZE];
 };
 
@@ -111,11 +132,14 @@ Engine* engine_load(const char* path, Failure* failure) {
          path == NULL ? "" : path, reason == NULL ? "not found" : reason);
   } else {
     /* POSIX lets dlsym's result be a function's address; ISO C has no cast for it. */
-#define LOOK_UP(result, name, parameters)                                  \
-  *(void**)&engine->name = dlsym(library, "TfLite" #name);                 \
+#define LOOK_UP(result, name, parameters) *(void**)&engine->name = dlsym(library, "TfLite" #name);
+#define REQUIRE(result, name, parameters) \
   if (engine->name == NULL && missing == NULL) missing = "TfLite" #name;
     TFLITE_FUNCTIONS(LOOK_UP)
+    OPTIONAL_FUNCTIONS(LOOK_UP)
+    TFLITE_FUNCTIONS(REQUIRE)
 #undef LOOK_UP
+#undef REQUIRE
     if (missing == NULL) return engine;
     fail(failure, RUN_FAILED, "%.300s has no function %s; expected TFLite 2.14 or later", engine->library, missing);
   }
@@ -182,6 +206,7 @@ Session* session_open(Engine* engine, MappedFile model, int threads, const char*
     return NULL;
   }
   session->engine = engine;
+  session->threads = threads;
   if (create_delegate(session, kernel, failure) && create_interpreter(session, model, threads, profile, failure)) {
     return session;
   }
@@ -195,9 +220,33 @@ void session_close(Session* session) {
   if (session->interpreter != NULL) engine->InterpreterDelete(session->interpreter);
   if (session->options != NULL) engine->InterpreterOptionsDelete(session->options);
   if (session->model != NULL) engine->ModelDelete(session->model);
+  if (session->xnnpack != NULL) engine->XNNPackDelegateDelete(session->xnnpack);
   tflite_plugin_destroy_delegate(session->delegate);
   free(session);
 }
+
+static bool has_xnnpack_functions(const Engine* engine) {
+  return engine->XNNPackDelegateOptionsDefault != NULL && engine->XNNPackDelegateCreate != NULL &&
+         engine->XNNPackDelegateDelete != NULL && engine->InterpreterModifyGraphWithDelegate != NULL;
+}
+
+bool session_use_xnnpack(Session* session, Failure* failure) {
+  const Engine* engine = session->engine;
+  if (!has_xnnpack_functions(engine)) return true;
+  XnnpackOptions options = engine->XNNPackDelegateOptionsDefault();
+  options.threads = session->threads;
+  session->xnnpack = engine->XNNPackDelegateCreate(&options);
+  if (session->xnnpack == NULL) return fail(failure, RUN_FAILED, "no memory for XNNPACK");
+  const int status = engine->InterpreterModifyGraphWithDelegate(session->interpreter, session->xnnpack);
+  session->xnnpack_is_used = status == STATUS_OK;
+  if (status != STATUS_OK && status != STATUS_GRAPH_UNSUITABLE) {
+    return fail(failure, RUN_MODEL_REFUSED, "XNNPACK refuses the model: %s", session->complaints);
+  }
+  session->complaints[0] = '\0';
+  return true;
+}
+
+bool session_has_xnnpack(const Session* session) { return session->xnnpack_is_used; }
 
 const char* session_complaints(const Session* session) { return session->complaints; }
 
@@ -226,15 +275,15 @@ const char* signature_input_name(const Session* session, const TfLiteSignatureRu
 
 bool signature_resize(const Session* session, TfLiteSignatureRunner* runner, const char* input, const int* dims,
                       int rank) {
-  return session->engine->SignatureRunnerResizeInputTensor(runner, input, dims, rank) == 0;
+  return session->engine->SignatureRunnerResizeInputTensor(runner, input, dims, rank) == STATUS_OK;
 }
 
 bool signature_allocate(const Session* session, TfLiteSignatureRunner* runner) {
-  return session->engine->SignatureRunnerAllocateTensors(runner) == 0;
+  return session->engine->SignatureRunnerAllocateTensors(runner) == STATUS_OK;
 }
 
 bool signature_invoke(const Session* session, TfLiteSignatureRunner* runner) {
-  return session->engine->SignatureRunnerInvoke(runner) == 0;
+  return session->engine->SignatureRunnerInvoke(runner) == STATUS_OK;
 }
 
 TfLiteTensor* signature_input(const Session* session, TfLiteSignatureRunner* runner, const char* name) {

@@ -36,6 +36,14 @@ Session* session_open(Engine* engine, MappedFile model, int threads, const char*
                       Failure* failure);
 void session_close(Session* session);
 
+/* Gives the built-in operations to XNNPACK, as Android's Java API does by default; called at most once. A graph in which
+ * shapes are computed cannot take it and stays as it is, as does any with a library that has no XNNPACK.
+ *
+ * Only for a graph whose inputs keep their sizes: another size makes TFLite 2.14 undo its delegates, and then it takes
+ * the float16 constants of our operation for some that it should have turned into float32, and loses them. */
+bool session_use_xnnpack(Session* session, Failure* failure);
+bool session_has_xnnpack(const Session* session);
+
 /* What the runtime has complained about so far, for an error message. */
 const char* session_complaints(const Session* session);
 

@@ -243,6 +243,7 @@ static bool open_streaming(Recognizer* recognizer, const ModelMetadata* metadata
     return fail(failure, RUN_MODEL_REFUSED, "the model has no signature '%s', which mode streaming needs", kStep);
   }
   recognizer->flush = session_signature(recognizer->session, kFlush);
+  if (!session_use_xnnpack(recognizer->session, failure)) return false;
   /* Both before any address is kept: they may be one graph, whose memory is arranged twice. */
   if (recognizer->flush != NULL && !allocate(recognizer, recognizer->flush, kFlush, failure)) return false;
   if (!allocate(recognizer, recognizer->runner, kStep, failure) || !find_inputs(recognizer, failure)) return false;

@@ -88,6 +88,7 @@ static void write_engine(JsonWriter* json, const Report* report) {
   json_string(json, "version", report->engine_version);
   json_string(json, "library", report->engine_library);
   json_string(json, "kernel", report->kernel);
+  if (report->finished) json_boolean(json, "xnnpack", report->xnnpack);
   json_end_object(json);
 }
 

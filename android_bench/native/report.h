@@ -48,6 +48,7 @@ typedef struct {
   const char* engine_version; /* NULL until loaded */
   const char* engine_library;
   const char* kernel;
+  bool xnnpack;
   /* The machine. */
   Device device;
   int affinity_count, affinity[MAX_CORES];

@@ -25,13 +25,16 @@ from tfconformer.decoding.wer import word_errors
 QUICK = ("--warmup=0", "--runs=1")
 
 
-@pytest.mark.parametrize("cpu", CPUS)
+@pytest.mark.parametrize(
+    ("cpu", "kernel"), [("cortex-a53", "neon"), ("cortex-a76", "neon_dotprod"), ("max", "neon_i8mm")]
+)
 def test_packed_layers_give_what_they_give_on_the_desktop(
-    emulator: Emulator, native_model: NativeModel, validate: Validate, cpu: str
+    emulator: Emulator, native_model: NativeModel, validate: Validate, cpu: str, kernel: str
 ) -> None:
     done = emulator.run_program([f"--model={native_model.path}", "--warmup=1", "--runs=5"], cpu)
     assert done.returncode == 0, done.stderr
     report = validate(done.stdout)
+    assert report["engine"]["kernel"] == kernel
     # No tolerance: our operation has one result on every processor, and the rest of this model moves no number.
     assert report["output_check"]["status"] == "equal"
     assert report["output_check"]["bit_exact"] and report["output_check"]["repeatable"]
@@ -62,7 +65,13 @@ def test_the_report_tells_all_that_there_is(emulator: Emulator, native_model: Na
     }
     assert report["settings"] == {"mode": "offline", "threads": 2, "warmup": 3, "runs": 7}
     assert report["program"]["abi"] == "arm64-v8a"
-    assert report["engine"]["version"] == "2.14.0"
+    assert report["engine"] == {
+        "name": "TFLite",
+        "version": "2.14.0",
+        "library": "libtensorflowlite_jni.so",
+        "kernel": "neon_dotprod",
+        "xnnpack": False,  # utterances differ in length
+    }
     # What the emulator shows as the phone (emulator.py).
     first = {"index": 0, "part": "0x41:0xd05", "governor": "schedutil", "max_khz": 1800000}
     assert report["device"]["cores"][0] == first
@@ -137,6 +146,8 @@ def test_a_stream_is_run_step_by_step(emulator: Emulator, validate: Validate, tm
     report = validate(done.stdout)
     assert report["output_check"]["status"] == "equal", done.stderr
     assert report["timing"]["step"]["count"] == 3 * 5
+    # All shapes of a stream are fixed, so the runtime's fast kernels take what is not ours.
+    assert report["engine"]["xnnpack"]
     assert report["timing"]["utterance"]["count"] == 3
 
 
@@ -176,13 +187,20 @@ def test_a_wrong_command_is_refused(emulator: Emulator, validate: Validate, argu
     [
         ("--reference=missing.reference", "missing.reference: No such file or directory"),
         ("--audio=missing.wav", "missing.wav: No such file or directory"),
-        ("--kernel=abacus", "--kernel=abacus: "),
+        ("--kernel=abacus", "this processor has no kernel 'abacus'"),
+        ("--kernel=neon_i8mm", "this processor has no kernel 'neon_i8mm'"),
     ],
 )
 def test_an_option_that_cannot_be_served_is_refused(
     emulator: Emulator, native_model: NativeModel, validate: Validate, option: str, message: str
 ) -> None:
     refused(emulator, validate, [f"--model={native_model.path}", *QUICK, option], 2, message)
+
+
+def test_a_kernel_can_be_chosen(emulator: Emulator, native_model: NativeModel, validate: Validate) -> None:
+    report = validate(emulator.run_program([f"--model={native_model.path}", *QUICK, "--kernel=portable"]).stdout)
+    assert report["engine"]["kernel"] == "portable"
+    assert report["output_check"]["status"] == "equal"
 
 
 def test_a_missing_engine_is_named(emulator: Emulator, native_model: NativeModel, validate: Validate) -> None:

@@ -17,6 +17,7 @@ typedef long pthread_condattr_t;
 #define PTHREAD_MUTEX_INITIALIZER {{0}}
 #define PTHREAD_COND_INITIALIZER {{0}}
 int pthread_create(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
+int pthread_setname_np(pthread_t, const char*);
 int pthread_join(pthread_t, void**);
 int pthread_setname_np(pthread_t, const char*);
 int pthread_once(pthread_once_t*, void (*)(void));
