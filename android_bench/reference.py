@@ -17,7 +17,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.runtimes import RUNTIMES, Model, open_model
+from converters.runtimes import RUNTIMES, Model, StreamModel, open_model
 from tfconformer import atomic
 from tfconformer.errors import InputError
 
@@ -77,7 +77,7 @@ def write_reference(model: Path, waveform: NDArray[np.float32], runtime: str = "
     return path
 
 
-def _tolerance(model: Model) -> float:
+def _tolerance(model: Model | StreamModel) -> float:
     specs = [layer.get("spec") for layer in model.metadata().get("layers", [])]
     return max(TOLERANCE[bits] for bits in {None, *(spec.get("activation_bits") for spec in specs if spec)})
 

@@ -1,8 +1,8 @@
-"""Sets every model of a report against the float32 one: how much smaller, how much worse."""
+"""Sets every model against a baseline, most often the float32 one: how much smaller, how much worse."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from converters.results import ResultRow, ResultsFile, Transcript
 from converters.summary import FLOAT_BITS
@@ -23,21 +23,38 @@ def compare_with_float(results: ResultsFile) -> ResultsFile:
       InputError: two baselines compete, or a model and its baseline were not scored on the same utterances.
     """
     baselines = _baselines(results.rows)
+    return _compared(results, lambda row: baselines.get((row.test_set, row.runtime)))
+
+
+def compare_with(baselines: Mapping[str, str], results: ResultsFile) -> ResultsFile:
+    """As `compare_with_float`, but `baselines` names the baseline of every model; what ran the two does not matter.
+
+    Raises:
+      InputError: a model and its baseline were not scored on the same utterances.
+    """
+    rows = {(row.model, row.test_set): row for row in results.rows}
+    return _compared(results, lambda row: rows.get((baselines.get(str(row.model)), row.test_set)))
+
+
+def _compared(results: ResultsFile, baseline_of: Callable[[ResultRow], ResultRow | None]) -> ResultsFile:
     transcripts: dict[tuple[str, _Setting], dict[str, Transcript]] = {}
     for transcript in results.transcripts:
         key = transcript.model, (transcript.test_set, transcript.runtime)
         transcripts.setdefault(key, {})[transcript.id] = transcript
+
+    def heard(row: ResultRow) -> dict[str, Transcript] | None:
+        return transcripts.get((str(row.model), (row.test_set, row.runtime)))
+
     rows = []
     for row in results.rows:
-        baseline = baselines.get((row.test_set, row.runtime))
+        baseline = baseline_of(row)
         if baseline is None or row.model is None or row == baseline:
             rows.append(row)
             continue
         changes = _size_ratio(row, baseline)
-        setting = row.test_set, row.runtime
-        spoken, expected = transcripts.get((row.model, setting)), transcripts.get((str(baseline.model), setting))
+        spoken, expected = heard(row), heard(baseline)
         if spoken and expected:
-            changes |= _difference(row, spoken, expected)
+            changes |= _difference(row, str(baseline.model), spoken, expected)
         rows.append(row.model_copy(update=changes))
     return results.model_copy(update={"rows": tuple(rows)})
 
@@ -58,9 +75,11 @@ def _size_ratio(row: ResultRow, baseline: ResultRow) -> dict[str, float]:
     return {"float_ratio": baseline.file_bytes / row.file_bytes}
 
 
-def _difference(row: ResultRow, spoken: dict[str, Transcript], expected: dict[str, Transcript]) -> dict[str, float]:
+def _difference(
+    row: ResultRow, baseline: str, spoken: dict[str, Transcript], expected: dict[str, Transcript]
+) -> dict[str, float]:
     if spoken.keys() != expected.keys():
-        raise InputError(f"{row.model} and the float32 model were not scored on the same utterances of {row.test_set}")
+        raise InputError(f"{row.model} and {baseline} were not scored on the same utterances of {row.test_set}")
     ids = sorted(expected)
     difference = wer_difference(
         references=[expected[key].reference for key in ids],

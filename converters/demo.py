@@ -91,7 +91,7 @@ def _write_report(stages: list[Stage], results: Sequence[Path], page: Path, publ
     from converters.comparison import compare_with_float
     from converters.render import render_report
     from converters.results import merge_results
-    from converters.tables import render_markdown_table, update_markdown
+    from converters.tables import RESULTS_SECTION, render_markdown_table, update_markdown
 
     merged = compare_with_float(merge_results([read_results(path) for path in results]))
     report = merged.model_copy(update={"command": "make demo", "stages": tuple(stages)})
@@ -99,7 +99,7 @@ def _write_report(stages: list[Stage], results: Sequence[Path], page: Path, publ
     write_results(page.with_suffix(".json"), report)
     if publish:
         write_results(PUBLISHED_RESULTS, report.model_copy(update={"transcripts": ()}))
-        update_markdown(PUBLISHED_TABLE, report.rows)
+        update_markdown(PUBLISHED_TABLE, {RESULTS_SECTION: render_markdown_table(report.rows)})
     click.echo(f"\n{render_markdown_table(report.rows)}")
     for stage in stages:
         click.echo(f"{stage.seconds:7.1f} s  {stage.name}")

@@ -1,6 +1,9 @@
 """What an exported file says about itself: tokenizer, configuration and one record per layer, as JSON.
 
-    {"format": 1, "tokenizer": <base64 of a SentencePiece model>, "config": {...}, "layers": [{"name": ..., ...}]}
+    {"format": 1, "method": "qat", "tokenizer": <base64 of a SentencePiece model>, "config": {...},
+     "layers": [{"name": ..., ...}]}
+
+A streaming file also has the key "streaming" (`stream_description.py`).
 
 It is the content of the flatbuffer metadata entry `TFCONFORMER`, so that the `.tflite` is all a program needs to turn
 speech into text, and all a report needs to say what is in it.
@@ -10,20 +13,24 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import tf_keras as keras
 from numpy.typing import NDArray
 
+from converters.builtin_weights import BuiltinWeights
 from converters.pack import PackedWeights
+from converters.stream_description import KEY, StreamDescription
 from tfconformer.config import Config
 from tfconformer.layers.attention import RelativeAttention
 from tfconformer.layers.convolution import ConvolutionSubsampling, DepthwiseConvolution
 from tfconformer.layers.dense import Dense
 from tfconformer.layers.normalization import FeatureNormalization, LayerNormalization
+from tfconformer.quantization.spec import QuantSpec
 
 FORMAT = 1
 _KINDS = {
@@ -41,11 +48,13 @@ class LayerRecord:
     """One layer that has weights. Attributes that are None do not stand in the JSON.
 
     Attributes:
-      name, kind: its name in the Keras model; "dense", "convolution", "depthwise", "normalization" or "attention".
+      name, kind: its name in the Keras model; "dense", "convolution", "depthwise", "normalization" or "attention". A
+        constant that stands for a layer, as projected positions do in a streaming file, is a "table".
       parameters: weights and biases, counted.
       float_bytes: what those that stay in float32 take.
       k, n: contraction length and output channels of a dense layer.
-      spec: of a packed layer, as JSON.
+      spec: of a quantized layer, as JSON.
+      target: where it went if not to the custom operation: "litert".
       code_bytes, scale_bytes, offset_bytes: what a packed layer's constants take; positions count as codes.
       sqnr_db: 10 log10(sum W^2 / sum (W - Wq)^2) of a packed layer; None if there is no error at all.
     """
@@ -57,25 +66,80 @@ class LayerRecord:
     k: int | None = None
     n: int | None = None
     spec: dict[str, Any] | None = None
+    target: str | None = None
     code_bytes: int | None = None
     scale_bytes: int | None = None
     offset_bytes: int | None = None
     sqnr_db: float | None = None
 
 
-def layer_records(model: keras.Model, packed: Mapping[str, PackedWeights]) -> tuple[LayerRecord, ...]:
-    """Describes every layer with weights of a model of `freeze.inference_model`, some of whose layers are packed."""
-    return tuple(_record(layer, packed.get(layer.name)) for layer in model.layers if layer.weights)
+def layer_records(
+    layers: Iterable[keras.layers.Layer],
+    packed: Mapping[str, PackedWeights | BuiltinWeights],
+    tables: Mapping[str, NDArray[np.float32]] | None = None,
+) -> tuple[LayerRecord, ...]:
+    """Describes what an exported file holds.
+
+    Args:
+      layers: those in the file; the ones without weights are left out.
+      packed: the constants of those that are packed, by name.
+      tables: constants that are no layer's weights, by name.
+    """
+    records = [_record(layer, packed.get(layer.name)) for layer in layers if layer.weights]
+    records += [LayerRecord(name, "table", table.size, table.nbytes) for name, table in (tables or {}).items()]
+    return tuple(records)
 
 
-def metadata_json(tokenizer: bytes, config: Config, layers: tuple[LayerRecord, ...]) -> bytes:
-    """The content of the metadata entry; `tokenizer` is a serialized SentencePiece model."""
-    tree = {
+def abstract_layer_records(model: keras.Model, specs: Mapping[str, QuantSpec]) -> tuple[LayerRecord, ...]:
+    """Describes every layer with weights of a model whose weights need not exist; sizes by its specs' arithmetic."""
+    records = []
+    for layer in model.layers:
+        parameters = sum(int(np.prod(weight.shape)) for weight in layer.weights)
+        record = LayerRecord(layer.name, _KINDS.get(type(layer), ""), parameters, float_bytes=4 * parameters)
+        if isinstance(layer, Dense):
+            k, n = (int(size) for size in layer.kernel.shape)
+            record = replace(record, k=k, n=n)
+            spec = specs.get(layer.name)
+            if spec is not None:
+                ranges = 2 * spec.blocks(k) * n  # float16
+                record = replace(
+                    record,
+                    float_bytes=4 * (parameters - k * n),
+                    spec=spec.model_dump(),
+                    code_bytes=math.ceil(k * n * spec.code_bits_per_weight / 8),
+                    scale_bytes=ranges,
+                    offset_bytes=0 if spec.symmetric else ranges,
+                )
+        if parameters:
+            records.append(record)
+    return tuple(records)
+
+
+def metadata_json(
+    tokenizer: bytes,
+    config: Config,
+    layers: tuple[LayerRecord, ...],
+    method: str = "qat",
+    stream: StreamDescription | None = None,
+) -> bytes:
+    """The content of the metadata entry.
+
+    Args:
+      tokenizer: a serialized SentencePiece model.
+      config: what the model was built with.
+      layers: of `layer_records`.
+      method: how its weights were quantized, if they were: "qat" in training, others after it.
+      stream: of a streaming file, how it is used.
+    """
+    tree: dict[str, Any] = {
         "format": FORMAT,
+        "method": method,
         "tokenizer": base64.b64encode(tokenizer).decode("ascii"),
         "config": config.model_dump(mode="json"),
         "layers": [{key: value for key, value in asdict(layer).items() if value is not None} for layer in layers],
     }
+    if stream is not None:
+        tree[KEY] = stream.model_dump(mode="json")
     return json.dumps(tree, separators=(",", ":"), allow_nan=False).encode("utf-8")
 
 
@@ -86,7 +150,7 @@ def sqnr_db(weights: NDArray[np.floating], quantized: NDArray[np.floating]) -> f
     return float(10 * np.log10(signal / noise)) if signal > 0 and noise > 0 else None
 
 
-def _record(layer: keras.layers.Layer, packed: PackedWeights | None) -> LayerRecord:
+def _record(layer: keras.layers.Layer, packed: PackedWeights | BuiltinWeights | None) -> LayerRecord:
     parameters = sum(int(np.prod(weight.shape)) for weight in layer.weights)
     kernel = layer.kernel.numpy() if isinstance(layer, Dense) else None
     k, n = kernel.shape if kernel is not None else (None, None)
@@ -102,6 +166,7 @@ def _record(layer: keras.layers.Layer, packed: PackedWeights | None) -> LayerRec
         k=packed.k,
         n=packed.n,
         spec=packed.spec.model_dump(),
+        target="litert" if isinstance(packed, BuiltinWeights) else None,
         code_bytes=packed.bytes - packed.scales.nbytes - offset_bytes,
         scale_bytes=packed.scales.nbytes,
         offset_bytes=offset_bytes,

@@ -8,6 +8,7 @@ counted there. So a layer that stayed in float cannot pass for a packed one.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -121,20 +122,24 @@ class ModelFile:
         schemes = [matrix.scheme for matrix in self.matrices if matrix.scheme != Scheme()]
         if not schemes:
             return {**values, "weight_bits": FLOAT_BITS, "activation_bits": FLOAT_BITS}
-        values["method"] = "qat"  # export packs only what was trained quantized
+        values["method"] = self.metadata.get("method", "qat")
         specs = [layer["spec"] for layer in self.metadata["layers"] if "spec" in layer]
         found: dict[str, list[Any]] = {
             "weight_bits": [scheme.bits for scheme in schemes],
             "activation_bits": [scheme.activation_bits or FLOAT_BITS for scheme in schemes],
             "symmetric": [scheme.symmetric for scheme in schemes],
-            "granularity": ["block" if scheme.block_size else "channel" for scheme in schemes],
+            "granularity": [QuantSpec.model_validate(spec).granularity for spec in specs],
             "block_size": [scheme.block_size for scheme in schemes],
             "sparsity": [spec.get("sparsity") for spec in specs],
             # A searched clip is not one number.
             "clip": [None if isinstance(spec["clip"], dict) else spec["clip"] for spec in specs],
         }
-        common = {key: each[0] for key, each in found.items() if len(set(each)) == 1 and each[0] is not None}
-        return values | common
+        return values | common_values(found)
+
+
+def common_values(columns: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """What all layers of a model share, by column; a column in which they differ, or that says None, is left out."""
+    return {key: each[0] for key, each in columns.items() if len(set(each)) == 1 and each[0] is not None}
 
 
 def read_model_file(path: str | Path) -> ModelFile:
@@ -196,7 +201,9 @@ def _scheme(path: Path, layer: dict[str, Any]) -> Scheme:
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
         raise InputError(f"{path}: the spec of the layer {layer['name']} in its metadata is wrong: {reason}") from None
-    return Scheme(spec.bits, spec.symmetric, spec.block_size, spec.activation_bits)
+    # LiteRT quantizes activations to 8 bits, whatever training did.
+    activation_bits = 8 if layer.get("target") == "litert" else spec.activation_bits
+    return Scheme(spec.bits, spec.symmetric, spec.block_size, activation_bits)
 
 
 def _stored_matrices(model: Any) -> list[WeightMatrix]:
@@ -209,7 +216,7 @@ def _stored_matrices(model: Any) -> list[WeightMatrix]:
             if code.customCode == OPERATION_NAME.encode():
                 found.append(_packed(model, tensors))
             elif max(code.builtinCode, code.deprecatedBuiltinCode) == schema.BuiltinOperator.FULLY_CONNECTED:
-                found += _builtin(model, tensors[1])
+                found += _builtin(model, subgraph.tensors, tensors[1])
     return found
 
 
@@ -228,16 +235,22 @@ def _packed(model: Any, tensors: list[Any]) -> WeightMatrix:
     )
 
 
-def _builtin(model: Any, tensor: Any) -> list[WeightMatrix]:
+def _builtin(model: Any, tensors: list[Any], tensor: Any) -> list[WeightMatrix]:
     """A constant matrix [N, K] of a FULLY_CONNECTED; nothing if it is computed."""
     content = _content(model, tensor)
     if not content or tensor.type not in _TYPE_BITS:
         return []
     n, k = (int(size) for size in tensor.shape)
-    bits = _TYPE_BITS[tensor.type]
-    scales = None if bits > 8 or tensor.quantization is None else tensor.quantization.scale
-    scheme = Scheme(bits) if scales is None else Scheme(bits, symmetric=True)
-    scale_bytes = 0 if scales is None else 4 * len(scales)
+    bits, quantization = _TYPE_BITS[tensor.type], tensor.quantization
+    scheme, scale_bytes = Scheme(bits), 0
+    if bits <= 8 and quantization is not None:
+        # LiteRT quantizes the activations that meet such weights to 8 bits at run time.
+        if isinstance(quantization.details, schema.BlockwiseQuantizationT):
+            scheme = Scheme(bits, symmetric=True, block_size=quantization.details.blockSize, activation_bits=8)
+            scale_bytes = len(_content(model, tensors[quantization.details.scales]))
+        elif quantization.scale is not None:
+            scheme = Scheme(bits, symmetric=True, activation_bits=8)
+            scale_bytes = 4 * len(quantization.scale)
     return [WeightMatrix(tensor.name.decode("utf-8"), k, n, scheme, len(content) + scale_bytes)]
 
 

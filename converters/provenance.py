@@ -17,6 +17,7 @@ from typing import Any
 from converters.results import Machine, ResultsFile
 
 UNKNOWN = "unknown"
+_DOCUMENTS = (":(top,exclude)docs", ":(top,exclude)*.md")
 
 
 def results_of_this_process(**content: Any) -> ResultsFile:
@@ -37,7 +38,8 @@ def now() -> str:
 def commit() -> str:
     """The commit of the checkout this code runs from, with "-dirty" behind it if tracked files differ.
 
-    "unknown" outside a checkout, as in an installed wheel.
+    Documents do not count: what was measured before must not make the next measurement look dirty. "unknown" outside a
+    checkout, as in an installed wheel.
     """
     here = Path(__file__).resolve()
 
@@ -47,7 +49,8 @@ def commit() -> str:
 
     try:
         git("ls-files", "--error-unmatch", here.name)
-        return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", ":/", *_DOCUMENTS)
+        return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return UNKNOWN
 

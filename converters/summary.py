@@ -15,6 +15,7 @@ from typing import Any
 
 from converters.results import LayerError
 from tfconformer.config import Config
+from tfconformer.quantization.spec import QuantSpec
 
 FLOAT_BITS = 32
 FLOAT_BYTES = 4
@@ -34,7 +35,7 @@ class LayerRow:
       kind: "dense", "convolution", "depthwise", "normalization" or "attention".
       shape: `(K, N)`, contraction first, of a dense layer, else empty.
       bits: width of a stored weight, 32 for float.
-      granularity: "channel", "block 32", ...; empty for float layers.
+      granularity: "channel", "tensor", "block 32", ...; empty for float layers.
       parameters: weights and biases, counted.
       bytes: what they take in the file, scales and offsets included.
       macs_per_second: multiplications with kernels for one second of audio. Elementwise scales are not counted, nor
@@ -86,13 +87,13 @@ def layer_rows(records: Iterable[Mapping[str, Any]], config: Config) -> list[Lay
 
 
 def _layer_row(record: Mapping[str, Any], config: Config) -> LayerRow:
-    spec = record.get("spec")
-    granularity = "" if spec is None else f"block {spec['block_size']}" if spec["block_size"] else "channel"
+    spec = QuantSpec.model_validate(record["spec"]) if record.get("spec") else None
+    granularity = "" if spec is None else f"block {spec.block_size}" if spec.block_size else spec.granularity
     return LayerRow(
         name=record["name"],
         kind=record["kind"],
         shape=(record["k"], record["n"]) if record["kind"] == "dense" else (),
-        bits=FLOAT_BITS if spec is None else spec["bits"],
+        bits=FLOAT_BITS if spec is None else spec.bits,
         granularity=granularity,
         parameters=record["parameters"],
         bytes=sum(record.get(f"{part}_bytes") or 0 for part in ("float", "code", "scale", "offset")),

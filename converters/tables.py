@@ -6,7 +6,7 @@ README's Markdown print the same cells.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +17,7 @@ from tfconformer.errors import InputError
 DASH = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 
-MARKDOWN_BEGIN = "<!-- results:begin -->"
-MARKDOWN_END = "<!-- results:end -->"
+RESULTS_SECTION = "results"
 
 
 @dataclass(frozen=True)
@@ -152,18 +151,21 @@ def _markdown_cells(line: ModelLine, sets: Sequence[str]) -> list[str]:
     ]
 
 
-def update_markdown(path: str | Path, rows: Sequence[ResultRow]) -> None:
-    """Replaces what stands between the two marker comments of a Markdown file by the table of `rows`.
+def update_markdown(path: str | Path, sections: Mapping[str, str]) -> None:
+    """Replaces what stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->` in a Markdown file, for every name.
 
     Raises:
-      InputError: the file cannot be read, or does not hold each marker once and in order.
+      InputError: the file cannot be read, or does not hold each of these comments once and in order.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read {path}: {error}") from None
-    before, begin, rest = text.partition(MARKDOWN_BEGIN)
-    _, end, after = rest.partition(MARKDOWN_END)
-    if not (begin and end) or MARKDOWN_BEGIN in rest or MARKDOWN_END in after:
-        raise InputError(f"{path} must hold {MARKDOWN_BEGIN} and, after it, {MARKDOWN_END}, each once")
-    atomic.write_text(path, f"{before}{begin}\n{render_markdown_table(rows)}{end}{after}")
+    for name, content in sections.items():
+        begin_comment, end_comment = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+        before, begin, rest = text.partition(begin_comment)
+        _, end, after = rest.partition(end_comment)
+        if not (begin and end) or begin_comment in rest or end_comment in after:
+            raise InputError(f"{path} must hold {begin_comment} and, after it, {end_comment}, each once")
+        text = f"{before}{begin}\n{content}{end}{after}"
+    atomic.write_text(path, text)

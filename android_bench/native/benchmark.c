@@ -12,7 +12,7 @@
 #include "speech.h"
 #include "tokenizer.h"
 
-const char* tfconformer_kernel_name(int index); /* of converters/custom_ops; 0: the fastest here */
+const char* tfconformer_kernel_name(int index); /* of converters/custom_ops; 0 is the fastest */
 
 enum { MAX_PATH = 1024, MAX_TRANSCRIPT = 16384, NOISE_SECONDS = 4, USUAL_SAMPLE_RATE = 16000, PROFILED_RUNS = 3 };
 

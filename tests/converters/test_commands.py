@@ -1,5 +1,7 @@
 import base64
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +11,6 @@ from click.testing import CliRunner
 from converters import commands
 from converters.export import export_model
 from converters.results import read_results, write_results
-from converters.tables import MARKDOWN_BEGIN, MARKDOWN_END
 from tests.support.model_metadata import metadata, packed_dense
 from tests.support.packed_layer import random_layer
 from tests.support.results_samples import results
@@ -107,7 +108,7 @@ def test_report_joins_files_and_compares_with_float(tmp_path):
     for test_set in ("test-clean", "test-other"):
         write_results(tmp_path / f"{test_set}.json", results((test_set,)))
     readme = tmp_path / "README.md"
-    readme.write_text(f"# Title\n{MARKDOWN_BEGIN}\n{MARKDOWN_END}\n", encoding="utf-8")
+    readme.write_text("# Title\n<!-- results:begin -->\n<!-- results:end -->\n", encoding="utf-8")
     page = tmp_path / "out" / "report.html"
     inputs = tmp_path / "test-clean.json", tmp_path / "test-other.json"
     printed = run(commands.report, *inputs, "--output", page, "--title", "Two sets", "--markdown", readme)
@@ -161,3 +162,11 @@ def test_summary_of_a_run_is_that_of_its_export(tmp_path):
     assert of_run.splitlines()[1:] == of_file.splitlines()[1:]
     assert " 16x64 " in of_run
     assert " block 8 " in of_run
+
+
+def test_a_model_of_2_billion_parameters_has_a_summary():
+    text = run(commands.summary, Path(__file__).parents[2] / "configs" / "usm_2b.yaml")
+    parameters = int(re.search(r"Parameters +([\d,]+)", text[text.rindex("Parameters ") :]).group(1).replace(",", ""))
+    assert 1.8e9 < parameters < 2.1e9
+    ratio = float(re.search(r"Compression +([\d.]+)x", text).group(1))
+    assert 9.35 < 100 / ratio < 9.5  # % of float32: 3 bits of 32, and what scales, norms and convolutions add

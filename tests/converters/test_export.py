@@ -7,16 +7,19 @@ import pytest
 import soundfile
 from click.testing import CliRunner
 
-from converters.export import export_model, report_path
+from converters.export import export_model, prepare, report_path
 from converters.export_command import export as export_command
 from converters.model_file import read_model_file
 from converters.runtimes import RUNTIMES
+from converters.stream_model import open_stream
 from converters.verify import RELATIVE_RMS_LIMIT, VerificationError
 from tests.support.tiny_conformer import WEIGHTS_ONLY, tiny_config, tiny_model, tiny_tokenizer, tiny_waveforms
 from tfconformer.config import dump_config
 from tfconformer.data.manifest import Utterance, write_manifest
 from tfconformer.data.shards import write_shards
 from tfconformer.errors import InputError
+from tfconformer.quantization.apply import select_bits
+from tfconformer.quantization.quantizers import quantize_weights
 from tfconformer.training.run import RunDirectory
 
 pytestmark = pytest.mark.usefixtures("native_library")
@@ -65,6 +68,17 @@ def test_a_quantized_run_becomes_a_file_that_every_runtime_agrees_on(run, shards
     assert {entry.name for entry in tmp_path.iterdir()} == {"tiny.tflite", "tiny.export.json"}
 
 
+def test_a_run_becomes_a_streaming_file_of_another_context(run, shards, tmp_path):
+    output = tmp_path / "live.tflite"
+    context = ["--set", "model.causal=true", "--set", "model.left_context=8", "--set", "model.attention_chunk=2"]
+    result = invoke(run.path, output, "--shards", shards, "--utterances", 1, "--streaming", *context)
+    assert result.exit_code == 0, result.exception
+    parity = json.loads(report_path(output).read_text())["parity"]
+    assert [one["different_hypotheses"] for one in parity] == [0]
+    assert open_stream(output).description.step_samples == 2 * 640
+    assert read_model_file(output).metadata["config"]["model"]["attention_chunk"] == 2
+
+
 def test_a_float_model_takes_the_same_path(tmp_path):
     output, config = tmp_path / "float.tflite", tiny_config()
     report = export_model(tiny_model(config), config, tiny_tokenizer(), output, tiny_waveforms())
@@ -73,6 +87,20 @@ def test_a_float_model_takes_the_same_path(tmp_path):
     assert report.parity[0].different_hypotheses == 0
     assert "TfconformerFullyConnected" not in report.operations
     assert read_model_file(output).row_values()["weight_bits"] == 32
+
+
+def test_a_co_trained_model_is_packed_in_the_chosen_precision():
+    rules = [{"layers": "block_.*", "spec": {"bits": 8}, "also": [{"bits": 2, "symmetric": False, "block_size": 8}]}]
+    config = tiny_config(rules)
+    trained, vocabulary = tiny_model(config), tiny_tokenizer().vocabulary_size
+    for bits in (8, 2):
+        select_bits(trained, bits)
+        packed = prepare(trained, config, vocabulary).packed
+        assert {layer.spec.bits for layer in packed.values()} == {bits}
+        expected = quantize_weights(
+            trained.get_layer("quant_block_00_ff1_expand").layer.kernel, packed["block_00_ff1_expand"].spec
+        )
+        np.testing.assert_array_equal(packed["block_00_ff1_expand"].dequantize(), expected.dequantize())
 
 
 def test_a_failed_verification_leaves_what_was_there(tmp_path, monkeypatch):
@@ -112,6 +140,8 @@ def test_wrong_requests_are_one_sentence(run, shards, tmp_path):
     assert "ends in .tflite" in message(run.path, tmp_path / "x.bin", "--shards", shards)
     assert "no config.yaml" in message(tmp_path / "nothing", output)
     assert "no shard matches" in message(run.path, output)
+    assert "without limits cannot run on a stream" in message(run.path, output, "--shards", shards, "--streaming")
+    assert "unknown key 'model.chunks'" in message(run.path, output, "--shards", shards, "--set", "model.chunks=1")
     empty = RunDirectory(tmp_path / "empty")
     empty.path.mkdir()
     empty.config_file.write_text(dump_config(tiny_config(WEIGHTS_ONLY)))

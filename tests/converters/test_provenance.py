@@ -39,6 +39,11 @@ def test_commit_of_a_checkout(tmp_path, monkeypatch):
     assert provenance.commit() == head
     git(tmp_path, "tag", "v1")
     assert provenance.commit() == head
+    for document in ("docs/results/grid.json", "README.md"):
+        (tmp_path / document).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / document).write_text("1")
+        git(tmp_path, "add", document)
+    assert provenance.commit() == head, "documents do not change what is measured"
     code.write_text("# changed\n", encoding="utf-8")
     assert provenance.commit() == f"{head}-dirty"
 

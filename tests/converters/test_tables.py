@@ -84,33 +84,45 @@ def test_a_missing_score_is_a_dash():
     assert "| 11.1 [9.1\N{EN DASH}14.1] | \N{EN DASH} |" in int2
 
 
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+
+
 def test_markdown_file_is_updated_in_place(tmp_path):
     path = tmp_path / "README.md"
-    path.write_text(f"# Title\n\n{tables.MARKDOWN_BEGIN}\nold\n{tables.MARKDOWN_END}\n\nEnd.\n", encoding="utf-8")
+    path.write_text(f"# Title\n\n{BEGIN}\nold\n{END}\n\nEnd.\n", encoding="utf-8")
     table = tables.render_markdown_table(results().rows)
     for _ in range(2):
-        tables.update_markdown(path, results().rows)
-        assert path.read_text(encoding="utf-8") == (
-            f"# Title\n\n{tables.MARKDOWN_BEGIN}\n{table}{tables.MARKDOWN_END}\n\nEnd.\n"
-        )
+        tables.update_markdown(path, {"results": tables.render_markdown_table(results().rows)})
+        assert path.read_text(encoding="utf-8") == (f"# Title\n\n{BEGIN}\n{table}{END}\n\nEnd.\n")
 
 
 @pytest.mark.parametrize(
     "content",
     [
         "no markers",
-        tables.MARKDOWN_BEGIN,
-        f"{tables.MARKDOWN_END} {tables.MARKDOWN_BEGIN}",
-        f"{tables.MARKDOWN_BEGIN} {tables.MARKDOWN_END} {tables.MARKDOWN_END}",
-        f"{tables.MARKDOWN_BEGIN} {tables.MARKDOWN_BEGIN} {tables.MARKDOWN_END}",
+        BEGIN,
+        f"{END} {BEGIN}",
+        f"{BEGIN} {END} {END}",
+        f"{BEGIN} {BEGIN} {END}",
     ],
 )
 def test_markers_must_stand_once_and_in_order(tmp_path, content):
     path = tmp_path / "README.md"
     path.write_text(content, encoding="utf-8")
     with pytest.raises(InputError, match="results:begin"):
-        tables.update_markdown(path, results().rows)
+        tables.update_markdown(path, {"results": tables.render_markdown_table(results().rows)})
     assert path.read_text(encoding="utf-8") == content
+
+
+def test_sections_are_replaced_together_or_not_at_all(tmp_path):
+    path = tmp_path / "page.md"
+    content = f"{BEGIN}{END} <!-- other:begin --><!-- other:end -->"
+    path.write_text(content)
+    with pytest.raises(InputError, match="missing:begin"):
+        tables.update_markdown(path, {"results": "new\n", "missing": "new\n"})
+    assert path.read_text() == content
+    tables.update_markdown(path, {"other": "1\n", "results": "2\n"})
+    assert path.read_text() == f"{BEGIN}\n2\n{END} <!-- other:begin -->\n1\n<!-- other:end -->"
 
 
 def test_nothing_to_tabulate():

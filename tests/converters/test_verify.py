@@ -22,8 +22,9 @@ from tfconformer.errors import InputError
 ROLES = {"codes": 1, "params": 2, "scales": 3, "offsets": 4, "biases": 5}
 
 
-def check_weights(exported, path=None):
-    verify_weights(path or exported.path, exported.prepared.model, exported.prepared.plans)
+def check_weights(exported, path=None, plans=None):
+    prepared = exported.prepared
+    verify_weights(path or exported.path, prepared.model, plans or prepared.plans, prepared.quantized)
 
 
 def check_outputs(exported, waveforms, runtime="ai-edge-litert", trained=None, plans=None):
@@ -90,14 +91,14 @@ def test_other_arithmetic_than_planned_is_found(weights_only, int8_activations):
         for plan in weights_only.prepared.plans
     ]
     with pytest.raises(VerificationError, match="params of subsampling_projection"):
-        verify_weights(weights_only.path, weights_only.prepared.model, plans)
+        check_weights(weights_only, plans=plans)
 
 
 def test_a_layer_that_stayed_float_is_found(weights_only, waveforms):
     some = next(plan.spec for plan in weights_only.prepared.plans if plan.spec)
     plans = [dataclasses.replace(plan, spec=plan.spec or some) for plan in weights_only.prepared.plans]
     with pytest.raises(VerificationError, match="differ in block_00_ff2_expand, ctc_head"):
-        verify_weights(weights_only.path, weights_only.prepared.model, plans)
+        check_weights(weights_only, plans=plans)
 
 
 @pytest.mark.usefixtures("native_library")

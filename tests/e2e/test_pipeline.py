@@ -120,3 +120,53 @@ def test_wrong_input_is_one_clear_sentence(folder):
     (damaged / "best.h5").write_bytes((folder / "float" / "best.h5").read_bytes()[:5000])
     assert "does not fit its configuration" in message("export", damaged, folder / "x.tflite")
     assert not (folder / "x.tflite").exists()
+
+
+@pytest.mark.timeout(900)  # three trainings and four exports in one process
+def test_a_grid_of_experiments_ends_as_a_table(folder):
+    training = yaml.safe_load((folder / "float.yaml").read_text())["training"]
+    write_config(
+        folder / "shared.yaml",
+        {
+            "extends": "float.yaml",
+            "training": {**training, "initial_weights": f"{folder}/float"},
+            "quantization": [{"layers": ".*_head", "spec": None}],
+        },
+    )
+    int4 = {"bits": 4, "block_size": 64}
+    grid = {
+        "title": "A grid",
+        "config": "shared.yaml",
+        "test_sets": [f"{folder}/shards/test-*.tfrecord"],
+        "baseline": "float32",
+        "variants": {
+            "float32": {"post_training": "nearest"},
+            "int4": {"spec": int4},
+            "int4 rounded": {"spec": int4, "post_training": "gptq"},
+            "int4 activations": {"spec": {**int4, "activation_bits": 4}, "evaluated_with": "keras"},
+            "int2 of three": {
+                "quantization": [{"layers": ".*", "spec": {"bits": 8}, "also": [int4, {"bits": 2}]}],
+                "bits": 2,
+            },
+        },
+    }
+    write_config(folder / "grid.yaml", grid)
+    places = ("--runs", folder / "experiments", "--results", folder / "results")
+    tfconformer("experiments", folder / "grid.yaml", *places)
+    rows = {row["model"]: row for row in json.loads((folder / "results" / "grid.json").read_text())["rows"]}
+    assert list(rows) == list(grid["variants"])
+    assert [row["method"] for row in rows.values()] == ["float", "qat", "ptq-gptq", "qat", "qat"]
+    assert [row.get("steps") for row in rows.values()] == [0, 3, 0, 3, 3]
+    assert len({row["data"] for row in rows.values()}) == 1
+    for name, row in rows.items():
+        assert row["utterances"] == TEST_UTTERANCES
+        if name != "float32":
+            assert row["wer_difference_low"] <= row["wer_difference"] <= row["wer_difference_high"]
+    assert rows["int4"]["file_bytes"] == pytest.approx(rows["int4 rounded"]["file_bytes"], rel=1e-3)
+    assert rows["int2 of three"]["weight_bits"] == 2
+    assert rows["int4 activations"]["evaluated_with"] == "keras" and "file_bytes" not in rows["int4 activations"]
+    assert len(list((folder / "experiments" / "trainings").iterdir())) == 3
+    page = folder / "page.md"
+    page.write_text("<!-- grid:begin --><!-- grid:end -->")
+    tfconformer("recipes", folder / "grid.yaml", "--results", folder / "results", "--page", page)
+    assert page.read_text().count("| int4 ") == 3 and "Not measured" not in page.read_text()

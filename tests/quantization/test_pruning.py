@@ -14,6 +14,8 @@ def test_published_masks():
     expected = np.ones((6, 12))
     expected[[0, 3]] = 0
     np.testing.assert_array_equal(nm_mask(weights, 2, 3), expected)
+    along_rows = tf.transpose(nm_mask(tf.transpose(weights), 2, 3)) * weights
+    np.testing.assert_array_equal(along_rows[0], [0, 2, 3, 0, 5, 6, 0, 8, 9, 0, 11, 12])
     np.testing.assert_array_equal(nm_mask(tf.ones([4, 1]), 2, 4).numpy().T, [[1, 1, 0, 0]])
 
 

@@ -1,15 +1,13 @@
 """The quantizers against the numeric cases of the authors' public unit tests and code (2305.16619, praxis)."""
 
+import hashlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfconformer.quantization.quantizers import (
-    fake_quantize_weights,
-    quantize_rows,
-    quantize_weights,
-    search_clip,
-)
+from tfconformer.quantization.clipping import search_clip
+from tfconformer.quantization.quantizers import Remembered, fake_quantize_weights, quantize_rows, quantize_weights
 from tfconformer.quantization.spec import ClipSearch, QuantSpec
 
 # Two output channels of four weights: rows of the published cases, columns here.
@@ -124,6 +122,54 @@ def test_published_clip_search():
     np.testing.assert_allclose(scales, [[1.0, 1.6]], rtol=1e-6)
 
 
+def test_published_codes_of_8_bits_with_a_row_of_zeros():
+    quantized = quantize_weights(tf.constant([[1, 0], [2, 0], [5.5, 0], [2.9, 0]]), spec(8))
+    np.testing.assert_array_equal(quantized.codes, [[23, 0], [46, 0], [127, 0], [67, 0]])
+    np.testing.assert_allclose(quantized.scales, [[0.04330709, 2**-23]], rtol=1e-5)  # the first plus the epsilon
+
+
+@pytest.mark.parametrize(
+    ("error", "what", "factors"),
+    [
+        ("absolute", "tensor", [1]),  # of the rows' bounds [[3], [4]], which stay
+        ("squared", "tensor", [0.95]),  # they become [[2.85], [3.8]]
+        ("squared", "channel", [1, 0.95, 1]),  # of the columns' bounds, which become [[4, 1.9, 3]]
+    ],
+)
+def test_published_search_of_bounds(error, what, factors):
+    weights = np.array([[1, 2, 3], [4, 1, 2]], np.float32)
+    search = ClipSearch(search=what, low=0.5, steps=11, error=error)
+    found = search_clip(tf.constant(weights if what == "channel" else weights.T), spec(4), search)
+    np.testing.assert_allclose(found[0], factors, rtol=1e-6)
+
+
+def test_published_codes_of_3_bits_with_a_constant_scale():
+    """A bound of 7 there is a scale of 2. Their range ends at -3; ours has the code -4, which -7.01 and below get."""
+    half = np.array(
+        [[0.99, 1.01, 1.99, 2.01], [2.99, 3.01, 3.99, 4.01], [4.99, 5.01, 5.99, 6.01], [6.99, 7.01, 7.99, 8.01]]
+    )
+    above = np.array([[0, 2, 2, 2], [2, 4, 4, 4], [4, 6, 6, 6], [6, 6, 6, 6]])
+    below = -above
+    below[3, 1:] = -8
+    held = Remembered(frozen=tf.constant(True), scales=tf.fill([1, 4], 2.0))
+    quantized = quantize_weights(tf.constant(np.concatenate([half, -half]), tf.float32), spec(3), held)
+    np.testing.assert_array_equal(quantized.dequantize(), np.concatenate([above, below]))
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_sub_channels_are_the_published_sums(symmetric):
+    """x[..., blocks, size], codes[blocks, size, N] and scales[blocks, N], contracted as the authors' code does it."""
+    random = np.random.default_rng(0)
+    weights, x = random.normal(size=(32, 5)).astype(np.float32), random.normal(size=(4, 3, 32)).astype(np.float32)
+    quantized = quantize_weights(tf.constant(weights), spec(2, symmetric, block_size=8))
+    blocks, codes = x.reshape(4, 3, 4, 8), quantized.codes.numpy().reshape(4, 8, 5)
+    expected = np.einsum("...sc,scz,sz->...z", blocks, codes, quantized.scales)
+    if not symmetric:
+        expected -= np.einsum("...sc,sz->...z", blocks, quantized.offsets)
+    # The same products, summed in another order.
+    np.testing.assert_allclose(x @ quantized.dequantize().numpy(), expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("what", ["tensor", "channel", "block"])
 @pytest.mark.parametrize("error", ["absolute", "squared"])
 @pytest.mark.parametrize("symmetric", [True, False])
@@ -230,5 +276,28 @@ def test_rows_are_rounded_half_to_even_with_their_own_scale():
 def test_spec_counts_the_stored_bits():
     assert QuantSpec(bits=2, symmetric=False, block_size=64).stored_bits_per_weight(512) == 2 + 32 / 64
     assert QuantSpec(bits=4).stored_bits_per_weight(128) == 4 + 16 / 128
+    assert QuantSpec(bits=4, sparsity="2:4").stored_bits_per_weight(512) == 3 + 16 / 512
+    assert QuantSpec(bits=2, sparsity="2:4").stored_bits_per_weight(512) == 2 + 16 / 512
+    assert QuantSpec(bits=4, sparsity="3:8").stored_bits_per_weight(512) == 4 + 16 / 512  # zeros are stored
     with pytest.raises(ValueError, match="multiple of 8"):
         QuantSpec(bits=2, block_size=20)
+
+
+def test_codes_and_stored_scales_never_change():
+    """The hash of what the first released version computed: a file exported today holds the bytes of then."""
+    random = np.random.default_rng(0)
+    content = b""
+    for options in (
+        {"bits": 8, "activation_bits": 8},
+        {"bits": 4},
+        {"bits": 4, "block_size": 24, "sparsity": "2:4"},
+        {"bits": 2, "symmetric": False, "block_size": 32, "clip": {"search": "block"}},
+        {"bits": 2, "symmetric": False, "clip": 0.6},
+        {"bits": 3, "per_tensor": True, "clip": {"search": "tensor", "error": "squared"}},
+    ):
+        weights = tf.constant(random.standard_normal((100, 24)).astype(np.float32))
+        quantized = quantize_weights(weights, QuantSpec.model_validate(options))
+        for values in (quantized.scales, quantized.offsets):
+            content += b"" if values is None else values.numpy().astype(np.float16).tobytes()
+        content += quantized.codes.numpy().astype(np.int8).tobytes()
+    assert hashlib.sha256(content).hexdigest() == "377c826803cf0735abc4928a859212a0c5fb8617b9aadafd135bdef208b46920"

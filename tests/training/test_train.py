@@ -68,8 +68,28 @@ def config(tmp_path_factory) -> Config:
                 "conv_kernel": 5,
                 "subsampling_channels": 4,
                 "intermediate_ctc": 1,
+                "training_chunks": [1, 4, 100],  # drawn at random, so a continued run must know how far it was
             },
             "training": {"epochs": EPOCHS, "steps_per_epoch": STEPS_PER_EPOCH, "learning_rate": 1e-3},
+            # With everything that a quantizer remembers, so that a continued run must restore it.
+            "quantization": [
+                {"layers": ".*_head", "spec": None},
+                {
+                    "layers": "block_00_.*",
+                    "spec": {"bits": 2, "clip": {"learn": "channel"}},
+                    "also": [{"bits": 8, "activation_bits": 8}],
+                },
+                {
+                    "layers": ".*",
+                    "spec": {
+                        "bits": 4,
+                        "clip": {"search": "channel", "every": 3},
+                        "sparsity": "2:4",
+                        "sparsity_schedule": {"begin": 1, "end": 9, "every": 2},
+                        "schedule": {"begin": 1, "freeze": STEPS_PER_EPOCH + 3},
+                    },
+                },
+            ],
         }
     )
 
@@ -110,6 +130,7 @@ def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(config, tmp_
         for run in (straight, killed)
     ]
     assert len(without_time[0]) == EPOCHS
+    assert {"wer_dev_int2", "wer_dev_int8"} <= without_time[0][-1].keys()
     assert without_time[0] == without_time[1]
 
 

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-import tensorflow as tf
 import tf_keras as keras
-from tensorflow_model_optimization.quantization.keras import (
-    QuantizeWrapperV2,
-    quantize_annotate_layer,
-    quantize_apply,
-    quantize_scope,
-)
 
 from tfconformer.config import QuantizationRule
 from tfconformer.errors import InputError
 from tfconformer.layers.dense import Dense
-from tfconformer.quantization.configs import DenseQuantizeConfig
+from tfconformer.quantization.fixed import FixedProduct
+from tfconformer.quantization.layer import DenseQuantizeConfig, QuantizedDense
+from tfconformer.quantization.quantizers import QuantizedWeights
 from tfconformer.quantization.spec import QuantSpec
 
-_WRAPPER_PREFIX = "quant_"
+
+def apply_rules(model: keras.Model, rules: Sequence[QuantizationRule]) -> keras.Model:
+    """A copy of the float `model` that trains as the rules say; the model itself if they quantize nothing.
+
+    Raises:
+      InputError: as `match_layers`.
+    """
+    specs = match_layers(model, rules)
+    return quantize_model(model, specs, further_specs(model, rules)) if specs else model
 
 
 def match_layers(model: keras.Model, rules: Sequence[QuantizationRule]) -> dict[str, QuantSpec]:
@@ -29,8 +32,22 @@ def match_layers(model: keras.Model, rules: Sequence[QuantizationRule]) -> dict[
     Raises:
       InputError: a rule is not a regular expression, or matches no dense layer.
     """
+    deciding = _deciding_rules(model, rules)
+    return {name: rule.spec for name, rule in deciding.items() if rule.spec is not None}
+
+
+def further_specs(model: keras.Model, rules: Sequence[QuantizationRule]) -> dict[str, tuple[QuantSpec, ...]]:
+    """The further specs that layers are co-trained for, by name; without those that have none.
+
+    Raises:
+      InputError: as `match_layers`.
+    """
+    return {name: rule.also for name, rule in _deciding_rules(model, rules).items() if rule.also}
+
+
+def _deciding_rules(model: keras.Model, rules: Sequence[QuantizationRule]) -> dict[str, QuantizationRule]:
     names = [layer.name for layer in model.layers if isinstance(layer, Dense)]
-    chosen: dict[str, QuantSpec | None] = {}
+    deciding: dict[str, QuantizationRule] = {}
     for rule in rules:
         try:
             matching = [name for name in names if re.fullmatch(rule.layers, name)]
@@ -39,29 +56,73 @@ def match_layers(model: keras.Model, rules: Sequence[QuantizationRule]) -> dict[
         if not matching:
             raise InputError(f"quantization rule {rule.layers!r} matches none of the model's dense layers")
         for name in matching:
-            chosen.setdefault(name, rule.spec)
-    return {name: spec for name, spec in chosen.items() if spec is not None}
+            deciding.setdefault(name, rule)
+    return deciding
 
 
-def quantize_model(model: keras.Model, specs: dict[str, QuantSpec]) -> keras.Model:
-    """A copy of `model`, weights included, whose layers named in `specs` train quantized."""
+def quantize_model(
+    model: keras.Model, specs: Mapping[str, QuantSpec], further: Mapping[str, tuple[QuantSpec, ...]] | None = None
+) -> keras.Model:
+    """A copy of `model`, weights included, whose layers named in `specs` train quantized.
 
-    def annotate(layer: keras.layers.Layer) -> keras.layers.Layer:
-        spec = specs.get(layer.name)
-        copy = layer.__class__.from_config(layer.get_config())
-        return copy if spec is None else quantize_annotate_layer(copy, DenseQuantizeConfig(spec))
+    Args:
+      model: a float model.
+      specs: by layer name.
+      further: of layers in `specs`, other specs of other bits that they are co-trained for.
+    """
 
-    annotated = keras.models.clone_model(model, clone_function=annotate)
-    annotated.set_weights(model.get_weights())
-    with quantize_scope():
-        return quantize_apply(annotated, _KeepGraph())
+    def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
+        clone = layer.__class__.from_config(layer.get_config())
+        if layer.name not in specs:
+            return clone
+        return QuantizedDense(clone, DenseQuantizeConfig((specs[layer.name], *(further or {}).get(layer.name, ()))))
+
+    quantized = keras.models.clone_model(model, clone_function=copy)
+    for layer in quantized.layers:
+        inner = float_layer(layer)
+        inner.set_weights(model.get_layer(inner.name).get_weights())
+        if isinstance(layer, QuantizedDense):
+            layer.start()
+    return quantized
 
 
-def layer_specs(model: keras.Model) -> dict[str, QuantSpec]:
-    """The specs a quantized model was built with, by layer name; empty for a float model."""
-    return {
-        layer.layer.name: layer.quantize_config.spec for layer in model.layers if isinstance(layer, QuantizeWrapperV2)
-    }
+def select_bits(model: keras.Model, bits: int | None) -> None:
+    """Chooses the precision in which a co-trained model is evaluated and exported; None: its first.
+
+    Raises:
+      InputError: it was not trained for this precision.
+    """
+    trained = trained_bits(model)
+    if bits is not None and bits not in trained:
+        raise InputError(
+            f"the model was not co-trained for {bits} bits"
+            + (f", but for {', '.join(map(str, trained))}" if trained else "")
+        )
+    for layer in model.layers:
+        if isinstance(layer, QuantizedDense) and layer.precision is not None:
+            layer.precision.assign(0 if bits is None else trained.index(bits))
+
+
+def trained_bits(model: keras.Model) -> tuple[int, ...]:
+    """The widths that a model is co-trained for, in the order of its rules; empty if there is one spec per layer."""
+    for layer in model.layers:
+        if isinstance(layer, QuantizedDense) and layer.precision is not None:
+            return tuple(spec.bits for spec in layer.quantize_config.specs)
+    return ()
+
+
+def quantized_layers(model: keras.Model) -> dict[str, QuantizedWeights]:
+    """What the quantized layers of a model multiply with outside of training, by layer name; empty for a float model.
+
+    These are the codes, scales and offsets that evaluation computes with, and what an exported file must hold.
+    """
+    quantized = {}
+    for layer in model.layers:
+        if isinstance(layer, QuantizedDense):
+            quantized[layer.layer.name] = layer.quantized()
+        elif isinstance(layer, Dense) and isinstance(layer.product, FixedProduct):
+            quantized[layer.name] = layer.product.weights
+    return quantized
 
 
 def copy_float_weights(source: keras.Model, target: keras.Model) -> None:
@@ -70,11 +131,11 @@ def copy_float_weights(source: keras.Model, target: keras.Model) -> None:
     Raises:
       InputError: `source` lacks a layer of `target`, or has weights of other shapes there.
     """
-    sources = {float_layer(layer).name: layer for layer in source.layers}
+    sources = {layer.name: layer for layer in map(float_layer, source.layers)}
     for layer in target.layers:
         if layer.name not in sources:
             raise InputError(f"the model to copy from has no layer {layer.name}")
-        values = _float_variables(sources[layer.name])
+        values = sources[layer.name].weights
         shapes = [tuple(value.shape) for value in values]
         if shapes != [tuple(variable.shape) for variable in layer.weights]:
             raise InputError(f"layer {layer.name} of the model to copy from has weights of other shapes: {shapes}")
@@ -84,29 +145,4 @@ def copy_float_weights(source: keras.Model, target: keras.Model) -> None:
 
 def float_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
     """The layer itself, or the one inside a quantization wrapper."""
-    return layer.layer if isinstance(layer, QuantizeWrapperV2) else layer
-
-
-def _float_variables(layer: keras.layers.Layer) -> list[tf.Variable]:
-    """A layer's own variables in the order of the float layer; the wrapper's step counter is not among them."""
-    if not isinstance(layer, QuantizeWrapperV2):
-        return list(layer.weights)
-    return [variable for variable in layer.weights if variable is not layer.optimizer_step]
-
-
-class _KeepGraph:
-    """A quantization scheme that quantizes what was annotated and nothing else: no graph rewriting, and as a registry
-    it supports no layer, so that the inputs of annotated layers get no output quantizers of their own.
-    """
-
-    def get_layout_transformer(self) -> _KeepGraph:
-        return self
-
-    def apply(self, model: keras.Model, layer_quantize_map: dict) -> tuple[keras.Model, dict]:
-        return model, layer_quantize_map
-
-    def get_quantize_registry(self) -> _KeepGraph:
-        return self
-
-    def supports(self, layer: keras.layers.Layer) -> bool:
-        return False
+    return layer.layer if isinstance(layer, QuantizedDense) else layer

@@ -1,11 +1,15 @@
 """N:M sparsity: of every M consecutive weights along the contraction axis, the N of largest magnitude are kept.
 
-A mask is a function of the weights and nothing else, recomputed whenever they are quantized; none is stored.
+A mask is a function of the weights, recomputed whenever they are quantized, unless the spec has a schedule: then it is
+chosen at its steps and remembered.
 """
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
+
+from tfconformer.quantization.spec import PruningSchedule
 
 SR_STE_DECAY = 2e-4  # lambda of 2102.04010, sec. 4
 
@@ -42,3 +46,30 @@ def prune(weights: tf.Tensor, mask: tf.Tensor, gradient: str) -> tf.Tensor:
         return weights * mask, backward
 
     return pruned(weights)
+
+
+def gradual_mask(weights: tf.Tensor, kept: int, group: int, share: float) -> tf.Tensor:
+    """[K, N] float32: on the way from dense to N:M, 0 for a share of the weights that N:M prunes, the smallest of them.
+
+    Args:
+      weights: [K, N].
+      kept: N.
+      group: M.
+      share: in [0, 1], of what `nm_mask` prunes; 0 keeps everything and 1 is `nm_mask`.
+    """
+    final = nm_mask(weights, kept, group)
+    candidates = tf.where(final > 0, np.inf, tf.abs(weights))
+    count = tf.reduce_sum(1.0 - final)
+    pruned = tf.cast(tf.round(share * count), tf.int32)
+    # The rank in a stable order, so that of equal weights exactly as many are pruned as asked for.
+    order = tf.argsort(tf.reshape(candidates, [-1]), stable=True)
+    flat = tf.scatter_nd(order[:, None], tf.cast(tf.range(tf.size(order)) >= pruned, tf.float32), tf.shape(order))
+    return tf.reshape(flat, tf.shape(weights))
+
+
+def scheduled_share(step: int, schedule: PruningSchedule) -> float:
+    """The share of what N:M prunes that is pruned at a step: 1 - (1 - progress)^3 (1710.01878, eq. 1)."""
+    if step < schedule.begin:
+        return 0.0
+    progress = 1.0 if schedule.end is None else min(1.0, (step - schedule.begin) / (schedule.end - schedule.begin))
+    return 1.0 - (1.0 - progress) ** 3

@@ -12,8 +12,9 @@ import tf_keras as keras
 
 from tfconformer import atomic
 from tfconformer.data.tokenizer import Tokenizer
-from tfconformer.decoding.ctc import greedy_decode
 from tfconformer.decoding.wer import count_errors
+from tfconformer.quantization.apply import select_bits, trained_bits
+from tfconformer.training.recognition import Recognizer, greedy_recognizer
 from tfconformer.training.run import RunDirectory
 
 logger = logging.getLogger(__name__)
@@ -23,7 +24,8 @@ class DevWordErrorRate(keras.callbacks.Callback):
     """Scores the dev sets after every epoch, keeps the best weights and writes the history.
 
     Adds `wer` (over all dev sets together) and `wer_NAME` to the epoch's logs; the weights of the lowest `wer` stand
-    in `run.weights_file`. A continued run takes the earlier epochs from `run.history_file`.
+    in `run.weights_file`. A co-trained model is scored in each of its precisions: `wer_NAME_intBITS`. A continued run
+    takes the earlier epochs from `run.history_file`.
 
     Args:
       run: where weights and history go.
@@ -41,13 +43,22 @@ class DevWordErrorRate(keras.callbacks.Callback):
         self._tokenizer = tokenizer
         self._history = run.history()[:completed_epochs]
 
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._recognize = greedy_recognizer(self.model)
+
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._started = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         logs = {} if logs is None else logs
         training_seconds = time.monotonic() - self._started
-        counts = {name: _word_errors(self.model, batches, self._tokenizer) for name, batches in self._dev_sets.items()}
+        counts = {}
+        for bits in trained_bits(self.model) or (None,):
+            select_bits(self.model, bits)
+            for name, batches in self._dev_sets.items():
+                key = name if bits is None else f"{name}_int{bits}"
+                counts[key] = _word_errors(self._recognize, batches, self._tokenizer)
+        select_bits(self.model, None)
         errors, words = (sum(column) for column in zip(*counts.values(), strict=True))
         logs.update({f"wer_{name}": e / w for name, (e, w) in counts.items()}, wer=errors / words)
         if logs["wer"] < min((entry["wer"] for entry in self._history), default=float("inf")):
@@ -67,12 +78,12 @@ def save_weights(model: keras.Model, run: RunDirectory) -> None:
         file.replace(temporary)
 
 
-def _word_errors(model: keras.Model, batches: tf.data.Dataset, tokenizer: Tokenizer) -> tuple[int, int]:
-    """(errors, words) of greedy decoding; padded frames decode as blanks."""
-    references, hypotheses = [], []
+def _word_errors(recognize: Recognizer, batches: tf.data.Dataset, tokenizer: Tokenizer) -> tuple[int, int]:
+    """(errors, words) of a dev set."""
+    references: list[str] = []
+    hypotheses: list[str] = []
     for inputs, texts, _ in batches:
-        logits = model.predict_on_batch(list(inputs))["logits"]
-        hypotheses += [tokenizer.decode(greedy_decode(utterance)) for utterance in logits]
+        hypotheses += map(tokenizer.decode, recognize(*inputs))
         references += [text.decode("utf-8") for text in texts.numpy()]
     words, *errors = count_errors(references, hypotheses).sum(axis=0)
     return int(sum(errors)), int(words)

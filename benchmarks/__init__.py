@@ -1,0 +1,4 @@
+"""Tables of this project's speed, one command each: `python -m benchmarks.kernels`, `python -m benchmarks.encoder`.
+
+Peers run in the same process, in turn with ours, on one thread; the limits of the machine are measured with them.
+"""

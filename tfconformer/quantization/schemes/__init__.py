@@ -1,0 +1,35 @@
+"""Schemes: how scales, offsets and codes follow from weights. One file each; its name is `QuantSpec.scheme`.
+
+A file that is put here and defines `SCHEME` is a new quantizer: it trains, is evaluated, exported and verified like the
+others, because nothing else knows more about a layer than its codes, scales and offsets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+
+import tensorflow as tf
+
+from tfconformer.quantization.spec import QuantSpec
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """A quantizer, as two differentiable functions.
+
+    Attributes:
+      ranges: (weights [K, N], spec, clip factors that broadcast to [blocks, N]) -> (scales, offsets or None), each
+        [blocks, N] and representable in `spec.scale_dtype`.
+      codes: (weights [K, N], scales, offsets, spec) -> [K, N] integers in `spec.code_range`, as float32.
+    """
+
+    ranges: Callable[[tf.Tensor, QuantSpec, float | tf.Tensor], tuple[tf.Tensor, tf.Tensor | None]]
+    codes: Callable[[tf.Tensor, tf.Tensor, tf.Tensor | None, QuantSpec], tf.Tensor]
+
+
+def scheme(name: str) -> Scheme:
+    """The scheme of that name."""
+    found: Scheme = import_module(f"{__name__}.{name}").SCHEME
+    return found

@@ -1,0 +1,84 @@
+"""A float run, quantized without training: from its directory to a model that exports like a trained one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from tfconformer.config import Config, QuantizationRule
+from tfconformer.data.pipeline import evaluation_utterances
+from tfconformer.data.shards import find_shards
+from tfconformer.errors import InputError
+from tfconformer.features.log_mel import log_mel
+from tfconformer.quantization.apply import match_layers
+from tfconformer.quantization.post_training import (
+    Hessians,
+    input_hessians,
+    quantize_post_training,
+    with_fixed_weights,
+)
+from tfconformer.quantization.spec import Rounding
+from tfconformer.training.checkpoint import load_model
+from tfconformer.training.run import RunDirectory
+
+# Utterances of the training data that calibration listens to, spread over the shards.
+CALIBRATION_UTTERANCES = 128
+_BATCH = 16
+
+
+def post_training_model(
+    run: RunDirectory, rules: Sequence[QuantizationRule], rounding: Rounding
+) -> tuple[keras.Model, Config]:
+    """The model of a float run, quantized as the rules say, and the run's configuration with these rules.
+
+    Args:
+      run: a finished float training; "gptq" calibrates with its training shards.
+      rules: what is quantized, and how.
+      rounding: see `quantize_post_training`.
+
+    Raises:
+      InputError: the run is incomplete or itself quantized, a rule is wrong, or there are no shards.
+    """
+    config = run.config()
+    if any(rule.spec for rule in config.quantization):
+        raise InputError(f"{run.path} is a quantized run: post-training quantization starts from a float one")
+    model = load_model(run)
+    specs = match_layers(model, rules)
+    hessians = hessians_for(model, rounding, calibration_inputs(config))
+    quantized = quantize_post_training(model, specs, rounding, hessians)
+    return with_fixed_weights(model, quantized), config.model_copy(update={"quantization": tuple(rules)})
+
+
+def hessians_for(
+    model: keras.Model, rounding: Rounding, inputs: Iterable[tuple[tf.Tensor, tf.Tensor]]
+) -> Hessians | None:
+    """What `quantize_post_training` needs for a rounding, besides the weights."""
+    return input_hessians(model, inputs) if rounding == "gptq" else None
+
+
+def batched(inputs: Iterable[tuple[tf.Tensor, tf.Tensor]]) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+    """Joins utterances of `calibration_inputs` to batches (features [B, frames, mel], lengths [B]) with padding."""
+    utterances = list(inputs)
+    for start in range(0, len(utterances), _BATCH):
+        batch = utterances[start : start + _BATCH]
+        frames = max(mel.shape[1] for mel, _ in batch)
+        padded = [tf.pad(mel, [[0, 0], [0, frames - mel.shape[1]], [0, 0]]) for mel, _ in batch]
+        yield tf.concat(padded, axis=0), tf.concat([lengths for _, lengths in batch], axis=0)
+
+
+def calibration_inputs(config: Config) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+    """(features [1, frames, mel], lengths [1]) of `CALIBRATION_UTTERANCES` training utterances or all there are."""
+    utterances = [evaluation_utterances([shard]) for shard in find_shards(config.data.train)]
+    taken = 0
+    while utterances and taken < CALIBRATION_UTTERANCES:
+        for shard in list(utterances):
+            one = next(shard, None)
+            if one is None:
+                utterances.remove(shard)
+            elif taken < CALIBRATION_UTTERANCES and len(one.waveform) >= config.features.frame_length:
+                taken += 1
+                mel = log_mel(tf.constant(one.waveform[np.newaxis]), config.features)
+                yield mel, tf.shape(mel)[1:2]
