@@ -6,13 +6,21 @@ BIN := $(VENV)/bin
 NATIVE := pyproject.toml setup.py $(shell find converters/custom_ops -name '*.[ch]')
 INSTALL_SYSTEM := apt-get update && apt-get install --yes --no-install-recommends python3 python3-venv gcc libc6-dev
 
+DEMO_MODELS := $(addprefix build/demo/,float32.tflite int8.tflite int4.tflite int2.tflite)
+ANDROID_PROGRAMS := javac aapt aapt2 apksigner enjarify clang-19 ld.lld-19 qemu-aarch64-static cmake npm
+ANDROID_FILES := /usr/share/android-framework-res/framework-res.apk /usr/share/java/json-android.jar
+# npm comes from elsewhere where there is one already: Debian's brings a Node.js of its own.
+INSTALL_ANDROID := apt-get update && apt-get install --yes --no-install-recommends openjdk-17-jdk-headless aapt apksigner \
+	android-framework-res libandroid-json-org-java enjarify clang-19 lld-19 qemu-user-static cmake \
+	$(if $(shell command -v npm),,npm)
+
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test demo clean
+.PHONY: help venv test demo apk android-tools clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 venv: $(VENV)/.installed  ## the virtual environment with pinned dependencies and the native library
 
@@ -24,6 +32,22 @@ test: venv  ## style, types and tests
 
 demo: venv  ## fine-tune, export, score and report on the sample corpus: build/demo/report.html
 	$(BIN)/tfconformer demo
+
+apk: venv android-tools $(DEMO_MODELS)  ## the Android benchmark with the demo's models: build/android/tfconformer-bench.apk
+	$(BIN)/python -m android_bench.apk $(DEMO_MODELS)
+
+android-tools:  ## what `make apk` and the tests of the Android benchmark need; installs it if you are root
+	@missing() { for p in $(ANDROID_PROGRAMS); do command -v $$p || echo "$$p is missing"; done; \
+		for f in $(ANDROID_FILES); do [ -e $$f ] || echo "$$f is missing"; done; }; \
+	if missing | grep -q 'is missing' && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo '$(INSTALL_ANDROID)'; $(INSTALL_ANDROID); \
+	fi; \
+	if missing | grep 'is missing'; then \
+		echo "On Debian 12 run as root:"; echo '    $(INSTALL_ANDROID)'; exit 1; \
+	fi
+
+$(DEMO_MODELS) &:
+	$(MAKE) demo
 
 clean:  ## remove everything that was built, but not the virtual environment
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

@@ -1,4 +1,4 @@
-"""The command `tfconformer bench`: several models in one table, measured in turn on this machine."""
+"""The command `tfconformer bench`: several models in one table, measured in turn on this machine or on a phone."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ import click
 
 from converters.runtimes import RUNTIMES
 
+DEFAULT_RUNTIME = "ai-edge-litert"
+BACKENDS = ("host", "adb-apk", "adb-cli", "qemu")
+
 _PATH = click.Path(path_type=Path)
 
 
@@ -21,7 +24,14 @@ _PATH = click.Path(path_type=Path)
     "--utterances", type=click.IntRange(min=1), default=16, show_default=True, help="How many of them to run."
 )
 @click.option("--peers", type=_PATH, metavar="FLOAT.tflite", help="Also make and run LiteRT's int8, int4, int2 of it.")
-@click.option("--runtime", type=click.Choice(RUNTIMES), default="ai-edge-litert", show_default=True)
+@click.option(
+    "--backend",
+    type=click.Choice(BACKENDS),
+    default="host",
+    show_default=True,
+    help="This machine; a phone's app or shell, by adb; an emulated processor, for correctness only.",
+)
+@click.option("--runtime", type=click.Choice(RUNTIMES), help=f"Of the backend host.  [default: {DEFAULT_RUNTIME}]")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
 @click.option(
     "--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="Each model runs once a round."
@@ -32,22 +42,26 @@ def bench(
     patterns: tuple[str, ...],
     utterances: int,
     peers: Path | None,
-    runtime: str,
+    backend: str,
+    runtime: str | None,
     threads: int,
     rounds: int,
     output: Path | None,
 ) -> None:
     """Compare MODEL_FILES (.tflite): speed, memory, size and word errors on the same utterances."""
+    from android_bench.comparison import compare_on_device
     from android_bench.host import measure
     from android_bench.peers import BITS, write_peer
     from converters.model_file import read_model_file
-    from converters.provenance import results_of_this_process
+    from converters.provenance import machine, results_of_this_process
     from converters.results import write_results
     from converters.tables import render_markdown_table
     from tfconformer.data.pipeline import evaluation_utterances
     from tfconformer.data.shards import shards_by_set
     from tfconformer.errors import InputError
 
+    if runtime is not None and backend != "host":
+        raise InputError(f"--runtime is for the backend host; {backend} runs Android's TFLite")
     sets = shards_by_set(patterns)
     if len(sets) != 1:
         raise InputError(f"--shards should name one test set, got {', '.join(sets)}")
@@ -69,7 +83,11 @@ def bench(
                     "granularity": "channel",
                     "method": "ptq",
                 }
-        rows = measure(models, speech, test_set, described, runtime, threads, rounds)
+        if backend == "host":
+            rows = measure(models, speech, test_set, described, runtime or DEFAULT_RUNTIME, threads, rounds)
+            device = machine()
+        else:
+            rows, device = compare_on_device(models, speech, test_set, described, backend, threads, rounds)
     if output is not None:
-        write_results(output, results_of_this_process(rows=rows))
+        write_results(output, results_of_this_process(rows=rows).model_copy(update={"machine": device}))
     click.echo(render_markdown_table(rows), nl=False)

@@ -1,17 +1,18 @@
-"""Commands that measure and describe exported models: `tfconformer evaluate | report | summary`.
+"""Commands that measure and describe exported models and runtimes: `tfconformer evaluate | probe | report | summary`.
 
 Imports that take seconds (TensorFlow, Matplotlib) wait until a command needs them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from converters.provenance import results_of_this_process
-from converters.results import merge_results, read_results, write_results
+from converters.results import ResultsFile, merge_results, read_results, write_results
 from converters.runtimes import RUNTIMES
 from converters.summary import LayerRow, layer_rows, model_summary
 from converters.tables import RESULTS_SECTION, describe, render_markdown_table, update_markdown
@@ -21,39 +22,84 @@ _PATH = click.Path(path_type=Path)
 
 
 @click.command()
-@click.argument("model_file", type=_PATH)
+@click.argument("source", type=_PATH)
 @click.option("--shards", "patterns", metavar="GLOB", multiple=True, required=True, help="Shards of the test sets.")
 @click.option("--runtime", type=click.Choice(RUNTIMES), default="ai-edge-litert", show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
 @click.option("--max-seconds", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True)
+@click.option("--beam-width", type=click.IntRange(min=1), help="Of a run: search with so many hypotheses.")
+@click.option("--language-model", type=_PATH, help="Of a run with CTC: an n-gram model, ARPA or KenLM's binary format.")
+@click.option("--language-model-weight", type=click.FloatRange(min=0), default=0.5, show_default=True)
 @click.option("--name", help="Name of the model in the results; by default that of the file.")
 @click.option("--output", type=_PATH, help="Results file to write (JSON).")
 def evaluate(
-    model_file: Path,
+    source: Path,
     patterns: tuple[str, ...],
     runtime: str,
     threads: int,
     max_seconds: float,
+    beam_width: int | None,
+    language_model: Path | None,
+    language_model_weight: float,
     name: str | None,
     output: Path | None,
 ) -> None:
-    """Score MODEL_FILE (.tflite) on test sets, in a real runtime.
+    """Score SOURCE on test sets: a .tflite file in a real runtime, or the directory of a run in Keras.
 
     Shards are named NAME-00000-of-00005.tfrecord; every NAME is a test set of its own.
     """
-    from converters.scoring import file_layer_errors, score_file
     from tfconformer.data.shards import shards_by_set
 
-    model = name or model_file.stem
+    test_sets = shards_by_set(patterns)
+    if language_model is not None and beam_width is None:
+        raise InputError("--language-model needs --beam-width")
+    if source.is_dir():
+        results = _evaluated_run(source, test_sets, name, beam_width, language_model, language_model_weight)
+    elif beam_width is not None:
+        raise InputError(f"--beam-width is for the directory of a run, got {source}")
+    else:
+        results = _evaluated_file(source, test_sets, name, runtime, threads, max_seconds)
+    if output is not None:
+        write_results(output, results)
+
+
+def _evaluated_file(
+    path: Path,
+    test_sets: Mapping[str, Sequence[Path]],
+    name: str | None,
+    runtime: str,
+    threads: int,
+    max_seconds: float,
+) -> ResultsFile:
+    from converters.scoring import file_layer_errors, score_file
+
+    model = name or path.stem
     scores = []
-    for score in score_file(model_file, model, shards_by_set(patterns), runtime, threads, max_seconds):
+    for score in score_file(path, model, test_sets, runtime, threads, max_seconds):
         scores.append(score)
         click.echo(describe(score.row))
-    if output is not None:
-        rows = tuple(score.row for score in scores)
-        transcripts = tuple(transcript for score in scores for transcript in score.transcripts)
-        layers = file_layer_errors(model_file, model)
-        write_results(output, results_of_this_process(rows=rows, layers=layers, transcripts=transcripts))
+    rows = tuple(score.row for score in scores)
+    transcripts = tuple(transcript for score in scores for transcript in score.transcripts)
+    return results_of_this_process(rows=rows, layers=file_layer_errors(path, model), transcripts=transcripts)
+
+
+def _evaluated_run(
+    path: Path,
+    test_sets: Mapping[str, Sequence[Path]],
+    name: str | None,
+    beam_width: int | None,
+    language_model: Path | None,
+    language_model_weight: float,
+) -> ResultsFile:
+    from converters.evaluate_run import evaluate_run
+    from tfconformer.training.recognition import BeamSearch
+    from tfconformer.training.run import RunDirectory
+
+    search = None if beam_width is None else BeamSearch(beam_width, language_model, language_model_weight)
+    rows, transcripts = evaluate_run(RunDirectory(path), test_sets, name or path.name, search)
+    for row in rows:
+        click.echo(describe(row))
+    return results_of_this_process(rows=rows, transcripts=transcripts)
 
 
 @click.command()
@@ -92,6 +138,23 @@ def summary(source: Path) -> None:
     else:
         rows = read_model_file(source).layer_rows()
     click.echo(model_summary(rows, title=source.name), nl=False)
+
+
+@click.command()
+@click.option("--runtime", "runtimes", type=click.Choice(RUNTIMES), multiple=True, default=RUNTIMES, show_default=True)
+@click.option("--output", type=_PATH, help="File for the table (JSON); export reads converters/capabilities.json.")
+def probe(runtimes: tuple[str, ...], output: Path | None) -> None:
+    """Measure what the installed runtimes compute rightly: bits, granularity, symmetry, with and without XNNPACK."""
+    from converters.capabilities import write
+    from converters.probe import probe as run_probe
+
+    table = run_probe(runtimes)
+    for case, outcomes in table.items():
+        click.echo(str(case))
+        for runtime, outcome in outcomes.items():
+            click.echo(f"    {runtime}: {outcome}")
+    if output is not None:
+        write(table, output)
 
 
 def _rows_of_run(path: Path) -> list[LayerRow]:

@@ -2,7 +2,8 @@
 
     report = export(RunDirectory(Path("runs/int4")), Path("int4.tflite"), waveforms)
 
-freeze -> plan -> pack -> rewrite -> verify; the data between them are plain values, see the modules of these names.
+freeze -> plan -> pack -> rewrite -> verify; the data between them are plain values, see the modules of these names. A
+streaming file differs in what is frozen: one step of the model instead of the model.
 """
 
 from __future__ import annotations
@@ -18,17 +19,20 @@ import numpy as np
 import tf_keras as keras
 from numpy.typing import NDArray
 
-from converters.freeze import freeze, inference_model
+from converters.builtin_weights import BuiltinWeights, builtin_weights
+from converters.freeze import freeze, inference_model, single_head_model
+from converters.freeze_streaming import freeze_streaming, position_layers, position_tables
 from converters.metadata import LayerRecord, layer_records, metadata_json
 from converters.pack import PackedWeights, pack_weights
 from converters.plan import LayerPlan, plan
 from converters.rewrite import operation_histogram, rewrite
+from converters.stream_description import FLUSH
 from converters.verify import Parity, keras_references, verify_outputs, verify_weights
 from tfconformer import atomic
 from tfconformer.config import Config
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
-from tfconformer.quantization.apply import quantized_layers, select_bits
+from tfconformer.quantization.apply import quantized_layers
 from tfconformer.quantization.quantizers import QuantizedWeights
 from tfconformer.training.checkpoint import load_model
 from tfconformer.training.run import RunDirectory
@@ -46,13 +50,30 @@ class PreparedModel:
       quantized: the quantized weights of the trained model, by layer name; layers that are not exported may be there.
       packed: the constants of those that are packed, by name.
       layers: a record of every layer with weights.
+      tables: of a streaming file, what replaces the layers that project positions; None for whole utterances.
     """
 
     model: keras.Model
     plans: tuple[LayerPlan, ...]
     quantized: dict[str, QuantizedWeights]
-    packed: dict[str, PackedWeights]
+    packed: dict[str, PackedWeights | BuiltinWeights]
     layers: tuple[LayerRecord, ...]
+    tables: dict[str, NDArray[np.float32]] | None = None
+
+
+@dataclass(frozen=True)
+class FrozenModel:
+    """A model as a graph: what `rewrite` is given.
+
+    Attributes:
+      content: of a float `.tflite` file with placeholders.
+      metadata: what the finished file says about itself.
+      further_names: of its signature.
+    """
+
+    content: bytes
+    metadata: bytes
+    further_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,7 +103,9 @@ def export(
     output: Path,
     waveforms: Iterable[NDArray[np.float32]],
     runtimes: Sequence[str] = ("ai-edge-litert",),
-    bits: int | None = None,
+    overrides: Sequence[str] = (),
+    target: str = "custom",
+    streaming: bool = False,
 ) -> ExportReport:
     """Exports the best weights of a run.
 
@@ -92,17 +115,20 @@ def export(
         `NAME.export.json`.
       waveforms: real utterances for the verification, each [samples] in [-1, 1].
       runtimes: where to verify, of `runtimes.RUNTIMES`.
-      bits: which precision of a co-trained run; None: its first.
+      overrides: `model.KEY=VALUE` strings that replace what the run was trained with, for keys that shape no weight,
+        as attention contexts.
+      target: key of `plan.TARGETS`.
+      streaming: whether the file takes audio in steps as it arrives.
 
     Raises:
-      InputError: the run is incomplete or was not co-trained for these bits, a layer's quantization is not possible in
+      InputError: the run is incomplete, the model cannot run on a stream, a layer's quantization is not possible in
         the file, a runtime or the native library is missing, or there is no utterance.
       VerificationError: the file is not the trained model.
     """
+    config = run.config(overrides)
     tokenizer = Tokenizer.from_file(run.tokenizer_file)
-    trained = load_model(run)
-    select_bits(trained, bits)
-    return export_model(trained, run.config(), tokenizer, output, waveforms, runtimes)
+    trained = load_model(run, config)
+    return export_model(trained, config, tokenizer, output, waveforms, runtimes, target, streaming=streaming)
 
 
 def export_model(
@@ -112,15 +138,17 @@ def export_model(
     output: Path,
     waveforms: Iterable[NDArray[np.float32]],
     runtimes: Sequence[str] = ("ai-edge-litert",),
+    target: str = "custom",
     method: str = "qat",
+    streaming: bool = False,
 ) -> ExportReport:
     """As `export`, for a model in memory; `method` is noted in the file, see `metadata_json`."""
-    prepared = prepare(trained, config, tokenizer.vocabulary_size)
+    prepared = (prepare_streaming if streaming else prepare)(trained, config, tokenizer.vocabulary_size, target)
     references = keras_references(trained, config.features, waveforms)
     if not references:
         raise InputError("export needs at least one utterance to verify the file with")
-    frozen = freeze(prepared.model, config.features, prepared.packed.keys())
-    content = rewrite(frozen, prepared.packed, metadata_json(tokenizer.to_bytes(), config, prepared.layers, method))
+    frozen = freeze_prepared(prepared, config, tokenizer, method)
+    content = rewrite(frozen.content, prepared.packed, frozen.metadata, frozen.further_names)
     with atomic.atomic_path(output) as file:
         file.write_bytes(content)
         verify_weights(file, prepared.model, prepared.plans, prepared.quantized)
@@ -136,33 +164,64 @@ def export_model(
     return report
 
 
-def prepare(trained: keras.Model, config: Config, vocabulary: int) -> PreparedModel:
+def prepare(trained: keras.Model, config: Config, vocabulary: int, target: str = "custom") -> PreparedModel:
     """Plans, quantizes and packs a trained model, without writing anything.
 
     Args:
       trained: a model of `conformer_ctc`, quantized or not.
       config: what it was built with.
       vocabulary: number of tokenizer pieces.
+      target: key of `plan.TARGETS`.
 
     Raises:
       InputError: a layer's quantization is not possible in the file.
     """
     model = inference_model(trained, config, vocabulary)
     quantized = quantized_layers(trained)
-    plans = plan(model, {name: weights.spec for name, weights in quantized.items()})
-    packed = {layer.name: pack_layer(layer.name, quantized[layer.name]) for layer in plans if layer.spec}
-    return PreparedModel(model, plans, quantized, packed, layer_records(model, packed))
+    plans = plan(model, {name: weights.spec for name, weights in quantized.items()}, target)
+    packed = {layer.name: pack_layer(layer.name, quantized[layer.name], target) for layer in plans if layer.spec}
+    return PreparedModel(model, plans, quantized, packed, layer_records(model.layers, packed))
 
 
-def pack_layer(name: str, quantized: QuantizedWeights) -> PackedWeights:
-    """Packs the weights of a planned layer.
+def prepare_streaming(trained: keras.Model, config: Config, vocabulary: int, target: str = "custom") -> PreparedModel:
+    """As `prepare`, for a streaming file.
+
+    Raises:
+      InputError: as `prepare`, or the model cannot run on a stream.
+    """
+    model = single_head_model(trained, config, vocabulary)
+    tables = position_tables(trained)
+    replaced = position_layers(model)
+    quantized = quantized_layers(trained)
+    plans = plan(model, {name: weights.spec for name, weights in quantized.items()}, target)
+    plans = tuple(layer for layer in plans if layer.name not in replaced)
+    packed = {layer.name: pack_layer(layer.name, quantized[layer.name], target) for layer in plans if layer.spec}
+    layers = layer_records((layer for layer in model.layers if layer.name not in replaced), packed, tables)
+    return PreparedModel(model, plans, quantized, packed, layers, tables)
+
+
+def freeze_prepared(prepared: PreparedModel, config: Config, tokenizer: Tokenizer, method: str = "qat") -> FrozenModel:
+    """The graph of a prepared model, for whole utterances or for a stream."""
+    if prepared.tables is None:
+        content = freeze(prepared.model, config.features, prepared.packed.keys())
+        return FrozenModel(content, metadata_json(tokenizer.to_bytes(), config, prepared.layers, method))
+    stream = freeze_streaming(prepared.model, prepared.tables, config.features, prepared.packed.keys())
+    metadata = metadata_json(tokenizer.to_bytes(), config, prepared.layers, method, stream.description)
+    return FrozenModel(stream.content, metadata, further_names=(FLUSH,))
+
+
+def pack_layer(name: str, quantized: QuantizedWeights, target: str = "custom") -> PackedWeights | BuiltinWeights:
+    """Packs the weights of a planned layer for a target, a key of `plan.TARGETS`.
 
     Raises:
       InputError: they cannot be stored: they are not finite, or too large for float16 scales.
     """
+    codes, scales = quantized.codes.numpy(), quantized.scales.numpy()
     offsets = None if quantized.offsets is None else quantized.offsets.numpy()
     try:
-        return pack_weights(quantized.codes.numpy(), quantized.scales.numpy(), offsets, quantized.spec)
+        if target == "litert":
+            return builtin_weights(codes, scales, quantized.spec)
+        return pack_weights(codes, scales, offsets, quantized.spec)
     except ValueError as error:
         raise InputError(f"the weights of layer {name} cannot be packed: {error}") from None
 

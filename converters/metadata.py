@@ -3,6 +3,8 @@
     {"format": 1, "method": "qat", "tokenizer": <base64 of a SentencePiece model>, "config": {...},
      "layers": [{"name": ..., ...}]}
 
+A streaming file also has the key "streaming" (`stream_description.py`).
+
 It is the content of the flatbuffer metadata entry `TFCONFORMER`, so that the `.tflite` is all a program needs to turn
 speech into text, and all a report needs to say what is in it.
 """
@@ -12,7 +14,7 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -20,7 +22,9 @@ import numpy as np
 import tf_keras as keras
 from numpy.typing import NDArray
 
+from converters.builtin_weights import BuiltinWeights
 from converters.pack import PackedWeights
+from converters.stream_description import KEY, StreamDescription
 from tfconformer.config import Config
 from tfconformer.layers.attention import RelativeAttention
 from tfconformer.layers.convolution import ConvolutionSubsampling, DepthwiseConvolution
@@ -44,11 +48,13 @@ class LayerRecord:
     """One layer that has weights. Attributes that are None do not stand in the JSON.
 
     Attributes:
-      name, kind: its name in the Keras model; "dense", "convolution", "depthwise", "normalization" or "attention".
+      name, kind: its name in the Keras model; "dense", "convolution", "depthwise", "normalization" or "attention". A
+        constant that stands for a layer, as projected positions do in a streaming file, is a "table".
       parameters: weights and biases, counted.
       float_bytes: what those that stay in float32 take.
       k, n: contraction length and output channels of a dense layer.
-      spec: of a packed layer, as JSON.
+      spec: of a quantized layer, as JSON.
+      target: where it went if not to the custom operation: "litert".
       code_bytes, scale_bytes, offset_bytes: what a packed layer's constants take; positions count as codes.
       sqnr_db: 10 log10(sum W^2 / sum (W - Wq)^2) of a packed layer; None if there is no error at all.
     """
@@ -60,15 +66,28 @@ class LayerRecord:
     k: int | None = None
     n: int | None = None
     spec: dict[str, Any] | None = None
+    target: str | None = None
     code_bytes: int | None = None
     scale_bytes: int | None = None
     offset_bytes: int | None = None
     sqnr_db: float | None = None
 
 
-def layer_records(model: keras.Model, packed: Mapping[str, PackedWeights]) -> tuple[LayerRecord, ...]:
-    """Describes every layer with weights of a model of `freeze.inference_model`, some of whose layers are packed."""
-    return tuple(_record(layer, packed.get(layer.name)) for layer in model.layers if layer.weights)
+def layer_records(
+    layers: Iterable[keras.layers.Layer],
+    packed: Mapping[str, PackedWeights | BuiltinWeights],
+    tables: Mapping[str, NDArray[np.float32]] | None = None,
+) -> tuple[LayerRecord, ...]:
+    """Describes what an exported file holds.
+
+    Args:
+      layers: those in the file; the ones without weights are left out.
+      packed: the constants of those that are packed, by name.
+      tables: constants that are no layer's weights, by name.
+    """
+    records = [_record(layer, packed.get(layer.name)) for layer in layers if layer.weights]
+    records += [LayerRecord(name, "table", table.size, table.nbytes) for name, table in (tables or {}).items()]
+    return tuple(records)
 
 
 def abstract_layer_records(model: keras.Model, specs: Mapping[str, QuantSpec]) -> tuple[LayerRecord, ...]:
@@ -96,7 +115,13 @@ def abstract_layer_records(model: keras.Model, specs: Mapping[str, QuantSpec]) -
     return tuple(records)
 
 
-def metadata_json(tokenizer: bytes, config: Config, layers: tuple[LayerRecord, ...], method: str = "qat") -> bytes:
+def metadata_json(
+    tokenizer: bytes,
+    config: Config,
+    layers: tuple[LayerRecord, ...],
+    method: str = "qat",
+    stream: StreamDescription | None = None,
+) -> bytes:
     """The content of the metadata entry.
 
     Args:
@@ -104,14 +129,17 @@ def metadata_json(tokenizer: bytes, config: Config, layers: tuple[LayerRecord, .
       config: what the model was built with.
       layers: of `layer_records`.
       method: how its weights were quantized, if they were: "qat" in training, others after it.
+      stream: of a streaming file, how it is used.
     """
-    tree = {
+    tree: dict[str, Any] = {
         "format": FORMAT,
         "method": method,
         "tokenizer": base64.b64encode(tokenizer).decode("ascii"),
         "config": config.model_dump(mode="json"),
         "layers": [{key: value for key, value in asdict(layer).items() if value is not None} for layer in layers],
     }
+    if stream is not None:
+        tree[KEY] = stream.model_dump(mode="json")
     return json.dumps(tree, separators=(",", ":"), allow_nan=False).encode("utf-8")
 
 
@@ -122,7 +150,7 @@ def sqnr_db(weights: NDArray[np.floating], quantized: NDArray[np.floating]) -> f
     return float(10 * np.log10(signal / noise)) if signal > 0 and noise > 0 else None
 
 
-def _record(layer: keras.layers.Layer, packed: PackedWeights | None) -> LayerRecord:
+def _record(layer: keras.layers.Layer, packed: PackedWeights | BuiltinWeights | None) -> LayerRecord:
     parameters = sum(int(np.prod(weight.shape)) for weight in layer.weights)
     kernel = layer.kernel.numpy() if isinstance(layer, Dense) else None
     k, n = kernel.shape if kernel is not None else (None, None)
@@ -138,6 +166,7 @@ def _record(layer: keras.layers.Layer, packed: PackedWeights | None) -> LayerRec
         k=packed.k,
         n=packed.n,
         spec=packed.spec.model_dump(),
+        target="litert" if isinstance(packed, BuiltinWeights) else None,
         code_bytes=packed.bytes - packed.scales.nbytes - offset_bytes,
         scale_bytes=packed.scales.nbytes,
         offset_bytes=offset_bytes,

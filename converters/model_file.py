@@ -201,7 +201,9 @@ def _scheme(path: Path, layer: dict[str, Any]) -> Scheme:
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
         raise InputError(f"{path}: the spec of the layer {layer['name']} in its metadata is wrong: {reason}") from None
-    return Scheme(spec.bits, spec.symmetric, spec.block_size, spec.activation_bits)
+    # LiteRT quantizes activations to 8 bits, whatever training did.
+    activation_bits = 8 if layer.get("target") == "litert" else spec.activation_bits
+    return Scheme(spec.bits, spec.symmetric, spec.block_size, activation_bits)
 
 
 def _stored_matrices(model: Any) -> list[WeightMatrix]:
@@ -214,7 +216,7 @@ def _stored_matrices(model: Any) -> list[WeightMatrix]:
             if code.customCode == OPERATION_NAME.encode():
                 found.append(_packed(model, tensors))
             elif max(code.builtinCode, code.deprecatedBuiltinCode) == schema.BuiltinOperator.FULLY_CONNECTED:
-                found += _builtin(model, tensors[1])
+                found += _builtin(model, subgraph.tensors, tensors[1])
     return found
 
 
@@ -233,16 +235,22 @@ def _packed(model: Any, tensors: list[Any]) -> WeightMatrix:
     )
 
 
-def _builtin(model: Any, tensor: Any) -> list[WeightMatrix]:
+def _builtin(model: Any, tensors: list[Any], tensor: Any) -> list[WeightMatrix]:
     """A constant matrix [N, K] of a FULLY_CONNECTED; nothing if it is computed."""
     content = _content(model, tensor)
     if not content or tensor.type not in _TYPE_BITS:
         return []
     n, k = (int(size) for size in tensor.shape)
-    bits = _TYPE_BITS[tensor.type]
-    scales = None if bits > 8 or tensor.quantization is None else tensor.quantization.scale
-    scheme = Scheme(bits) if scales is None else Scheme(bits, symmetric=True)
-    scale_bytes = 0 if scales is None else 4 * len(scales)
+    bits, quantization = _TYPE_BITS[tensor.type], tensor.quantization
+    scheme, scale_bytes = Scheme(bits), 0
+    if bits <= 8 and quantization is not None:
+        # LiteRT quantizes the activations that meet such weights to 8 bits at run time.
+        if isinstance(quantization.details, schema.BlockwiseQuantizationT):
+            scheme = Scheme(bits, symmetric=True, block_size=quantization.details.blockSize, activation_bits=8)
+            scale_bytes = len(_content(model, tensors[quantization.details.scales]))
+        elif quantization.scale is not None:
+            scheme = Scheme(bits, symmetric=True, activation_bits=8)
+            scale_bytes = 4 * len(quantization.scale)
     return [WeightMatrix(tensor.name.decode("utf-8"), k, n, scheme, len(content) + scale_bytes)]
 
 

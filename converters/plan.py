@@ -1,21 +1,27 @@
 """Stage 2 of export: what becomes of every dense layer, and whether the target can hold it.
 
-What a target can hold is data: a table of requirements. A request that breaks one is refused with the reason before
+What a target can hold is data: a table of requirements, and for the runtime's own formats the table that was measured
+on it (`capabilities.py`). A request that breaks one is refused with the reason before
 anything is converted, never exported as something else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import tf_keras as keras
 
+from converters.capabilities import Case, Outcome, case_of, measured
 from tfconformer.errors import InputError
 from tfconformer.layers.dense import Dense
 from tfconformer.quantization.spec import QuantSpec
 
+logger = logging.getLogger(__name__)
 _INT32_MAX = 2**31 - 1
+# Files for the target `litert` are promised to run here, with XNNPACK, which is its default.
+_LITERT = "ai-edge-litert"
 
 
 @dataclass(frozen=True)
@@ -25,44 +31,111 @@ class LayerPlan:
     Attributes:
       name: of the layer.
       k, n: shape of its kernel.
-      spec: how its weights are packed; None if it stays a built-in float operation.
+      spec: how its weights are quantized; None if it stays a built-in float operation.
+      target: key of `TARGETS`, where quantized weights go.
     """
 
     name: str
     k: int
     n: int
     spec: QuantSpec | None
+    target: str = "custom"
+
+
+# What is said against a layer with that spec and K; None if nothing is.
+Rule = Callable[[QuantSpec, int], str | None]
 
 
 @dataclass(frozen=True)
-class Requirement:
-    """A property that a packed layer must have: `holds(spec, K)`, and the sentence that says so."""
+class Target:
+    """What an export target does with quantized layers.
 
-    holds: Callable[[QuantSpec, int], bool]
-    sentence: str
+    Attributes:
+      requirements: a layer that breaks one is refused.
+      caveats: what a user should know is only logged.
+    """
+
+    requirements: tuple[Rule, ...]
+    caveats: tuple[Rule, ...] = ()
 
 
-TARGETS: dict[str, tuple[Requirement, ...]] = {
-    "custom": (
-        Requirement(
-            lambda spec, k: spec.bits != 3,
-            "the custom operation has codes of 2, 4 or 8 bits",
+def _rule(holds: Callable[[QuantSpec, int], bool], sentence: str) -> Rule:
+    """The sentence is said against layers for which `holds` is false."""
+    return lambda spec, k: None if holds(spec, k) else sentence
+
+
+def _refused_by_litert(spec: QuantSpec, k: int) -> str | None:
+    """What the probe of the runtime found."""
+    case = case_of(spec, k, "litert")
+    if case is None:
+        return "this kind of layer was not probed (tfconformer probe)"
+    name, outcome = _litert_outcome(case)
+    if outcome.usable:
+        return None
+    told = f"refuses it ({outcome.reason})" if outcome.reason else f"computes it {outcome.result}ly"
+    return f"{name} {told}, says the probe of {case.bits}-bit weights with K = {case.k}"
+
+
+def _rounded_by_litert(spec: QuantSpec, k: int) -> str | None:
+    case = case_of(spec, k, "litert")
+    if case is None or _litert_outcome(case)[1].result != "rounded":
+        return None
+    return "XNNPACK rounds the scales of blocks to bfloat16, which changes weights by up to 0.4 %"
+
+
+def _litert_outcome(case: Case) -> tuple[str, Outcome]:
+    outcomes = measured()[case]
+    (name,) = (name for name in outcomes if name.startswith(_LITERT) and not name.endswith("without XNNPACK"))
+    return name, outcomes[name]
+
+
+_CODES = _rule(lambda spec, k: spec.bits != 3, "the file has codes of 2, 4 or 8 bits")
+_ACTIVATIONS = _rule(
+    lambda spec, k: spec.activation_bits != 4,
+    "the operation quantizes activations to 8 bits: set activation_bits to 8 or null",
+)
+
+TARGETS: dict[str, Target] = {
+    "custom": Target(
+        (
+            _CODES,
+            _ACTIVATIONS,
+            _rule(
+                lambda spec, k: spec.symmetric or spec.sparsity is None,
+                "without its mask an asymmetric weight cannot be exactly zero: set symmetric to true or sparsity to "
+                "null",
+            ),
+            _rule(
+                lambda spec, k: spec.scale_dtype == "float16",
+                "the custom operation stores scales and offsets in float16: set scale_dtype to float16",
+            ),
+            _rule(
+                lambda spec, k: spec.activation_bits is None or _largest_block_sum(spec, k) <= _INT32_MAX,
+                "the custom operation adds the products of a block of 8-bit activations in 32 bits: use smaller blocks",
+            ),
+        )
+    ),
+    "litert": Target(
+        (
+            _CODES,
+            _ACTIVATIONS,
+            _rule(
+                lambda spec, k: spec.symmetric,
+                "LiteRT has no offsets, and its integer zero points must be 0: set symmetric to true or export to the "
+                "target custom",
+            ),
+            _rule(
+                lambda spec, k: spec.block_size is None or spec.scale_dtype == "float16",
+                "LiteRT stores the scales of blocks in float16: set scale_dtype to float16",
+            ),
+            _refused_by_litert,
         ),
-        Requirement(
-            lambda spec, k: spec.activation_bits != 4,
-            "the custom operation quantizes activations to 8 bits: set activation_bits to 8 or null",
-        ),
-        Requirement(
-            lambda spec, k: spec.symmetric or spec.sparsity is None,
-            "without its mask an asymmetric weight cannot be exactly zero: set symmetric to true or sparsity to null",
-        ),
-        Requirement(
-            lambda spec, k: spec.scale_dtype == "float16",
-            "the custom operation stores scales and offsets in float16: set scale_dtype to float16",
-        ),
-        Requirement(
-            lambda spec, k: spec.activation_bits is None or _largest_block_sum(spec, k) <= _INT32_MAX,
-            "the custom operation adds the products of a block of 8-bit activations in 32 bits: use smaller blocks",
+        (
+            _rule(
+                lambda spec, k: spec.activation_bits is not None,
+                "LiteRT quantizes activations to 8 bits at run time, but training left them in float",
+            ),
+            _rounded_by_litert,
         ),
     ),
 }
@@ -87,15 +160,24 @@ def plan(model: keras.Model, specs: Mapping[str, QuantSpec], target: str = "cust
             k, n = (int(size) for size in layer.kernel.shape)
             spec = specs.get(layer.name)
             if spec is not None:
-                _require(layer.name, spec, k, TARGETS[target])
-            plans.append(LayerPlan(layer.name, k, n, spec))
+                _require(layer.name, spec, k, TARGETS[target].requirements)
+            plans.append(LayerPlan(layer.name, k, n, spec, target) if spec else LayerPlan(layer.name, k, n, None))
+    _log_caveats(plans, TARGETS[target].caveats)
     return tuple(plans)
 
 
-def _require(name: str, spec: QuantSpec, k: int, requirements: tuple[Requirement, ...]) -> None:
-    for requirement in requirements:
-        if not requirement.holds(spec, k):
-            raise InputError(f"layer {name} cannot be exported as ({spec}): {requirement.sentence}")
+def _require(name: str, spec: QuantSpec, k: int, requirements: tuple[Rule, ...]) -> None:
+    for rule in requirements:
+        sentence = rule(spec, k)
+        if sentence is not None:
+            raise InputError(f"layer {name} cannot be exported as ({spec}): {sentence}")
+
+
+def _log_caveats(plans: Sequence[LayerPlan], caveats: tuple[Rule, ...]) -> None:
+    for rule in caveats:
+        sentences = [sentence for one in plans if one.spec and (sentence := rule(one.spec, one.k)) is not None]
+        if sentences:
+            logger.warning("%s (%d layers)", sentences[0], len(sentences))
 
 
 def _largest_block_sum(spec: QuantSpec, k: int) -> int:

@@ -51,6 +51,17 @@ class ResultRow(_Record):
         time of an utterance.
       peak_rss_mb: high-water mark of the resident memory, in 10^6 bytes, of a process that only runs the model.
       runtime: name and version; kernel: what multiplies the quantized weights; threads.
+    Streams:
+      chunk_ms: audio in a chunk of attention, which is a step; lookahead_ms: how far its first frame looks ahead, and
+        the delay of the logits, if any. state_bytes: what goes from one step to the next.
+      first_token_ms_p50, first_token_ms_p90: from the onset of speech (the first 10 ms within 30 dB of the loudest)
+        until the first piece of text is out, waiting for its step and computing it. finalization_ms_p50,
+        finalization_ms_p90: computing after the last sample of an utterance.
+      step_ms_p50, step_ms_p90: computing of a step; step_time_ratio: its median over that of the float model in the
+        same interleaved run.
+      relative_rms, max_abs_difference: differences of the logits from those of the file for whole utterances, relative
+        to these, and at most; different_transcripts: utterances.
+      audio_seconds: length of a stream; rss_growth_mb: of the process, from its first minute to its last.
     Kernel benchmarks:
       implementation: ours, or the peer's name and version; k, n, m: sizes of [m, k] x [k, n].
       weights_rotated_mb: size of the set of weights that the benchmark goes round, so that caches stay cold.
@@ -104,6 +115,22 @@ class ResultRow(_Record):
     kernel: str | None = None
     threads: int | None = Field(None, ge=1)
 
+    chunk_ms: float | None = Field(None, gt=0)
+    lookahead_ms: float | None = Field(None, ge=0)
+    state_bytes: int | None = Field(None, ge=0)
+    first_token_ms_p50: float | None = None
+    first_token_ms_p90: float | None = None
+    finalization_ms_p50: float | None = Field(None, ge=0)
+    finalization_ms_p90: float | None = Field(None, ge=0)
+    step_ms_p50: float | None = Field(None, ge=0)
+    step_ms_p90: float | None = Field(None, ge=0)
+    step_time_ratio: float | None = Field(None, ge=0)
+    relative_rms: float | None = Field(None, ge=0)
+    max_abs_difference: float | None = Field(None, ge=0)
+    different_transcripts: int | None = Field(None, ge=0)
+    audio_seconds: float | None = Field(None, ge=0)
+    rss_growth_mb: float | None = None
+
     implementation: str | None = None
     k: int | None = Field(None, gt=0)
     n: int | None = Field(None, gt=0)
@@ -115,7 +142,6 @@ class ResultRow(_Record):
     isa: str | None = None
     instructions: int | None = Field(None, ge=0)
 
-    step_ms_p50: float | None = Field(None, ge=0)
     step_ratio: float | None = Field(None, ge=0)
     step_ratio_low: float | None = Field(None, ge=0)
     step_ratio_high: float | None = Field(None, ge=0)

@@ -3,70 +3,41 @@
     model = open_model("model.tflite", "ai-edge-litert")
     logits = model.run(waveform)
 
-Every runtime gets the operation of `custom_ops` as an external delegate.
+A streaming file takes the waveform in steps, a file for whole utterances at once; the logits are the same.
 """
 
 from __future__ import annotations
 
-import importlib
-import importlib.metadata
-import json
 import os
-from collections import Counter
-from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.custom_ops import OPERATION_NAME, kernel_names, library_path
+from converters.interpreters import METADATA, RUNTIMES, KernelUse, LoadedFile, load_file, one_line
+from converters.stream_description import STEP
+from converters.stream_model import StreamModel, open_stream
 from converters.tflite_file import TfliteFile, read_tflite
 from tfconformer.errors import InputError
 
-_INTERPRETERS = {
-    "tflite-runtime": "tflite_runtime.interpreter",
-    "tensorflow": "tensorflow.lite.python.interpreter",
-    "ai-edge-litert": "ai_edge_litert.interpreter",
-}
-RUNTIMES = tuple(_INTERPRETERS)
+__all__ = ["METADATA", "RUNTIMES", "SIGNATURE", "KernelUse", "Model", "StreamModel", "open_model"]
+
 SIGNATURE = "transcribe"
-METADATA = "TFCONFORMER"
-
-
-@dataclass(frozen=True)
-class KernelUse:
-    """Who computes a model.
-
-    Attributes:
-      name: implementation of our operation ("reference"); in a model without it "xnnpack" or "builtin".
-      custom_nodes: nodes that our library computes.
-      delegate_nodes: parts of the graph that a delegate computes, ours or the runtime's own (XNNPACK).
-      operations: how often each operation is in the graph as it stands in the file.
-    """
-
-    name: str
-    custom_nodes: int
-    delegate_nodes: int
-    operations: dict[str, int]
 
 
 class Model:
-    """An exported recognizer in one runtime. Not for use from several threads at once.
+    """An exported recognizer of whole utterances in one runtime. Not for use from several threads at once.
 
     Attributes:
       path: the file.
       runtime: name and version, as in "ai-edge-litert 2.3.0".
     """
 
-    def __init__(self, path: str, runtime: str, file: TfliteFile, interpreter: Any, kernel: str | None) -> None:
-        """Wraps an interpreter; `kernel` is the implementation of our operation, None in a model without it."""
-        self.path = path
-        self.runtime = f"{runtime} {importlib.metadata.version(runtime)}"
+    def __init__(self, file: LoadedFile) -> None:
+        self.path = file.path
+        self.runtime = file.runtime
         self._file = file
-        self._interpreter = interpreter
-        self._kernel = kernel
-        self._transcribe = interpreter.get_signature_runner(SIGNATURE)
+        self._transcribe = file.interpreter.get_signature_runner(SIGNATURE)
 
     def run(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
         """Computes logits [frames, vocabulary + 1] of a waveform [samples] in [-1, 1].
@@ -82,45 +53,27 @@ class Model:
             logits = self._transcribe(waveform=samples[np.newaxis])["logits"]
         except (RuntimeError, ValueError) as error:
             raise InputError(
-                f"{self.path}: {self.runtime} cannot compute it on {samples.size} samples ({_one_line(error)})"
+                f"{self.path}: {self.runtime} cannot compute it on {samples.size} samples ({one_line(error)})"
             ) from error
         if logits.ndim != 3 or logits.shape[0] != 1:
             raise InputError(f"{self.path}: its logits should be [1, frames, vocabulary], got {list(logits.shape)}")
         return np.asarray(logits[0], np.float32)
 
     def metadata(self) -> dict[str, Any]:
-        """What the exporter wrote into the file: format, tokenizer, config, layers.
-
-        Raises:
-          InputError: the file has no such metadata, or they are not what this version writes.
-        """
-        try:
-            content = json.loads(self._file.metadata[METADATA])
-        except KeyError as error:
-            raise InputError(
-                f"{self.path}: it has no {METADATA} metadata, so it was not written by `tfconformer export`"
-            ) from error
-        except ValueError as error:
-            raise InputError(f"{self.path}: its {METADATA} metadata are not JSON ({error})") from error
-        if not isinstance(content, dict):
-            raise InputError(f"{self.path}: its {METADATA} metadata should be a JSON object")
-        return content
+        """As `LoadedFile.metadata`."""
+        return self._file.metadata()
 
     def kernels(self) -> KernelUse:
-        """Who computes the model, complete after the first `run`: the runtime's own delegate comes with it."""
-        # The only list of nodes that the runtimes give; the same private method in all of them.
-        operations = Counter(node["op_name"] for node in self._interpreter._get_ops_details())
-        delegate_nodes = operations.pop("DELEGATE", 0)
-        name = self._kernel or ("xnnpack" if delegate_nodes else "builtin")
-        return KernelUse(name, operations[OPERATION_NAME], delegate_nodes, dict(operations))
+        """As `LoadedFile.kernels`."""
+        return self._file.kernels()
 
 
-def open_model(path: str | os.PathLike[str], runtime: str = "ai-edge-litert", threads: int = 1) -> Model:
+def open_model(path: str | os.PathLike[str], runtime: str = "ai-edge-litert", threads: int = 1) -> Model | StreamModel:
     """Opens an exported recognizer in a runtime.
 
     Args:
-      path: a `.tflite` file whose signature "transcribe" goes from "waveform" [1, samples] to "logits" [1, frames,
-        vocabulary + 1].
+      path: a streaming `.tflite` file, or one whose signature "transcribe" goes from "waveform" [1, samples] to
+        "logits" [1, frames, vocabulary + 1].
       runtime: one of `RUNTIMES`.
       threads: at most so many for an operation.
 
@@ -129,42 +82,17 @@ def open_model(path: str | os.PathLike[str], runtime: str = "ai-edge-litert", th
         an operation of the file, or the native library is missing though the file needs it.
     """
     name = os.fspath(path)
-    if threads < 1:
-        raise InputError(f"threads must be at least 1, got {threads}")
-    module = _import_runtime(runtime)
     file = read_tflite(name)
+    if STEP in file.signatures:
+        return open_stream(name, runtime, threads)
     _check_recognizer(name, file)
-    kernel, delegates = None, []
-    if OPERATION_NAME in file.custom_operations:
-        kernel = kernel_names()[0]
-        delegates = [module.load_delegate(str(library_path()))]
-    try:
-        interpreter = module.Interpreter(model_path=name, experimental_delegates=delegates, num_threads=threads)
-    except (RuntimeError, ValueError) as error:
-        raise InputError(f"{name}: {runtime} cannot load it ({_one_line(error)})") from error
-    return Model(name, runtime, file, interpreter, kernel)
-
-
-def _import_runtime(runtime: str) -> ModuleType:
-    if runtime not in _INTERPRETERS:
-        raise InputError(f"unknown runtime {runtime!r}, expected one of {', '.join(RUNTIMES)}")
-    try:
-        return importlib.import_module(_INTERPRETERS[runtime])
-    except ImportError as error:
-        raise InputError(f"the runtime {runtime} is not installed ({_one_line(error)})") from error
+    return Model(load_file(name, file, runtime, threads))
 
 
 def _check_recognizer(path: str, file: TfliteFile) -> None:
-    unknown = sorted(file.custom_operations - {OPERATION_NAME})
-    if unknown:
-        raise InputError(f"{path}: it needs the custom operation {unknown[0]!r}, expected none but {OPERATION_NAME!r}")
     signature = file.signatures.get(SIGNATURE)
     if signature is None:
         raise InputError(f"{path}: it has no signature {SIGNATURE!r}, expected one from waveform to logits")
     if signature.inputs != {"waveform"} or signature.outputs != {"logits"}:
         ends = f"{sorted(signature.inputs)} to {sorted(signature.outputs)}"
         raise InputError(f"{path}: its signature {SIGNATURE!r} goes from {ends}, expected from waveform to logits")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

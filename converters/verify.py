@@ -20,6 +20,7 @@ from tqdm import tqdm
 from converters.custom_ops import OPERATION_NAME
 from converters.plan import LayerPlan
 from converters.runtimes import open_model
+from converters.stored_builtin import StoredBuiltin, read_builtin_layers
 from converters.stored_layers import StoredLayer, read_layers
 from tfconformer.config import FeatureConfig
 from tfconformer.decoding.ctc import greedy_decode
@@ -82,14 +83,18 @@ def verify_weights(
       InputError: the file is missing, truncated or damaged, or an operation in it contradicts itself.
       VerificationError: a layer that was to be packed is not, or holds other numbers.
     """
-    stored = read_layers(path)
-    planned = [layer for layer in plans if layer.spec]
-    different = stored.keys() ^ {layer.name for layer in planned}
-    if different:
-        raise VerificationError(f"{path}: planned and packed layers differ in {', '.join(sorted(different))}")
-    for layer in planned:
-        bias = model.get_layer(layer.name).bias
-        for what, actual, expected in _comparisons(stored[layer.name], layer, quantized[layer.name], bias):
+    ours, builtin = read_layers(path), read_builtin_layers(path)
+    for target, stored in (("custom", ours.keys()), ("litert", builtin.keys())):
+        different = stored ^ {layer.name for layer in plans if layer.spec and layer.target == target}
+        if different:
+            raise VerificationError(f"{path}: planned and packed layers differ in {', '.join(sorted(different))}")
+    for layer in (layer for layer in plans if layer.spec):
+        name, bias = layer.name, model.get_layer(layer.name).bias
+        if layer.target == "litert":
+            compared = _builtin_comparisons(builtin[name], layer, quantized[name], bias)
+        else:
+            compared = _comparisons(ours[name], layer, quantized[name], bias)
+        for what, actual, expected in compared:
             if not np.array_equal(actual, expected):
                 raise VerificationError(f"{path}: the {what} of {layer.name} are not those of the trained model")
 
@@ -114,12 +119,13 @@ def verify_outputs(
     logits = [opened.run(reference.waveform) for reference in references]
     if not all(np.isfinite(one).all() and one.any() for one in logits):
         raise VerificationError(f"{path}: {opened.runtime} computes logits that are all zero or not finite")
-    specs = [layer.spec for layer in plans if layer.spec]
+    quantized = [layer for layer in plans if layer.spec]
+    custom = sum(layer.target == "custom" for layer in quantized)
     kernels = opened.kernels()
-    if kernels.custom_nodes != len(specs):
-        raise VerificationError(f"{path}: {kernels.custom_nodes} of {len(specs)} packed layers run in {OPERATION_NAME}")
+    if kernels.custom_nodes != custom:
+        raise VerificationError(f"{path}: {kernels.custom_nodes} of {custom} packed layers run in {OPERATION_NAME}")
     parity = compare(logits, [reference.logits for reference in references], opened.runtime, kernels.name)
-    limit = max(RELATIVE_RMS_LIMIT[bits] for bits in {None, *(spec.activation_bits for spec in specs)})
+    limit = max(RELATIVE_RMS_LIMIT[bits] for bits in {None, *map(_activation_bits, quantized)})
     if not parity.relative_rms <= limit:
         raise VerificationError(
             f"{path}: the logits in {opened.runtime} are {parity.relative_rms:.2g} (relative RMS) away from those of "
@@ -181,6 +187,12 @@ def keras_references(
     return references
 
 
+def _activation_bits(layer: LayerPlan) -> int | None:
+    """Of the activations as they are computed: LiteRT rounds them to 8 bits, whatever training did."""
+    assert layer.spec is not None
+    return 8 if layer.target == "litert" else layer.spec.activation_bits
+
+
 def _comparisons(
     stored: StoredLayer, layer: LayerPlan, expected: QuantizedWeights, bias: tf.Variable | None
 ) -> Iterator[tuple[str, Any, Any]]:
@@ -194,5 +206,17 @@ def _comparisons(
     yield "scales", stored.scales, expected.scales.numpy().T
     if expected.offsets is not None:
         yield "offsets", stored.offsets, expected.offsets.numpy().T
+    if bias is not None:
+        yield "biases", stored.bias, bias.numpy()
+
+
+def _builtin_comparisons(
+    stored: StoredBuiltin, layer: LayerPlan, expected: QuantizedWeights, bias: tf.Variable | None
+) -> Iterator[tuple[str, Any, Any]]:
+    spec = layer.spec
+    assert spec is not None
+    yield "widths", (stored.bits, stored.block_size), (spec.bits, spec.block_size)
+    yield "codes", stored.codes, expected.codes.numpy().T
+    yield "scales", stored.scales, expected.scales.numpy().T
     if bias is not None:
         yield "biases", stored.bias, bias.numpy()

@@ -23,6 +23,7 @@ def write(path, text):
         ("model.bloks=3", "unknown key 'model.bloks'"),
         ("model.dim=wide", "'model.dim'.*integer"),
         ("model.dim=9", "'model': dim 9 is not a multiple of heads 2"),
+        ("model={blocks: 2, dim: 8, heads: 2, subsampling_channels: 4, training_chunks: [0]}", "training_chunks.0"),
         ("training.learning_rate=-1", "'training.learning_rate'"),
         ("data.augment.speeds=[9]", "'data.augment.speeds'.*factors"),
         ("features.upper_edge=9000", "'features'.*8000 Hz"),
@@ -69,6 +70,19 @@ def test_dump_round_trip(tmp_path):
     assert load_config(write(tmp_path / "d.yaml", dump_config(config))) == config
 
 
-@pytest.mark.parametrize("name", ["small", "conformer_s", "conformer_m", "conformer_l", "demo/int8", "demo/int2"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "small",
+        "small_streaming",
+        "conformer_s",
+        "conformer_m",
+        "conformer_l",
+        "demo/int8",
+        "demo/int2",
+        "streaming/int4",
+        "streaming/int2",
+    ],
+)
 def test_the_shipped_configurations_load(name):
     load_config(f"configs/{name}.yaml")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator, model_validator
 
 from tfconformer.errors import InputError
 from tfconformer.quantization.spec import QuantSpec
@@ -102,8 +102,16 @@ class DataConfig(_Section):
     augment: AugmentConfig | None = AugmentConfig()
 
 
+class TransducerConfig(_Section):
+    """The parts of a transducer behind the encoder (2005.08100: one LSTM)."""
+
+    embedding: int = Field(gt=0, description="width of the embedded labels")
+    lstm_units: int = Field(gt=0)
+    joint: int = Field(gt=0, description="width of the joint network")
+
+
 class ModelConfig(_Section):
-    """Arguments of `models.conformer_ctc.conformer_ctc`."""
+    """Arguments of `models.conformer_ctc.conformer_ctc` and, with `transducer`, of `conformer_transducer`."""
 
     blocks: int = Field(gt=0)
     dim: int = Field(gt=0)
@@ -118,7 +126,13 @@ class ModelConfig(_Section):
     attention_chunk: int | None = Field(
         None, gt=0, description="attention looks ahead to the end of its chunk of this many 40 ms frames"
     )
+    training_chunks: tuple[PositiveInt, ...] = Field(
+        (),
+        description="attention chunks, one drawn per training batch in place of attention_chunk, so that the weights "
+        "serve all of them; one longer than the utterances is unlimited look-ahead",
+    )
     intermediate_ctc: int | None = Field(None, gt=0, description="block after which an auxiliary CTC head reads")
+    transducer: TransducerConfig | None = Field(None, description="a transducer behind the encoder; null means CTC")
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelConfig:
@@ -126,6 +140,8 @@ class ModelConfig(_Section):
             raise ValueError(f"dim {self.dim} is not a multiple of heads {self.heads}")
         if self.attention_chunk is not None and self.right_context is not None:
             raise ValueError("attention_chunk replaces right_context: give one of them")
+        if self.training_chunks and self.right_context is not None:
+            raise ValueError("training_chunks replace right_context: give one of them")
         if self.intermediate_ctc is not None and self.intermediate_ctc >= self.blocks:
             raise ValueError(
                 f"intermediate_ctc {self.intermediate_ctc} must lie before the last of {self.blocks} blocks"

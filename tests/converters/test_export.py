@@ -11,6 +11,7 @@ from converters.export import export_model, prepare, report_path
 from converters.export_command import export as export_command
 from converters.model_file import read_model_file
 from converters.runtimes import RUNTIMES
+from converters.stream_model import open_stream
 from converters.verify import RELATIVE_RMS_LIMIT, VerificationError
 from tests.support.tiny_conformer import WEIGHTS_ONLY, tiny_config, tiny_model, tiny_tokenizer, tiny_waveforms
 from tfconformer.config import dump_config
@@ -65,6 +66,17 @@ def test_a_quantized_run_becomes_a_file_that_every_runtime_agrees_on(run, shards
     file = read_model_file(output)
     assert [layer.name for layer in file.layer_rows()] == [layer["name"] for layer in report["layers"]]
     assert {entry.name for entry in tmp_path.iterdir()} == {"tiny.tflite", "tiny.export.json"}
+
+
+def test_a_run_becomes_a_streaming_file_of_another_context(run, shards, tmp_path):
+    output = tmp_path / "live.tflite"
+    context = ["--set", "model.causal=true", "--set", "model.left_context=8", "--set", "model.attention_chunk=2"]
+    result = invoke(run.path, output, "--shards", shards, "--utterances", 1, "--streaming", *context)
+    assert result.exit_code == 0, result.exception
+    parity = json.loads(report_path(output).read_text())["parity"]
+    assert [one["different_hypotheses"] for one in parity] == [0]
+    assert open_stream(output).description.step_samples == 2 * 640
+    assert read_model_file(output).metadata["config"]["model"]["attention_chunk"] == 2
 
 
 def test_a_float_model_takes_the_same_path(tmp_path):
@@ -128,6 +140,8 @@ def test_wrong_requests_are_one_sentence(run, shards, tmp_path):
     assert "ends in .tflite" in message(run.path, tmp_path / "x.bin", "--shards", shards)
     assert "no config.yaml" in message(tmp_path / "nothing", output)
     assert "no shard matches" in message(run.path, output)
+    assert "without limits cannot run on a stream" in message(run.path, output, "--shards", shards, "--streaming")
+    assert "unknown key 'model.chunks'" in message(run.path, output, "--shards", shards, "--set", "model.chunks=1")
     empty = RunDirectory(tmp_path / "empty")
     empty.path.mkdir()
     empty.config_file.write_text(dump_config(tiny_config(WEIGHTS_ONLY)))

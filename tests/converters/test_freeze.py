@@ -18,6 +18,14 @@ from tfconformer.errors import InputError
 BLOCKS = 2
 
 
+def test_a_transducer_is_refused():
+    config = tiny_config()
+    transducer = {"embedding": 4, "lstm_units": 4, "joint": 4}
+    model = config.model.model_copy(update={"transducer": transducer})
+    with pytest.raises(InputError, match="a transducer cannot be exported"):
+        inference_model(None, config.model_copy(update={"model": model}), 5)
+
+
 @pytest.fixture(scope="module")
 def float_model():
     return tiny_model(tiny_config())
@@ -75,8 +83,8 @@ def test_the_float_graph_is_built_in_and_tidy(float_file):
     assert sum(operations.values()) <= 85 + BLOCKS * 105
 
 
-def test_placeholders_carry_the_weights_as_they_are(weights_only):
-    """The model has random gains, query scales and half residuals around them, which a converter likes to fold in."""
+def test_placeholders_stand_for_their_layers(weights_only):
+    """Of the right shapes, with their biases and nothing folded into these, and without the large matrices."""
     model = schema.ModelT.InitFromPackedBuf(weights_only.frozen)
     (graph,) = model.subgraphs
     found = Counter()
@@ -85,9 +93,16 @@ def test_placeholders_carry_the_weights_as_they_are(weights_only):
             continue
         name = flexbuffers.Loads(bytes(operator.customOptions))["layer"]
         layer = weights_only.prepared.model.get_layer(name)
-        constants = [graph.tensors[index] for index in operator.inputs[1:]]
-        expected = [layer.kernel] if layer.bias is None else [layer.kernel, layer.bias]
-        for tensor, variable in zip(constants, expected, strict=True):
-            assert bytes(model.buffers[tensor.buffer].data) == variable.numpy().tobytes()
+        x, *bias = (graph.tensors[index] for index in operator.inputs)
+        (y,) = (graph.tensors[index] for index in operator.outputs)
+        assert (x.shape[-1], y.shape[-1]) == tuple(layer.kernel.shape)
+        assert len(bias) == (layer.bias is not None)
+        for tensor in bias:
+            assert bytes(model.buffers[tensor.buffer].data) == layer.bias.numpy().tobytes()
         found[name] += 1
     assert found == Counter(weights_only.prepared.packed.keys())
+    quantized = sum(4 * layer.k * layer.n for layer in weights_only.prepared.packed.values())
+    everything = sum(4 * int(np.prod(weight.shape)) for weight in weights_only.prepared.model.weights)
+    constants = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
+    mel_filter_bank = 257 * 80 * 4
+    assert constants < everything - quantized + mel_filter_bank + 20_000  # shapes, positions, metadata

@@ -103,7 +103,8 @@ def test_float_layers_are_told_from_the_front_end(written):
 
 
 def test_a_layer_left_in_float_shows_in_the_bits_per_weight(written):
-    content = builtin_model(dense("a", 8, 8), dense("b", 8, 6, spec={"bits": 8, "clip": 1.0}))
+    builtin = {**dense("b", 8, 6, spec={"bits": 8, "clip": 1.0}), "target": "litert"}
+    content = builtin_model(dense("a", 8, 8), builtin)
     values = read_model_file(written(content)).row_values()
     assert values["weight_bits"] == 8
     # 64 floats; 48 bytes and 6 float32 scales.
@@ -116,6 +117,7 @@ def test_a_layer_left_in_float_shows_in_the_bits_per_weight(written):
         dense("c", 8, 7),
         dense("c", 8, 8, spec={"bits": 4, "clip": 1.0}),
         dense("c", 8, 6, spec={"bits": 8, "block_size": 8, "clip": 1.0}),
+        dense("c", 8, 6, spec={"bits": 8, "clip": 1.0}),  # with float activations, which LiteRT's have not
     ],
 )
 def test_a_layer_that_is_not_what_it_claims_is_refused(written, layer):

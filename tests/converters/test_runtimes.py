@@ -11,7 +11,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
-from converters import custom_ops, runtimes
+from converters import custom_ops, interpreters
 from converters.custom_ops import kernel_names
 from converters.runtimes import RUNTIMES, open_model
 from tests.support.packed_layer import RECOGNIZER_FEATURES as FEATURES
@@ -57,14 +57,14 @@ def test_computes_the_definition_at_any_length(recognizer: Path, runtime: str, t
     assert model.runtime.startswith(f"{runtime} ")
     model.run(waveform(3))
     assert our_threads() == before + threads - 1  # besides the one that calls
-    tensors = len(model._interpreter.get_tensor_details())
+    tensors = len(model._file.interpreter.get_tensor_details())
     for frames in (1, 5, 130, 2, 0, 5, 64):
         expected = waveform(frames).reshape(frames, FEATURES)
         for layer in layers():
             expected = layer.float32(expected)
         # No tolerance: the operation has one result in every runtime.
         np.testing.assert_array_equal(model.run(waveform(frames)), expected)
-    assert len(model._interpreter.get_tensor_details()) == tensors, "a change of length leaves something behind"
+    assert len(model._file.interpreter.get_tensor_details()) == tensors, "a change of length leaves something behind"
     del model
     gc.collect()
     assert our_threads() == before
@@ -120,7 +120,7 @@ def test_a_missing_library_is_no_silent_fallback(
     def missing() -> Path:
         raise InputError("the native library does not exist")
 
-    monkeypatch.setattr(runtimes, "library_path", missing)
+    monkeypatch.setattr(interpreters, "library_path", missing)
     with pytest.raises(InputError, match="native library"):
         open_model(recognizer)
     assert open_model(float_model).run(waveform(2)).shape == (2, FEATURES)

@@ -108,7 +108,7 @@ def test_multiplications_are_those_of_the_graph():
     """Against TensorFlow's own count of floating-point operations, two to a multiplication and its addition."""
     frames, encoder_frames, dim, tokens = 400, 100, CONFIG.model.dim, 20
     model = inference_model(conformer_ctc(CONFIG.model, CONFIG.features.mel_bins, tokens), CONFIG, tokens)
-    rows = layer_rows(map(asdict, layer_records(model, {})), CONFIG)
+    rows = layer_rows(map(asdict, layer_records(model.layers, {})), CONFIG)
     seconds = frames * CONFIG.features.frame_step / CONFIG.features.sample_rate
     with_weights = sum(row.macs_per_second for row in rows) * seconds
     # Left out of the summary: queries times keys, queries times positions, attention times values. Of positions there

@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from tfconformer.decoding.ctc import BLANK, greedy_decode, greedy_decode_batch
+from tfconformer.decoding.ctc import BLANK, GreedyStream, greedy_decode, greedy_decode_batch
 
 
 def one_hot(path: list[int], columns: int = 4) -> np.ndarray:
@@ -63,3 +63,29 @@ def test_batch_ignores_the_padding():
 def test_batch_refuses_lengths_that_do_not_fit(lengths):
     with pytest.raises(ValueError, match="lengths"):
         greedy_decode_batch(np.zeros((2, 4, 3)), np.array(lengths))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_stream_decodes_as_the_whole_utterance(seed):
+    random = np.random.default_rng(seed)
+    logits = random.normal(size=(40, 3))  # three symbols: many repeats and blanks
+    stream, start = GreedyStream(), 0
+    while start < len(logits):
+        size = int(random.integers(0, 6))
+        stream.push(logits[start : start + size])
+        start += size
+    assert stream.ids == greedy_decode(logits)
+    path = logits.argmax(-1).tolist()
+    changes = [t for t, symbol in enumerate(path) if symbol and (t == 0 or symbol != path[t - 1])]
+    assert stream.starts == changes
+    assert stream.frames == 40
+    assert stream.trailing_blanks == path[::-1].index(next(symbol for symbol in path[::-1] if symbol))
+
+
+def test_a_stream_counts_silence_from_its_beginning():
+    stream = GreedyStream()
+    stream.push(np.zeros([7, 3]))  # equal columns decode as the blank
+    assert (stream.ids, stream.trailing_blanks) == ([], 7)
+    with pytest.raises(ValueError, match="NaN"):
+        stream.push(np.full([1, 3], np.nan))
+    assert stream.frames == 7

@@ -133,6 +133,18 @@ def test_attention_mask_limits_context_and_padding():
     assert AttentionMask()(mask).shape == (2, 1, 1, 4)
 
 
+def test_attention_mask_draws_its_chunk_only_while_training():
+    keras.utils.set_random_seed(5)
+    chunks = (1, 2, 7)
+    layer = AttentionMask(left_context=6, chunk=3, training_chunks=chunks)
+    mask = tf.ones([1, 7, 1])
+    masks = {chunk: AttentionMask(left_context=6, chunk=chunk)(mask).numpy().tobytes() for chunk in (*chunks, 3)}
+    assert layer(mask).numpy().tobytes() == masks[3]
+    drawn = [layer(mask, training=True).numpy().tobytes() for _ in range(300)]
+    # 300 draws of three: 100 of each, with a standard deviation of 8.
+    assert all(abs(drawn.count(masks[chunk]) - 100) < 40 for chunk in chunks)
+
+
 def test_padded_frames_are_certain_blanks_and_count_as_such():
     logits = normal(3, 5, 4) - 50.0
     lengths = tf.constant([5, 2, 0])
@@ -166,6 +178,7 @@ def test_dropout_drops_its_share_only_while_training():
         ConvolutionSubsampling(2, causal=True),
         DepthwiseConvolution(3, causal=True),
         AttentionMask(2, 1),
+        AttentionMask(2, training_chunks=[1, 2]),
         RelativeAttention(2),
         ScaledResidual(0.5),
         Dropout(0.3),

@@ -5,10 +5,12 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from tests.support.stream_checks import assert_streams
-from tfconformer.config import FeatureConfig, ModelConfig
+from tests.support.stream_checks import assert_streams, whole
+from tfconformer.config import FeatureConfig, ModelConfig, QuantizationRule
 from tfconformer.layers.front_end import LogMel
 from tfconformer.models.conformer_ctc import conformer_ctc
+from tfconformer.quantization.apply import match_layers, quantize_model
+from tfconformer.quantization.spec import QuantSpec
 from tfconformer.streaming import StreamingModel
 
 FEATURES = FeatureConfig(mel_bins=16)
@@ -53,3 +55,26 @@ def test_from_the_waveform():
     assert (streaming.unit, streaming.lookahead) == (640, 4 * 640)
     x = np.random.default_rng(4).uniform(-0.5, 0.5, (1, 9000)).astype(np.float32)
     assert_streams(whole, x, "random", 1e-4)  # the front end's 1e-5, amplified by the network
+
+
+# Name: (spec of all dense layers, tolerance relative to the largest logit). Codes are the same on streams, and so are
+# products but for the order of their sums; a value close to a half goes up here and down there when activations are
+# quantized, which moves a logit by a step of 1/127 of what it is summed from.
+QUANTIZED = {
+    "int8": ({"bits": 8}, 1e-5),
+    "int4": ({"bits": 4, "block_size": 8}, 1e-5),
+    "int2": ({"bits": 2, "symmetric": False, "block_size": 8}, 1e-5),
+    "int8 activations": ({"bits": 8, "activation_bits": 8}, 0.03),
+}
+
+
+@pytest.mark.parametrize("name", QUANTIZED)
+def test_quantized(name):
+    spec, tolerance = QUANTIZED[name]
+    model = build("chunks")
+    specs = match_layers(model, [QuantizationRule(layers=".*", spec=QuantSpec(**spec))])
+    quantized = quantize_model(model, specs)
+    x = np.random.default_rng(5).normal(size=(1, 83, FEATURES.mel_bins)).astype(np.float32)
+    expected = whole(quantized, x)
+    assert np.abs(expected - whole(model, x)).max() > 1e-3, "quantized weights compute something else"
+    assert_streams(quantized, x, "random", tolerance * np.abs(expected).max())

@@ -113,13 +113,13 @@ def test_a_search_in_every_step_remembers_nothing():
 
 def test_learned_clips_start_where_a_search_puts_them_and_move():
     spec = QuantSpec.model_validate({"bits": 2, "clip": {"learn": "channel"}})
-    model = quantized_model(spec.model_dump())
+    model = quantized_model(spec.model_dump(), learning_rate=0.002)
     (clip,) = (weight for weight in model.trainable_weights if "clip" in weight.name)
     first = clip.numpy()
     np.testing.assert_array_equal(first, search_clip(tf.constant(KERNEL), spec, ClipSearch(search="channel")))
-    fit(model, 30)
-    assert np.abs(clip - first).min() > 0.01
-    assert 0.01 <= clip.numpy().min() <= clip.numpy().max() <= 1
+    fit(model, 5)
+    # Adam moves by up to its learning rate a step, in the direction of the gradient.
+    assert ((np.abs(clip - first) > 0) & (np.abs(clip - first) <= 0.011)).all()
 
 
 def test_one_shot_pruning_keeps_its_mask():

@@ -27,9 +27,22 @@ INT8_ACTIVATIONS = [
     {"layers": "block_01_ff.*", "spec": {"bits": 2, "symmetric": False, "block_size": 24, "activation_bits": 8}},
     {"layers": ".*", "spec": {"bits": 4, "block_size": 16, "activation_bits": 8}},
 ]
+# What LiteRT's own formats hold. Clipped ranges have the lowest code, -2^(bits - 1).
+LITERT = [
+    {"layers": ".*_head", "spec": None},
+    {"layers": "subsampling_projection", "spec": {"bits": 4, "clip": 0.6}},
+    {"layers": "block_00_attention_.*", "spec": {"bits": 4, "block_size": 32, "activation_bits": 8}},
+    {"layers": "block_00_conv_.*", "spec": {"bits": 8, "scale_dtype": "float32", "clip": 0.8}},
+    {"layers": ".*", "spec": {"bits": 2, "activation_bits": 8, "clip": 0.5}},
+]
 
 
-def tiny_config(rules: list[dict] | None = None) -> Config:
+# In chunks of three frames, with a look back that is shorter than the utterances.
+STREAMING = {"causal": True, "left_context": 10, "attention_chunk": 3}
+LOOK_AHEAD = {"left_context": 6, "right_context": 1}
+
+
+def tiny_config(rules: list[dict] | None = None, context: dict | None = None) -> Config:
     return Config.model_validate(
         {
             "data": {"train": ["none"], "dev": ["none"]},
@@ -40,6 +53,7 @@ def tiny_config(rules: list[dict] | None = None) -> Config:
                 "conv_kernel": 5,
                 "subsampling_channels": 3,
                 "intermediate_ctc": 1,
+                **(context or {}),
             },
             "training": {"epochs": 1, "steps_per_epoch": 1, "learning_rate": 1e-3},
             "quantization": rules or [],
@@ -53,6 +67,7 @@ def tiny_tokenizer() -> Tokenizer:
 
 def tiny_model(config: Config, seed: int = 0) -> keras.Model:
     """The model of `config`; no weight, gain or bias keeps a value like 0 or 1 that a converter could drop."""
+    keras.utils.set_random_seed(seed)
     random = np.random.default_rng(seed)
     model = build_model(config, tiny_tokenizer())
     for weight in model.weights:

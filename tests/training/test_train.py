@@ -68,6 +68,7 @@ def config(tmp_path_factory) -> Config:
                 "conv_kernel": 5,
                 "subsampling_channels": 4,
                 "intermediate_ctc": 1,
+                "training_chunks": [1, 4, 100],  # drawn at random, so a continued run must know how far it was
             },
             "training": {"epochs": EPOCHS, "steps_per_epoch": STEPS_PER_EPOCH, "learning_rate": 1e-3},
             # With everything that a quantizer remembers, so that a continued run must restore it.

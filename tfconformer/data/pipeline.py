@@ -136,6 +136,12 @@ def evaluation_utterances(shards: Paths) -> Iterator[EvaluationUtterance]:
         yield EvaluationUtterance(waveform, text.decode("utf-8"), utterance_id.decode("utf-8"))
 
 
+def transcripts(shards: Paths) -> list[str]:
+    """What is said in every utterance of the shards."""
+    dataset = tf.data.TFRecordDataset([str(path) for path in shards]).batch(256).map(lambda r: records.parse(r).text)
+    return [text.decode("utf-8") for batch in dataset.as_numpy_iterator() for text in batch]
+
+
 def _shuffled(paths: Sequence[str], buffer: int, number: tf.Tensor) -> tf.data.Dataset:
     """Serialized records in the order of one pass."""
     files = tf.data.Dataset.from_tensor_slices(list(paths)).shuffle(len(paths), seed=2 * number)

@@ -29,6 +29,7 @@ class Tokenizer:
 
     Attributes:
       vocabulary_size: number of pieces, without the blank; the logits of a CTC model have one column more.
+      pieces: their texts; the CTC identifier of the first is 1.
     """
 
     def __init__(self, model: bytes) -> None:
@@ -36,6 +37,7 @@ class Tokenizer:
         self._bytes = model
         self._model = sentencepiece.SentencePieceProcessor(model_proto=model)
         self.vocabulary_size: int = self._model.vocab_size()
+        self.pieces: list[str] = self._model.id_to_piece(list(range(self.vocabulary_size)))
 
     @classmethod
     def train(cls, texts: Iterable[str], config: TokenizerConfig) -> Tokenizer:
@@ -124,6 +126,10 @@ class Tokenizer:
         if _UNKNOWN_PIECE in pieces:
             raise InputError(f"the tokenizer lacks the characters {self.missing_characters(text)!r} of {text!r}")
         return [piece + 1 for piece in pieces]
+
+    def encode_as_pieces(self, text: str) -> list[str]:
+        """As `encode`, in `pieces`."""
+        return [self.pieces[i - 1] for i in self.encode(text)]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of CTC identifiers without blanks.

@@ -24,15 +24,24 @@ def greedy_decode(logits: np.ndarray) -> list[int]:
     Raises:
       ValueError: `logits` has another rank, no column, or holds a NaN.
     """
+    path = np.array(best_path(logits), np.int64)
+    keep = path != BLANK
+    keep[1:] &= path[1:] != path[:-1]
+    return path[keep].tolist()
+
+
+def best_path(logits: np.ndarray) -> list[int]:
+    """The most likely symbol of every frame of `[frames, vocabulary + 1]`.
+
+    Raises:
+      ValueError: as `greedy_decode`.
+    """
     logits = np.asarray(logits)
     if logits.ndim != 2 or logits.shape[1] == 0:
         raise ValueError(f"logits must have shape [frames, vocabulary + 1], got {list(logits.shape)}")
     if np.isnan(logits).any():
         raise ValueError("logits hold a NaN")
-    path = np.argmax(logits, axis=-1)
-    keep = path != BLANK
-    keep[1:] &= path[1:] != path[:-1]
-    return path[keep].tolist()
+    return np.argmax(logits, axis=-1).tolist()
 
 
 def greedy_decode_batch(logits: np.ndarray, lengths: np.ndarray) -> list[list[int]]:
@@ -57,3 +66,35 @@ def greedy_decode_batch(logits: np.ndarray, lengths: np.ndarray) -> list[list[in
     if ((lengths < 0) | (lengths > logits.shape[1])).any():
         raise ValueError(f"lengths must lie in [0, {logits.shape[1]}], got {lengths.tolist()}")
     return [greedy_decode(utterance[:length]) for utterance, length in zip(logits, lengths, strict=True)]
+
+
+class GreedyStream:
+    """`greedy_decode` of an utterance whose logits arrive in pieces.
+
+    Attributes:
+      ids: CTC ids so far.
+      starts: of every id, the frame in which it began.
+      frames: that went through.
+      trailing_blanks: blank frames since the last one that was none; all frames as long as there is none.
+    """
+
+    def __init__(self) -> None:
+        self.ids: list[int] = []
+        self.starts: list[int] = []
+        self.frames = 0
+        self.trailing_blanks = 0
+        self._last = BLANK
+
+    def push(self, logits: np.ndarray) -> None:
+        """Takes the next logits `[any number of frames, vocabulary + 1]`.
+
+        Raises:
+          ValueError: as `greedy_decode`; nothing is taken then.
+        """
+        for symbol in best_path(logits):
+            if symbol not in (BLANK, self._last):
+                self.ids.append(symbol)
+                self.starts.append(self.frames)
+            self.trailing_blanks = self.trailing_blanks + 1 if symbol == BLANK else 0
+            self.frames += 1
+            self._last = symbol

@@ -56,6 +56,7 @@ class RelativeAttention(keras.layers.Layer):
 
     def call(self, inputs: tuple[tf.Tensor, ...]) -> tf.Tensor:
         query, key, value, position, mask = inputs
+        key, value = self._split(key), self._split(value)
         return self._attend(query, key, value, position, mask, lambda scores, keys: relative_shift(scores))
 
     def stream(self, inputs: tuple[Frames, Frames, Frames, Constant, AttentionValidity], step: StreamStep) -> Frames:
@@ -71,7 +72,9 @@ class RelativeAttention(keras.layers.Layer):
         query = step.delayed(f"{self.name}/query", query, delay)
         frames = query.count
         keys, values = (
-            step.window(f"{self.name}/{role}", stream.values, left + wait)[:, : left + frames + ahead]
+            step.window(f"{self.name}/{role}", self._split(stream.values), left + wait, axis=2)[
+                :, :, : left + frames + ahead
+            ]
             for role, stream in (("key", key), ("value", value))
         )
         index = tf.range(-left, frames + ahead)  # of the keys, from the first query on
@@ -91,11 +94,14 @@ class RelativeAttention(keras.layers.Layer):
         mask: tf.Tensor,
         shift: Callable[[tf.Tensor, int | tf.Tensor], tf.Tensor],
     ) -> tf.Tensor:
-        """Attends with position scores by distance, which `shift` turns into scores by key."""
+        """Attends with position scores by distance, which `shift` turns into scores by key.
+
+        Keys and values are [B, heads, keys, dim / heads] already.
+        """
         dim = query.shape[-1]
         width = dim // self.heads
         query = self._split(query) * width**-0.5
-        key, value, position = self._split(key), self._split(value), self._split(position)
+        position = self._split(position)
         scale = width**-0.5
         content = tf.matmul(query + scale * self.content_bias[:, None], key, transpose_b=True)
         distance = tf.matmul(query + scale * self.position_bias[:, None], position, transpose_b=True)

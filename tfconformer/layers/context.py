@@ -19,7 +19,7 @@ class AttentionContext:
 
     left: int | None = None
     right: int | None = None
-    chunk: int | None = None
+    chunk: int | tf.Tensor | None = None  # a tensor while training with drawn chunks
 
     def __post_init__(self) -> None:
         if self.chunk is not None and self.right is not None:

@@ -32,13 +32,18 @@ class Dense(Pointwise, keras.layers.Layer):
         self.product = float_product
 
     def build(self, input_shape: tf.TensorShape) -> None:
-        self.kernel = self.add_weight("kernel", [int(input_shape[-1]), self.units], initializer="glorot_uniform")
+        shape = [self._contraction(input_shape), self.units]
+        self.kernel = self.add_weight("kernel", shape, initializer="glorot_uniform")
         self.bias = self.add_weight("bias", [self.units], initializer="zeros") if self.use_bias else None
         super().build(input_shape)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         outputs = self.product(inputs, self.kernel)
         return outputs if self.bias is None else tf.nn.bias_add(outputs, self.bias)
+
+    def _contraction(self, input_shape: Any) -> int:
+        """K, from the shape of whatever the layer is called with."""
+        return int(input_shape[-1])
 
     def compute_output_shape(self, input_shape: tf.TensorShape) -> tf.TensorShape:
         return tf.TensorShape([*input_shape[:-1], self.units])

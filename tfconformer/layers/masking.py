@@ -6,6 +6,11 @@ utterance gives the same output alone and in any batch.
 
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
 import tensorflow as tf
 import tf_keras as keras
 
@@ -38,15 +43,29 @@ class FrameMask(keras.layers.Layer):
 class AttentionMask(ContextLayer):
     """Frame mask [B, T, 1] -> additive attention mask [B, 1, T, T] (or [B, 1, 1, T] with unlimited context).
 
-    Queries look at keys that `AttentionContext` allows and that are real frames.
+    Queries look at keys that `AttentionContext` allows and that are real frames. While training, the chunk is one of
+    `training_chunks` if there are any, drawn for every batch; their generator is part of a checkpoint, as `Dropout`'s.
     """
 
-    def call(self, mask: tf.Tensor) -> tf.Tensor:
+    def __init__(self, *args: Any, training_chunks: Sequence[int] = (), **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.training_chunks = tuple(training_chunks)
+        if self.training_chunks:
+            self.generator = tf.random.Generator.from_seed(random.getrandbits(31))
+
+    def call(self, mask: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         allowed = tf.expand_dims(tf.transpose(mask, [0, 2, 1]), 1)
-        if not self.context.unlimited:
+        context = self.context
+        if training and self.training_chunks:
+            drawn = self.generator.uniform([], maxval=len(self.training_chunks), dtype=tf.int32)
+            context = replace(context, chunk=tf.gather(self.training_chunks, drawn))
+        if not context.unlimited:
             position = tf.range(tf.shape(mask)[1])
-            allowed *= tf.cast(self.context.allowed(tf.expand_dims(position, 1), position), tf.float32)
+            allowed *= tf.cast(context.allowed(tf.expand_dims(position, 1), position), tf.float32)
         return (1.0 - allowed) * NEVER
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "training_chunks": self.training_chunks}
 
     def stream(self, inputs: Lengths, step: StreamStep) -> AttentionValidity:
         return AttentionValidity(inputs, self.context)

@@ -95,17 +95,20 @@ class StreamStep:
         self._states = states
         self._constants = constants
 
-    def window(self, name: str, values: tf.Tensor, past: int) -> tf.Tensor:
-        """The last `past` frames before this step, zeros at first, and the new ones: [B, past + n, ...]."""
+    def window(self, name: str, values: tf.Tensor, past: int, axis: int = 1) -> tf.Tensor:
+        """The last `past` frames before this step, zeros at first, and the new ones: [B, past + n, ...].
+
+        Frames lie along `axis`; a layer that reads them in another order than they come in keeps them in that order.
+        """
         if not past:
             return values
-        spec = StateSpec(name, (past, *values.shape[2:]), values.dtype)
+        spec = StateSpec(name, (*values.shape[1:axis], past, *values.shape[axis + 1 :]), values.dtype)
         self.specs[name] = spec
         before = (
             tf.zeros([tf.shape(values)[0], *spec.shape], spec.dtype) if self._states is None else self._states[name]
         )
-        window = tf.concat([before, values], axis=1)
-        self.new_states[name] = window[:, -past:]
+        window = tf.concat([before, values], axis)
+        self.new_states[name] = window[(slice(None),) * axis + (slice(-past, None),)]
         return window
 
     def delayed(self, name: str, frames: Frames, delay: int) -> Frames:

@@ -34,19 +34,31 @@ def conformer_ctc(config: ModelConfig, mel_bins: int, vocabulary: int) -> keras.
       `intermediate_ctc`, "intermediate": the same shape from the auxiliary head (2102.03216). Padded frames are
       certain blanks.
     """
-    features = keras.Input([None, mel_bins], name="features")
-    lengths = keras.Input([], dtype=tf.int32, name="lengths")
+    features, lengths = encoder_inputs(mel_bins)
+    x, mask, outputs = encoder(config, features, lengths, vocabulary)
+    outputs["logits"] = ctc_head(x, mask, vocabulary, name="ctc")
+    return keras.Model([features, lengths], outputs, name="conformer_ctc")
+
+
+def encoder_inputs(mel_bins: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """(features [B, T, mel_bins], lengths [B] int32)."""
+    return keras.Input([None, mel_bins], name="features"), keras.Input([], dtype=tf.int32, name="lengths")
+
+
+def encoder(
+    config: ModelConfig, features: tf.Tensor, lengths: tf.Tensor, vocabulary: int
+) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
+    """All blocks; returns (x, frame mask, the output of the intermediate head by its name, if there is one)."""
     x, mask = encoder_input(config, features, lengths)
     context = (config.left_context, config.right_context, config.attention_chunk)
-    attention_mask = AttentionMask(*context, name="attention_mask")(mask)
+    attention_mask = AttentionMask(*context, training_chunks=config.training_chunks, name="attention_mask")(mask)
     positions = RelativePositions(*context, name="positions")(x)
     outputs = {}
     for index in range(config.blocks):
         x = conformer_block(config, x, mask, attention_mask, positions, name=f"block_{index:02d}")
         if config.intermediate_ctc == index + 1:
             outputs["intermediate"] = ctc_head(x, mask, vocabulary, name="intermediate")
-    outputs["logits"] = ctc_head(x, mask, vocabulary, name="ctc")
-    return keras.Model([features, lengths], outputs, name="conformer_ctc")
+    return x, mask, outputs
 
 
 def encoder_input(config: ModelConfig, features: tf.Tensor, lengths: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -127,14 +127,15 @@ def _product(memory: Memory, x: tf.Tensor, kernel: tf.Tensor, training: tf.Tenso
     spec, schedule = memory.spec, memory.spec.schedule
     remembered = memory.recall(training, step)
 
-    def quantized() -> tf.Tensor:
-        weights = quantize_weights(kernel, spec, remembered)
-        return integer_product(x, weights) if spec.activation_bits else float_product(x, weights.dequantize())
-
+    weights = quantize_weights(kernel, spec, remembered)
     if schedule == Schedule(freeze=schedule.freeze):
-        return quantized()
+        return integer_product(x, weights) if spec.activation_bits else float_product(x, weights.dequantize())
     outside = step < schedule.begin
     if schedule.end is not None:
         outside = tf.logical_or(outside, step >= schedule.end)
     in_float = tf.logical_and(training, outside)
-    return tf.cond(in_float, lambda: float_product(x, sparse_weights(kernel, spec, remembered)[0]), quantized)
+    # Chosen, not branched: TensorFlow 2.17 loses custom gradients of a branch.
+    float_weights = sparse_weights(kernel, spec, remembered)[0]
+    if spec.activation_bits:
+        return tf.where(in_float, float_product(x, float_weights), integer_product(x, weights))
+    return float_product(x, tf.where(in_float, float_weights, weights.dequantize()))

@@ -12,9 +12,9 @@ import tf_keras as keras
 
 from tfconformer import atomic
 from tfconformer.data.tokenizer import Tokenizer
-from tfconformer.decoding.ctc import greedy_decode
 from tfconformer.decoding.wer import count_errors
 from tfconformer.quantization.apply import select_bits, trained_bits
+from tfconformer.training.recognition import Recognizer, greedy_recognizer
 from tfconformer.training.run import RunDirectory
 
 logger = logging.getLogger(__name__)
@@ -43,6 +43,9 @@ class DevWordErrorRate(keras.callbacks.Callback):
         self._tokenizer = tokenizer
         self._history = run.history()[:completed_epochs]
 
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._recognize = greedy_recognizer(self.model)
+
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._started = time.monotonic()
 
@@ -54,7 +57,7 @@ class DevWordErrorRate(keras.callbacks.Callback):
             select_bits(self.model, bits)
             for name, batches in self._dev_sets.items():
                 key = name if bits is None else f"{name}_int{bits}"
-                counts[key] = _word_errors(self.model, batches, self._tokenizer)
+                counts[key] = _word_errors(self._recognize, batches, self._tokenizer)
         select_bits(self.model, None)
         errors, words = (sum(column) for column in zip(*counts.values(), strict=True))
         logs.update({f"wer_{name}": e / w for name, (e, w) in counts.items()}, wer=errors / words)
@@ -75,12 +78,12 @@ def save_weights(model: keras.Model, run: RunDirectory) -> None:
         file.replace(temporary)
 
 
-def _word_errors(model: keras.Model, batches: tf.data.Dataset, tokenizer: Tokenizer) -> tuple[int, int]:
-    """(errors, words) of greedy decoding; padded frames decode as blanks."""
-    references, hypotheses = [], []
+def _word_errors(recognize: Recognizer, batches: tf.data.Dataset, tokenizer: Tokenizer) -> tuple[int, int]:
+    """(errors, words) of a dev set."""
+    references: list[str] = []
+    hypotheses: list[str] = []
     for inputs, texts, _ in batches:
-        logits = model.predict_on_batch(list(inputs))["logits"]
-        hypotheses += [tokenizer.decode(greedy_decode(utterance)) for utterance in logits]
+        hypotheses += map(tokenizer.decode, recognize(*inputs))
         references += [text.decode("utf-8") for text in texts.numpy()]
     words, *errors = count_errors(references, hypotheses).sum(axis=0)
     return int(sum(errors)), int(words)

@@ -8,13 +8,15 @@ from tfconformer.config import Config
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
 from tfconformer.models.conformer_ctc import conformer_ctc
+from tfconformer.models.conformer_transducer import conformer_transducer
 from tfconformer.quantization.apply import apply_rules
 from tfconformer.training.run import RunDirectory
 
 
 def float_model(config: Config, tokenizer: Tokenizer) -> keras.Model:
     """The configuration's model without quantization, freshly initialized."""
-    return conformer_ctc(config.model, config.features.mel_bins, tokenizer.vocabulary_size)
+    build = conformer_ctc if config.model.transducer is None else conformer_transducer
+    return build(config.model, config.features.mel_bins, tokenizer.vocabulary_size)
 
 
 def build_model(config: Config, tokenizer: Tokenizer) -> keras.Model:
@@ -22,13 +24,13 @@ def build_model(config: Config, tokenizer: Tokenizer) -> keras.Model:
     return apply_rules(float_model(config, tokenizer), config.quantization)
 
 
-def load_model(run: RunDirectory) -> keras.Model:
-    """The model of a run with its best weights.
+def load_model(run: RunDirectory, config: Config | None = None) -> keras.Model:
+    """The model of a run with its best weights, as `config` (the run's own by default) describes it.
 
     Raises:
       InputError: the run is incomplete, or its weights do not fit its configuration.
     """
-    model = build_model(run.config(), Tokenizer.from_file(run.tokenizer_file))
+    model = build_model(config or run.config(), Tokenizer.from_file(run.tokenizer_file))
     load_weights(model, run)
     return model
 

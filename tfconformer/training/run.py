@@ -10,6 +10,7 @@ backup/, tensorboard/ state of an unfinished run, curves
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,15 +50,15 @@ class RunDirectory:
     def tensorboard(self) -> Path:
         return self.path / "tensorboard"
 
-    def config(self) -> Config:
-        """The run's configuration.
+    def config(self, overrides: Sequence[str] = ()) -> Config:
+        """The run's configuration, with `section.key=value` strings that win over it.
 
         Raises:
           InputError: there is none, or it is not valid.
         """
         if not self.config_file.is_file():
             raise InputError(f"{self.path} is not a run directory: it has no config.yaml")
-        return load_config(self.config_file)
+        return load_config(self.config_file, list(overrides))
 
     def require(self, config: Config) -> None:
         """Checks that the directory is free or `config`'s.

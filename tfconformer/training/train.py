@@ -10,16 +10,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
 from tfconformer.config import Config, TrainingConfig
-from tfconformer.data import records
-from tfconformer.data.pipeline import evaluation_batches, training_dataset
+from tfconformer.data.pipeline import evaluation_batches, training_dataset, transcripts
 from tfconformer.data.shards import find_shards, shards_by_set
 from tfconformer.data.tokenizer import Tokenizer
+from tfconformer.models.conformer_transducer import SCORES, shared_with_ctc
 from tfconformer.quantization.apply import apply_rules, copy_float_weights
 from tfconformer.quantization.layer import QuantizationSteps
 from tfconformer.training.callbacks import DevWordErrorRate
@@ -27,6 +28,7 @@ from tfconformer.training.checkpoint import float_model, load_model
 from tfconformer.training.losses import CTCLoss
 from tfconformer.training.run import RunDirectory
 from tfconformer.training.schedules import WarmupCosine
+from tfconformer.training.transducer_loss import TransducerLoss
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +40,8 @@ def train(config: Config, run: RunDirectory) -> keras.Model:
     """Trains, or continues, the run.
 
     Starts from random weights, or from `training.initial_weights`: the run directory of a float model, whose tokenizer
-    is then used too. With quantization rules this is quantization-aware fine-tuning.
+    is then used too; a transducer may take its encoder from a CTC model. With quantization rules this is
+    quantization-aware fine-tuning.
 
     Args:
       config: the experiment.
@@ -63,7 +66,10 @@ def train(config: Config, run: RunDirectory) -> keras.Model:
     compile_model(model, config.training)
     steps = config.training.steps_per_epoch
     model.fit(
-        batches.map(lambda inputs, labels: (inputs, dict.fromkeys(model.output, labels))),
+        # A transducer reads the labels too.
+        batches.map(
+            lambda inputs, labels: ((*inputs, labels)[: len(model.inputs)], dict.fromkeys(model.output, labels))
+        ),
         epochs=config.training.epochs,
         steps_per_epoch=steps,
         verbose=2,
@@ -84,7 +90,7 @@ def train(config: Config, run: RunDirectory) -> keras.Model:
 
 
 def compile_model(model: keras.Model, config: TrainingConfig) -> None:
-    """AdamW with warm-up and cosine decay, clipped gradients, CTC on every head."""
+    """AdamW with warm-up and cosine decay, clipped gradients, the transducer loss and CTC on every CTC head."""
     schedule = WarmupCosine(
         config.learning_rate,
         config.final_learning_rate,
@@ -96,12 +102,14 @@ def compile_model(model: keras.Model, config: TrainingConfig) -> None:
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "clip"])
     auxiliary = config.intermediate_weight if "intermediate" in model.output else 0.0
-    weights = {"logits": 1.0 - auxiliary, "intermediate": auxiliary}
-    model.compile(
-        optimizer,
-        loss={name: CTCLoss(name=f"{name}_loss") for name in model.output},
-        loss_weights={name: weights[name] for name in model.output},
-    )
+    losses = {name: TransducerLoss() if name == SCORES else CTCLoss(name=f"{name}_loss") for name in model.output}
+    weights = {name: auxiliary if name == "intermediate" else 1.0 - auxiliary for name in model.output}
+    model.compile(optimizer, loss=losses, loss_weights=weights)
+
+
+def _example(model: keras.Model, inputs: tuple[tf.Tensor, ...], labels: tf.Tensor) -> tuple[Any, dict[str, tf.Tensor]]:
+    """(inputs of the model, what each of its outputs is compared with); a transducer reads the labels too."""
+    return (*inputs, labels)[: len(model.inputs)], dict.fromkeys(model.output, labels)
 
 
 def completed_batches(run: RunDirectory) -> int:
@@ -118,18 +126,15 @@ def _tokenizer(config: Config, run: RunDirectory, shards: Sequence[Path]) -> Tok
         return Tokenizer.from_file(run.tokenizer_file)
     if config.training.initial_weights:
         return Tokenizer.from_file(RunDirectory(Path(config.training.initial_weights)).tokenizer_file)
-    return Tokenizer.train(_transcripts(shards), config.data.tokenizer)
-
-
-def _transcripts(shards: Sequence[Path]) -> list[str]:
-    dataset = tf.data.TFRecordDataset([str(path) for path in shards]).batch(256).map(lambda r: records.parse(r).text)
-    return [text.decode("utf-8") for batch in dataset.as_numpy_iterator() for text in batch]
+    return Tokenizer.train(transcripts(shards), config.data.tokenizer)
 
 
 def _initial_model(config: Config, tokenizer: Tokenizer, batches: tf.data.Dataset) -> keras.Model:
     model = float_model(config, tokenizer)
     if config.training.initial_weights:
-        copy_float_weights(load_model(RunDirectory(Path(config.training.initial_weights))), model)
+        source = load_model(RunDirectory(Path(config.training.initial_weights)))
+        from_ctc = SCORES in model.output and SCORES not in source.output
+        copy_float_weights(source, shared_with_ctc(model) if from_ctc else model)
     else:
         frames = [
             features[:length]

@@ -5,12 +5,9 @@
 #define TARGET __attribute__((target("arch=armv8.2-a+dotprod+i8mm")))
 #define DENSE_PRODUCT matrix_product
 
-#include <arm_neon.h>
 #include <sys/auxv.h>
 
-static inline __attribute__((always_inline)) TARGET int32x4_t multiply_add(int32x4_t sum, int8x16_t a, int8x16_t b) {
-  return vdotq_s32(sum, a, b);
-}
+#include "arm_dot_products.h"
 
 #include "arm_integer.h"
 

@@ -1,8 +1,9 @@
-/* The integer product of 64-bit Arm, over a function that the including file defines before:
+/* The integer product of 64-bit Arm, over two functions that the including file defines before,
  *
  *   int32x4_t multiply_add(int32x4_t sum, int8x16_t a, int8x16_t b): sum[i] += a[4 i] * b[4 i] + ... + a[4 i + 3] * b[4 i + 3]
+ *   int32x4_t multiply_add_lane(int32x4_t sum, int8x16_t a, int8x16_t b, int lane): the same with b[4 lane ...] for all i
  *
- * and TARGET, the attribute that names its instructions. If it defines DENSE_PRODUCT, that is used in place of
+ * and TARGET, the attribute that names their instructions. If it defines DENSE_PRODUCT, that is used in place of
  * `dense_product`. */
 #include "arm.h"
 
@@ -46,15 +47,18 @@ KERNEL_INLINE int8x16_t weights(uint8x16_t quarter, int index, const int bits) {
   return vreinterpretq_s8_u8(field(quarter, index, bits));
 }
 
-KERNEL_INLINE int8x16_t broadcast(const int8_t* window) {
+/* The next windows, up to four; the rest is of no use. */
+KERNEL_INLINE int8x16_t load_windows(const int8_t* windows, int count) {
+  if (count >= 4) return vld1q_s8(windows);
+  if (count == 2) return vcombine_s8(vld1_s8(windows), vdup_n_s8(0));
   int32_t codes;
-  memcpy(&codes, window, sizeof codes);
+  memcpy(&codes, windows, sizeof codes);
   return vreinterpretq_s8_s32(vdupq_n_s32(codes));
 }
 
 KERNEL_INLINE void dense_product(const FullyConnectedAttributes* attributes, const WeightTile* tile,
                                  const QuantizedRows* x, const int bits, const int rows, float (*totals)[TILE]) {
-  const int fields = 8 / bits;
+  const int fields = 8 / bits, count = fields * rows; /* windows that go with a cell */
   const uint8_t* cell = tile->codes;
   const int8_t* windows = x->windows;
   float32x4_t total[INTEGER_ROWS][QUARTERS];
@@ -63,18 +67,64 @@ KERNEL_INLINE void dense_product(const FullyConnectedAttributes* attributes, con
     Sums sum, x_sum;
     start_sums(x->code_sums + b * rows, bits, rows, sum, x_sum);
     const int64_t cells = block_quads(stored_codes(attributes, b), bits) / fields;
-    for (int64_t i = 0; i < cells; ++i, cell += CELL) {
+    for (int64_t i = 0; i < cells; ++i, cell += CELL, windows += count * GROUP) {
       const uint8x16_t codes[QUARTERS] = {vld1q_u8(cell), vld1q_u8(cell + 16), vld1q_u8(cell + 32), vld1q_u8(cell + 48)};
-      for (int f = 0; f < fields; ++f, windows += rows * GROUP) {
+      int8x16_t values = vdupq_n_s8(0);
+      for (int f = 0; f < fields; ++f) {
         for (int v = 0; v < QUARTERS; ++v) {
           const int8x16_t q = weights(codes[v], f, bits);
-          for (int m = 0; m < rows; ++m) sum[m][v] = multiply_add(sum[m][v], q, broadcast(windows + m * GROUP));
+          for (int m = 0; m < rows; ++m) {
+            const int window = f * rows + m;
+            if (v == 0 && window % 4 == 0) values = load_windows(windows + window * GROUP, count);
+            sum[m][v] = multiply_add_lane(sum[m][v], q, values, window % 4);
+          }
         }
       }
     }
     add_integer_block(tile, b, sum, x_sum, rows, total);
   }
   store_totals(total, rows, totals);
+}
+
+/* One row with weights of 2 bits: fields 1 and 2 stay where they are in their bytes, as 4 and 16 times their value, which
+ * saves the shifts; each field has its own sums. */
+KERNEL_INLINE void dense_row_of_2_bits(const FullyConnectedAttributes* attributes, const WeightTile* tile,
+                                       const QuantizedRows* x, float (*totals)[TILE]) {
+  enum { FIELDS = 4, PIECE = 1 << 12 }; /* cells whose sums fit 32 bits 16 times enlarged */
+  const uint8_t* cell = tile->codes;
+  const int8_t* windows = x->windows;
+  float32x4_t total[INTEGER_ROWS][QUARTERS];
+  clear(total, 1);
+  for (int64_t b = 0; b < attributes->blocks; ++b) {
+    Sums sum, x_sum;
+    start_sums(x->code_sums + b, 2, 1, sum, x_sum);
+    int64_t cells = block_quads(stored_codes(attributes, b), 2) / FIELDS;
+    while (cells > 0) {
+      int32x4_t field_sum[FIELDS][QUARTERS];
+      for (int f = 0; f < FIELDS; ++f) {
+        for (int v = 0; v < QUARTERS; ++v) field_sum[f][v] = vdupq_n_s32(0);
+      }
+      const int64_t count = smaller(cells, PIECE);
+      for (int64_t i = 0; i < count; ++i, cell += CELL, windows += FIELDS * GROUP) {
+        const int8x16_t values = vld1q_s8(windows);
+        for (int v = 0; v < QUARTERS; ++v) {
+          const uint8x16_t codes = vld1q_u8(cell + v * 16);
+          for (int f = 0; f < FIELDS; ++f) {
+            const uint8x16_t q = f == 3 ? vshrq_n_u8(codes, 6) : vandq_u8(codes, vdupq_n_u8((uint8_t)(3 << 2 * f)));
+            field_sum[f][v] = multiply_add_lane(field_sum[f][v], vreinterpretq_s8_u8(q), values, f);
+          }
+        }
+      }
+      for (int v = 0; v < QUARTERS; ++v) {
+        const int32x4_t low = vaddq_s32(field_sum[0][v], vshrq_n_s32(field_sum[1][v], 2));
+        const int32x4_t high = vaddq_s32(vshrq_n_s32(field_sum[2][v], 4), field_sum[3][v]);
+        sum[0][v] = vaddq_s32(sum[0][v], vaddq_s32(low, high));
+      }
+      cells -= count;
+    }
+    add_integer_block(tile, b, sum, x_sum, 1, total);
+  }
+  store_totals(total, 1, totals);
 }
 
 KERNEL_INLINE int8x16_t load_window(const int8_t* window, const int kept) {
@@ -125,7 +175,9 @@ KERNEL_INLINE void DENSE_PRODUCT(const FullyConnectedAttributes* attributes, con
 
 KERNEL_INLINE void integer_rows(const FullyConnectedAttributes* attributes, const WeightTile* tile,
                                 const QuantizedRows* x, const int bits, const int rows, float (*totals)[TILE]) {
-  if (attributes->kept == GROUP) {
+  if (attributes->kept == GROUP && bits == 2 && rows == 1) {
+    dense_row_of_2_bits(attributes, tile, x, totals);
+  } else if (attributes->kept == GROUP) {
     DENSE_PRODUCT(attributes, tile, x, bits, rows, totals);
   } else if (attributes->kept == 2) {
     sparse_product(attributes, tile, x, bits, 2, rows, totals);

@@ -11,6 +11,15 @@ static inline __attribute__((always_inline)) int32x4_t multiply_add(int32x4_t su
   return vpadalq_s16(sum, vpaddq_s16(low, high));
 }
 
+static inline __attribute__((always_inline)) int32x4_t multiply_add_lane(int32x4_t sum, int8x16_t a, int8x16_t b,
+                                                                         int lane) {
+  const int32x4_t fours = vreinterpretq_s32_s8(b);
+  if (lane == 0) return multiply_add(sum, a, vreinterpretq_s8_s32(vdupq_laneq_s32(fours, 0)));
+  if (lane == 1) return multiply_add(sum, a, vreinterpretq_s8_s32(vdupq_laneq_s32(fours, 1)));
+  if (lane == 2) return multiply_add(sum, a, vreinterpretq_s8_s32(vdupq_laneq_s32(fours, 2)));
+  return multiply_add(sum, a, vreinterpretq_s8_s32(vdupq_laneq_s32(fours, 3)));
+}
+
 #include "arm_integer.h"
 
 enum {

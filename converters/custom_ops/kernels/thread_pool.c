@@ -1,4 +1,6 @@
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* names of threads */
+#endif
 
 #include "thread_pool.h"
 

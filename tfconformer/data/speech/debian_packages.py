@@ -40,37 +40,44 @@ class DebianPackage:
         return self.root / "usr/share/doc" / self.name
 
 
-def fetch(name: str, cache: Path) -> DebianPackage:
+def fetch(name: str, cache: Path, architecture: str | None = None) -> DebianPackage:
     """Downloads and unpacks a package, or takes it from the cache if it was fetched before.
+
+    Args:
+      name: of the package.
+      cache: folder, which holds packages of one architecture.
+      architecture: Debian's name for another kind of machine than this one, as in "arm64".
 
     Raises:
       ArchiveUnreachableError: the download failed, or this is not a Debian system.
     """
     folder = cache / name
     if not (folder / "root").is_dir():
-        _download(name, folder)
+        _download(name, folder, architecture)
     (archive,) = folder.glob("*.deb")
     version = _run(["dpkg-deb", "--field", archive.name, "Version"], folder).strip()
     return DebianPackage(name, version, folder / "root")
 
 
-def _download(name: str, folder: Path) -> None:
+def _download(name: str, folder: Path, architecture: str | None) -> None:
     partial = folder.with_name(f".{name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    _run([*_apt_get(folder.parent.resolve()), "download", name], partial)
+    _run([*_apt_get(folder.parent.resolve(), architecture), "download", name], partial)
     (archive,) = partial.glob("*.deb")
     _run(["dpkg-deb", "--extract", archive.name, "root"], partial)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
 
 
-def _apt_get(cache: Path) -> list[str]:
+def _apt_get(cache: Path, architecture: str | None) -> list[str]:
     """apt-get with package lists of its own: a fresh machine has none yet, and to update the system's takes root."""
     lists, archives = cache / ".apt/lists", cache / ".apt/cache"
     for folder in (lists, archives / "archives"):
         (folder / "partial").mkdir(parents=True, exist_ok=True)
     command = ["apt-get", "-o", f"Dir::State::Lists={lists}", "-o", f"Dir::Cache={archives}"]
+    if architecture is not None:
+        command += ["-o", f"APT::Architecture={architecture}", "-o", f"APT::Architectures::={architecture}"]
     if not any(lists.glob("*_Packages*")):
         _run([*command, "update"], cache)
     return command

@@ -1,0 +1,376 @@
+#include "benchmark.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine.h"
+#include "model_metadata.h"
+#include "recognizer.h"
+#include "speech.h"
+#include "tokenizer.h"
+
+const char* tfconformer_kernel_name(int index); /* of converters/custom_ops; 0 is the fastest */
+
+enum { MAX_PATH = 1024, MAX_TRANSCRIPT = 16384, NOISE_SECONDS = 4, USUAL_SAMPLE_RATE = 16000, PROFILED_RUNS = 3 };
+
+/* What a run holds on to until it ends. */
+typedef struct {
+  const Arguments* arguments;
+  const Host* host;
+  MappedFile file;
+  ModelMetadata metadata;
+  bool has_reference;
+  Reference reference;
+  PathList wav_files;
+  Waveform audio;     /* the first of them, or noise */
+  const float* input; /* the waveform that is timed */
+  int input_samples;
+  Session* session;
+  Recognizer recognizer;
+  float* first_logits;
+  double* utterance_us;
+  double* step_us;
+} Run;
+
+/* False if the listener wants the run to end. */
+static bool tell(const Run* run, Report* report, int done, int total, const char* stage) {
+  const Host* host = run->host;
+  if (host->progress == NULL || host->progress(host->user, done, total, stage)) return true;
+  return fail(&report->failure, RUN_FAILED, "stopped during %s", stage);
+}
+
+/* ---- Input ---- */
+
+static bool open_model(Run* run, Report* report) {
+  uint8_t digest[SHA256_BYTES];
+  if (!map_file(run->arguments->model, RUN_MODEL_REFUSED, &run->file, &report->failure)) return false;
+  sha256(run->file.bytes, run->file.size, digest);
+  sha256_text(digest, report->model_sha256);
+  report->file_bytes = (int64_t)run->file.size;
+  run->metadata = read_model_metadata(run->file);
+  report->weight_bytes = run->metadata.weight_bytes;
+
+  char beside[MAX_PATH];
+  const char* path = run->arguments->reference;
+  if (path == NULL) {
+    const char* model = run->arguments->model;
+    const char* end = strrchr(model, '.');
+    const int length = end != NULL && strcmp(end, ".tflite") == 0 ? (int)(end - model) : (int)strlen(model);
+    snprintf(beside, sizeof beside, "%.*s.reference", length, model);
+    if (access(beside, F_OK) != 0) return true;
+    path = beside;
+  }
+  run->has_reference = reference_open(path, digest, &run->reference, &report->failure);
+  return run->has_reference;
+}
+
+static bool check_sample_rate(const Run* run, const char* path, const Waveform* waveform, Failure* failure) {
+  if (run->metadata.sample_rate == 0 || waveform->sample_rate == run->metadata.sample_rate) return true;
+  return fail(failure, RUN_BAD_ARGUMENTS, "%.400s: %d samples a second, the model takes %d", path,
+              waveform->sample_rate, (int)run->metadata.sample_rate);
+}
+
+/* Four seconds of even noise from a fixed generator (Numerical Recipes' quick one), the same on every machine. */
+static bool make_noise(Run* run, Failure* failure) {
+  const int rate = run->metadata.sample_rate > 0 ? (int)run->metadata.sample_rate : USUAL_SAMPLE_RATE;
+  run->audio = (Waveform){.count = NOISE_SECONDS * rate, .sample_rate = rate};
+  run->audio.samples = malloc((size_t)run->audio.count * sizeof(float));
+  if (run->audio.samples == NULL) return fail(failure, RUN_FAILED, "no memory for %d samples", run->audio.count);
+  uint32_t state = 1;
+  for (int i = 0; i < run->audio.count; ++i) {
+    state = state * 1664525u + 1013904223u;
+    run->audio.samples[i] = ((float)(state >> 8) / 8388608.0f - 1.0f) * 0.1f;
+  }
+  return true;
+}
+
+/* The timed utterance: the reference's, else the first WAV file, else noise. */
+static bool choose_input(Run* run, Report* report) {
+  Failure* failure = &report->failure;
+  if (run->arguments->audio != NULL && !list_wav_files(run->arguments->audio, &run->wav_files, failure)) return false;
+  if (run->has_reference) {
+    report->input = "reference";
+    run->input = run->reference.waveform;
+    run->input_samples = run->reference.samples;
+  } else {
+    if (run->wav_files.count > 0) {
+      report->input = "audio";
+      if (!read_wav(run->wav_files.paths[0], &run->audio, failure)) return false;
+      if (!check_sample_rate(run, run->wav_files.paths[0], &run->audio, failure)) return false;
+    } else {
+      report->input = "noise";
+      if (!make_noise(run, failure)) return false;
+    }
+    run->input = run->audio.samples;
+    run->input_samples = run->audio.count;
+  }
+  if (run->metadata.sample_rate > 0) {
+    report->audio_seconds = (double)run->input_samples / (double)run->metadata.sample_rate;
+  }
+  return true;
+}
+
+/* ---- Timed runs ---- */
+
+static bool start_engine(Run* run, Report* report) {
+  const Arguments* arguments = run->arguments;
+  Engine* engine = engine_load(arguments->engine, &report->failure);
+  if (engine == NULL) return false;
+  report->engine_version = engine_version(engine);
+  report->engine_library = engine_library(engine);
+  report->kernel = arguments->kernel == NULL ? tfconformer_kernel_name(0) : arguments->kernel;
+  read_memory(&report->memory_before);
+  const double began = now_us();
+  run->session =
+      session_open(engine, run->file, arguments->threads, arguments->kernel, &report->profile, &report->failure);
+  if (run->session == NULL) return false;
+  if (!recognizer_open(&run->recognizer, run->session, arguments->mode, &run->metadata, run->input_samples,
+                       &report->failure)) {
+    return false;
+  }
+  report->init_us = now_us() - began;
+  report->xnnpack = session_has_xnnpack(run->session);
+  read_memory(&report->memory_init);
+  return true;
+}
+
+static bool run_once(Run* run, Report* report) {
+  return recognizer_run(&run->recognizer, run->input, run->input_samples, &report->failure);
+}
+
+/* The first run, whose output is kept. */
+static bool first_run(Run* run, Report* report) {
+  if (!run_once(run, report)) return false;
+  const Recognizer* recognizer = &run->recognizer;
+  report->first_us = recognizer->step_us[0];
+  report->check.frames = recognizer->frames;
+  report->check.columns = recognizer->columns;
+  const size_t bytes = (size_t)recognizer->frames * (size_t)recognizer->columns * sizeof(float);
+  run->first_logits = malloc(bytes + 1);
+  const size_t values = (size_t)run->arguments->runs;
+  run->utterance_us = malloc(values * sizeof(double));
+  run->step_us = malloc(values * (size_t)recognizer->steps * sizeof(double));
+  if (run->first_logits == NULL || run->utterance_us == NULL || run->step_us == NULL) {
+    return fail(&report->failure, RUN_FAILED, "no memory for %d runs", run->arguments->runs);
+  }
+  if (bytes > 0) memcpy(run->first_logits, recognizer->logits, bytes);
+  return true;
+}
+
+static bool repeats_first(const Run* run, const Report* report) {
+  const Recognizer* recognizer = &run->recognizer;
+  const size_t bytes = (size_t)report->check.frames * (size_t)report->check.columns * sizeof(float);
+  return recognizer->frames == report->check.frames && recognizer->columns == report->check.columns &&
+         (bytes == 0 || memcmp(run->first_logits, recognizer->logits, bytes) == 0);
+}
+
+static bool timed_runs(Run* run, Report* report) {
+  const int warmup = run->arguments->warmup, runs = run->arguments->runs;
+  if (!first_run(run, report)) return false;
+  for (int i = 0; i < warmup; ++i) {
+    if (!tell(run, report, i, warmup, "warm-up") || !run_once(run, report)) return false;
+  }
+  int steps = 0;
+  for (int i = 0; i < runs; ++i) {
+    if (!tell(run, report, i, runs, "timed runs") || !run_once(run, report)) return false;
+    run->utterance_us[i] = run->recognizer.compute_us;
+    for (int j = 0; j < run->recognizer.steps; ++j) run->step_us[steps++] = run->recognizer.step_us[j];
+  }
+  report->utterance = summarize(run->utterance_us, runs);
+  report->step = summarize(run->step_us, steps);
+  report->check.repeatable = repeats_first(run, report);
+  return true;
+}
+
+static bool profiled_runs(Run* run, Report* report) {
+  report->profiled_runs = PROFILED_RUNS;
+  report->profile.enabled = true;
+  for (int i = 0; i < PROFILED_RUNS; ++i) {
+    if (!tell(run, report, i, PROFILED_RUNS, "profiled runs") || !run_once(run, report)) return false;
+  }
+  report->profile.enabled = false;
+  profile_sort(&report->profile);
+  return true;
+}
+
+/* ---- Output ---- */
+
+static void check_output(const Run* run, OutputCheck* check) {
+  if (!run->has_reference) return;
+  const Reference* reference = &run->reference;
+  check->tolerance = reference->tolerance;
+  check->shape_differs = check->frames != reference->frames || check->columns != reference->columns;
+  check->status = CHECK_MISMATCH;
+  if (check->shape_differs) return;
+  check->comparison = compare_logits(reference, run->first_logits);
+  if (check->comparison.bit_exact) {
+    check->status = CHECK_EQUAL;
+  } else if (check->comparison.relative_rms <= check->tolerance) {
+    check->status = CHECK_WITHIN_TOLERANCE;
+  }
+}
+
+static char* transcribe(const Tokenizer* tokenizer, const Recognizer* recognizer) {
+  int* labels = malloc((size_t)recognizer->frames * sizeof *labels + 1);
+  if (labels == NULL) return NULL;
+  const int count = ctc_greedy_decode(recognizer->logits, recognizer->frames, recognizer->columns, labels);
+  Text text = {0};
+  tokenizer_decode(tokenizer, labels, count, &text);
+  free(labels);
+  if (text.failed) text_free(&text);
+  return text.bytes;
+}
+
+static bool add_utterance(Recognition* recognition, const char* name, const char* reference, char* hypothesis) {
+  Utterance* grown = realloc(recognition->utterance, ((size_t)recognition->utterances + 1) * sizeof *grown);
+  if (grown == NULL) return false;
+  recognition->utterance = grown;
+  Utterance* utterance = &grown[recognition->utterances++];
+  *utterance = (Utterance){
+      .name = strdup(name), .reference = reference == NULL ? NULL : strdup(reference), .hypothesis = hypothesis};
+  return utterance->name != NULL && (reference == NULL || utterance->reference != NULL) &&
+         (reference == NULL || add_word_errors(reference, hypothesis, &recognition->errors));
+}
+
+static bool recognize_waveform(Run* run, const Tokenizer* tokenizer, const char* path, const Waveform* waveform,
+                               MappedFile transcripts, Report* report) {
+  char name[256];
+  static char words[MAX_TRANSCRIPT];
+  const Recognizer* recognizer = &run->recognizer;
+  utterance_name(path, name, sizeof name);
+  if (!check_sample_rate(run, path, waveform, &report->failure)) return false;
+  if (transcripts.bytes != NULL && !find_transcript(transcripts, name, words, sizeof words)) {
+    return fail(&report->failure, RUN_BAD_ARGUMENTS, "%.300s has no line for %.200s", run->arguments->transcripts, name);
+  }
+  if (!recognizer_run(&run->recognizer, waveform->samples, waveform->count, &report->failure)) return false;
+  if (recognizer->columns != tokenizer->count + 1 && recognizer->frames > 0) {
+    return fail(&report->failure, RUN_MODEL_REFUSED, "the logits have %d columns, its tokenizer %d pieces and a blank",
+                recognizer->columns, tokenizer->count);
+  }
+  Recognition* recognition = &report->recognition;
+  char* hypothesis = transcribe(tokenizer, recognizer);
+  if (hypothesis == NULL || !add_utterance(recognition, name, transcripts.bytes == NULL ? NULL : words, hypothesis)) {
+    return fail(&report->failure, RUN_FAILED, "no memory for transcripts");
+  }
+  Utterance* utterance = &recognition->utterance[recognition->utterances - 1];
+  utterance->audio_seconds = (double)waveform->count / waveform->sample_rate;
+  utterance->compute_seconds = recognizer->compute_us / 1e6;
+  recognition->audio_seconds += utterance->audio_seconds;
+  recognition->compute_seconds += utterance->compute_seconds;
+  return true;
+}
+
+static bool recognize_files(Run* run, const Tokenizer* tokenizer, MappedFile transcripts, Report* report) {
+  for (int i = 0; i < run->wav_files.count; ++i) {
+    Waveform waveform = {0};
+    const bool done = tell(run, report, i, run->wav_files.count, "recognition") &&
+                      read_wav(run->wav_files.paths[i], &waveform, &report->failure) &&
+                      recognize_waveform(run, tokenizer, run->wav_files.paths[i], &waveform, transcripts, report);
+    free_waveform(&waveform);
+    if (!done) return false;
+  }
+  report->recognition.has_errors = transcripts.bytes != NULL && report->recognition.errors.words > 0;
+  return true;
+}
+
+static bool recognize(Run* run, Report* report) {
+  if (run->wav_files.count == 0) return true;
+  Tokenizer tokenizer;
+  MappedFile transcripts = {0};
+  if (!tokenizer_open(run->metadata.json, &tokenizer)) {
+    return fail(&report->failure, RUN_MODEL_REFUSED, "the model has no tokenizer, so its output cannot be read");
+  }
+  const char* path = run->arguments->transcripts;
+  const bool done = (path == NULL || map_file(path, RUN_BAD_ARGUMENTS, &transcripts, &report->failure)) &&
+                    recognize_files(run, &tokenizer, transcripts, report);
+  unmap_file(&transcripts);
+  tokenizer_close(&tokenizer);
+  return done;
+}
+
+/* ---- The whole ---- */
+
+static bool run_all(Run* run, Report* report) {
+  if (!tell(run, report, 0, 1, "loading")) return false;
+  if (!open_model(run, report) || !choose_input(run, report) || !start_engine(run, report)) return false;
+  if (!timed_runs(run, report) || !profiled_runs(run, report)) return false;
+  check_output(run, &report->check);
+  if (!recognize(run, report)) return false;
+  read_memory(&report->memory_end);
+  read_thermal(&report->thermal_after);
+  report->finished = true;
+  if (report->check.status != CHECK_MISMATCH) return true;
+  if (report->check.shape_differs) {
+    return fail(&report->failure, RUN_FAILED, "the output has the shape [%d, %d], the reference [%d, %d]",
+                report->check.frames, report->check.columns, run->reference.frames, run->reference.columns);
+  }
+  return fail(&report->failure, RUN_FAILED, "the output is %.3g away from the reference (relative RMS), accepted are %.3g",
+              report->check.comparison.relative_rms, (double)report->check.tolerance);
+}
+
+static void end_run(Run* run) {
+  recognizer_close(&run->recognizer);
+  session_close(run->session);
+  free(run->step_us);
+  free(run->utterance_us);
+  free(run->first_logits);
+  free_waveform(&run->audio);
+  free_path_list(&run->wav_files);
+  if (run->has_reference) reference_close(&run->reference);
+  unmap_file(&run->file);
+}
+
+static void finish(const Report* report, Outcome* outcome) {
+  JsonWriter whole = {0}, summary = {0};
+  write_report(&whole, report);
+  write_summary(&summary, report);
+  *outcome = (Outcome){.code = report->failure.code, .report = whole.text, .summary = summary.text};
+  snprintf(outcome->message, sizeof outcome->message, "%s", report->failure.message);
+}
+
+static void save(Report* report, Outcome* outcome) {
+  const char* path = report->arguments->report;
+  if (path == NULL || outcome->report.failed) return;
+  Failure failure = {0};
+  outcome->report_is_written = write_file(path, outcome->report.bytes, outcome->report.length, &failure);
+  if (outcome->report_is_written) return;
+  text_free(&outcome->report);
+  text_free(&outcome->summary);
+  report->failure = failure;
+  finish(report, outcome);
+}
+
+void run_benchmark(const Arguments* arguments, const Host* host, Outcome* outcome) {
+  static Report report; /* too large for the stack of an app's thread */
+  static Run run;
+  memset(&report, 0, sizeof report);
+  memset(&run, 0, sizeof run);
+  report.entry_point = host->entry_point;
+  report.arguments = arguments;
+  run.arguments = arguments;
+  run.host = host;
+  profile_start(&report.profile);
+  read_device(&report.device);
+  report.affinity_count = read_affinity(report.affinity);
+  read_thermal(&report.thermal_before);
+  run_all(&run, &report);
+  end_run(&run);
+  finish(&report, outcome);
+  save(&report, outcome);
+  report_free(&report);
+}
+
+void refuse_command(const Failure* failure, const Host* host, Outcome* outcome) {
+  static Report report;
+  const Arguments nothing = {0};
+  memset(&report, 0, sizeof report);
+  report.entry_point = host->entry_point;
+  report.arguments = &nothing;
+  report.failure = *failure;
+  read_device(&report.device);
+  report.affinity_count = read_affinity(report.affinity);
+  finish(&report, outcome);
+}

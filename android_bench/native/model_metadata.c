@@ -1,0 +1,110 @@
+/* Walks the flatbuffer by hand: a TFLite runtime offers no way to read metadata, and its schema's compiled reader would
+ * be a dependency for three fields. Every offset is checked against the end of the file. */
+#include "model_metadata.h"
+
+#include <string.h>
+
+/* Fields of the tables Model and Metadata and Buffer in the TFLite schema. */
+enum { MODEL_BUFFERS = 4, MODEL_METADATA = 6, METADATA_NAME = 0, METADATA_BUFFER = 1, BUFFER_DATA = 0 };
+
+enum { LARGEST = 1 << 24 };
+
+static const char kEntry[] = "TFCONFORMER";
+
+typedef struct {
+  MappedFile file;
+  uint64_t at; /* 0: not there, or damaged */
+} Place;
+
+static uint32_t read_bytes(Place place, int count) {
+  if (place.at == 0 || place.at + (uint64_t)count > place.file.size) return 0;
+  uint32_t value = 0;
+  for (int i = 0; i < count; ++i) value |= (uint32_t)place.file.bytes[place.at + (uint64_t)i] << (8 * i);
+  return value;
+}
+
+static Place moved(Place place, uint64_t distance) {
+  const uint64_t at = place.at + distance;
+  return (Place){place.file, place.at == 0 || distance == 0 || at + 4 > place.file.size ? 0 : at};
+}
+
+/* What an offset at this place points to. */
+static Place followed(Place place) { return moved(place, read_bytes(place, 4)); }
+
+static Place field(Place table, int index) {
+  const int32_t back = (int32_t)read_bytes(table, 4);
+  const int64_t vtable = (int64_t)table.at - back;
+  if (table.at == 0 || vtable <= 0) return (Place){table.file, 0};
+  const Place entries = {table.file, (uint64_t)vtable};
+  const uint32_t size = read_bytes(entries, 2), at = 4 + 2 * (uint32_t)index;
+  return at + 2 > size ? (Place){table.file, 0} : moved(table, read_bytes(moved(entries, at), 2));
+}
+
+static Place table_of(Place vector, uint32_t index) {
+  return index < read_bytes(vector, 4) ? followed(moved(vector, 4 + 4 * (uint64_t)index)) : (Place){vector.file, 0};
+}
+
+/* The bytes of a string or a byte vector; an empty document if they do not lie in the file. */
+static JsonValue content(Place vector) {
+  const uint64_t count = read_bytes(vector, 4);
+  if (vector.at == 0 || vector.at + 4 + count > vector.file.size) return (JsonValue){0};
+  const char* bytes = (const char*)vector.file.bytes + vector.at + 4;
+  return (JsonValue){bytes, bytes + count};
+}
+
+static JsonValue find_entry(MappedFile file) {
+  uint32_t root = 0; /* a file's first four bytes */
+  if (file.size >= sizeof root) memcpy(&root, file.bytes, sizeof root);
+  const Place model = {file, root};
+  const Place entries = followed(field(model, MODEL_METADATA));
+  const Place buffers = followed(field(model, MODEL_BUFFERS));
+  const uint32_t count = read_bytes(entries, 4);
+  for (uint32_t i = 0; i < count; ++i) {
+    const Place entry = table_of(entries, i);
+    const JsonValue name = content(followed(field(entry, METADATA_NAME)));
+    if ((size_t)(name.end - name.begin) != sizeof kEntry - 1 || memcmp(name.begin, kEntry, sizeof kEntry - 1) != 0) {
+      continue;
+    }
+    const uint32_t buffer = read_bytes(field(entry, METADATA_BUFFER), 4);
+    const JsonValue found = content(followed(field(table_of(buffers, buffer), BUFFER_DATA)));
+    return json_document(found.begin, (size_t)(found.end - found.begin));
+  }
+  return (JsonValue){0};
+}
+
+static int64_t integer_member(JsonValue object, const char* key) {
+  JsonValue value;
+  int64_t integer = 0;
+  return json_member(object, key, &value) && json_to_integer(value, &integer) ? integer : 0;
+}
+
+/* A number that a hostile file cannot make the program run forever with; 0 for any other. */
+static int64_t bounded_member(JsonValue object, const char* key) {
+  const int64_t value = integer_member(object, key);
+  return value >= 0 && value <= LARGEST ? value : 0;
+}
+
+static int64_t sum_weight_bytes(JsonValue layers) {
+  static const char* const parts[] = {"float_bytes", "code_bytes", "scale_bytes", "offset_bytes"};
+  const char* position = NULL;
+  JsonValue layer;
+  int64_t sum = 0;
+  while (json_next_element(layers, &position, &layer)) {
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; ++i) sum += integer_member(layer, parts[i]);
+  }
+  return sum;
+}
+
+ModelMetadata read_model_metadata(MappedFile file) {
+  ModelMetadata metadata = {.json = find_entry(file)};
+  JsonValue config, features, layers, streaming;
+  if (json_member(metadata.json, "config", &config) && json_member(config, "features", &features)) {
+    metadata.sample_rate = bounded_member(features, "sample_rate");
+  }
+  if (json_member(metadata.json, "layers", &layers)) metadata.weight_bytes = sum_weight_bytes(layers);
+  if (json_member(metadata.json, "streaming", &streaming)) {
+    metadata.delay_frames = bounded_member(streaming, "delay_frames");
+    metadata.flush_samples = bounded_member(streaming, "flush_samples");
+  }
+  return metadata;
+}

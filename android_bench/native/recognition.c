@@ -1,0 +1,88 @@
+#include "recognition.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int ctc_greedy_decode(const float* logits, int frames, int columns, int* labels) {
+  int count = 0, previous = 0;
+  for (int t = 0; t < frames; ++t) {
+    const float* frame = logits + (size_t)t * (size_t)columns;
+    int best = 0;
+    for (int c = 1; c < columns; ++c) best = frame[c] > frame[best] ? c : best;
+    if (best != 0 && best != previous) labels[count++] = best;
+    previous = best;
+  }
+  return count;
+}
+
+typedef struct {
+  const char* begin;
+  int length;
+} Word;
+
+static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+
+/* At most every second character begins a word. NULL without memory. */
+static Word* split(const char* text, int* count) {
+  Word* words = malloc((strlen(text) / 2 + 1) * sizeof *words);
+  *count = 0;
+  if (words == NULL) return NULL;
+  while (*text != '\0') {
+    if (is_space(*text)) {
+      ++text;
+      continue;
+    }
+    const char* begin = text;
+    while (*text != '\0' && !is_space(*text)) ++text;
+    words[(*count)++] = (Word){begin, (int)(text - begin)};
+  }
+  return words;
+}
+
+static bool equal(Word a, Word b) { return a.length == b.length && memcmp(a.begin, b.begin, (size_t)a.length) == 0; }
+
+/* Edits of the best alignment of what was said so far with what was heard so far. */
+typedef struct {
+  int cost, substitutions, deletions, insertions;
+} Edits;
+
+static Edits cheaper(Edits a, Edits b) { return b.cost < a.cost ? b : a; }
+
+/* `row` holds heard + 1 entries. */
+static Edits align(const Word* said, int said_count, const Word* heard, int heard_count, Edits* row) {
+  for (int j = 0; j <= heard_count; ++j) row[j] = (Edits){.cost = j, .insertions = j};
+  for (int i = 0; i < said_count; ++i) {
+    Edits diagonal = row[0];
+    row[0] = (Edits){.cost = i + 1, .deletions = i + 1};
+    for (int j = 0; j < heard_count; ++j) {
+      Edits substituted = diagonal, deleted = row[j + 1], inserted = row[j];
+      const bool same = equal(said[i], heard[j]);
+      substituted.cost += !same;
+      substituted.substitutions += !same;
+      ++deleted.cost, ++deleted.deletions;
+      ++inserted.cost, ++inserted.insertions;
+      diagonal = row[j + 1];
+      row[j + 1] = cheaper(cheaper(substituted, deleted), inserted);
+    }
+  }
+  return row[heard_count];
+}
+
+bool add_word_errors(const char* reference, const char* hypothesis, WordErrors* errors) {
+  int said_count, heard_count;
+  Word* said = split(reference, &said_count);
+  Word* heard = split(hypothesis, &heard_count);
+  Edits* row = malloc(((size_t)heard_count + 1) * sizeof *row);
+  const bool ok = said != NULL && heard != NULL && row != NULL;
+  if (ok) {
+    const Edits edits = align(said, said_count, heard, heard_count, row);
+    errors->words += said_count;
+    errors->substitutions += edits.substitutions;
+    errors->deletions += edits.deletions;
+    errors->insertions += edits.insertions;
+  }
+  free(row);
+  free(heard);
+  free(said);
+  return ok;
+}

@@ -1,0 +1,278 @@
+#include "recognizer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "statistics.h"
+
+static const char kTranscribe[] = "transcribe", kWaveform[] = "waveform", kLogits[] = "logits";
+static const char kStep[] = "encode_step", kFlush[] = "flush", kFrames[] = "frames";
+
+static int64_t elements(const Session* session, const TfLiteTensor* tensor) {
+  int64_t count = 1;
+  for (int i = 0; i < tensor_rank(session, tensor); ++i) count *= tensor_dim(session, tensor, i);
+  return count;
+}
+
+static bool allocate(Recognizer* recognizer, TfLiteSignatureRunner* runner, const char* name, Failure* failure) {
+  if (signature_allocate(recognizer->session, runner)) return true;
+  return fail(failure, RUN_MODEL_REFUSED, "the runtime cannot prepare '%s': %s", name,
+              session_complaints(recognizer->session));
+}
+
+/* ---- Output ---- */
+
+static bool append_logits(Recognizer* recognizer, const TfLiteTensor* tensor, Failure* failure) {
+  const Session* session = recognizer->session;
+  const int rank = tensor == NULL ? 0 : tensor_rank(session, tensor);
+  if (rank < 2 || tensor_type(session, tensor) != TENSOR_FLOAT32) {
+    return fail(failure, RUN_MODEL_REFUSED, "the logits should be FLOAT32 [1, frames, columns]");
+  }
+  const int64_t count = elements(session, tensor);
+  if (count == 0) return true;
+  const int columns = tensor_dim(session, tensor, rank - 1);
+  const size_t used = (size_t)recognizer->frames * (size_t)recognizer->columns;
+  if (recognizer->frames > 0 && columns != recognizer->columns) {
+    return fail(failure, RUN_MODEL_REFUSED, "logits have %d columns, then %d", recognizer->columns, columns);
+  }
+  if (used + (size_t)count > recognizer->capacity) {
+    const size_t capacity = 2 * (used + (size_t)count);
+    float* grown = realloc(recognizer->logits, capacity * sizeof *grown);
+    if (grown == NULL) return fail(failure, RUN_FAILED, "no memory for logits");
+    recognizer->logits = grown;
+    recognizer->capacity = capacity;
+  }
+  memcpy(recognizer->logits + used, tensor_data(session, tensor), (size_t)count * sizeof(float));
+  recognizer->columns = columns;
+  recognizer->frames += (int)(count / columns);
+  return true;
+}
+
+static bool note_step(Recognizer* recognizer, double us, Failure* failure) {
+  if (recognizer->steps == recognizer->step_capacity) {
+    const int capacity = 2 * recognizer->step_capacity + 16;
+    double* grown = realloc(recognizer->step_us, (size_t)capacity * sizeof *grown);
+    if (grown == NULL) return fail(failure, RUN_FAILED, "no memory for times");
+    recognizer->step_us = grown;
+    recognizer->step_capacity = capacity;
+  }
+  recognizer->step_us[recognizer->steps++] = us;
+  recognizer->compute_us += us;
+  return true;
+}
+
+/* ---- Whole utterances ---- */
+
+static bool prepare_offline(Recognizer* recognizer, int samples, Failure* failure) {
+  const int dims[2] = {1, samples};
+  if (samples == recognizer->samples) return true;
+  recognizer->samples = 0;
+  if (!signature_resize(recognizer->session, recognizer->runner, kWaveform, dims, 2)) {
+    return fail(failure, RUN_MODEL_REFUSED, "its signature '%s' takes no '%s' [1, %d]: %s", kTranscribe, kWaveform,
+                samples, session_complaints(recognizer->session));
+  }
+  if (!allocate(recognizer, recognizer->runner, kTranscribe, failure)) return false;
+  recognizer->samples = samples;
+  return true;
+}
+
+static bool run_offline(Recognizer* recognizer, const float* waveform, int samples, Failure* failure) {
+  Session* session = recognizer->session;
+  if (!prepare_offline(recognizer, samples, failure)) return false;
+  const double began = now_us();
+  const TfLiteTensor* input = signature_input(session, recognizer->runner, kWaveform);
+  memcpy(tensor_data(session, input), waveform, (size_t)samples * sizeof *waveform);
+  if (!signature_invoke(session, recognizer->runner)) {
+    return fail(failure, RUN_FAILED, "the runtime cannot compute it on %d samples: %s", samples,
+                session_complaints(session));
+  }
+  const double ended = now_us();
+  return append_logits(recognizer, signature_output(session, recognizer->runner, kLogits), failure) &&
+         note_step(recognizer, ended - began, failure);
+}
+
+static bool open_offline(Recognizer* recognizer, int samples, Failure* failure) {
+  const Session* session = recognizer->session;
+  recognizer->runner = session_signature(recognizer->session, kTranscribe);
+  if (recognizer->runner == NULL) {
+    return fail(failure, RUN_MODEL_REFUSED, "the model has no signature '%s', which mode offline needs", kTranscribe);
+  }
+  const TfLiteTensor* input = signature_input(session, recognizer->runner, kWaveform);
+  if (input == NULL || tensor_type(session, input) != TENSOR_FLOAT32 ||
+      signature_output(session, recognizer->runner, kLogits) == NULL) {
+    return fail(failure, RUN_MODEL_REFUSED, "its signature '%s' should go from FLOAT32 '%s' to '%s'", kTranscribe,
+                kWaveform, kLogits);
+  }
+  return prepare_offline(recognizer, samples, failure);
+}
+
+/* ---- Step by step ---- */
+
+static State* find_state(Recognizer* recognizer, const char* name) {
+  for (int i = 0; i < recognizer->states; ++i) {
+    if (strcmp(recognizer->state[i].name, name) == 0) return &recognizer->state[i];
+  }
+  return NULL;
+}
+
+/* Writes one input: a state that is not there yet, samples (followed by zeros), or their number. */
+static void feed(Recognizer* recognizer, const char* name, TfLiteTensor* tensor, const float* samples, int count) {
+  const Session* session = recognizer->session;
+  const State* state = find_state(recognizer, name);
+  void* data = tensor_data(session, tensor);
+  const size_t bytes = tensor_bytes(session, tensor);
+  if (state != NULL) {
+    if (data != state->content) memcpy(data, state->content, bytes);
+  } else if (tensor_type(session, tensor) == TENSOR_INT32) {
+    const int32_t number = count;
+    memcpy(data, &number, sizeof number);
+  } else {
+    const size_t real = (size_t)count * sizeof *samples;
+    if (real > 0) memcpy(data, samples, real);
+    memset((char*)data + real, 0, bytes - real);
+  }
+}
+
+/* Runs one step; `*frames` becomes what the utterance has so far, if the model says. */
+static bool run_step(Recognizer* recognizer, TfLiteSignatureRunner* runner, const float* samples, int count,
+                     int32_t* frames, Failure* failure) {
+  Session* session = recognizer->session;
+  const double began = now_us();
+  for (int i = 0; i < signature_input_count(session, runner); ++i) {
+    const char* name = signature_input_name(session, runner, i);
+    feed(recognizer, name, signature_input(session, runner, name), samples, count);
+  }
+  if (!signature_invoke(session, runner)) {
+    return fail(failure, RUN_FAILED, "the runtime cannot compute step %d: %s", recognizer->steps + 1,
+                session_complaints(session));
+  }
+  for (int i = 0; i < recognizer->states; ++i) {
+    const State* state = &recognizer->state[i];
+    const TfLiteTensor* tensor = signature_output(session, runner, state->name);
+    if (tensor == NULL || tensor_bytes(session, tensor) != state->bytes) {
+      return fail(failure, RUN_MODEL_REFUSED, "the state '%s' gets lost or changes its size", state->name);
+    }
+    memcpy(state->content, tensor_data(session, tensor), state->bytes);
+  }
+  const TfLiteTensor* count_so_far = signature_output(session, runner, kFrames);
+  if (count_so_far != NULL && tensor_bytes(session, count_so_far) == sizeof *frames) {
+    memcpy(frames, tensor_data(session, count_so_far), sizeof *frames);
+  }
+  if (!append_logits(recognizer, signature_output(session, runner, kLogits), failure)) return false;
+  return note_step(recognizer, now_us() - began, failure);
+}
+
+/* Keeps the logits of the utterance itself: those behind the delay, as many as it has frames. */
+static void drop_delay(Recognizer* recognizer, int32_t frames) {
+  const int delay = recognizer->delay_frames < recognizer->frames ? recognizer->delay_frames : recognizer->frames;
+  const int left = recognizer->frames - delay;
+  recognizer->frames = frames >= 0 && frames < left ? frames : left;
+  const size_t columns = (size_t)recognizer->columns;
+  if (delay == 0 || recognizer->frames == 0) return;
+  memmove(recognizer->logits, recognizer->logits + (size_t)delay * columns,
+          (size_t)recognizer->frames * columns * sizeof(float));
+}
+
+static bool run_streaming(Recognizer* recognizer, const float* waveform, int samples, Failure* failure) {
+  TfLiteSignatureRunner* end = recognizer->flush == NULL ? recognizer->runner : recognizer->flush;
+  int32_t frames = -1;
+  for (int i = 0; i < recognizer->states; ++i) memset(recognizer->state[i].content, 0, recognizer->state[i].bytes);
+  for (int at = 0; at < samples; at += recognizer->samples) {
+    const int left = samples - at;
+    const bool whole = left >= recognizer->samples;
+    TfLiteSignatureRunner* runner = whole ? recognizer->runner : end;
+    const int count = whole ? recognizer->samples : left;
+    if (!run_step(recognizer, runner, waveform + at, count, &frames, failure)) return false;
+  }
+  for (int i = 0; i < recognizer->flush_steps; ++i) {
+    if (!run_step(recognizer, end, NULL, 0, &frames, failure)) return false;
+  }
+  drop_delay(recognizer, frames);
+  return true;
+}
+
+static bool add_state(Recognizer* recognizer, const char* name, const TfLiteTensor* tensor, Failure* failure) {
+  if (recognizer->states == MAX_STATES) return fail(failure, RUN_MODEL_REFUSED, "more than %d states", MAX_STATES);
+  const Session* session = recognizer->session;
+  recognizer->state[recognizer->states++] =
+      (State){.name = name, .bytes = tensor_bytes(session, tensor), .content = tensor_data(session, tensor)};
+  return true;
+}
+
+/* Sorts the inputs of the step into states, samples and their number. */
+static bool find_inputs(Recognizer* recognizer, Failure* failure) {
+  Session* session = recognizer->session;
+  TfLiteSignatureRunner* runner = recognizer->runner;
+  for (int i = 0; i < signature_input_count(session, runner); ++i) {
+    const char* name = signature_input_name(session, runner, i);
+    const TfLiteTensor* tensor = signature_input(session, runner, name);
+    const int64_t count = elements(session, tensor);
+    if (signature_output(session, runner, name) != NULL) {
+      if (!add_state(recognizer, name, tensor, failure)) return false;
+    } else if (tensor_type(session, tensor) == TENSOR_FLOAT32 && recognizer->samples == 0 && count > 0 &&
+               count < INT32_MAX) {
+      recognizer->samples = (int)count;
+    } else if (tensor_type(session, tensor) != TENSOR_INT32 || count != 1) {
+      return fail(failure, RUN_MODEL_REFUSED, "the input '%s' of '%s' is neither state nor samples nor their number",
+                  name, kStep);
+    }
+  }
+  if (recognizer->samples > 0) return true;
+  return fail(failure, RUN_MODEL_REFUSED, "'%s' has no input for samples", kStep);
+}
+
+/* Checks that `feed` can serve the flush: its states are the step's. */
+static bool check_flush(Recognizer* recognizer, Failure* failure) {
+  Session* session = recognizer->session;
+  for (int i = 0; i < signature_input_count(session, recognizer->flush); ++i) {
+    const char* name = signature_input_name(session, recognizer->flush, i);
+    const TfLiteTensor* tensor = signature_input(session, recognizer->flush, name);
+    const State* state = find_state(recognizer, name);
+    const int type = tensor_type(session, tensor);
+    const bool number = type == TENSOR_INT32 && elements(session, tensor) == 1;
+    if (state != NULL ? tensor_bytes(session, tensor) != state->bytes : !number && type != TENSOR_FLOAT32) {
+      return fail(failure, RUN_MODEL_REFUSED, "the input '%s' of '%s' does not fit '%s'", name, kFlush, kStep);
+    }
+  }
+  return true;
+}
+
+static bool open_streaming(Recognizer* recognizer, const ModelMetadata* metadata, Failure* failure) {
+  recognizer->runner = session_signature(recognizer->session, kStep);
+  if (recognizer->runner == NULL) {
+    return fail(failure, RUN_MODEL_REFUSED, "the model has no signature '%s', which mode streaming needs", kStep);
+  }
+  recognizer->flush = session_signature(recognizer->session, kFlush);
+  if (!session_use_xnnpack(recognizer->session, failure)) return false;
+  /* Both before any address is kept: they may be one graph, whose memory is arranged twice. */
+  if (recognizer->flush != NULL && !allocate(recognizer, recognizer->flush, kFlush, failure)) return false;
+  if (!allocate(recognizer, recognizer->runner, kStep, failure) || !find_inputs(recognizer, failure)) return false;
+  if (recognizer->flush != NULL && !check_flush(recognizer, failure)) return false;
+  recognizer->delay_frames = (int)metadata->delay_frames;
+  recognizer->flush_steps = (int)((metadata->flush_samples + recognizer->samples - 1) / recognizer->samples);
+  return true;
+}
+
+/* ---- Both ---- */
+
+bool recognizer_open(Recognizer* recognizer, Session* session, Mode mode, const ModelMetadata* metadata, int samples,
+                     Failure* failure) {
+  recognizer->session = session;
+  recognizer->mode = mode;
+  return mode == MODE_OFFLINE ? open_offline(recognizer, samples, failure)
+                              : open_streaming(recognizer, metadata, failure);
+}
+
+void recognizer_close(Recognizer* recognizer) {
+  signature_close(recognizer->session, recognizer->runner);
+  signature_close(recognizer->session, recognizer->flush);
+  free(recognizer->logits);
+  free(recognizer->step_us);
+}
+
+bool recognizer_run(Recognizer* recognizer, const float* waveform, int samples, Failure* failure) {
+  recognizer->frames = recognizer->columns = recognizer->steps = 0;
+  recognizer->compute_us = 0;
+  return recognizer->mode == MODE_OFFLINE ? run_offline(recognizer, waveform, samples, failure)
+                                          : run_streaming(recognizer, waveform, samples, failure);
+}

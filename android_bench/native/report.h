@@ -1,0 +1,74 @@
+/* Everything a run found out, and how it is written down (android_bench/report.schema.json). */
+#ifndef TFCONFORMER_BENCH_REPORT_H_
+#define TFCONFORMER_BENCH_REPORT_H_
+
+#include "arguments.h"
+#include "device.h"
+#include "json_writer.h"
+#include "profile.h"
+#include "recognition.h"
+#include "reference.h"
+#include "statistics.h"
+
+#define BENCH_VERSION "0.1.0"
+
+typedef enum { CHECK_NOT_DONE, CHECK_EQUAL, CHECK_WITHIN_TOLERANCE, CHECK_MISMATCH } CheckStatus;
+
+typedef struct {
+  CheckStatus status;
+  Comparison comparison; /* meaningless where the shapes differ */
+  bool shape_differs;
+  float tolerance;
+  int frames, columns;   /* of the output */
+  bool repeatable;       /* the last timed run gave the first one's output, bit for bit */
+} OutputCheck;
+
+typedef struct {
+  char* name;
+  char* reference; /* NULL: no transcript */
+  char* hypothesis;
+  double audio_seconds, compute_seconds;
+} Utterance;
+
+typedef struct {
+  int utterances;
+  Utterance* utterance;
+  bool has_errors;
+  WordErrors errors;
+  double audio_seconds, compute_seconds;
+} Recognition;
+
+typedef struct {
+  const char* entry_point; /* "cli" or "jni" */
+  const Arguments* arguments;
+  Failure failure; /* code RUN_OK: none */
+  /* The model and what runs it; empty or zero until known. */
+  char model_sha256[SHA256_TEXT_SIZE];
+  int64_t file_bytes, weight_bytes;
+  const char* engine_version; /* NULL until loaded */
+  const char* engine_library;
+  const char* kernel;
+  bool xnnpack;
+  /* The machine. */
+  Device device;
+  int affinity_count, affinity[MAX_CORES];
+  Thermal thermal_before, thermal_after;
+  Memory memory_before, memory_init, memory_end;
+  /* Times in microseconds; `finished` says that the timed runs are complete. */
+  bool finished;
+  const char* input; /* "reference", "audio" or "noise" */
+  double audio_seconds; /* of the timed utterance; 0: unknown */
+  double init_us, first_us;
+  Summary utterance, step;
+  int profiled_runs;
+  Profile profile;
+  OutputCheck check;
+  Recognition recognition;
+} Report;
+
+void write_report(JsonWriter* json, const Report* report);
+/* The gist on one line, for logcat. */
+void write_summary(JsonWriter* json, const Report* report);
+void report_free(Report* report);
+
+#endif

@@ -1,0 +1,57 @@
+"""Random layers in every weight format, with values of the size that trained ones have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.builtin_weights import BuiltinWeights, builtin_weights
+from converters.pack import PackedWeights, pack_weights
+from tfconformer.quantization.spec import QuantSpec
+
+
+def random_packed(spec: QuantSpec, k: int, n: int) -> PackedWeights:
+    """A layer [K, N] of our operation."""
+    codes, scales = _codes_and_scales(spec, k, n)
+    return pack_weights(codes, scales, None if spec.symmetric else _halves(scales / 2), spec)
+
+
+def random_builtin(spec: QuantSpec, k: int, n: int) -> BuiltinWeights:
+    """A layer [K, N] of LiteRT's own."""
+    return builtin_weights(*_codes_and_scales(spec, k, n), spec)
+
+
+def random_kernel(k: int, n: int) -> NDArray[np.float32]:
+    """A float layer [K, N]."""
+    return np.random.default_rng(0).standard_normal((k, n), np.float32) / np.float32(np.sqrt(k))
+
+
+def scheme_columns(spec: QuantSpec) -> dict[str, Any]:
+    """The columns of a results row that say how weights are stored."""
+    columns = {
+        "weight_bits": spec.bits,
+        "symmetric": spec.symmetric,
+        "granularity": "block" if spec.block_size else "channel",
+        "block_size": spec.block_size,
+        "sparsity": spec.sparsity,
+    }
+    return {key: value for key, value in columns.items() if value is not None}
+
+
+def _codes_and_scales(spec: QuantSpec, k: int, n: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    rng = np.random.default_rng(0)
+    low, high = spec.code_range
+    codes = rng.integers(low, high + 1, (k, n)).astype(np.float32)
+    if spec.kept_of is not None:
+        kept, group = spec.kept_of
+        codes[np.arange(k) % group >= kept] = 0
+    # A uniform code has the standard deviation 2^bits / sqrt(12); that of a weight is 1 / sqrt(K).
+    scale = np.sqrt(12 / k) / 2**spec.bits
+    return codes, _halves(rng.uniform(0.7, 1.3, (spec.blocks(k), n)) * scale)
+
+
+def _halves(values: NDArray[np.floating]) -> NDArray[np.float32]:
+    """The values in the precision in which scales are stored."""
+    return values.astype(np.float16).astype(np.float32)

@@ -1,0 +1,89 @@
+"""Stage 3 of export to the target `litert`: a layer in the weight formats that LiteRT has built in.
+
+`FULLY_CONNECTED` reads `W[n, k] = scale * q[n, k]` with one float32 scale per output channel, or with one float16 scale
+per block of k (4 bits only). Codes are two's complement, low bits of a byte first, over the whole matrix without gaps
+between rows. There are no offsets: an integer zero point other than 0 is refused by the runtime.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tfconformer.quantization.spec import QuantSpec
+
+
+@dataclass(frozen=True)
+class BuiltinWeights:
+    """Constants of one layer.
+
+    Attributes:
+      k, n: contraction length and output channels.
+      spec: what the codes mean.
+      codes: uint8 [ceil(N * K * bits / 8)].
+      scales: float32 [N], or float16 [N, blocks] of a spec with blocks.
+      offsets: None.
+    """
+
+    k: int
+    n: int
+    spec: QuantSpec
+    codes: NDArray[np.uint8]
+    scales: NDArray[np.floating]
+    offsets: None = None
+
+    @property
+    def bytes(self) -> int:
+        """What the constants take."""
+        return self.codes.nbytes + self.scales.nbytes
+
+    def dequantize(self) -> NDArray[np.float32]:
+        """[K, N]: what the stored bytes stand for."""
+        codes = unpack_codes(self.codes, self.spec.bits, self.n * self.k).reshape(self.n, self.k)
+        block_of_k = np.arange(self.k) // (self.spec.block_size or self.k)
+        return (codes * self.scales.astype(np.float32).reshape(self.n, -1)[:, block_of_k]).T
+
+
+def builtin_weights(codes: NDArray[np.floating], scales: NDArray[np.float32], spec: QuantSpec) -> BuiltinWeights:
+    """Stores a quantized matrix.
+
+    Args:
+      codes: [K, N], integers in `spec.code_range`.
+      scales: [blocks, N], finite and above zero; representable in float16 if there are blocks.
+      spec: symmetric.
+
+    Raises:
+      ValueError: the arrays do not fit the spec or each other, or a value cannot be stored without changing it.
+    """
+    k, n = codes.shape
+    if not spec.symmetric:
+        raise ValueError("built-in weights are symmetric")
+    if scales.shape != (spec.blocks(k), n):
+        raise ValueError(f"scales must have shape {[spec.blocks(k), n]}, got {list(scales.shape)}")
+    with np.errstate(over="ignore"):
+        stored = scales.T.astype(np.float16) if spec.block_size else scales[0].astype(np.float32)
+    exact = np.array_equal(stored.reshape(n, -1).T.astype(np.float64), scales)
+    if not (exact and np.isfinite(stored).all() and (stored > 0).all()):
+        raise ValueError(f"a scale is not a finite {stored.dtype} number above zero")
+    low, high = spec.code_range
+    if not ((codes >= low) & (codes <= high) & (codes == np.floor(codes))).all():
+        raise ValueError(f"a code is not an integer in [{low}, {high}]")
+    packed = pack_codes(codes.T.astype(np.int8).reshape(-1), spec.bits)
+    return BuiltinWeights(k, n, spec, packed, np.ascontiguousarray(stored))
+
+
+def pack_codes(codes: NDArray[np.int8], bits: int) -> NDArray[np.uint8]:
+    """[count] codes of that width -> [ceil(count * bits / 8)] bytes."""
+    per_byte = 8 // bits
+    fields = codes.view(np.uint8) & np.uint8(2**bits - 1)
+    fields = np.pad(fields, (0, -codes.size % per_byte)).reshape(-1, per_byte)
+    return np.bitwise_or.reduce(fields << np.arange(0, 8, bits, dtype=np.uint8), axis=-1)
+
+
+def unpack_codes(packed: NDArray[np.uint8], bits: int, count: int) -> NDArray[np.int8]:
+    """The inverse of `pack_codes`: [bytes] -> [count]."""
+    fields = (packed[:, None] >> np.arange(0, 8, bits, dtype=np.uint8)) & np.uint8(2**bits - 1)
+    sign = np.uint8(2 ** (bits - 1))
+    return ((fields ^ sign) - sign).view(np.int8).reshape(-1)[:count]

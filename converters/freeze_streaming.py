@@ -1,0 +1,105 @@
+"""Stage 1 of a streaming export: one step of the model on audio becomes a graph whose states go in and come out.
+
+Shapes are static: a step takes the model's unit of samples, so that the runtime plans its memory once. What every step
+needs and none changes, the projected positions of attention, is computed here and stored as constants, from the model
+as it was trained with its quantizers; the layers that project them are not in the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+from numpy.typing import NDArray
+
+from converters.freeze import convert, with_placeholders
+from converters.stream_description import AUDIO, COUNT, FRAMES, LOGITS, STEP, StreamDescription, StreamState
+from tfconformer.config import FeatureConfig
+from tfconformer.layers.attention import RelativePositions
+from tfconformer.layers.front_end import LogMel
+from tfconformer.streaming import StreamingModel
+
+
+@dataclass(frozen=True)
+class FrozenStream:
+    """A step as a graph.
+
+    Attributes:
+      content: a `.tflite` file with the signature `encode_step`.
+      description: how it is used.
+    """
+
+    content: bytes
+    description: StreamDescription
+
+
+def position_layers(model: keras.Model) -> frozenset[str]:
+    """Names of the layers whose results are constants of a stream: those that project relative positions."""
+    positions = [layer for layer in model.layers if isinstance(layer, RelativePositions)]
+    return frozenset(node.layer.name for layer in positions for node in layer.outbound_nodes)
+
+
+def position_tables(trained: keras.Model) -> dict[str, NDArray[np.float32]]:
+    """What those layers compute in the model as it was trained, with its quantizers: [1, distances, dim] by name.
+
+    Raises:
+      InputError: the model cannot run on a stream.
+    """
+    streaming = StreamingModel(keras.Model(trained.inputs, trained.output["logits"]))
+    return {name: table.numpy() for name, table in streaming.prepare().items()}
+
+
+def freeze_streaming(
+    model: keras.Model,
+    tables: Mapping[str, NDArray[np.float32]],
+    features: FeatureConfig,
+    placeholders: Collection[str] = (),
+) -> FrozenStream:
+    """Converts one step of a model, log-mel front end included.
+
+    Args:
+      model: the float model, from `freeze.single_head_model`.
+      tables: from `position_tables`.
+      features: the front end it was trained with.
+      placeholders: names of the dense layers that become placeholders.
+
+    Raises:
+      InputError: the model cannot run on a stream.
+    """
+    constants = {name: tf.constant(table) for name, table in tables.items()}
+    streaming = StreamingModel(_on_audio(with_placeholders(model, placeholders), features))
+    names = {state.name: state.name.replace("/", "_") for state in streaming.states}
+    assert len(set(names.values())) == len(names), "two states would have one name in the file"
+    signature = {
+        AUDIO: tf.TensorSpec([1, streaming.unit], tf.float32, AUDIO),
+        COUNT: tf.TensorSpec([1], tf.int32, COUNT),
+        **{names[one.name]: tf.TensorSpec([1, *one.shape], one.dtype, names[one.name]) for one in streaming.states},
+    }
+
+    @tf.function
+    def encode_step(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        state = {name: inputs[given] for name, given in names.items()}
+        logits, frames, new_state = streaming.step(inputs[AUDIO], inputs[COUNT], state, constants)
+        return {LOGITS: logits, FRAMES: frames, **{names[name]: value for name, value in new_state.items()}}
+
+    description = StreamDescription(
+        sample_rate=features.sample_rate,
+        step_samples=streaming.unit,
+        frame_samples=streaming.stride,
+        delay_frames=streaming.delay,
+        flush_samples=streaming.flush_length,
+        states=tuple(
+            StreamState(name=names[one.name], shape=(1, *one.shape), dtype=one.dtype.name) for one in streaming.states
+        ),
+    )
+    step = encode_step.get_concrete_function(**signature)
+    return FrozenStream(convert(step, STEP, streaming.model.variables, bool(placeholders)), description)
+
+
+def _on_audio(encoder: keras.Model, features: FeatureConfig) -> keras.Model:
+    """The model of (waveform [B, samples], lengths [B]) -> logits."""
+    waveform, lengths = keras.Input([None], name=AUDIO), keras.Input([], dtype=tf.int32, name=COUNT)
+    return keras.Model([waveform, lengths], encoder(LogMel(features)([waveform, lengths])))

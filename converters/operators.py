@@ -1,0 +1,111 @@
+"""The operators that compute a dense layer: ours with packed weights, and LiteRT's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from flatbuffers import flexbuffers
+from numpy.typing import NDArray
+
+from converters.builtin_weights import BuiltinWeights
+from converters.custom_ops import OPERATION_NAME
+from converters.graph import Graph
+from converters.pack import PackedWeights
+
+LayerWeights = PackedWeights | BuiltinWeights | NDArray[np.float32]
+
+_BUILTIN_TYPES = {8: schema.TensorType.INT8, 4: schema.TensorType.INT4, 2: schema.TensorType.INT2}
+# The first version that knows scales per output channel with float activations. Runtimes compare it with the highest
+# one they know, so a later one would only keep older runtimes away.
+_PER_CHANNEL_VERSION = 9
+
+
+def weights_shape(weights: LayerWeights) -> tuple[int, int]:
+    """(K, N) of a layer."""
+    return (weights.shape[0], weights.shape[1]) if isinstance(weights, np.ndarray) else (weights.k, weights.n)
+
+
+class LayerOperators:
+    """Writes dense layers into a graph; the operations they need are added once."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._codes: dict[str, int] = {}
+
+    def set(self, operator: Any, name: str, weights: LayerWeights, x: int, bias: int | None = None) -> None:
+        """Makes an operator of the graph compute the layer; its output stays.
+
+        Args:
+          operator: an object of the schema.
+          name: of the layer, for the names of its constants.
+          weights: its constants; those of a float layer are its kernel, [K, N].
+          x: index of its input.
+          bias: index of its bias, None for a layer without.
+        """
+        if isinstance(weights, PackedWeights):
+            self._set_custom(operator, name, weights, x, bias)
+        else:
+            self._set_builtin(operator, name, weights, x, bias)
+
+    def _set_custom(self, operator: Any, name: str, packed: PackedWeights, x: int, bias: int | None) -> None:
+        attributes = packed.attributes(has_bias=bias is not None)
+        constants: dict[str, NDArray[Any] | None] = {
+            "codes": packed.codes,
+            "params": np.array(list(attributes.values()), np.int32),
+            "scales": packed.scales,
+            "offsets": packed.offsets,
+            "positions": packed.positions,
+        }
+        added = [
+            self._graph.add_constant(f"{name}/{role}", value) for role, value in constants.items() if value is not None
+        ]
+        operator.inputs = np.array([x, *added, *([] if bias is None else [bias])], np.int32)
+        operator.opcodeIndex = self._code(OPERATION_NAME)
+        operator.customOptions = np.frombuffer(flexbuffers.Dumps({"layer": name, **attributes}), np.uint8)
+        operator.customOptionsFormat = schema.CustomOptionsFormat.FLEXBUFFERS
+
+    def _set_builtin(
+        self, operator: Any, name: str, weights: BuiltinWeights | NDArray[np.float32], x: int, bias: int | None
+    ) -> None:
+        if isinstance(weights, BuiltinWeights):
+            matrix = self._graph.add_packed_constant(
+                f"{name}/codes",
+                weights.codes,
+                (weights.n, weights.k),
+                _BUILTIN_TYPES[weights.spec.bits],
+                self._quantization(name, weights),
+            )
+        else:
+            matrix = self._graph.add_constant(f"{name}/kernel", weights.T)
+        operator.inputs = np.array([x, matrix, -1 if bias is None else bias], np.int32)
+        operator.opcodeIndex = self._code("FULLY_CONNECTED")
+        operator.customOptions = None
+        operator.builtinOptionsType = schema.BuiltinOptions.FullyConnectedOptions
+        operator.builtinOptions = schema.FullyConnectedOptionsT()
+        operator.builtinOptions.keepNumDims = True
+
+    def _quantization(self, name: str, weights: BuiltinWeights) -> Any:
+        quantization = schema.QuantizationParametersT()
+        quantization.quantizedDimension = 0
+        if weights.spec.block_size is None:
+            quantization.scale = weights.scales
+            quantization.zeroPoint = np.zeros(weights.n, np.int64)
+            return quantization
+        details = schema.BlockwiseQuantizationT()
+        details.scales = self._graph.add_constant(f"{name}/scales", weights.scales)
+        details.zeroPoints = -1
+        details.blockSize = weights.spec.block_size
+        quantization.detailsType = schema.QuantizationDetails.BlockwiseQuantization
+        quantization.details = details
+        return quantization
+
+    def _code(self, operation: str) -> int:
+        if operation not in self._codes:
+            self._codes[operation] = (
+                self._graph.add_operation_code(schema.BuiltinOperator.CUSTOM, custom=OPERATION_NAME)
+                if operation == OPERATION_NAME
+                else self._graph.add_operation_code(schema.BuiltinOperator.FULLY_CONNECTED, _PER_CHANNEL_VERSION)
+            )
+        return self._codes[operation]

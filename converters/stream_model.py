@@ -1,0 +1,226 @@
+"""A streaming `.tflite` in a runtime, with the state of one stream.
+
+    model = open_stream("small.tflite")
+    for piece in pieces:                   # [step_samples] each
+        logits = model.step(piece)         # the frames that have become certain
+    logits = model.finish(rest)
+
+The state stays inside of the interpreter: after a step every state is copied once, from the output to the input of the
+same name. Several streams open the file several times; its constants are mapped from the file, so they share them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from converters.interpreters import METADATA, KernelUse, LoadedFile, load_file, one_line, parse_metadata
+from converters.stream_description import (
+    AUDIO,
+    COUNT,
+    FLUSH,
+    FRAMES,
+    KEY,
+    LOGITS,
+    POSITION,
+    RECEIVED,
+    STEP,
+    StreamDescription,
+)
+from converters.tflite_file import TfliteFile, read_tflite
+from tfconformer.errors import InputError
+
+State = dict[str, NDArray[Any]]
+_LONGEST = 2**31 - 1  # samples: they are counted in int32, which 16 kHz fill in 37 hours
+
+
+class StreamModel:
+    """A streaming recognizer in one runtime. Not for use from several threads at once.
+
+    Attributes:
+      path: the file.
+      runtime: name and version, as in "ai-edge-litert 2.3.0".
+      description: of its streams.
+    """
+
+    def __init__(self, file: LoadedFile, description: StreamDescription) -> None:
+        """Wraps a file that fits its description.
+
+        Raises:
+          InputError: a tensor of the file is not what the description says.
+        """
+        self.path = file.path
+        self.runtime = file.runtime
+        self.description = description
+        self._file = file
+        self._interpreter = file.interpreter
+        self._interpreter.allocate_tensors()
+        runner = self._interpreter.get_signature_runner(STEP)
+        inputs, outputs = runner.get_input_details(), runner.get_output_details()
+        self._inputs = {name: details["index"] for name, details in inputs.items()}
+        self._outputs = {name: details["index"] for name, details in outputs.items()}
+        expected = {state.name: (state.shape, state.dtype) for state in description.states}
+        audio = {AUDIO: ((1, description.step_samples), "float32"), COUNT: ((1,), "int32")}
+        self._check(inputs, expected | audio)
+        self._check(outputs, expected | {FRAMES: ((1,), "int32")})
+        self._vocabulary = int(outputs[LOGITS]["shape"][-1])
+        self._check(outputs, {LOGITS: ((1, description.step_frames, self._vocabulary), "float32")})
+        self.reset()
+
+    def reset(self) -> None:
+        """Begins a stream."""
+        for state in self.description.states:
+            self._interpreter.tensor(self._inputs[state.name])().fill(0)
+
+    def step(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Takes the next samples [step_samples] in [-1, 1]; returns the logits [frames, vocabulary + 1] now certain.
+
+        Raises:
+          InputError: their number is another, one is not finite, the utterance has ended, or the stream is longer than
+            37 hours at 16 kHz.
+        """
+        samples = self._waveform(samples)
+        if len(samples) != self.description.step_samples:
+            raise InputError(f"{self.path}: a step takes {self.description.step_samples} samples, got {len(samples)}")
+        return self._invoke(samples, len(samples))
+
+    def finish(self, rest: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Ends the utterance with its last samples [fewer than step_samples]; returns all logits that are missing.
+
+        Raises:
+          InputError: as `step`.
+        """
+        rest, size = self._waveform(rest), self.description.step_samples
+        if len(rest) >= size:
+            raise InputError(f"{self.path}: an utterance ends with fewer than {size} samples, got {len(rest)}")
+        padded = np.pad(rest, (0, -len(rest) % size + self.description.flush_samples))
+        logits = [np.zeros([0, self._vocabulary], np.float32)]
+        logits += [
+            self._invoke(padded[start : start + size], len(rest) if start == 0 else 0)
+            for start in range(0, len(padded), size)
+        ]
+        return np.concatenate(logits)
+
+    def state(self) -> State:
+        """A copy of the stream's state, by name."""
+        return {state.name: self._interpreter.get_tensor(self._inputs[state.name]) for state in self.description.states}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Continues the stream whose state was taken.
+
+        Raises:
+          InputError: the state is another model's; the stream stays as it was.
+        """
+        ours = {one.name: (one.shape, one.dtype) for one in self.description.states}
+        theirs = {name: (value.shape, value.dtype.name) for name, value in state.items()}
+        for name in sorted({*ours, *theirs}):
+            if ours.get(name) != theirs.get(name):
+                raise InputError(
+                    f"{self.path}: the state is not of this model: {name} should be {_describe(ours.get(name))}, "
+                    f"got {_describe(theirs.get(name))}"
+                )
+        for name, value in state.items():
+            self._interpreter.tensor(self._inputs[name])()[:] = value
+
+    def run(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Computes logits [frames, vocabulary + 1] of a whole waveform [samples] in [-1, 1], as a new stream.
+
+        Raises:
+          InputError: the waveform is not one-dimensional, or a value is not finite.
+        """
+        waveform, size = self._waveform(waveform), self.description.step_samples
+        whole = len(waveform) // size * size
+        self.reset()
+        logits = [self.step(waveform[start : start + size]) for start in range(0, whole, size)]
+        return np.concatenate([*logits, self.finish(waveform[whole:])])
+
+    def metadata(self) -> dict[str, Any]:
+        """As `LoadedFile.metadata`."""
+        return self._file.metadata()
+
+    def kernels(self) -> KernelUse:
+        """As `LoadedFile.kernels`."""
+        return self._file.kernels()
+
+    def _waveform(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        samples = np.ascontiguousarray(samples, np.float32)
+        if samples.ndim != 1:
+            raise InputError(f"{self.path}: a waveform has the shape [samples], got {list(samples.shape)}")
+        if not np.isfinite(samples).all():
+            raise InputError(f"{self.path}: the audio holds a value that is not finite")
+        return samples
+
+    def _invoke(self, samples: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+        """One step, of whose samples [step_samples] `count` are real."""
+        interpreter, description = self._interpreter, self.description
+        position, received = (int(interpreter.get_tensor(self._inputs[name])[0]) for name in (POSITION, RECEIVED))
+        if position > _LONGEST - description.step_samples:
+            raise InputError(f"{self.path}: the stream is longer than {_LONGEST} samples: reset it earlier")
+        if count and received < position:
+            raise InputError(f"{self.path}: the utterance has ended: reset the stream before more audio")
+        interpreter.tensor(self._inputs[AUDIO])()[0] = samples
+        interpreter.tensor(self._inputs[COUNT])()[0] = count
+        try:
+            interpreter.invoke()
+        except (RuntimeError, ValueError) as error:
+            raise InputError(f"{self.path}: {self.runtime} cannot compute it ({one_line(error)})") from error
+        for state in description.states:
+            np.copyto(interpreter.tensor(self._inputs[state.name])(), interpreter.tensor(self._outputs[state.name])())
+        first = position // description.frame_samples - description.delay_frames
+        frames = int(interpreter.get_tensor(self._outputs[FRAMES])[0])
+        return np.asarray(interpreter.get_tensor(self._outputs[LOGITS])[0, max(0, -first) : max(0, frames - first)])
+
+    def _check(self, tensors: Mapping[str, Any], expected: Mapping[str, tuple[tuple[int, ...], str]]) -> None:
+        for name, described in expected.items():
+            details = tensors[name]
+            found = tuple(int(size) for size in details["shape"]), np.dtype(details["dtype"]).name
+            if found != described:
+                raise InputError(
+                    f"{self.path}: its tensor {name} should be {_describe(described)}, got {_describe(found)}"
+                )
+
+
+def open_stream(path: str | os.PathLike[str], runtime: str = "ai-edge-litert", threads: int = 1) -> StreamModel:
+    """Opens a streaming file in a runtime.
+
+    Args:
+      path: a `.tflite` file of `tfconformer export --streaming`.
+      runtime: one of `interpreters.RUNTIMES`.
+      threads: at most so many for an operation.
+
+    Raises:
+      InputError: the file is missing, damaged or no streaming recognizer, the runtime is unknown, not installed or does
+        not know an operation of the file, or the native library is missing though the file needs it.
+    """
+    name = os.fspath(path)
+    file = read_tflite(name)
+    description = _description(name, file)
+    states = {state.name for state in description.states}
+    for key in (STEP, FLUSH):
+        signature = file.signatures.get(key)
+        if signature is None:
+            raise InputError(f"{name}: not a streaming file: it has no signature {key!r}")
+        if signature.inputs != {AUDIO, COUNT, *states} or signature.outputs != {LOGITS, FRAMES, *states}:
+            raise InputError(f"{name}: inputs and outputs of its signature {key!r} are not those of its metadata")
+    return StreamModel(load_file(name, file, runtime, threads), description)
+
+
+def _description(path: str, file: TfliteFile) -> StreamDescription:
+    content = parse_metadata(path, file).get(KEY)
+    if content is None:
+        raise InputError(f"{path}: not a streaming file: its {METADATA} metadata do not describe streams")
+    try:
+        return StreamDescription.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in (KEY, *first["loc"]))
+        raise InputError(f"{path}: {where} in its {METADATA} metadata: {first['msg']}") from None
+
+
+def _describe(tensor: tuple[tuple[int, ...], str] | None) -> str:
+    return "absent" if tensor is None else f"{tensor[1]} {list(tensor[0])}"

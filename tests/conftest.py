@@ -1,0 +1,90 @@
+"""Models that several test files look at; a conversion takes seconds, so each is made once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import converters.custom_ops
+from tests.support.tiny_conformer import (
+    INT8_ACTIVATIONS,
+    LITERT,
+    LOOK_AHEAD,
+    STREAMING,
+    WEIGHTS_ONLY,
+    tiny_config,
+    tiny_model,
+    tiny_tokenizer,
+    tiny_waveforms,
+)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A quantized model, what was decided about it, the frozen graph and the file."""
+
+    trained: object
+    config: object
+    prepared: object
+    frozen: bytes
+    path: Path
+
+
+@pytest.fixture(scope="session")
+def native_library() -> Path:
+    return converters.custom_ops.library_path()
+
+
+@pytest.fixture(scope="session")
+def weights_only(tmp_path_factory) -> Exported:
+    return _export(WEIGHTS_ONLY, tmp_path_factory.mktemp("weights_only"))
+
+
+@pytest.fixture(scope="session")
+def int8_activations(tmp_path_factory) -> Exported:
+    return _export(INT8_ACTIVATIONS, tmp_path_factory.mktemp("int8_activations"))
+
+
+@pytest.fixture(scope="session")
+def litert(tmp_path_factory) -> Exported:
+    return _export(LITERT, tmp_path_factory.mktemp("litert"), target="litert")
+
+
+@pytest.fixture(scope="session")
+def whole_of_stream(tmp_path_factory) -> Exported:
+    """The model of `stream`, exported for whole utterances."""
+    return _export(WEIGHTS_ONLY, tmp_path_factory.mktemp("whole_of_stream"), STREAMING)
+
+
+@pytest.fixture(scope="session")
+def stream(tmp_path_factory) -> Exported:
+    """Packed layers of 2, 4 and 8 bits and float ones, in chunks of three frames."""
+    return _export(WEIGHTS_ONLY, tmp_path_factory.mktemp("stream"), STREAMING, streaming=True)
+
+
+@pytest.fixture(scope="session")
+def late_stream(tmp_path_factory) -> Exported:
+    """A float model whose attention and convolutions look ahead, so that its logits come late."""
+    return _export([], tmp_path_factory.mktemp("late_stream"), LOOK_AHEAD, streaming=True)
+
+
+@pytest.fixture(scope="session")
+def waveforms():
+    return tiny_waveforms()
+
+
+def _export(
+    rules: list[dict], folder: Path, context: dict | None = None, streaming: bool = False, target: str = "custom"
+) -> Exported:
+    from converters.export import freeze_prepared, prepare, prepare_streaming
+    from converters.rewrite import rewrite
+
+    config, tokenizer = tiny_config(rules, context), tiny_tokenizer()
+    trained = tiny_model(config)
+    prepared = (prepare_streaming if streaming else prepare)(trained, config, tokenizer.vocabulary_size, target)
+    graph = freeze_prepared(prepared, config, tokenizer)
+    path = folder / "model.tflite"
+    path.write_bytes(rewrite(graph.content, prepared.packed, graph.metadata, graph.further_names))
+    return Exported(trained, config, prepared, graph.content, path)

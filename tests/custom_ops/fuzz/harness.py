@@ -1,0 +1,120 @@
+"""Builds `fuzz.c` with the delegate's sources, writes its corpus of valid nodes, and runs it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import struct
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from converters.custom_ops import OPERATION_NAME
+from converters.graph import Graph
+from converters.layer_graph import layer_graph
+from converters.pack import pack_weights
+from tfconformer.quantization.spec import QuantSpec
+
+SOURCES = Path(__file__).parents[3] / "converters" / "custom_ops"
+# Numbers of the types in the runtimes' own enumeration, which is not that of the file.
+_RUNTIME_TYPES = {
+    schema.TensorType.FLOAT32: 1,
+    schema.TensorType.INT32: 2,
+    schema.TensorType.UINT8: 3,
+    schema.TensorType.FLOAT16: 10,
+}
+_MAX_RANK = 6
+
+
+class Counts(NamedTuple):
+    """How many cases went which way."""
+
+    run: int
+    refused: int
+    skipped: int
+
+
+def build(folder: Path) -> Path:
+    """Compiles the program under AddressSanitizer and UBSan.
+
+    Without optimization, which takes the kernels' unrolled loops minutes under sanitizers, and without the three checks
+    of every pointer, whose faults AddressSanitizer finds too. (x86 has no alignment to violate; Prepare is asked for
+    that of constants by the driver, which moves them.)
+    """
+    sources = [Path(__file__).with_name("fuzz.c"), *sorted(SOURCES.rglob("*.c"))]
+    sanitizers = [
+        "-fsanitize=address,undefined",
+        "-fno-sanitize=null,alignment,object-size",
+        "-fno-sanitize-recover=all",
+    ]
+    options = ["-std=gnu11", "-O0", "-g", "-ffp-contract=off", "-Wall", "-Wextra", *sanitizers]
+
+    def compile_one(source: Path) -> str:
+        target = folder / f"{source.parent.name}_{source.stem}.o"
+        subprocess.run(["gcc", *options, "-c", str(source), "-o", str(target)], check=True)
+        return str(target)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        objects = list(pool.map(compile_one, sources))
+    program = folder / "fuzz"
+    subprocess.run(["gcc", *sanitizers, *objects, "-lm", "-lpthread", "-o", str(program)], check=True)
+    return program
+
+
+def run(program: Path, corpus: Path, seed: int, first: int, count: int, kernels: list[str]) -> Counts:
+    """Runs cases; an AssertionError has the sanitizer's report and the number of the case."""
+    command = [str(program), str(corpus), str(seed), str(first), str(count), *kernels]
+    completed = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert completed.returncode == 0, f"{' '.join(command[2:])}\n{completed.stderr[-6000:]}"
+    words = completed.stdout.split()
+    return Counts(int(words[1]), int(words[3]), int(words[5]))
+
+
+def write_corpus(path: Path) -> Path:
+    """Nodes of every scheme, some with bias, as the exporter writes them."""
+    nodes = []
+    rng = np.random.default_rng(0)
+    schemes = itertools.product((2, 4, 8), (True, False), (None, 32, 64), (None, 8), (None, "2:4", "1:4"))
+    for number, (bits, symmetric, block_size, activation_bits, sparsity) in enumerate(schemes):
+        spec = QuantSpec(
+            bits=bits,
+            symmetric=symmetric,
+            block_size=block_size,
+            activation_bits=activation_bits,
+            sparsity=sparsity,
+        )
+        k, n = [(64, 16), (70, 5), (1, 1), (33, 20), (130, 17)][number % 5]
+        nodes.append(_node(layer_graph([_random_weights(rng, k, n, spec)], rows=1)))
+    path.write_bytes(struct.pack("<i", len(nodes)) + b"".join(nodes))
+    return path
+
+
+def _random_weights(rng: np.random.Generator, k: int, n: int, spec: QuantSpec) -> Any:
+    low, high = spec.code_range
+    codes = rng.integers(low, high + 1, (k, n)).astype(np.float32)
+    if spec.kept_of is not None:
+        kept, group = spec.kept_of
+        codes[np.arange(k) % group >= kept] = 0
+    scales = rng.uniform(0.01, 1, (spec.blocks(k), n)).astype(np.float16).astype(np.float32)
+    return pack_weights(codes, scales, None if spec.symmetric else scales, spec)
+
+
+def _node(content: bytes) -> bytes:
+    """The tensors of the only node: inputs in their order, then the output."""
+    graph = Graph.parse(content)
+    (operator,) = graph.subgraph.operators
+    assert graph.model.operatorCodes[operator.opcodeIndex].customCode == OPERATION_NAME.encode()
+    indices = [*operator.inputs, *operator.outputs]
+    parts = [struct.pack("<i", len(indices))]
+    for index in indices:
+        tensor = graph.subgraph.tensors[index]
+        data = graph.model.buffers[tensor.buffer].data
+        constant = b"" if data is None else bytes(data)
+        dims = [*tensor.shape, *[0] * (_MAX_RANK - len(tensor.shape))]
+        parts.append(struct.pack("<2i6iq", _RUNTIME_TYPES[tensor.type], len(tensor.shape), *dims, len(constant)))
+        parts.append(constant)
+    return b"".join(parts)

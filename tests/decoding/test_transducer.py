@@ -1,0 +1,126 @@
+"""Transducer search over a small network of random tables, against sums over all alignments."""
+
+import numpy as np
+import pytest
+
+from tfconformer.decoding.transducer import beam_search, greedy_search
+
+SYMBOLS = 3  # the blank and two labels
+FRAMES = 4
+
+
+class TableNetwork:
+    """Every history of labels has a random vector of its own, and the logits are encoding + vector."""
+
+    def start(self, count):
+        return np.ones([count, 1], np.int64)
+
+    def predict(self, labels, state):
+        state = state * SYMBOLS + labels[:, np.newaxis]  # the history as a number
+        return np.stack([vector(int(number)) for (number,) in state]), state
+
+    def join(self, encodings, predictions):
+        return encodings + predictions
+
+
+def vector(history: int) -> np.ndarray:
+    return np.random.default_rng(history).normal(size=SYMBOLS).astype(np.float32)
+
+
+def encodings(frames: int = FRAMES, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(frames, SYMBOLS)).astype(np.float32)
+
+
+def all_transcripts(frames: np.ndarray, max_symbols: int) -> dict[tuple[int, ...], float]:
+    """Log-probability of every transcript, alignment by alignment."""
+    totals: dict[tuple[int, ...], float] = {}
+
+    def walk(frame: int, emitted: int, labels: tuple[int, ...], history: int, log: float) -> None:
+        if frame == len(frames):
+            totals[labels] = np.logaddexp(totals.get(labels, -np.inf), log)
+            return
+        logits = (frames[frame] + vector(history)).astype(np.float64)
+        logs = log + logits - np.log(np.exp(logits).sum())
+        walk(frame + 1, 0, labels, history, logs[0])
+        if emitted < max_symbols:
+            for label in range(1, SYMBOLS):
+                walk(frame, emitted + 1, (*labels, label), history * SYMBOLS + label, logs[label])
+
+    walk(0, 0, (), SYMBOLS, 0.0)
+    return totals
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("max_symbols", [1, 2])
+def test_a_beam_of_everything_sums_all_alignments(seed, max_symbols):
+    frames = encodings(seed=seed)
+    expected = all_transcripts(frames, max_symbols)
+    found = beam_search(TableNetwork(), frames, width=10_000, max_symbols=max_symbols)
+    assert {one.labels for one in found} == expected.keys()
+    for one in found:
+        # The logits are float32.
+        np.testing.assert_allclose(one.log_probability, expected[one.labels], rtol=1e-6)
+    logs = [one.log_probability for one in found]
+    assert logs == sorted(logs, reverse=True)
+
+
+def test_a_narrow_beam_finds_less_but_no_more():
+    frames = encodings(9)
+    exact = {one.labels: one.log_probability for one in beam_search(TableNetwork(), frames, width=300, max_symbols=2)}
+    found = beam_search(TableNetwork(), frames, width=4, max_symbols=2)
+    assert len(found) == 4
+    assert all(one.log_probability <= exact[one.labels] + 1e-6 for one in found if one.labels in exact)
+    assert found[0].labels == max(exact, key=exact.__getitem__)
+
+
+@pytest.mark.parametrize("cuts", [[1], [3, 3], [2, 5, 11]])
+def test_pieces_continue_where_the_last_one_ended(cuts):
+    frames = encodings(12)
+    beam, greedy = None, None
+    for piece in np.split(frames, cuts):
+        beam = beam_search(TableNetwork(), piece, beam, width=3)
+        greedy = greedy_search(TableNetwork(), piece[np.newaxis], np.array([len(piece)]), greedy)
+    whole = beam_search(TableNetwork(), frames, width=3)
+    assert [(one.labels, one.log_probability) for one in beam] == [(one.labels, one.log_probability) for one in whole]
+    assert greedy.labels == greedy_search(TableNetwork(), frames[np.newaxis], np.array([12])).labels
+
+
+def test_greedy_takes_the_most_likely_step():
+    frames = encodings(20, seed=3)
+    history, labels = SYMBOLS, []
+    for frame in frames:
+        for _ in range(2):
+            best = int(np.argmax(frame + vector(history)))
+            if not best:
+                break
+            labels.append(best)
+            history = history * SYMBOLS + best
+    assert len(labels) > 5
+    assert greedy_search(TableNetwork(), frames[np.newaxis], np.array([20]), max_symbols=2).labels == [labels]
+
+
+def test_utterances_of_a_batch_go_their_own_ways():
+    lengths = np.array([7, 0, 12])
+    batch = np.stack([encodings(12, seed) for seed in range(3)])
+    together = greedy_search(TableNetwork(), batch, lengths).labels
+    for row, length in enumerate(lengths):
+        alone = greedy_search(TableNetwork(), batch[row : row + 1, :length], lengths[row : row + 1])
+        assert together[row] == alone.labels[0]
+
+
+def test_a_frame_has_a_limit_of_labels():
+    never_blank = encodings(6) - np.array([100, 0, 0], np.float32)
+    for limit in (1, 3):
+        (labels,) = greedy_search(TableNetwork(), never_blank[np.newaxis], np.array([6]), max_symbols=limit).labels
+        assert len(labels) == 6 * limit
+
+
+def test_bad_input_is_refused():
+    broken = encodings()
+    broken[2, 1] = np.nan
+    with pytest.raises(ValueError, match="NaN"):
+        greedy_search(TableNetwork(), broken[np.newaxis], np.array([FRAMES]))
+    with pytest.raises(ValueError, match="NaN"):
+        beam_search(TableNetwork(), broken)
+    with pytest.raises(ValueError, match=r"lengths must lie in \[0, 4\]"):
+        greedy_search(TableNetwork(), encodings()[np.newaxis], np.array([5]))

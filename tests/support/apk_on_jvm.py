@@ -1,0 +1,76 @@
+"""The app's own dex, turned back into class files, on a desktop JVM with a stand-in of Android's framework."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from android_bench.apk.dex import compile_java
+from android_bench.apk.settings import FRAMEWORK
+from android_bench.apk.tools import ANDROID_JSON, run
+
+JVM_SOURCES = Path(__file__).resolve().parents[1] / "android_bench/jvm"
+
+# The one that Debian's enjarify belongs to; the command `enjarify` takes any Python that comes first.
+DEBIAN_PYTHON = "/usr/bin/python3"
+
+
+def skip_without(*tools: str) -> None:
+    """Skips the test if a program is not installed."""
+    missing = [tool for tool in tools if shutil.which(tool) is None]
+    if missing:
+        pytest.skip(f"{', '.join(missing)} not installed: `make android-tools`")
+
+
+class AppOnJvm:
+    """Runs scenarios of `tests/android_bench/jvm` on the app.
+
+    Args:
+      apk: its dex is what runs.
+      folder: for what is compiled.
+    """
+
+    def __init__(self, apk: Path, folder: Path) -> None:
+        skip_without("enjarify", DEBIAN_PYTHON)
+        scenarios, emulated, app = (folder / name for name in ("scenarios", "emulated", "app.jar"))
+        with zipfile.ZipFile(apk) as archive:
+            dex = archive.extract("classes.dex", folder)
+        run(DEBIAN_PYTHON, "-m", "enjarify.main", dex, "-o", app)
+        scripted = [FRAMEWORK, JVM_SOURCES / "scripted_native", JVM_SOURCES / "scenarios"]
+        compile_java(scripted, scenarios, app, ANDROID_JSON)
+        compile_java([JVM_SOURCES / "emulated_native"], emulated, app)
+        # The class path decides which `Native` there is: the first one.
+        self._classpaths = {
+            "scripted": [scenarios, app, ANDROID_JSON],
+            "emulated": [emulated, app, scenarios, ANDROID_JSON],
+            "own": [app, scenarios, ANDROID_JSON],
+        }
+
+    def run(self, device: Path, *scenario: str, native: str = "scripted", **properties: str | Path) -> str:
+        """Runs a scenario and returns all that was printed and logged.
+
+        Args:
+          device: folder with the phone's folders `assets`, `files` and `external`.
+          scenario: name and arguments.
+          native: "own" for the app's class `Native`, which loads its library from `java_library_path`; "scripted" for
+            one in its place that answers with the file `native_report`; "emulated" for one that runs `native_command`.
+          properties: further system properties, "." written as "_".
+        """
+        values = {"device.root": device} | {name.replace("_", "."): value for name, value in properties.items()}
+        done = subprocess.run(
+            [
+                *("java", "-XX:TieredStopAtLevel=1", "-cp", ":".join(map(str, self._classpaths[native]))),
+                *(f"-D{name}={value}" for name, value in values.items()),
+                *("org.tfconformer.bench.Scenarios", *scenario),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout

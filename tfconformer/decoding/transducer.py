@@ -1,0 +1,191 @@
+"""Search through a transducer: which labels are most likely, given the encodings of the frames.
+
+    hypotheses = greedy_search(network, encodings, lengths)                # whole utterances, or
+    hypotheses = greedy_search(network, piece, lengths, hypotheses)        # the next piece of each: state in, state out
+
+In every frame a transducer emits any number of labels, and then a blank to go on to the next frame. NumPy only; what
+multiplies the matrices, a Keras model or a `.tflite` file, is behind `Network`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+BLANK = 0
+MAX_SYMBOLS = 5
+
+Floats = NDArray[np.float32]
+
+
+class Network(Protocol):
+    """The prediction and the joint network, for N hypotheses at a time.
+
+    The prediction state is an array [N, ...]; a row of it belongs to a hypothesis.
+    """
+
+    def start(self, count: int) -> Floats:
+        """The prediction state before the first label, of so many hypotheses."""
+
+    def predict(self, labels: NDArray[np.int32], state: Floats) -> tuple[Floats, Floats]:
+        """Reads labels [N], the blank before the first; returns (predictions [N, joint], new state)."""
+
+    def join(self, encodings: Floats, predictions: Floats) -> Floats:
+        """Logits [N, vocabulary + 1] of encodings [N, joint] and predictions [N, joint]."""
+
+
+@dataclass(frozen=True)
+class GreedyHypotheses:
+    """What a greedy search knows about B utterances.
+
+    Attributes:
+      labels: recognized so far, in [1, vocabulary], one list per utterance.
+      predictions: [B, joint], the prediction network's output behind them; state: its state there.
+    """
+
+    labels: list[list[int]]
+    predictions: Floats
+    state: Floats
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One of the hypotheses of a beam search.
+
+    Attributes:
+      labels: recognized so far, in [1, vocabulary].
+      log_probability: of all its alignments that the search has seen.
+      prediction: [joint], the prediction network's output behind the labels; state: its state there.
+    """
+
+    labels: tuple[int, ...]
+    log_probability: float
+    prediction: Floats
+    state: Floats
+
+
+def greedy_search(
+    network: Network,
+    encodings: Floats,
+    lengths: NDArray[np.int32],
+    before: GreedyHypotheses | None = None,
+    max_symbols: int = MAX_SYMBOLS,
+) -> GreedyHypotheses:
+    """Takes the most likely step at every node, in all utterances of a batch at once.
+
+    Args:
+      network: of the transducer.
+      encodings: [B, T, joint], the next frames of each utterance.
+      lengths: int [B], how many of them are real.
+      before: the hypotheses of the frames before; None begins the utterances. They are not changed.
+      max_symbols: labels that a frame may have.
+
+    Returns:
+      The hypotheses behind these frames.
+
+    Raises:
+      ValueError: a length exceeds T, or the logits hold a NaN.
+    """
+    if ((lengths < 0) | (lengths > encodings.shape[1])).any():
+        raise ValueError(f"lengths must lie in [0, {encodings.shape[1]}], got {lengths.tolist()}")
+    if before is None:
+        first, state = _begin(network, len(encodings))
+        before = GreedyHypotheses([[] for _ in encodings], first, state)
+    labels = [list(one) for one in before.labels]
+    predictions, state = before.predictions.copy(), before.state.copy()
+    frame, emitted = np.zeros(len(encodings), np.int64), np.zeros(len(encodings), np.int64)
+    while (active := np.flatnonzero(frame < lengths)).size:
+        logits = _checked(network.join(encodings[active, frame[active]], predictions[active]))
+        best = np.argmax(logits, axis=-1).astype(np.int32)
+        emitting, symbols = active[best != BLANK], best[best != BLANK]
+        if emitting.size:
+            predictions[emitting], state[emitting] = network.predict(symbols, state[emitting])
+            emitted[emitting] += 1
+            for index, symbol in zip(emitting, symbols, strict=True):
+                labels[index].append(int(symbol))
+        done = np.concatenate([active[best == BLANK], emitting[emitted[emitting] >= max_symbols]])
+        frame[done] += 1
+        emitted[done] = 0
+    return GreedyHypotheses(labels, predictions, state)
+
+
+def beam_search(
+    network: Network,
+    encodings: Iterable[Floats],
+    before: Sequence[Hypothesis] | None = None,
+    width: int = 8,
+    max_symbols: int = MAX_SYMBOLS,
+) -> list[Hypothesis]:
+    """Keeps the `width` most likely transcripts of one utterance; alignments of the same transcript count together.
+
+    The time-synchronous search of Saon et al. 2020 ("Alignment-length synchronous decoding for RNN transducer",
+    algorithm 1). With an unlimited width it finds the probability of every transcript that has at most `max_symbols`
+    labels in a frame, which is the one of the transducer loss.
+
+    Args:
+      network: of the transducer.
+      encodings: the next frames, each [joint].
+      before: the hypotheses of the frames before; None begins the utterance.
+      width: hypotheses to keep, and new ones to follow in a frame.
+      max_symbols: labels that a frame may have.
+
+    Returns:
+      The hypotheses behind these frames, at least one, the most likely first.
+
+    Raises:
+      ValueError: the logits hold a NaN.
+    """
+    if before is None:
+        (first,), (state,) = _begin(network, 1)
+        before = [Hypothesis((), 0.0, first, state)]
+    beam = list(before)
+    for encoding in encodings:
+        done: dict[tuple[int, ...], Hypothesis] = {}
+        for symbols in range(max_symbols + 1):
+            scores = _log_probabilities(network, encoding, beam)
+            for hypothesis, score in zip(beam, scores[:, BLANK], strict=True):
+                earlier = done.get(hypothesis.labels)
+                total = score if earlier is None else np.logaddexp(score, earlier.log_probability)
+                done[hypothesis.labels] = replace(hypothesis, log_probability=float(total))
+            if symbols < max_symbols:
+                beam = _extended(network, beam, scores, width)
+        beam = sorted(done.values(), key=lambda one: -one.log_probability)[:width]
+    return beam
+
+
+def _begin(network: Network, count: int) -> tuple[Floats, Floats]:
+    return network.predict(np.full(count, BLANK, np.int32), network.start(count))
+
+
+def _log_probabilities(network: Network, encoding: Floats, beam: Sequence[Hypothesis]) -> NDArray[np.float64]:
+    """[N, vocabulary + 1]: of each hypothesis with each step behind it."""
+    predictions = np.stack([one.prediction for one in beam])
+    logits = _checked(network.join(np.broadcast_to(encoding, predictions.shape), predictions)).astype(np.float64)
+    logits -= logits.max(axis=1, keepdims=True)
+    before = np.array([[one.log_probability] for one in beam])
+    return before + logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+
+
+def _extended(
+    network: Network, beam: Sequence[Hypothesis], scores: NDArray[np.float64], width: int
+) -> list[Hypothesis]:
+    """The `width` most likely hypotheses with one label more."""
+    labels = scores[:, BLANK + 1 :]
+    chosen = np.argsort(-labels, axis=None, kind="stable")[:width]
+    rows, symbols = np.unravel_index(chosen, labels.shape)
+    symbols = symbols.astype(np.int32) + BLANK + 1
+    predictions, states = network.predict(symbols, np.stack([beam[row].state for row in rows]))
+    return [
+        Hypothesis((*beam[row].labels, int(symbol)), float(scores[row, symbol]), prediction, state)
+        for row, symbol, prediction, state in zip(rows, symbols, predictions, states, strict=True)
+    ]
+
+
+def _checked(logits: Floats) -> Floats:
+    if np.isnan(logits).any():
+        raise ValueError("logits hold a NaN")
+    return logits
