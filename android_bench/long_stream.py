@@ -31,7 +31,7 @@ class LongStream:
       audio_seconds: its length.
       differences: of every window, root mean square and largest of the differences of logits.
       magnitude: root mean square of the logits of all windows.
-      rss_growth_bytes: of the process, from the end of the first minute to the end of the stream.
+      rss_growth_bytes: of the process, from the first window, with which the other file warms up, to the end.
       state_bytes: what the state takes, at the end.
     """
 
@@ -50,7 +50,7 @@ def run_long(
     Args:
       stream: a streaming file in a runtime.
       whole: the same model as a file for whole utterances.
-      audio: pieces [samples] in [-1, 1], longer than a minute together.
+      audio: pieces [samples] in [-1, 1], together of some windows.
       config: of the model; its context is limited.
       every: seconds.
     """
@@ -61,14 +61,12 @@ def run_long(
     pieces: deque[NDArray[np.float32]] = deque(maxlen=window)
     logits: deque[NDArray[np.float32]] = deque(maxlen=window)
     differences, magnitudes = [], []
-    interval, minute = int(every * rate / size), int(60 * rate / size)
-    taken = first_minute = 0
+    interval = int(every * rate / size)
+    taken = first_bytes = 0
     stream.reset()
     for taken, piece in enumerate(_steps(audio, size), start=1):
         pieces.append(piece)
         logits.append(stream.step(piece))
-        if taken == minute:
-            first_minute = resident_bytes()
         if taken % interval == 0 and len(pieces) == window:
             expected = whole.run(np.concatenate(pieces))
             ours = np.concatenate(logits)
@@ -76,11 +74,12 @@ def run_long(
             difference = ours[frames] - expected[frames]
             differences.append((float(np.sqrt(np.mean(difference**2))), float(np.abs(difference).max())))
             magnitudes.append(float(np.sqrt(np.mean(expected[frames] ** 2))))
+            first_bytes = first_bytes or resident_bytes()
     return LongStream(
         audio_seconds=taken * size / rate,
         differences=tuple(differences),
         magnitude=float(np.mean(magnitudes)),
-        rss_growth_bytes=resident_bytes() - first_minute,
+        rss_growth_bytes=resident_bytes() - first_bytes,
         state_bytes=sum(value.nbytes for value in stream.state().values()),
     )
 

@@ -90,7 +90,7 @@ def allocate_model(run: RunDirectory, budget: int, keep_float: str, rounding: Ro
         file_bytes = len(rewrite(frozen, prepared.packed, metadata))
         if file_bytes <= budget:
             return Allocation(ruled.quantization, chosen, file_bytes)
-        left -= file_bytes - budget
+        left = budget - (file_bytes - sum(one.bytes for one in chosen.values()))
 
 
 def _candidates(

@@ -5,18 +5,22 @@ Imports that take seconds (TensorFlow, Matplotlib) wait until a command needs th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from converters.provenance import results_of_this_process
-from converters.results import ResultsFile, merge_results, read_results, write_results
+from converters.results import ResultRow, ResultsFile, Transcript, merge_results, read_results, write_results
 from converters.runtimes import RUNTIMES
 from converters.summary import LayerRow, layer_rows, model_summary
 from converters.tables import RESULTS_SECTION, describe, render_markdown_table, update_markdown
 from tfconformer.errors import InputError
+
+if TYPE_CHECKING:
+    from converters.scoring import Score
 
 _PATH = click.Path(path_type=Path)
 
@@ -74,12 +78,7 @@ def _evaluated_file(
     from converters.scoring import file_layer_errors, score_file
 
     model = name or path.stem
-    scores = []
-    for score in score_file(path, model, test_sets, runtime, threads, max_seconds):
-        scores.append(score)
-        click.echo(describe(score.row))
-    rows = tuple(score.row for score in scores)
-    transcripts = tuple(transcript for score in scores for transcript in score.transcripts)
+    rows, transcripts = _told(score_file(path, model, test_sets, runtime, threads, max_seconds))
     return results_of_this_process(rows=rows, layers=file_layer_errors(path, model), transcripts=transcripts)
 
 
@@ -96,10 +95,19 @@ def _evaluated_run(
     from tfconformer.training.run import RunDirectory
 
     search = None if beam_width is None else BeamSearch(beam_width, language_model, language_model_weight)
-    rows, transcripts = evaluate_run(RunDirectory(path), test_sets, name or path.name, search)
-    for row in rows:
-        click.echo(describe(row))
+    rows, transcripts = _told(evaluate_run(RunDirectory(path), test_sets, name or path.name, search))
     return results_of_this_process(rows=rows, transcripts=transcripts)
+
+
+def _told(scores: Iterable[Score]) -> tuple[tuple[ResultRow, ...], tuple[Transcript, ...]]:
+    """Rows and transcripts; every row is printed as soon as it is there."""
+    rows: list[ResultRow] = []
+    transcripts: list[Transcript] = []
+    for score in scores:
+        click.echo(describe(score.row))
+        rows.append(score.row)
+        transcripts += score.transcripts
+    return tuple(rows), tuple(transcripts)
 
 
 @click.command()

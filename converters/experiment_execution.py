@@ -23,7 +23,7 @@ from converters.experiments import Experiment, Run, experiment_runs
 from converters.export import export_model
 from converters.provenance import results_of_this_process
 from converters.results import ResultRow, ResultsFile, merge_results, read_results, write_results
-from converters.scoring import Score, score_file, score_keras
+from converters.scoring import Score, scheme_columns, score_file, score_keras
 from tfconformer.data.pipeline import evaluation_utterances
 from tfconformer.data.shards import find_shards, shards_by_set
 from tfconformer.data.tokenizer import Tokenizer
@@ -31,6 +31,7 @@ from tfconformer.errors import InputError
 from tfconformer.quantization.apply import select_bits
 from tfconformer.training.checkpoint import load_model
 from tfconformer.training.post_training import post_training_model
+from tfconformer.training.recognition import greedy_recognizer
 from tfconformer.training.run import RunDirectory
 from tfconformer.training.train import train
 
@@ -94,7 +95,11 @@ def _execute(run: Run, folder: Path) -> ResultsFile:
     tokenizer = Tokenizer.from_file(directory.tokenizer_file)
     test_sets = shards_by_set(run.test_sets)
     if run.evaluated_with == "keras":
-        scores = list(score_keras(trained, config, tokenizer, run.model, test_sets))
+        scores = list(
+            score_keras(
+                greedy_recognizer(trained), config.features, tokenizer, run.model, test_sets, scheme_columns(trained)
+            )
+        )
     else:
         file = run_folder(folder, run) / "model.tflite"
         utterances = evaluation_utterances(find_shards(config.data.dev))

@@ -61,7 +61,7 @@ class ResultRow(_Record):
         same interleaved run.
       relative_rms, max_abs_difference: differences of the logits from those of the file for whole utterances, relative
         to these, and at most; different_transcripts: utterances.
-      audio_seconds: length of a stream; rss_growth_mb: of the process, from its first minute to its last.
+      audio_seconds: length of a stream; rss_growth_mb: of the process, from its first minutes to its end.
     Kernel benchmarks:
       implementation: ours, or the peer's name and version; k, n, m: sizes of [m, k] x [k, n].
       weights_rotated_mb: size of the set of weights that the benchmark goes round, so that caches stay cold.

@@ -9,18 +9,18 @@ from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
+from tqdm import tqdm
 
 from converters.evaluate import MAX_SECONDS, evaluate
 from converters.model_file import common_values, read_model_file
 from converters.results import LayerError, ResultRow, Transcript
 from converters.summary import FLOAT_BITS, layer_errors
-from converters.verify import keras_references
-from tfconformer.config import Config
-from tfconformer.data.pipeline import evaluation_utterances
+from tfconformer.config import FeatureConfig
+from tfconformer.data.pipeline import evaluation_batches, evaluation_utterances
 from tfconformer.data.tokenizer import Tokenizer
-from tfconformer.decoding.ctc import greedy_decode
 from tfconformer.decoding.wer import word_errors
 from tfconformer.quantization.apply import quantized_layers
+from tfconformer.training.recognition import Recognizer
 
 TestSets = Mapping[str, Sequence[Path]]
 
@@ -56,19 +56,39 @@ def file_layer_errors(model_file: Path, model: str) -> tuple[LayerError, ...]:
 
 
 def score_keras(
-    trained: keras.Model, config: Config, tokenizer: Tokenizer, model: str, test_sets: TestSets
+    recognize: Recognizer,
+    features: FeatureConfig,
+    tokenizer: Tokenizer,
+    model: str,
+    test_sets: TestSets,
+    columns: Mapping[str, Any],
 ) -> Iterator[Score]:
-    """Scores what no file can hold yet: the model as it trains, in Keras, one utterance at a time.
+    """Scores a model as it trains, in Keras, with any search: before it is exported, or what no file can hold yet.
 
-    The rows say so, and have neither file nor speed.
+    Args:
+      recognize: the model with its search.
+      features: the front end it was trained with.
+      tokenizer: of the model.
+      model: its name in the rows.
+      test_sets: shards by the name of the test set.
+      columns: what else the rows say of the model. They have neither file nor speed.
     """
-    columns = _scheme(trained)
     runtime = f"tensorflow {tf.__version__}"
     for test_set, shards in test_sets.items():
-        utterances = list(evaluation_utterances(shards))
-        logits = [one.logits for one in keras_references(trained, config.features, (u.waveform for u in utterances))]
-        heard = [tokenizer.decode(greedy_decode(one)) for one in logits]
-        errors = word_errors([one.text for one in utterances], heard)
+        heard: list[Transcript] = []
+        for inputs, texts, ids in tqdm(evaluation_batches(shards, features), desc=test_set, disable=None):
+            heard += [
+                Transcript(
+                    model=model,
+                    test_set=test_set,
+                    runtime=runtime,
+                    id=utterance.decode("utf-8"),
+                    reference=text.decode("utf-8"),
+                    hypothesis=tokenizer.decode(labels),
+                )
+                for text, utterance, labels in zip(texts.numpy(), ids.numpy(), recognize(*inputs), strict=True)
+            ]
+        errors = word_errors([one.reference for one in heard], [one.hypothesis for one in heard])
         row = ResultRow(
             model=model,
             test_set=test_set,
@@ -78,17 +98,11 @@ def score_keras(
             **columns,
             **asdict(errors),
         )
-        transcripts = tuple(
-            Transcript(
-                model=model, test_set=test_set, runtime=runtime, id=one.id, reference=one.text, hypothesis=hypothesis
-            )
-            for one, hypothesis in zip(utterances, heard, strict=True)
-        )
-        yield Score(row, transcripts)
+        yield Score(row, tuple(heard))
 
 
-def _scheme(trained: keras.Model) -> dict[str, Any]:
-    """The columns of a row that the quantized layers have in common."""
+def scheme_columns(trained: keras.Model) -> dict[str, Any]:
+    """The columns of a row that the quantized layers of a model have in common."""
     specs = [weights.spec for weights in quantized_layers(trained).values()]
     return common_values(
         {

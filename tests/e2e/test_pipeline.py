@@ -60,7 +60,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 def write_config(path: Path, tree: dict) -> None:
-    path.write_text(yaml.safe_dump(tree))
+    path.write_text(yaml.safe_dump(tree, sort_keys=False))
 
 
 @pytest.mark.timeout(900)  # eleven processes, each of which loads TensorFlow

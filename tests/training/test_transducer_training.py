@@ -76,7 +76,9 @@ def test_training_starts_from_the_encoder_of_the_ctc_model(folder):
 def test_every_search_scores_a_run(folder, name):
     run, sets = RunDirectory(folder / name), shards_by_set([str(folder / "shards/*.tfrecord")])
     for search in (None, BeamSearch(width=3)):
-        rows, transcripts = evaluate_run(run, sets, "model", search)
+        scores = list(evaluate_run(run, sets, "model", search))
+        rows = [score.row for score in scores]
+        transcripts = [one for score in scores for one in score.transcripts]
         assert [(row.test_set, row.utterances, row.evaluated_with) for row in rows] == [
             ("dev", 2, "keras"),
             ("train", 6, "keras"),

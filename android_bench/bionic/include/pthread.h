@@ -19,7 +19,6 @@ typedef long pthread_condattr_t;
 int pthread_create(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
 int pthread_setname_np(pthread_t, const char*);
 int pthread_join(pthread_t, void**);
-int pthread_setname_np(pthread_t, const char*);
 int pthread_once(pthread_once_t*, void (*)(void));
 int pthread_mutex_init(pthread_mutex_t*, const pthread_mutexattr_t*);
 int pthread_mutex_lock(pthread_mutex_t*);
