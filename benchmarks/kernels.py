@@ -38,6 +38,7 @@ WARM_FRACTION = 8
 # Largest root mean square error against float, relative: 8-bit activations cost about 1 %, onnxruntime's, which have
 # one scale for all rows, little more. A wrong kernel is nowhere near.
 TOLERANCE = 0.05
+STAMPED_CHANNELS = 2
 
 
 class Layers(Protocol):
@@ -188,11 +189,14 @@ def _measure_set(table: Table, k: int, n: int, copies: int, rows: list[int], rou
 
 
 def _check(candidate: Candidate, layers: Layers, x: NDArray[np.float32]) -> None:
-    """The first and the last layer must be right: only then their time means something."""
-    expected = x @ layers.kernel
+    """The first and the last layer must be right: only then their time means something.
+
+    But for the first channels, which bear the stamp of a copy.
+    """
+    expected = (x @ layers.kernel)[:, STAMPED_CHANNELS:]
     outputs = layers.outputs()
     for y in (outputs[0], outputs[-1]):
-        error = np.linalg.norm(y - expected) / np.linalg.norm(expected)
+        error = np.linalg.norm(y[:, STAMPED_CHANNELS:] - expected) / np.linalg.norm(expected)
         if not error < TOLERANCE:
             raise InputError(f"{candidate.name} computes wrong numbers: relative error {error:.2g} for {x.shape}")
 
