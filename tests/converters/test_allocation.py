@@ -54,6 +54,7 @@ def promised_bytes(output: str) -> int:
     return int(re.search(r"the file will have ([\d,]+) bytes", output)[1].replace(",", ""))
 
 
+@pytest.mark.timeout(900)  # every candidate in every layer, twice
 def test_the_file_fits_the_budget_and_says_how_it_was_made(run, tmp_path):
     rules, file = tmp_path / "rules.yaml", tmp_path / "allocated.tflite"
     unlimited = promised_bytes(invoke(allocate_command, run.path, rules, "--budget", "1MB"))
