@@ -115,28 +115,33 @@ static void prepare(const Kernel* kernel, const FullyConnectedAttributes* attrib
   }
 }
 
-static WeightTile weight_tile(const FullyConnectedAttributes* attributes, const FullyConnectedWeights* weights,
-                              int64_t tile) {
-  const int64_t code_cells = fully_connected_tile_cells(attributes, attributes->weight_bits);
-  const int64_t at = tile * attributes->blocks * TILE;
-  WeightTile view = {.codes = weights->codes + tile * code_cells * CELL, .scales = weights->scales + at};
-  if (weights->positions != NULL) {
-    view.positions = weights->positions + tile * fully_connected_tile_cells(attributes, POSITION_BITS) * CELL;
-  }
-  if (weights->offsets != NULL) view.offsets = weights->offsets + at;
-  return view;
-}
-
 /* A chunk of rows with all tiles of a layer. */
 typedef struct {
   const Kernel* kernel;
   const FullyConnectedAttributes* attributes;
   const FullyConnectedWeights* weights;
+  int64_t code_bytes, position_bytes; /* of a tile */
   const PreparedRows* prepared;
   int64_t rows;
   const float* x;
   float* y;
 } Chunk;
+
+static WeightTile weight_tile(const Chunk* chunk, int64_t tile) {
+  const FullyConnectedWeights* weights = chunk->weights;
+  const int64_t at = tile * chunk->attributes->blocks * TILE;
+  WeightTile view = {.codes = weights->codes + tile * chunk->code_bytes, .scales = weights->scales + at};
+  if (weights->positions != NULL) view.positions = weights->positions + tile * chunk->position_bytes;
+  if (weights->offsets != NULL) view.offsets = weights->offsets + at;
+  return view;
+}
+
+/* The product reads for so long that its results find their place in the cache when they are written. */
+static void prefetch_outputs(const float* y, int rows, int channels, int64_t stride) {
+  for (int m = 0; m < rows; ++m) {
+    for (int c = 0; c < channels; c += TILE) __builtin_prefetch(y + m * stride + c, 1);
+  }
+}
 
 /* Computes the tiles from MAX_TILES * index on, MAX_TILES of them or what is left. */
 static void compute_tiles(void* context, int index) {
@@ -144,27 +149,27 @@ static void compute_tiles(void* context, int index) {
   const Chunk* chunk = context;
   const FullyConnectedAttributes* attributes = chunk->attributes;
   const PreparedRows* prepared = chunk->prepared;
-  const int64_t first_tile = (int64_t)index * MAX_TILES, channel = first_tile * TILE;
+  const int64_t first_tile = (int64_t)index * MAX_TILES, channel = first_tile * TILE, stride = attributes->n;
   const int count = (int)smaller(MAX_TILES, fully_connected_tiles(attributes) - first_tile);
   const int channels = (int)smaller(count * TILE, attributes->n - channel);
   const float* bias = chunk->weights->bias == NULL ? no_bias : chunk->weights->bias + channel;
   WeightTile tiles[MAX_TILES];
-  for (int t = 0; t < count; ++t) tiles[t] = weight_tile(attributes, chunk->weights, first_tile + t);
+  for (int t = 0; t < count; ++t) tiles[t] = weight_tile(chunk, first_tile + t);
+  const int most_rows = attributes->int8_activations ? chunk->kernel->integer_rows : chunk->kernel->float_rows;
   for (int64_t first = 0; first < chunk->rows;) {
     float totals[MAX_TILES * MAX_ROWS][TILE];
-    int group;
+    const int group = group_rows(chunk->rows - first, most_rows);
+    float* y = chunk->y + first * stride + channel;
+    prefetch_outputs(y, group, channels, stride);
     if (attributes->int8_activations) {
-      group = group_rows(chunk->rows - first, chunk->kernel->integer_rows);
       const QuantizedRows quantized = quantized_group(attributes, prepared, first, group);
       chunk->kernel->integer_product(attributes, tiles, count, &quantized, totals);
     } else {
-      group = group_rows(chunk->rows - first, chunk->kernel->float_rows);
       const FloatRows values = float_group(attributes, prepared, chunk->x, first, group);
       chunk->kernel->float_product(attributes, tiles, count, &values, totals);
     }
     chunk->kernel->finish_rows(totals, group, prepared->scales == NULL ? NULL : prepared->scales + first, bias,
-                               attributes->activation, channels, chunk->y + first * attributes->n + channel,
-                               attributes->n);
+                               attributes->activation, channels, y, stride);
     first += group;
   }
 }
@@ -179,6 +184,8 @@ void fully_connected(const Kernel* kernel, ThreadPool* pool, const FullyConnecte
         .kernel = kernel,
         .attributes = attributes,
         .weights = weights,
+        .code_bytes = fully_connected_tile_cells(attributes, attributes->weight_bits) * CELL,
+        .position_bytes = fully_connected_tile_cells(attributes, POSITION_BITS) * CELL,
         .prepared = &prepared,
         .rows = count,
         .x = x + first * attributes->k,

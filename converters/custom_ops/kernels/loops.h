@@ -14,6 +14,7 @@ _Static_assert(FLT_EVAL_METHOD == 0, "float expressions must be evaluated in flo
 #define INLINE static inline __attribute__((always_inline))
 
 INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
 /* Codes of a channel in one cell. */
 INLINE int64_t cell_codes(int bits) { return 8 * CELL / (TILE * bits); }
@@ -48,19 +49,20 @@ INLINE float activate(Activation activation, float value) {
 }
 
 /* Full tiles without an activation, the usual case, vectorize. */
-INLINE void finish_rows_loop(float (*totals)[TILE], int rows, const float* scales, const float* bias,
-                             Activation activation, int channels, float* y, int64_t stride) {
+INLINE void finish_rows_loop(float (*restrict totals)[TILE], int rows, const float* restrict scales,
+                             const float* restrict bias, Activation activation, int channels, float* restrict y,
+                             int64_t stride) {
   for (int first = 0; first < channels; first += TILE, totals += rows) {
     const int count = (int)smaller(TILE, channels - first);
     for (int m = 0; m < rows; ++m) {
       const float scale = scales == NULL ? 1.0f : scales[m];
-      const float* total = totals[m];
-      float* target = y + m * stride + first;
+      float* restrict target = y + m * stride + first;
       if (count == TILE && activation == ACTIVATION_NONE) {
-        for (int c = 0; c < TILE; ++c) target[c] = __builtin_fmaf(scale, total[c], bias[first + c]);
+        _Pragma("GCC unroll 1") /* unrolled, gcc would leave it scalar */
+        for (int c = 0; c < TILE; ++c) target[c] = __builtin_fmaf(scale, totals[m][c], bias[first + c]);
       } else {
         for (int c = 0; c < count; ++c) {
-          target[c] = activate(activation, __builtin_fmaf(scale, total[c], bias[first + c]));
+          target[c] = activate(activation, __builtin_fmaf(scale, totals[m][c], bias[first + c]));
         }
       }
     }
@@ -98,6 +100,24 @@ INLINE int64_t block_quads(int64_t codes, int bits) {
 /* Adding it leaves no fraction bits: the sum is rounded to an integer, half to even, for |value| < 2^22. */
 #define ROUNDER 0x1.8p23f
 
+/* Rounds x * inverse, half to even; no code leaves -127..127. Returns the sum of the codes. */
+INLINE int32_t quantize_values(const float* restrict x, float inverse, int64_t count, int8_t* restrict codes) {
+  int32_t sum = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const int32_t code = (int32_t)(x[i] * inverse + ROUNDER - ROUNDER);
+    codes[i] = (int8_t)code;
+    sum += code;
+  }
+  return sum;
+}
+
+/* Spreads codes over the windows of a row, which are `stride` bytes apart. Returns where the next one is. */
+INLINE int8_t* write_windows(const int8_t* restrict codes, int64_t count, const int window, int64_t stride,
+                             int8_t* restrict target) {
+  for (int64_t i = 0; i < count; i += window, target += stride) memcpy(target, codes + i, (size_t)window);
+  return target;
+}
+
 /* Replaces x by scale * code, code = round_half_even(x * (127 / max|x|)) in -127..127, scale = max|x| * (1 / 127).
  * Writes the codes to their windows and returns the scale. A row whose 127 / max|x| is infinite (zeros, or nothing
  * above 3.8e-37) gets the codes 0 and the scale 0; a row with a NaN or an infinity the scale NaN. */
@@ -123,17 +143,13 @@ INLINE float quantize_row_loop(const FullyConnectedAttributes* attributes, const
     for (int64_t first = 0; first < padded; first += PIECE) {
       int8_t codes[PIECE];
       const int64_t count = smaller(PIECE, padded - first);
-      const int64_t filled = first < length ? smaller(count, length - first) : 0;
-      if (filled < PIECE) memset(codes, 0, sizeof codes);
-      if (is_finite) { /* no code exceeds 127: the product is at most 127 and a rounding error */
-        for (int64_t i = 0; i < filled; ++i) codes[i] = (int8_t)(int32_t)(values[first + i] * inverse + ROUNDER - ROUNDER);
-      } else {
-        memset(codes, 0, sizeof codes);
-      }
-      for (int64_t i = 0; i < filled; ++i) sum += codes[i];
-      for (int64_t i = 0; i < count; i += window) {
-        memcpy(target, codes + i, (size_t)window);
-        target += rows * window;
+      const int64_t filled = is_finite && first < length ? smaller(count, length - first) : 0;
+      sum += quantize_values(values + first, inverse, filled, codes);
+      memset(codes + filled, 0, (size_t)(count - filled));
+      switch (window) { /* known sizes are copied by one load and one store */
+        case 4: target = write_windows(codes, count, 4, rows * 4, target); break;
+        case 8: target = write_windows(codes, count, 8, rows * 8, target); break;
+        default: target = write_windows(codes, count, 16, rows * 16, target);
       }
     }
     quantized->code_sums[b * rows + row] = sum;

@@ -14,7 +14,7 @@ enum {
   INTEGER_TILES = 2,
   FLOAT_ROWS = 8,
   CHAINS = 4,      /* sums in flight that hide the latency of one; 8 rows bring enough of their own */
-  PREFETCH = 1024, /* bytes ahead of a weight that is used once */
+  PREFETCH = 4096, /* bytes ahead */
 };
 
 DEFINE_ROW_FUNCTIONS(TARGET)
@@ -45,8 +45,9 @@ KERNEL_INLINE __m512i field(__m512i cell, const int index, const int bits) {
   return _mm512_and_si512(_mm512_srli_epi16(cell, index * bits), _mm512_set1_epi8((char)((1 << bits) - 1)));
 }
 
-KERNEL_INLINE __m512i load_cell(const uint8_t* cell, const int rows) {
-  if (rows < INTEGER_ROWS) _mm_prefetch((const char*)cell + PREFETCH, _MM_HINT_T0);
+/* Loads a cell, and `ahead` bytes further on fetches what will be loaded later. */
+KERNEL_INLINE __m512i load_cell(const uint8_t* cell, int64_t ahead) {
+  _mm_prefetch((const char*)cell + ahead, _MM_HINT_T0);
   return _mm512_loadu_si512(cell);
 }
 
@@ -70,6 +71,8 @@ KERNEL_INLINE void dense_product(const FullyConnectedAttributes* attributes, con
                                  const QuantizedRows* x, const int bits, const int count, const int rows,
                                  float (*totals)[TILE]) {
   const int fields = 8 / bits, chains = rows * count * fields <= 2 * CHAINS ? fields : 1, all = count * rows;
+  /* Tiles lie one behind the other: the place of the next two, or a minimum that hides the latency of memory. */
+  const int64_t ahead = larger(count > 1 ? count * (tiles[1].codes - tiles[0].codes) : 0, PREFETCH);
   const int8_t* windows = x->windows;
   const uint8_t* cells[INTEGER_TILES];
   __m512 total[INTEGER_TILES * INTEGER_ROWS];
@@ -85,7 +88,7 @@ KERNEL_INLINE void dense_product(const FullyConnectedAttributes* attributes, con
     const int64_t block_cells = block_quads(stored_codes(attributes, b), bits) / fields;
     for (int64_t i = 0; i < block_cells; ++i) {
       __m512i codes[INTEGER_TILES];
-      for (int t = 0; t < count; ++t) codes[t] = load_cell(cells[t] + i * CELL, rows);
+      for (int t = 0; t < count; ++t) codes[t] = load_cell(cells[t] + i * CELL, ahead);
       for (int f = 0; f < fields; ++f) {
         __m512i u[INTEGER_TILES];
         for (int t = 0; t < count; ++t) u[t] = field(codes[t], f, bits);
@@ -145,7 +148,7 @@ KERNEL_INLINE void sparse_product(const FullyConnectedAttributes* attributes, co
     __m512i sum[INTEGER_ROWS], x_sum[INTEGER_ROWS], code_sum = _mm512_setzero_si512();
     for (int m = 0; m < rows; ++m) sum[m] = x_sum[m] = _mm512_setzero_si512();
     for (int64_t quad = 0; quad < quads; cell += CELL) {
-      const __m512i codes = load_cell(cell, rows);
+      const __m512i codes = load_cell(cell, PREFETCH);
       for (int f = 0; f < fields; ++f, ++quad) {
         const __m512i q = _mm512_sub_epi8(field(codes, f, bits), zero);
         const __m512i places = window_positions(positions, quad, kept);
@@ -221,7 +224,7 @@ KERNEL_INLINE __m512 code_value(__m512i cell, int index, __m512 table, const int
 KERNEL_INLINE void add_cell(const uint8_t* const* cells, const float* x, int64_t k, __m512 table, const int bits,
                             int codes, const int count, const int rows, __m512* sums) {
   __m512i cell[MAX_TILES];
-  for (int t = 0; t < count; ++t) cell[t] = load_cell(cells[t], rows);
+  for (int t = 0; t < count; ++t) cell[t] = load_cell(cells[t], PREFETCH);
   for (int i = 0; i < codes; ++i) {
     for (int t = 0; t < count; ++t) {
       const __m512 q = code_value(cell[t], i, table, bits);
