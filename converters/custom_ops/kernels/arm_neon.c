@@ -159,7 +159,7 @@ void arm_float_product(const FullyConnectedAttributes* attributes, const WeightT
 }
 
 float arm_quantize_row(const FullyConnectedAttributes* attributes, const float* x, int row, QuantizedRows* quantized) {
-  return quantize_row_loop(attributes, x, row, quantized);
+  return quantize_row_loop(attributes, x, row, 0, quantized);
 }
 
 void arm_finish_rows(float (*totals)[TILE], int rows, const float* scales, const float* bias, Activation activation,

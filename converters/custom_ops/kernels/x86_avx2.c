@@ -17,7 +17,7 @@ enum {
   PREFETCH = 512, /* bytes ahead of a weight that is used for few rows */
 };
 
-DEFINE_ROW_FUNCTIONS(TARGET)
+DEFINE_ROW_FUNCTIONS(TARGET, 0)
 
 static bool is_available(void) {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
