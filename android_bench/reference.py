@@ -67,9 +67,11 @@ def write_reference(model: Path, waveform: NDArray[np.float32], runtime: str = "
       runtime: one of `converters.runtimes.RUNTIMES`.
 
     Raises:
-      InputError: the model cannot be opened or run.
+      InputError: the model cannot be opened or run, or is a transducer.
     """
     opened = open_model(model, runtime)
+    if opened.decoder is not None:
+        raise InputError(f"{model}: the benchmark runs models of CTC, this is a transducer")
     samples = np.ascontiguousarray(waveform, np.float32)
     digest = hashlib.sha256(model.read_bytes()).digest()
     path = reference_path(model)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.search import new_search
 from converters.stream_description import StreamDescription
 from converters.stream_model import StreamModel
-from tfconformer.decoding.ctc import GreedyStream
 
 _ONSET_DB = 30.0
 _ONSET_SECONDS = 0.01
@@ -23,14 +23,14 @@ class LiveUtterance:
     """An utterance as a stream.
 
     Attributes:
-      logits: [frames, vocabulary + 1].
-      ids: CTC ids, greedily decoded.
+      outputs: of the model, [frames, width].
+      ids: labels, greedily decoded.
       step_seconds: computing of every step; finish_seconds: of what came out after the last sample.
       first_token_seconds: from the onset of speech until the first id was out; None without one.
       audio_seconds: length of the utterance.
     """
 
-    logits: NDArray[np.float32]
+    outputs: NDArray[np.float32]
     ids: list[int]
     step_seconds: tuple[float, ...]
     finish_seconds: float
@@ -45,26 +45,26 @@ class LiveUtterance:
 
 def run_live(model: StreamModel, waveform: NDArray[np.float32]) -> LiveUtterance:
     """Streams a waveform [samples, at least one] in [-1, 1], every step as soon as its samples are there."""
-    description, decoder = model.description, GreedyStream()
+    description, search = model.description, new_search(model.decoder)
     size, rate = description.step_samples, description.sample_rate
     model.reset()
-    logits, seconds, first_token = [], [], None
+    outputs, seconds, first_token = [], [], None
     for start in range(0, len(waveform), size):
         piece = waveform[start : start + size]
         began = time.perf_counter()
-        logits.append(model.step(piece) if len(piece) == size else model.finish(piece))
-        decoder.push(logits[-1])
+        outputs.append(model.step(piece) if len(piece) == size else model.finish(piece))
+        search.push(outputs[-1])
         seconds.append(time.perf_counter() - began)
-        if first_token is None and decoder.ids:
+        if first_token is None and search.ids:
             first_token = (start + len(piece)) / rate + seconds[-1]
     began = time.perf_counter()
     if len(waveform) % size == 0:
-        logits.append(model.finish(waveform[:0]))
-        decoder.push(logits[-1])
+        outputs.append(model.finish(waveform[:0]))
+        search.push(outputs[-1])
         seconds.append(time.perf_counter() - began)
     return LiveUtterance(
-        logits=np.concatenate(logits),
-        ids=decoder.ids,
+        outputs=np.concatenate(outputs),
+        ids=search.ids,
         step_seconds=tuple(seconds[:-1]),
         finish_seconds=seconds[-1],
         first_token_seconds=None if first_token is None else first_token - speech_onset(waveform, rate),

@@ -31,7 +31,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--runtime", type=click.Choice(RUNTIMES), default="ai-edge-litert", show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
 @click.option("--max-seconds", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True)
-@click.option("--beam-width", type=click.IntRange(min=1), help="Of a run: search with so many hypotheses.")
+@click.option("--beam-width", type=click.IntRange(min=1), help="Of a run, or a transducer: so many hypotheses.")
 @click.option("--language-model", type=_PATH, help="Of a run with CTC: an n-gram model, ARPA or KenLM's binary format.")
 @click.option("--language-model-weight", type=click.FloatRange(min=0), default=0.5, show_default=True)
 @click.option("--name", help="Name of the model in the results; by default that of the file.")
@@ -59,10 +59,10 @@ def evaluate(
         raise InputError("--language-model needs --beam-width")
     if source.is_dir():
         results = _evaluated_run(source, test_sets, name, beam_width, language_model, language_model_weight)
-    elif beam_width is not None:
-        raise InputError(f"--beam-width is for the directory of a run, got {source}")
+    elif language_model is not None:
+        raise InputError(f"--language-model is for the directory of a run, got {source}")
     else:
-        results = _evaluated_file(source, test_sets, name, runtime, threads, max_seconds)
+        results = _evaluated_file(source, test_sets, name, runtime, threads, max_seconds, beam_width)
     if output is not None:
         write_results(output, results)
 
@@ -74,11 +74,12 @@ def _evaluated_file(
     runtime: str,
     threads: int,
     max_seconds: float,
+    beam_width: int | None,
 ) -> ResultsFile:
     from converters.scoring import file_layer_errors, score_file
 
     model = name or path.stem
-    rows, transcripts = _told(score_file(path, model, test_sets, runtime, threads, max_seconds))
+    rows, transcripts = _told(score_file(path, model, test_sets, runtime, threads, max_seconds, beam_width))
     return results_of_this_process(rows=rows, layers=file_layer_errors(path, model), transcripts=transcripts)
 
 
@@ -185,11 +186,13 @@ def _rows_of_config(path: Path) -> list[LayerRow]:
     from converters.metadata import abstract_layer_records
     from tfconformer.config import load_config
     from tfconformer.models.conformer_ctc import conformer_ctc
+    from tfconformer.models.conformer_transducer import conformer_transducer
     from tfconformer.quantization.apply import match_layers
 
     config = load_config(path)
     one_head = config.model.model_copy(update={"intermediate_ctc": None})
+    build = conformer_ctc if config.model.transducer is None else conformer_transducer
     with tf.Graph().as_default():
-        model = conformer_ctc(one_head, config.features.mel_bins, config.data.tokenizer.vocabulary_size)
+        model = build(one_head, config.features.mel_bins, config.data.tokenizer.vocabulary_size)
     records = abstract_layer_records(model, match_layers(model, config.quantization))
     return layer_rows(map(asdict, records), config)

@@ -43,7 +43,7 @@ class Heard:
       id: its name.
       reference, hypothesis: what was said and what was recognized.
       audio_seconds: its length.
-      compute_seconds: time from the waveform to the logits.
+      compute_seconds: time from the waveform to the labels.
     """
 
     id: str
@@ -126,6 +126,7 @@ def evaluate(
     threads: int = 1,
     max_seconds: float = MAX_SECONDS,
     open_model: str = OPEN_MODEL,
+    beam_width: int | None = None,
 ) -> Evaluation:
     """Evaluates an exported model.
 
@@ -139,6 +140,7 @@ def evaluate(
       threads: of the runtime.
       max_seconds: longest utterance to run; attention's memory grows with the square of the length.
       open_model: as in `IsolatedRecognizer`.
+      beam_width: likewise.
 
     Raises:
       InputError: the file cannot be read or run, a waveform does not have one dimension, two utterances have the
@@ -148,7 +150,7 @@ def evaluate(
     heard: dict[str, Heard] = {}
     skipped: Counter[str] = Counter()
     peak_rss_bytes, kernel = 0, ""
-    with IsolatedRecognizer(model_path, runtime, threads, open_model) as recognizer:
+    with IsolatedRecognizer(model_path, runtime, threads, open_model, beam_width) as recognizer:
         tokenizer = Tokenizer.from_bytes(base64.b64decode(file.metadata["tokenizer"]))
         features = file.metadata["config"]["features"]
         for waveform, text, name in tqdm(utterances, desc=Path(model_path).name, unit="utt", leave=False, disable=None):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,16 +22,18 @@ from numpy.typing import NDArray
 from converters.builtin_weights import BuiltinWeights, builtin_weights
 from converters.freeze import freeze, inference_model, single_head_model
 from converters.freeze_streaming import freeze_streaming, position_layers, position_tables
+from converters.freeze_transducer import describe_decoder
 from converters.metadata import LayerRecord, layer_records, metadata_json
 from converters.pack import PackedWeights, pack_weights
 from converters.plan import LayerPlan, plan
 from converters.rewrite import operation_histogram, rewrite
-from converters.stream_description import FLUSH
+from converters.stream_description import FLUSH, STEP
 from converters.verify import Parity, keras_references, verify_outputs, verify_weights
 from tfconformer import atomic
 from tfconformer.config import Config
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
+from tfconformer.models.conformer_transducer import is_transducer, transducer_parts
 from tfconformer.quantization.apply import quantized_layers
 from tfconformer.quantization.quantizers import QuantizedWeights
 from tfconformer.training.checkpoint import load_model
@@ -68,12 +70,12 @@ class FrozenModel:
     Attributes:
       content: of a float `.tflite` file with placeholders.
       metadata: what the finished file says about itself.
-      further_names: of its signature.
+      further_names: of its graphs, with the name that each has.
     """
 
     content: bytes
     metadata: bytes
-    further_names: tuple[str, ...] = ()
+    further_names: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,7 @@ def prepare(trained: keras.Model, config: Config, vocabulary: int, target: str =
     """Plans, quantizes and packs a trained model, without writing anything.
 
     Args:
-      trained: a model of `conformer_ctc`, quantized or not.
+      trained: a model of `conformer_ctc` or `conformer_transducer`, quantized or not.
       config: what it was built with.
       vocabulary: number of tokenizer pieces.
       target: key of `plan.TARGETS`.
@@ -202,12 +204,15 @@ def prepare_streaming(trained: keras.Model, config: Config, vocabulary: int, tar
 
 def freeze_prepared(prepared: PreparedModel, config: Config, tokenizer: Tokenizer, method: str = "qat") -> FrozenModel:
     """The graph of a prepared model, for whole utterances or for a stream."""
+    model, placeholders = prepared.model, prepared.packed.keys()
+    transducer = describe_decoder(transducer_parts(model)) if is_transducer(model) else None
+    described = tokenizer.to_bytes(), config, prepared.layers, method
     if prepared.tables is None:
-        content = freeze(prepared.model, config.features, prepared.packed.keys())
-        return FrozenModel(content, metadata_json(tokenizer.to_bytes(), config, prepared.layers, method))
-    stream = freeze_streaming(prepared.model, prepared.tables, config.features, prepared.packed.keys())
-    metadata = metadata_json(tokenizer.to_bytes(), config, prepared.layers, method, stream.description)
-    return FrozenModel(stream.content, metadata, further_names=(FLUSH,))
+        content = freeze(model, config.features, placeholders)
+        return FrozenModel(content, metadata_json(*described, transducer=transducer))
+    stream = freeze_streaming(model, prepared.tables, config.features, placeholders)
+    metadata = metadata_json(*described, stream.description, transducer)
+    return FrozenModel(stream.content, metadata, further_names={FLUSH: STEP})
 
 
 def pack_layer(name: str, quantized: QuantizedWeights, target: str = "custom") -> PackedWeights | BuiltinWeights:

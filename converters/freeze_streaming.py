@@ -15,11 +15,23 @@ import tensorflow as tf
 import tf_keras as keras
 from numpy.typing import NDArray
 
-from converters.freeze import convert, with_placeholders
-from converters.stream_description import AUDIO, COUNT, FRAMES, LOGITS, STEP, StreamDescription, StreamState
+from converters.freeze import convert
+from converters.freeze_transducer import freeze_decoder
+from converters.placeholders import with_placeholders
+from converters.stream_description import (
+    AUDIO,
+    COUNT,
+    ENCODED,
+    FRAMES,
+    LOGITS,
+    STEP,
+    StreamDescription,
+    StreamState,
+)
 from tfconformer.config import FeatureConfig
 from tfconformer.layers.attention import RelativePositions
 from tfconformer.layers.front_end import LogMel
+from tfconformer.models.conformer_transducer import is_transducer, transducer_parts
 from tfconformer.streaming import StreamingModel
 
 
@@ -28,7 +40,7 @@ class FrozenStream:
     """A step as a graph.
 
     Attributes:
-      content: a `.tflite` file with the signature `encode_step`.
+      content: a `.tflite` file with the signature `encode_step`, and that of a transducer with its decoder's.
       description: how it is used.
     """
 
@@ -48,7 +60,11 @@ def position_tables(trained: keras.Model) -> dict[str, NDArray[np.float32]]:
     Raises:
       InputError: the model cannot run on a stream.
     """
-    streaming = StreamingModel(keras.Model(trained.inputs, trained.output["logits"]))
+    if is_transducer(trained):
+        encoder = transducer_parts(trained).encoder
+    else:
+        encoder = keras.Model(trained.inputs, trained.output["logits"])
+    streaming = StreamingModel(encoder)
     return {name: table.numpy() for name, table in streaming.prepare().items()}
 
 
@@ -58,7 +74,7 @@ def freeze_streaming(
     features: FeatureConfig,
     placeholders: Collection[str] = (),
 ) -> FrozenStream:
-    """Converts one step of a model, log-mel front end included.
+    """Converts one step of a model, log-mel front end included, and the decoder of a transducer.
 
     Args:
       model: the float model, from `freeze.single_head_model`.
@@ -70,7 +86,10 @@ def freeze_streaming(
       InputError: the model cannot run on a stream.
     """
     constants = {name: tf.constant(table) for name, table in tables.items()}
-    streaming = StreamingModel(_on_audio(with_placeholders(model, placeholders), features))
+    parts = transducer_parts(model) if is_transducer(model) else None
+    output = LOGITS if parts is None else ENCODED
+    encoder = with_placeholders(model if parts is None else parts.encoder, placeholders)
+    streaming = StreamingModel(_on_audio(encoder, features))
     names = {state.name: state.name.replace("/", "_") for state in streaming.states}
     assert len(set(names.values())) == len(names), "two states would have one name in the file"
     signature = {
@@ -82,8 +101,8 @@ def freeze_streaming(
     @tf.function
     def encode_step(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         state = {name: inputs[given] for name, given in names.items()}
-        logits, frames, new_state = streaming.step(inputs[AUDIO], inputs[COUNT], state, constants)
-        return {LOGITS: logits, FRAMES: frames, **{names[name]: value for name, value in new_state.items()}}
+        values, frames, new_state = streaming.step(inputs[AUDIO], inputs[COUNT], state, constants)
+        return {output: values, FRAMES: frames, **{names[name]: value for name, value in new_state.items()}}
 
     description = StreamDescription(
         sample_rate=features.sample_rate,
@@ -91,15 +110,20 @@ def freeze_streaming(
         frame_samples=streaming.stride,
         delay_frames=streaming.delay,
         flush_samples=streaming.flush_length,
+        output=output,
         states=tuple(
             StreamState(name=names[one.name], shape=(1, *one.shape), dtype=one.dtype.name) for one in streaming.states
         ),
     )
-    step = encode_step.get_concrete_function(**signature)
-    return FrozenStream(convert(step, STEP, streaming.model.variables, bool(placeholders)), description)
+    functions = {STEP: encode_step.get_concrete_function(**signature)}
+    variables = streaming.model.variables
+    if parts is not None:
+        decoder = freeze_decoder(parts, placeholders)
+        functions, variables = functions | decoder.functions, variables + decoder.variables
+    return FrozenStream(convert(functions, variables, bool(placeholders)), description)
 
 
 def _on_audio(encoder: keras.Model, features: FeatureConfig) -> keras.Model:
-    """The model of (waveform [B, samples], lengths [B]) -> logits."""
+    """The model of (waveform [B, samples], lengths [B]) -> what `encoder` makes of the features."""
     waveform, lengths = keras.Input([None], name=AUDIO), keras.Input([], dtype=tf.int32, name=COUNT)
     return keras.Model([waveform, lengths], encoder(LogMel(features)([waveform, lengths])))

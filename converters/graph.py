@@ -1,4 +1,4 @@
-"""The graph of a `.tflite` file as a tree of objects: parsed or begun empty, edited, written.
+"""The graphs of a `.tflite` file as a tree of objects: parsed or begun empty, edited, written.
 
 Every constant begins at a multiple of 64 bytes in the written file, as LiteRT's C interface and vector loads want it.
 """
@@ -25,32 +25,16 @@ _TYPES = {
 
 
 class Graph:
-    """A model with one subgraph.
+    """One of the graphs of a file.
 
     Attributes:
-      model, subgraph: objects of the schema, free to be edited.
+      file: what it is part of.
+      subgraph: object of the schema, free to be edited.
     """
 
-    def __init__(self, model: Any) -> None:
-        self.model = model
-        (self.subgraph,) = model.subgraphs
-
-    @classmethod
-    def parse(cls, content: bytes) -> Graph:
-        """The graph of a file, which must have exactly one."""
-        return cls(schema.ModelT.InitFromPackedBuf(content))
-
-    @classmethod
-    def empty(cls) -> Graph:
-        """A graph without tensors and operators."""
-        subgraph = schema.SubGraphT()
-        subgraph.tensors, subgraph.operators, subgraph.inputs, subgraph.outputs = [], [], [], []
-        model = schema.ModelT()
-        model.version = 3
-        model.subgraphs = [subgraph]
-        model.buffers, model.operatorCodes = [schema.BufferT()], []
-        model.metadata, model.signatureDefs = [], []
-        return cls(model)
+    def __init__(self, file: GraphFile, subgraph: Any) -> None:
+        self.file = file
+        self.subgraph = subgraph
 
     def add_tensor(self, name: str, shape: Sequence[int]) -> int:
         """Adds a float32 tensor without content and returns its index."""
@@ -66,57 +50,12 @@ class Graph:
         """Adds a constant whose bytes stand for a tensor of another type and shape; returns its index."""
         index = self._add_tensor(name, shape, tensor_type)
         tensor = self.subgraph.tensors[index]
-        tensor.buffer = self._add_buffer(np.ascontiguousarray(content).reshape(-1).view(np.uint8))
+        tensor.buffer = self.file.add_buffer(np.ascontiguousarray(content).reshape(-1).view(np.uint8))
         tensor.quantization = quantization
         return index
 
-    def add_operation_code(self, builtin: int, version: int = 1, custom: str | None = None) -> int:
-        """Adds an operation that operators may refer to and returns its index."""
-        code = schema.OperatorCodeT()
-        code.builtinCode, code.deprecatedBuiltinCode, code.version = builtin, min(builtin, 127), version
-        code.customCode = None if custom is None else custom.encode()
-        self.model.operatorCodes.append(code)
-        return len(self.model.operatorCodes) - 1
-
-    def add_metadata(self, name: str, content: bytes) -> None:
-        """Adds an entry to the metadata."""
-        entry = schema.MetadataT()
-        entry.name = name.encode()
-        entry.buffer = self._add_buffer(np.frombuffer(content, np.uint8))
-        self.model.metadata = [*(self.model.metadata or []), entry]
-
-    def to_bytes(self) -> bytes:
-        """The finished file, without what nothing refers to."""
-        self._drop_unused_codes()
-        self._drop_unused_tensors()
-        self._drop_unused_buffers()
-        builder = flatbuffers.Builder(sum(len(one.data) for one in self.model.buffers if one.data is not None))
-        builder.Finish(self.model.Pack(builder), _IDENTIFIER)
-        return bytes(builder.Output())
-
-    def _add_tensor(self, name: str, shape: Sequence[int], tensor_type: int) -> int:
-        tensor = schema.TensorT()
-        tensor.name = name.encode("utf-8")
-        tensor.shape = np.array(shape, np.int32)
-        tensor.type = tensor_type
-        tensor.hasRank = True
-        self.subgraph.tensors.append(tensor)
-        return len(self.subgraph.tensors) - 1
-
-    def _add_buffer(self, content: NDArray[np.uint8]) -> int:
-        buffer = schema.BufferT()
-        buffer.data = content
-        self.model.buffers.append(buffer)
-        return len(self.model.buffers) - 1
-
-    def _drop_unused_codes(self) -> None:
-        used = sorted({operator.opcodeIndex for operator in self.subgraph.operators})
-        self.model.operatorCodes = [self.model.operatorCodes[index] for index in used]
-        new = {index: position for position, index in enumerate(used)}
-        for operator in self.subgraph.operators:
-            operator.opcodeIndex = new[operator.opcodeIndex]
-
-    def _drop_unused_tensors(self) -> None:
+    def drop_unused_tensors(self) -> dict[int, int]:
+        """Leaves out tensors that nothing refers to; returns the new index of every old one that is left."""
         graph = self.subgraph
         lists = [graph.inputs, graph.outputs]
         for operator in graph.operators:
@@ -136,14 +75,97 @@ class Graph:
             scales = _scale_tensor(tensor)
             if scales is not None:
                 tensor.quantization.details.scales = new[scales]
+        return new
+
+    def _add_tensor(self, name: str, shape: Sequence[int], tensor_type: int) -> int:
+        tensor = schema.TensorT()
+        tensor.name = name.encode("utf-8")
+        tensor.shape = np.array(shape, np.int32)
+        tensor.type = tensor_type
+        tensor.hasRank = True
+        self.subgraph.tensors.append(tensor)
+        return len(self.subgraph.tensors) - 1
+
+
+class GraphFile:
+    """A file of one or several graphs, which share operation codes, buffers, metadata and signatures.
+
+    Attributes:
+      model: object of the schema, free to be edited.
+      graphs: in the order of the file.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.graphs = tuple(Graph(self, subgraph) for subgraph in model.subgraphs)
+
+    @classmethod
+    def parse(cls, content: bytes) -> GraphFile:
+        """The graphs of a `.tflite` file."""
+        return cls(schema.ModelT.InitFromPackedBuf(content))
+
+    @classmethod
+    def empty(cls) -> GraphFile:
+        """One graph without tensors and operators."""
+        subgraph = schema.SubGraphT()
+        subgraph.tensors, subgraph.operators, subgraph.inputs, subgraph.outputs = [], [], [], []
+        model = schema.ModelT()
+        model.version = 3
+        model.subgraphs = [subgraph]
+        model.buffers, model.operatorCodes = [schema.BufferT()], []
+        model.metadata, model.signatureDefs = [], []
+        return cls(model)
+
+    def add_operation_code(self, builtin: int, version: int = 1, custom: str | None = None) -> int:
+        """Adds an operation that operators may refer to and returns its index."""
+        code = schema.OperatorCodeT()
+        code.builtinCode, code.deprecatedBuiltinCode, code.version = builtin, min(builtin, 127), version
+        code.customCode = None if custom is None else custom.encode()
+        self.model.operatorCodes.append(code)
+        return len(self.model.operatorCodes) - 1
+
+    def add_buffer(self, content: NDArray[np.uint8]) -> int:
+        """Adds the bytes of a constant or of metadata and returns their index."""
+        buffer = schema.BufferT()
+        buffer.data = content
+        self.model.buffers.append(buffer)
+        return len(self.model.buffers) - 1
+
+    def add_metadata(self, name: str, content: bytes) -> None:
+        """Adds an entry to the metadata."""
+        entry = schema.MetadataT()
+        entry.name = name.encode()
+        entry.buffer = self.add_buffer(np.frombuffer(content, np.uint8))
+        self.model.metadata = [*(self.model.metadata or []), entry]
+
+    def to_bytes(self) -> bytes:
+        """The finished file, without what nothing refers to."""
+        self._drop_unused_codes()
+        self._drop_unused_tensors()
+        self._drop_unused_buffers()
+        builder = flatbuffers.Builder(sum(len(one.data) for one in self.model.buffers if one.data is not None))
+        builder.Finish(self.model.Pack(builder), _IDENTIFIER)
+        return bytes(builder.Output())
+
+    def _drop_unused_codes(self) -> None:
+        operators = [operator for graph in self.graphs for operator in graph.subgraph.operators]
+        used = sorted({operator.opcodeIndex for operator in operators})
+        self.model.operatorCodes = [self.model.operatorCodes[index] for index in used]
+        new = {index: position for position, index in enumerate(used)}
+        for operator in operators:
+            operator.opcodeIndex = new[operator.opcodeIndex]
+
+    def _drop_unused_tensors(self) -> None:
+        renumbered = [graph.drop_unused_tensors() for graph in self.graphs]
         for signature in self.model.signatureDefs or []:
             for entry in [*signature.inputs, *signature.outputs]:
-                entry.tensorIndex = new[entry.tensorIndex]
+                entry.tensorIndex = renumbered[signature.subgraphIndex][entry.tensorIndex]
 
     def _drop_unused_buffers(self) -> None:
         # Buffer 0 is the empty one by convention, that of every tensor without content.
         buffers = self.model.buffers
-        users = [*self.subgraph.tensors, *(self.model.metadata or [])]
+        tensors = [tensor for graph in self.graphs for tensor in graph.subgraph.tensors]
+        users = [*tensors, *(self.model.metadata or [])]
         filled = sorted({user.buffer for user in users if _has_content(buffers[user.buffer])})
         new = {index: position for position, index in enumerate(filled, start=1)}
         self.model.buffers = [schema.BufferT(), *(_AlignedBuffer(np.asarray(buffers[i].data)) for i in filled)]

@@ -29,9 +29,9 @@ class KernelUse:
 
     Attributes:
       name: kernel of our operation; in a model without it "xnnpack" or "builtin".
-      custom_nodes: nodes that our library computes.
+      custom_nodes: nodes of all graphs that our library computes, as no runtime has another implementation.
       delegate_nodes: parts of the graph that a delegate computes, ours or the runtime's own (XNNPACK).
-      operations: how often each operation is in the graph as it stands in the file.
+      operations: how often each operation is in the first graph as it stands in the file.
     """
 
     name: str
@@ -67,7 +67,8 @@ class LoadedFile:
         operations = Counter(node["op_name"] for node in self.interpreter._get_ops_details())
         delegate_nodes = operations.pop("DELEGATE", 0)
         name = self._kernel or ("xnnpack" if delegate_nodes else "builtin")
-        return KernelUse(name, operations[OPERATION_NAME], delegate_nodes, dict(operations))
+        custom_nodes = self._file.custom_operations.get(OPERATION_NAME, 0)
+        return KernelUse(name, custom_nodes, delegate_nodes, dict(operations))
 
 
 def parse_metadata(path: str, file: TfliteFile) -> dict[str, Any]:
@@ -105,7 +106,7 @@ def load_file(path: str, file: TfliteFile, runtime: str, threads: int) -> Loaded
     if threads < 1:
         raise InputError(f"threads must be at least 1, got {threads}")
     module = import_runtime(runtime)
-    unknown = sorted(file.custom_operations - {OPERATION_NAME})
+    unknown = sorted(file.custom_operations.keys() - {OPERATION_NAME})
     if unknown:
         raise InputError(f"{path}: it needs the custom operation {unknown[0]!r}, expected none but {OPERATION_NAME!r}")
     kernel, delegates = None, []

@@ -29,7 +29,7 @@ from typing import Any, BinaryIO, TextIO
 
 import numpy as np
 
-from tfconformer.decoding.ctc import greedy_decode
+from converters.search import new_search
 from tfconformer.errors import InputError
 
 OPEN_MODEL = "converters.runtimes:open_model"
@@ -44,9 +44,9 @@ class Decoded:
     """The answer to one utterance.
 
     Attributes:
-      ids: CTC ids, greedily decoded.
-      seconds: time from the waveform to the logits; resizing the input and the front end are part of it, moving the
-        waveform between processes and decoding are not.
+      ids: labels in [1, vocabulary].
+      seconds: time from the waveform to the labels; resizing the input, the front end and the search are part of it,
+        moving the waveform between processes is not.
       peak_rss_bytes: high-water mark of the process's resident memory so far: interpreter, NumPy, runtime, model.
       kernel: what multiplies the quantized weights.
     """
@@ -65,6 +65,7 @@ class IsolatedRecognizer:
       runtime: one of `converters.runtimes.RUNTIMES`.
       threads: of the runtime.
       open_model: `module:function` that opens the model in the child.
+      beam_width: hypotheses of the search through a transducer; None searches greedily.
 
     Attributes:
       runtime: name and version of what runs the model.
@@ -75,13 +76,18 @@ class IsolatedRecognizer:
     """
 
     def __init__(
-        self, model_path: str | os.PathLike[str], runtime: str, threads: int = 1, open_model: str = OPEN_MODEL
+        self,
+        model_path: str | os.PathLike[str],
+        runtime: str,
+        threads: int = 1,
+        open_model: str = OPEN_MODEL,
+        beam_width: int | None = None,
     ) -> None:
         self._model_path = Path(model_path)
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
-        arguments = [json.dumps(sys.path), str(self._model_path), runtime, str(threads), open_model]
+        arguments = [str(self._model_path), runtime, str(threads), open_model, str(beam_width or 0)]
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _START, *arguments],
+            [sys.executable, "-c", _START, json.dumps(sys.path), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -155,27 +161,29 @@ class IsolatedRecognizer:
 
 def main() -> None:
     """What the child runs."""
-    _, model_path, runtime, threads, open_model = sys.argv[1:]
+    _, model_path, runtime, threads, open_model, beam_width = sys.argv[1:]
+    width = int(beam_width) or None
     # Whatever a native library prints must not get between the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     module, _, function = open_model.partition(":")
     try:
         model = getattr(importlib.import_module(module), function)(model_path, runtime, threads=int(threads))
+        new_search(model.decoder, width)
     except InputError as error:
         _send(answers, {"error": str(error)})
         return
     _send(answers, {"runtime": model.runtime})
-    _serve(model, model_path, sys.stdin.buffer, answers)
+    _serve(model, model_path, width, sys.stdin.buffer, answers)
 
 
-def _serve(model: Any, model_path: str, requests: BinaryIO, answers: TextIO) -> None:
+def _serve(model: Any, model_path: str, beam_width: int | None, requests: BinaryIO, answers: TextIO) -> None:
     kernel = None
     while header := requests.read(_COUNT.itemsize):
         (count,) = np.frombuffer(header, _COUNT)
         waveform = np.frombuffer(requests.read(int(count) * _SAMPLE.itemsize), _SAMPLE)
         try:
-            ids, seconds = _decode(model, model_path, waveform)
+            ids, seconds = _decode(model, model_path, beam_width, waveform)
         except InputError as error:
             _send(answers, {"error": str(error)})
             continue
@@ -184,12 +192,12 @@ def _serve(model: Any, model_path: str, requests: BinaryIO, answers: TextIO) -> 
         _send(answers, {"ids": ids, "seconds": seconds, "peak_rss_bytes": _peak_rss_bytes(), "kernel": kernel})
 
 
-def _decode(model: Any, model_path: str, waveform: np.ndarray) -> tuple[list[int], float]:
+def _decode(model: Any, model_path: str, beam_width: int | None, waveform: np.ndarray) -> tuple[list[int], float]:
     start = time.perf_counter()
-    logits = model.run(waveform)
-    seconds = time.perf_counter() - start
+    outputs, search = model.run(waveform), new_search(model.decoder, beam_width)
     try:
-        return greedy_decode(logits), seconds
+        search.push(outputs)
+        return search.ids, time.perf_counter() - start
     except ValueError as error:
         raise InputError(f"the output of {model_path} cannot be decoded: {error}") from error
 

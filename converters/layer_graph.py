@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from converters.graph import Graph
+from converters.graph import GraphFile
 from converters.operators import LayerOperators, LayerWeights, weights_shape
 
 
@@ -21,15 +21,16 @@ def layer_graph(layers: Sequence[LayerWeights], rows: int) -> bytes:
     Returns:
       A file with one input [rows, K] and one output [rows, N] per layer, in their order, and no signature.
     """
-    graph = Graph.empty()
-    operators = LayerOperators(graph)
+    file = GraphFile.empty()
+    (graph,) = file.graphs
+    operators = LayerOperators(file)
     for index, layer in enumerate(layers):
         k, n = weights_shape(layer)
         x, y = graph.add_tensor(f"x{index}", (rows, k)), graph.add_tensor(f"y{index}", (rows, n))
         operator = schema.OperatorT()
         operator.outputs = np.array([y], np.int32)
-        operators.set(operator, f"layer{index}", layer, x)
+        operators.set(graph, operator, f"layer{index}", layer, x)
         graph.subgraph.operators.append(operator)
         graph.subgraph.inputs.append(x)
         graph.subgraph.outputs.append(y)
-    return graph.to_bytes()
+    return file.to_bytes()

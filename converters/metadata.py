@@ -3,7 +3,8 @@
     {"format": 1, "method": "qat", "tokenizer": <base64 of a SentencePiece model>, "config": {...},
      "layers": [{"name": ..., ...}]}
 
-A streaming file also has the key "streaming" (`stream_description.py`).
+A streaming file also has the key "streaming" (`stream_description.py`), that of a transducer the key "transducer"
+(`transducer_description.py`).
 
 It is the content of the flatbuffer metadata entry `TFCONFORMER`, so that the `.tflite` is all a program needs to turn
 speech into text, and all a report needs to say what is in it.
@@ -25,16 +26,21 @@ from numpy.typing import NDArray
 from converters.builtin_weights import BuiltinWeights
 from converters.pack import PackedWeights
 from converters.stream_description import KEY, StreamDescription
+from converters.transducer_description import KEY as TRANSDUCER_KEY
+from converters.transducer_description import TransducerDescription
 from tfconformer.config import Config
 from tfconformer.layers.attention import RelativeAttention
 from tfconformer.layers.convolution import ConvolutionSubsampling, DepthwiseConvolution
 from tfconformer.layers.dense import Dense
 from tfconformer.layers.normalization import FeatureNormalization, LayerNormalization
+from tfconformer.layers.transducer import JointHead, Recurrence
 from tfconformer.quantization.spec import QuantSpec
 
 FORMAT = 1
 _KINDS = {
     Dense: "dense",
+    Recurrence: "dense",
+    JointHead: "dense",
     ConvolutionSubsampling: "convolution",
     DepthwiseConvolution: "depthwise",
     LayerNormalization: "normalization",
@@ -121,6 +127,7 @@ def metadata_json(
     layers: tuple[LayerRecord, ...],
     method: str = "qat",
     stream: StreamDescription | None = None,
+    transducer: TransducerDescription | None = None,
 ) -> bytes:
     """The content of the metadata entry.
 
@@ -130,6 +137,7 @@ def metadata_json(
       layers: of `layer_records`.
       method: how its weights were quantized, if they were: "qat" in training, others after it.
       stream: of a streaming file, how it is used.
+      transducer: of the file of a transducer, how its decoder is used.
     """
     tree: dict[str, Any] = {
         "format": FORMAT,
@@ -138,8 +146,9 @@ def metadata_json(
         "config": config.model_dump(mode="json"),
         "layers": [{key: value for key, value in asdict(layer).items() if value is not None} for layer in layers],
     }
-    if stream is not None:
-        tree[KEY] = stream.model_dump(mode="json")
+    for key, description in ((KEY, stream), (TRANSDUCER_KEY, transducer)):
+        if description is not None:
+            tree[key] = description.model_dump(mode="json")
     return json.dumps(tree, separators=(",", ":"), allow_nan=False).encode("utf-8")
 
 

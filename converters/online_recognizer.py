@@ -24,9 +24,9 @@ import soxr
 from numpy.typing import NDArray
 
 from converters.endpoint import EndpointRule, endpoint_rules
+from converters.search import new_search
 from converters.stream_model import open_stream
 from tfconformer.data.tokenizer import Tokenizer
-from tfconformer.decoding.ctc import GreedyStream
 from tfconformer.errors import InputError
 
 # Audio is in [-1, 1]; recordings in float and resampling overshoot that a little. Farther out are 16-bit numbers.
@@ -63,11 +63,19 @@ class OnlineRecognizer:
         runtime: str = "ai-edge-litert",
         threads: int = 1,
         rules: tuple[EndpointRule, ...] | None = None,
+        beam_width: int | None = None,
     ) -> None:
-        """Opens a file of `tfconformer export --streaming`; `rules` say when an utterance is over.
+        """Opens a file of `tfconformer export --streaming`.
+
+        Args:
+          path: the file.
+          runtime: as `open_stream`.
+          threads: likewise.
+          rules: when an utterance is over; None has the defaults of `endpoint_rules`.
+          beam_width: hypotheses of the search through a transducer; None searches greedily.
 
         Raises:
-          InputError: as `open_stream`.
+          InputError: as `open_stream`, or a model of CTC is to be searched with a beam.
         """
         self.model = open_stream(path, runtime, threads)
         self._tokenizer = Tokenizer.from_bytes(base64.b64decode(self.model.metadata()["tokenizer"]))
@@ -75,7 +83,8 @@ class OnlineRecognizer:
         self._resampler: soxr.ResampleStream | None = None
         self._input_rate: int | None = None
         self._audio: NDArray[np.float32] = np.zeros(0, np.float32)
-        self._decoder = GreedyStream()
+        self._beam_width = beam_width
+        self._search = new_search(self.model.decoder, beam_width)
         self._finished = self._decoded_all = False
 
     def accept_waveform(self, sample_rate: int, samples: NDArray[np.float32]) -> None:
@@ -108,29 +117,29 @@ class OnlineRecognizer:
         size = self.model.description.step_samples
         while len(self._audio) >= size:
             piece, self._audio = self._audio[:size], self._audio[size:]
-            self._decoder.push(self.model.step(piece))
+            self._search.push(self.model.step(piece))
         if self._finished and not self._decoded_all:
-            self._decoder.push(self.model.finish(self._audio))
+            self._search.push(self.model.finish(self._audio))
             self._audio = self._audio[:0]
             self._decoded_all = True
 
     @property
     def result(self) -> Result:
         """What has been recognized of this utterance so far."""
-        ids = self._decoder.ids
+        ids = self._search.ids
         return Result(
             text=self._tokenizer.decode(ids),
             tokens=tuple(self._tokenizer.decode([one]) for one in ids),
-            timestamps=tuple(start * self._frame_seconds for start in self._decoder.starts),
+            timestamps=tuple(start * self._frame_seconds for start in self._search.starts),
             is_final=self._decoded_all,
         )
 
     @property
     def is_endpoint(self) -> bool:
         """Whether one of the rules says that the utterance is over."""
-        silence = self._decoder.trailing_blanks * self._frame_seconds
-        length = self._decoder.frames * self._frame_seconds
-        return any(rule.holds(bool(self._decoder.ids), silence, length) for rule in self._rules)
+        silence = self._search.trailing_blanks * self._frame_seconds
+        length = self._search.frames * self._frame_seconds
+        return any(rule.holds(bool(self._search.ids), silence, length) for rule in self._rules)
 
     def reset(self) -> None:
         """Begins the next utterance, with the samples that have not been decoded yet unless the input was finished."""
@@ -138,7 +147,7 @@ class OnlineRecognizer:
             self._resampler = self._input_rate = None
             self._audio = self._audio[:0]
         self.model.reset()
-        self._decoder = GreedyStream()
+        self._search = new_search(self.model.decoder, self._beam_width)
         self._finished = self._decoded_all = False
 
     def _append(self, samples: NDArray[np.float32], last: bool = False) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from converters.builtin_weights import BuiltinWeights
 from converters.custom_ops import OPERATION_NAME
-from converters.graph import Graph
+from converters.graph import Graph, GraphFile
 from converters.pack import PackedWeights
 
 LayerWeights = PackedWeights | BuiltinWeights | NDArray[np.float32]
@@ -28,16 +28,19 @@ def weights_shape(weights: LayerWeights) -> tuple[int, int]:
 
 
 class LayerOperators:
-    """Writes dense layers into a graph; the operations they need are added once."""
+    """Writes dense layers into the graphs of a file; the operations they need are added once."""
 
-    def __init__(self, graph: Graph) -> None:
-        self._graph = graph
+    def __init__(self, file: GraphFile) -> None:
+        self._file = file
         self._codes: dict[str, int] = {}
 
-    def set(self, operator: Any, name: str, weights: LayerWeights, x: int, bias: int | None = None) -> None:
-        """Makes an operator of the graph compute the layer; its output stays.
+    def set(
+        self, graph: Graph, operator: Any, name: str, weights: LayerWeights, x: int, bias: int | None = None
+    ) -> None:
+        """Makes an operator compute the layer; its output stays.
 
         Args:
+          graph: of the file; where the operator is.
           operator: an object of the schema.
           name: of the layer, for the names of its constants.
           weights: its constants; those of a float layer are its kernel, [K, N].
@@ -45,11 +48,13 @@ class LayerOperators:
           bias: index of its bias, None for a layer without.
         """
         if isinstance(weights, PackedWeights):
-            self._set_custom(operator, name, weights, x, bias)
+            self._set_custom(graph, operator, name, weights, x, bias)
         else:
-            self._set_builtin(operator, name, weights, x, bias)
+            self._set_builtin(graph, operator, name, weights, x, bias)
 
-    def _set_custom(self, operator: Any, name: str, packed: PackedWeights, x: int, bias: int | None) -> None:
+    def _set_custom(
+        self, graph: Graph, operator: Any, name: str, packed: PackedWeights, x: int, bias: int | None
+    ) -> None:
         attributes = packed.attributes(has_bias=bias is not None)
         constants: dict[str, NDArray[Any] | None] = {
             "codes": packed.codes,
@@ -58,27 +63,31 @@ class LayerOperators:
             "offsets": packed.offsets,
             "positions": packed.positions,
         }
-        added = [
-            self._graph.add_constant(f"{name}/{role}", value) for role, value in constants.items() if value is not None
-        ]
+        added = [graph.add_constant(f"{name}/{role}", value) for role, value in constants.items() if value is not None]
         operator.inputs = np.array([x, *added, *([] if bias is None else [bias])], np.int32)
         operator.opcodeIndex = self._code(OPERATION_NAME)
         operator.customOptions = np.frombuffer(flexbuffers.Dumps({"layer": name, **attributes}), np.uint8)
         operator.customOptionsFormat = schema.CustomOptionsFormat.FLEXBUFFERS
 
     def _set_builtin(
-        self, operator: Any, name: str, weights: BuiltinWeights | NDArray[np.float32], x: int, bias: int | None
+        self,
+        graph: Graph,
+        operator: Any,
+        name: str,
+        weights: BuiltinWeights | NDArray[np.float32],
+        x: int,
+        bias: int | None,
     ) -> None:
         if isinstance(weights, BuiltinWeights):
-            matrix = self._graph.add_packed_constant(
+            matrix = graph.add_packed_constant(
                 f"{name}/codes",
                 weights.codes,
                 (weights.n, weights.k),
                 _BUILTIN_TYPES[weights.spec.bits],
-                self._quantization(name, weights),
+                _quantization(graph, name, weights),
             )
         else:
-            matrix = self._graph.add_constant(f"{name}/kernel", weights.T)
+            matrix = graph.add_constant(f"{name}/kernel", weights.T)
         operator.inputs = np.array([x, matrix, -1 if bias is None else bias], np.int32)
         operator.opcodeIndex = self._code("FULLY_CONNECTED")
         operator.customOptions = None
@@ -86,26 +95,27 @@ class LayerOperators:
         operator.builtinOptions = schema.FullyConnectedOptionsT()
         operator.builtinOptions.keepNumDims = True
 
-    def _quantization(self, name: str, weights: BuiltinWeights) -> Any:
-        quantization = schema.QuantizationParametersT()
-        quantization.quantizedDimension = 0
-        if weights.spec.block_size is None:
-            quantization.scale = weights.scales
-            quantization.zeroPoint = np.zeros(weights.n, np.int64)
-            return quantization
-        details = schema.BlockwiseQuantizationT()
-        details.scales = self._graph.add_constant(f"{name}/scales", weights.scales)
-        details.zeroPoints = -1
-        details.blockSize = weights.spec.block_size
-        quantization.detailsType = schema.QuantizationDetails.BlockwiseQuantization
-        quantization.details = details
-        return quantization
-
     def _code(self, operation: str) -> int:
         if operation not in self._codes:
             self._codes[operation] = (
-                self._graph.add_operation_code(schema.BuiltinOperator.CUSTOM, custom=OPERATION_NAME)
+                self._file.add_operation_code(schema.BuiltinOperator.CUSTOM, custom=OPERATION_NAME)
                 if operation == OPERATION_NAME
-                else self._graph.add_operation_code(schema.BuiltinOperator.FULLY_CONNECTED, _PER_CHANNEL_VERSION)
+                else self._file.add_operation_code(schema.BuiltinOperator.FULLY_CONNECTED, _PER_CHANNEL_VERSION)
             )
         return self._codes[operation]
+
+
+def _quantization(graph: Graph, name: str, weights: BuiltinWeights) -> Any:
+    quantization = schema.QuantizationParametersT()
+    quantization.quantizedDimension = 0
+    if weights.spec.block_size is None:
+        quantization.scale = weights.scales
+        quantization.zeroPoint = np.zeros(weights.n, np.int64)
+        return quantization
+    details = schema.BlockwiseQuantizationT()
+    details.scales = graph.add_constant(f"{name}/scales", weights.scales)
+    details.zeroPoints = -1
+    details.blockSize = weights.spec.block_size
+    quantization.detailsType = schema.QuantizationDetails.BlockwiseQuantization
+    quantization.details = details
+    return quantization

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from converters.builtin_weights import builtin_weights
 from converters.capabilities import Case, Outcome, Table, cases
-from converters.graph import Graph
+from converters.graph import GraphFile
 from converters.layer_graph import layer_graph
 from converters.pack import pack_weights
 from converters.runtimes import RUNTIMES
@@ -107,13 +107,14 @@ def _halves(values: NDArray[np.floating]) -> NDArray[np.float32]:
 
 def _with_zero_points(content: bytes, blocks: int) -> bytes:
     """The file with zero points of 1."""
-    graph = Graph.parse(content)
+    file = GraphFile.parse(content)
+    (graph,) = file.graphs
     (codes,) = (tensor for tensor in graph.subgraph.tensors if tensor.name.endswith(b"/codes"))
     if codes.quantization.details is None:
         codes.quantization.zeroPoint = np.ones(N, np.int64)
     else:
         codes.quantization.details.zeroPoints = graph.add_constant("zero_points", np.ones((N, blocks), np.int32))
-    return graph.to_bytes()
+    return file.to_bytes()
 
 
 def _inputs(rng: np.random.Generator, k: int) -> NDArray[np.float32]:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import flexbuffers
 
-from converters.freeze import PLACEHOLDER, PLACEHOLDER_LAYER
-from converters.graph import Graph
+from converters.graph import Graph, GraphFile
 from converters.operators import LayerOperators, LayerWeights, weights_shape
+from converters.placeholders import PLACEHOLDER, PLACEHOLDER_LAYER
 from converters.runtimes import METADATA
 
 _DESCRIPTION = b"tfconformer"
@@ -24,7 +24,10 @@ _BUILTIN_NAMES = {code: name for name, code in vars(schema.BuiltinOperator).item
 
 
 def rewrite(
-    frozen: bytes, packed: Mapping[str, LayerWeights], metadata: bytes, further_names: Collection[str] = ()
+    frozen: bytes,
+    packed: Mapping[str, LayerWeights],
+    metadata: bytes,
+    further_names: Mapping[str, str] | None = None,
 ) -> bytes:
     """Replaces the placeholders of `frozen`.
 
@@ -32,7 +35,7 @@ def rewrite(
       frozen: from `freeze.freeze` or `freeze_streaming.freeze_streaming`.
       packed: the constants of every layer that has a placeholder, by layer name.
       metadata: content of the metadata entry.
-      further_names: of the signature: the same graph can be called by each of them.
+      further_names: by each of which a graph can be called too -> the name that it has.
 
     Returns:
       The finished file.
@@ -40,24 +43,24 @@ def rewrite(
     Raises:
       ValueError: placeholders and packed layers do not correspond, or the graph has custom operations of other kinds.
     """
-    graph = Graph.parse(frozen)
-    (signature,) = graph.model.signatureDefs
-    graph.model.signatureDefs += [_renamed(signature, name) for name in further_names]
-    placeholders = dict(_placeholders(graph))
+    file = GraphFile.parse(frozen)
+    signatures = {signature.signatureKey.decode("utf-8"): signature for signature in file.model.signatureDefs}
+    file.model.signatureDefs += [_renamed(signatures[name], further) for further, name in (further_names or {}).items()]
+    placeholders = dict(_placeholders(file))
     if placeholders.keys() != packed.keys():
         different = ", ".join(sorted(placeholders.keys() ^ packed.keys()))
         raise ValueError(f"layers with a placeholder or packed weights, but not both: {different}")
-    operators = LayerOperators(graph)
-    for name, operator in placeholders.items():
+    operators = LayerOperators(file)
+    for name, (graph, operator) in placeholders.items():
         x, *bias = operator.inputs
         weights = packed[name]
         shape = tuple(int(graph.subgraph.tensors[index].shape[-1]) for index in (x, *operator.outputs))
         if shape != weights_shape(weights):
             raise ValueError(f"the kernel of {name} has shape {shape}, not {weights_shape(weights)}")
-        operators.set(operator, name, weights, x, *bias)
-    graph.add_metadata(METADATA, metadata)
-    graph.model.description = _DESCRIPTION
-    return graph.to_bytes()
+        operators.set(graph, operator, name, weights, x, *bias)
+    file.add_metadata(METADATA, metadata)
+    file.model.description = _DESCRIPTION
+    return file.to_bytes()
 
 
 def operation_histogram(content: bytes) -> dict[str, int]:
@@ -75,14 +78,16 @@ def _operation_name(model: Any, operator: Any) -> str:
     return _BUILTIN_NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)]
 
 
-def _placeholders(graph: Graph) -> Iterator[tuple[str, Any]]:
-    for operator in graph.subgraph.operators:
-        custom = graph.model.operatorCodes[operator.opcodeIndex].customCode
-        if custom is None:
-            continue
-        if custom.decode("utf-8") != PLACEHOLDER:
-            raise ValueError(f"the converter left the operation {custom.decode('utf-8')}, which no runtime knows")
-        yield flexbuffers.Loads(bytes(operator.customOptions))[PLACEHOLDER_LAYER], operator
+def _placeholders(file: GraphFile) -> Iterator[tuple[str, tuple[Graph, Any]]]:
+    """Layer names, each with the operator and the graph that it is in."""
+    for graph in file.graphs:
+        for operator in graph.subgraph.operators:
+            custom = file.model.operatorCodes[operator.opcodeIndex].customCode
+            if custom is None:
+                continue
+            if custom.decode("utf-8") != PLACEHOLDER:
+                raise ValueError(f"the converter left the operation {custom.decode('utf-8')}, which no runtime knows")
+            yield flexbuffers.Loads(bytes(operator.customOptions))[PLACEHOLDER_LAYER], (graph, operator)
 
 
 def _renamed(signature: Any, name: str) -> Any:

@@ -3,7 +3,8 @@
     model = open_model("model.tflite", "ai-edge-litert")
     logits = model.run(waveform)
 
-A streaming file takes the waveform in steps, a file for whole utterances at once; the logits are the same.
+A streaming file takes the waveform in steps, a file for whole utterances at once; the logits are the same. A transducer
+has encodings in their place, and a decoder that makes logits of them.
 """
 
 from __future__ import annotations
@@ -15,14 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.interpreters import METADATA, RUNTIMES, KernelUse, LoadedFile, load_file, one_line
-from converters.stream_description import STEP
+from converters.stream_description import ENCODED, LOGITS, STEP
 from converters.stream_model import StreamModel, open_stream
 from converters.tflite_file import TfliteFile, read_tflite
+from converters.transducer_description import ENCODE
+from converters.transducer_model import TransducerModel, open_decoder
 from tfconformer.errors import InputError
 
 __all__ = ["METADATA", "RUNTIMES", "SIGNATURE", "KernelUse", "Model", "StreamModel", "open_model"]
 
 SIGNATURE = "transcribe"
+_SIGNATURES = {False: (SIGNATURE, LOGITS), True: (ENCODE, ENCODED)}  # whether there is a decoder -> signature, output
 
 
 class Model:
@@ -31,16 +35,20 @@ class Model:
     Attributes:
       path: the file.
       runtime: name and version, as in "ai-edge-litert 2.3.0".
+      decoder: of a transducer; None if it is a model of CTC.
     """
 
-    def __init__(self, file: LoadedFile) -> None:
+    def __init__(self, file: LoadedFile, decoder: TransducerModel | None = None) -> None:
         self.path = file.path
         self.runtime = file.runtime
+        self.decoder = decoder
         self._file = file
-        self._transcribe = file.interpreter.get_signature_runner(SIGNATURE)
+        signature, self._output = _SIGNATURES[decoder is not None]
+        self._transcribe = file.interpreter.get_signature_runner(signature)
 
     def run(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Computes logits [frames, vocabulary + 1] of a waveform [samples] in [-1, 1].
+        """Computes logits [frames, vocabulary + 1] of a waveform [samples] in [-1, 1]; encodings [frames, joint] of it
+        if there is a decoder for them.
 
         Raises:
           InputError: the waveform is not one-dimensional and real, or the runtime cannot compute the model on it, for
@@ -50,14 +58,14 @@ class Model:
         if samples.ndim != 1:
             raise InputError(f"{self.path}: a waveform has the shape [samples], got {list(samples.shape)}")
         try:
-            logits = self._transcribe(waveform=samples[np.newaxis])["logits"]
+            outputs = self._transcribe(waveform=samples[np.newaxis])[self._output]
         except (RuntimeError, ValueError) as error:
             raise InputError(
                 f"{self.path}: {self.runtime} cannot compute it on {samples.size} samples ({one_line(error)})"
             ) from error
-        if logits.ndim != 3 or logits.shape[0] != 1:
-            raise InputError(f"{self.path}: its logits should be [1, frames, vocabulary], got {list(logits.shape)}")
-        return np.asarray(logits[0], np.float32)
+        if outputs.ndim != 3 or outputs.shape[0] != 1:
+            raise InputError(f"{self.path}: its {self._output} should be [1, frames, width], got {list(outputs.shape)}")
+        return np.asarray(outputs[0], np.float32)
 
     def metadata(self) -> dict[str, Any]:
         """As `LoadedFile.metadata`."""
@@ -72,8 +80,8 @@ def open_model(path: str | os.PathLike[str], runtime: str = "ai-edge-litert", th
     """Opens an exported recognizer in a runtime.
 
     Args:
-      path: a streaming `.tflite` file, or one whose signature "transcribe" goes from "waveform" [1, samples] to
-        "logits" [1, frames, vocabulary + 1].
+      path: a streaming `.tflite` file; or one whose signature "transcribe" goes from "waveform" [1, samples] to
+        "logits" [1, frames, vocabulary + 1]; or that of a transducer, with the signature "encode" in its place.
       runtime: one of `RUNTIMES`.
       threads: at most so many for an operation.
 
@@ -85,14 +93,19 @@ def open_model(path: str | os.PathLike[str], runtime: str = "ai-edge-litert", th
     file = read_tflite(name)
     if STEP in file.signatures:
         return open_stream(name, runtime, threads)
-    _check_recognizer(name, file)
-    return Model(load_file(name, file, runtime, threads))
+    is_transducer = ENCODE in file.signatures
+    _check_recognizer(name, file, *_SIGNATURES[is_transducer])
+    loaded = load_file(name, file, runtime, threads)
+    decoder = open_decoder(loaded, file) if is_transducer else None
+    if is_transducer and decoder is None:
+        raise InputError(f"{name}: its {METADATA} metadata do not describe the decoder of a transducer")
+    return Model(loaded, decoder)
 
 
-def _check_recognizer(path: str, file: TfliteFile) -> None:
-    signature = file.signatures.get(SIGNATURE)
+def _check_recognizer(path: str, file: TfliteFile, key: str, output: str) -> None:
+    signature = file.signatures.get(key)
     if signature is None:
-        raise InputError(f"{path}: it has no signature {SIGNATURE!r}, expected one from waveform to logits")
-    if signature.inputs != {"waveform"} or signature.outputs != {"logits"}:
+        raise InputError(f"{path}: it has no signature {key!r}, expected one from waveform to {output}")
+    if signature.inputs != {"waveform"} or signature.outputs != {output}:
         ends = f"{sorted(signature.inputs)} to {sorted(signature.outputs)}"
-        raise InputError(f"{path}: its signature {SIGNATURE!r} goes from {ends}, expected from waveform to logits")
+        raise InputError(f"{path}: its signature {key!r} goes from {ends}, expected from waveform to {output}")

@@ -40,13 +40,15 @@ def score_file(
     runtime: str = "ai-edge-litert",
     threads: int = 1,
     max_seconds: float = MAX_SECONDS,
+    beam_width: int | None = None,
 ) -> Iterator[Score]:
     """Scores an exported model in a real runtime, see `evaluate`, under the name `model`.
 
     `test_sets` are shards by the name of the set, as `data.shards.shards_by_set` gives them.
     """
     for test_set, shards in test_sets.items():
-        evaluation = evaluate(model_file, evaluation_utterances(shards), runtime, threads, max_seconds)
+        utterances = evaluation_utterances(shards)
+        evaluation = evaluate(model_file, utterances, runtime, threads, max_seconds, beam_width=beam_width)
         yield Score(evaluation.row(model, test_set), evaluation.transcripts(model, test_set))
 
 

@@ -18,6 +18,7 @@ from tfconformer.errors import InputError
 @click.option("--fast", is_flag=True, help="Take the audio file as fast as it goes, not at the pace of speech.")
 @click.option("--runtime", type=click.Choice(RUNTIMES), default="ai-edge-litert", show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--beam-width", type=click.IntRange(min=1), help="Of a transducer: search with so many hypotheses.")
 @click.option("--rule1-min-trailing-silence", type=float, default=2.4, show_default=True, metavar="SECONDS")
 @click.option("--rule2-min-trailing-silence", type=float, default=1.2, show_default=True, metavar="SECONDS")
 @click.option("--rule3-min-utterance-length", type=float, default=20.0, show_default=True, metavar="SECONDS")
@@ -28,6 +29,7 @@ def stream(
     fast: bool,
     runtime: str,
     threads: int,
+    beam_width: int | None,
     rule1_min_trailing_silence: float,
     rule2_min_trailing_silence: float,
     rule3_min_utterance_length: float,
@@ -48,7 +50,7 @@ def stream(
     from converters.online_recognizer import OnlineRecognizer
 
     rules = endpoint_rules(rule1_min_trailing_silence, rule2_min_trailing_silence, rule3_min_utterance_length)
-    recognizer = OnlineRecognizer(model_file, runtime, threads, rules)
+    recognizer = OnlineRecognizer(model_file, runtime, threads, rules, beam_width)
     source: AbstractContextManager[LiveAudio] = (
         microphone_audio(recognizer.model.description.sample_rate) if wav is None else wav_audio(wav, paced=not fast)
     )

@@ -1,6 +1,7 @@
 """What a streaming `.tflite` says about its streams, as JSON in its metadata under the key "streaming".
 
     {"sample_rate": 16000, "step_samples": 640, "frame_samples": 640, "delay_frames": 0, "flush_samples": 0,
+     "output": "logits",
      "states": [{"name": "block_00_attention_key", "shape": [1, 64, 128], "dtype": "float32"}, ...]}
 
 With it an app needs no side file. A stream begins with all states zero. Every call of the signature `encode_step` takes
@@ -10,6 +11,9 @@ name under which the next call takes it. At the end of the utterance the rest, f
 with `count` set to its real samples, and then `flush_samples` zeros with `count` 0, in steps. `flush` is the graph of
 `encode_step` under another name. The logits are `delay_frames` late; those before the first frame of the utterance and
 behind its last are certain blanks.
+
+A transducer has encodings in place of the logits; its `output` is `encoded`. Those before the first frame and behind
+the last mean nothing. `transducer_description.py` says what becomes of the others.
 """
 
 from __future__ import annotations
@@ -17,19 +21,18 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, model_validator
+from pydantic import NonNegativeInt, PositiveInt, model_validator
+
+from converters.description import Record
 
 STEP, FLUSH = "encode_step", "flush"
-AUDIO, COUNT, LOGITS, FRAMES = "audio", "count", "logits", "frames"
+AUDIO, COUNT, FRAMES = "audio", "count", "frames"
+LOGITS, ENCODED = "logits", "encoded"  # the output: of CTC, of a transducer
 POSITION, RECEIVED = "position", "received"  # states: samples that went through, and how many of them were real
 KEY = "streaming"
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class StreamState(_Record):
+class StreamState(Record):
     """A tensor that goes from one step to the next; zero at the start."""
 
     name: str
@@ -42,7 +45,7 @@ class StreamState(_Record):
         return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
 
 
-class StreamDescription(_Record):
+class StreamDescription(Record):
     """A streaming file.
 
     Attributes:
@@ -52,6 +55,7 @@ class StreamDescription(_Record):
       delay_frames: by which the logits lag: after n steps, frames up to n step_samples / frame_samples - delay_frames
         are out.
       flush_samples: samples that must follow the last one until all frames are out.
+      output: name of the frames among the outputs.
       states: the tensors that go round.
     """
 
@@ -60,6 +64,7 @@ class StreamDescription(_Record):
     frame_samples: PositiveInt
     delay_frames: NonNegativeInt
     flush_samples: NonNegativeInt
+    output: Literal["logits", "encoded"] = "logits"
     states: tuple[StreamState, ...]
 
     @model_validator(mode="after")

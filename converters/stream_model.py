@@ -2,8 +2,8 @@
 
     model = open_stream("small.tflite")
     for piece in pieces:                   # [step_samples] each
-        logits = model.step(piece)         # the frames that have become certain
-    logits = model.finish(rest)
+        outputs = model.step(piece)        # the frames that have become certain
+    outputs = model.finish(rest)
 
 The state stays inside of the interpreter: after a step every state is copied once, from the output to the input of the
 same name. Several streams open the file several times; its constants are mapped from the file, so they share them.
@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
-from converters.interpreters import METADATA, KernelUse, LoadedFile, load_file, one_line, parse_metadata
+from converters.description import check_signature, check_tensors, parse_description, show
+from converters.interpreters import METADATA, KernelUse, LoadedFile, load_file, one_line
 from converters.stream_description import (
     AUDIO,
     COUNT,
@@ -32,7 +32,8 @@ from converters.stream_description import (
     STEP,
     StreamDescription,
 )
-from converters.tflite_file import TfliteFile, read_tflite
+from converters.tflite_file import read_tflite
+from converters.transducer_model import TransducerModel, open_decoder
 from tfconformer.errors import InputError
 
 State = dict[str, NDArray[Any]]
@@ -42,13 +43,18 @@ _LONGEST = 2**31 - 1  # samples: they are counted in int32, which 16 kHz fill in
 class StreamModel:
     """A streaming recognizer in one runtime. Not for use from several threads at once.
 
+    Its outputs are logits [frames, vocabulary + 1], or encodings [frames, joint] for the decoder of a transducer.
+
     Attributes:
       path: the file.
       runtime: name and version, as in "ai-edge-litert 2.3.0".
       description: of its streams.
+      decoder: of a transducer; None if it is a model of CTC.
     """
 
-    def __init__(self, file: LoadedFile, description: StreamDescription) -> None:
+    def __init__(
+        self, file: LoadedFile, description: StreamDescription, decoder: TransducerModel | None = None
+    ) -> None:
         """Wraps a file that fits its description.
 
         Raises:
@@ -57,6 +63,7 @@ class StreamModel:
         self.path = file.path
         self.runtime = file.runtime
         self.description = description
+        self.decoder = decoder
         self._file = file
         self._interpreter = file.interpreter
         self._interpreter.allocate_tensors()
@@ -66,10 +73,10 @@ class StreamModel:
         self._outputs = {name: details["index"] for name, details in outputs.items()}
         expected = {state.name: (state.shape, state.dtype) for state in description.states}
         audio = {AUDIO: ((1, description.step_samples), "float32"), COUNT: ((1,), "int32")}
-        self._check(inputs, expected | audio)
-        self._check(outputs, expected | {FRAMES: ((1,), "int32")})
-        self._vocabulary = int(outputs[LOGITS]["shape"][-1])
-        self._check(outputs, {LOGITS: ((1, description.step_frames, self._vocabulary), "float32")})
+        self._width = int(outputs[description.output]["shape"][-1]) if decoder is None else decoder.description.joint
+        values = {description.output: ((1, description.step_frames, self._width), "float32")}
+        check_tensors(self.path, inputs, expected | audio)
+        check_tensors(self.path, outputs, expected | values | {FRAMES: ((1,), "int32")})
         self.reset()
 
     def reset(self) -> None:
@@ -78,7 +85,7 @@ class StreamModel:
             self._interpreter.tensor(self._inputs[state.name])().fill(0)
 
     def step(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Takes the next samples [step_samples] in [-1, 1]; returns the logits [frames, vocabulary + 1] now certain.
+        """Takes the next samples [step_samples] in [-1, 1]; returns the outputs [frames, width] now certain.
 
         Raises:
           InputError: their number is another, one is not finite, the utterance has ended, or the stream is longer than
@@ -90,7 +97,7 @@ class StreamModel:
         return self._invoke(samples, len(samples))
 
     def finish(self, rest: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Ends the utterance with its last samples [fewer than step_samples]; returns all logits that are missing.
+        """Ends the utterance with its last samples [fewer than step_samples]; returns all outputs that are missing.
 
         Raises:
           InputError: as `step`.
@@ -99,12 +106,12 @@ class StreamModel:
         if len(rest) >= size:
             raise InputError(f"{self.path}: an utterance ends with fewer than {size} samples, got {len(rest)}")
         padded = np.pad(rest, (0, -len(rest) % size + self.description.flush_samples))
-        logits = [np.zeros([0, self._vocabulary], np.float32)]
-        logits += [
+        outputs = [np.zeros([0, self._width], np.float32)]
+        outputs += [
             self._invoke(padded[start : start + size], len(rest) if start == 0 else 0)
             for start in range(0, len(padded), size)
         ]
-        return np.concatenate(logits)
+        return np.concatenate(outputs)
 
     def state(self) -> State:
         """A copy of the stream's state, by name."""
@@ -121,14 +128,14 @@ class StreamModel:
         for name in sorted({*ours, *theirs}):
             if ours.get(name) != theirs.get(name):
                 raise InputError(
-                    f"{self.path}: the state is not of this model: {name} should be {_describe(ours.get(name))}, "
-                    f"got {_describe(theirs.get(name))}"
+                    f"{self.path}: the state is not of this model: {name} should be {show(ours.get(name))}, "
+                    f"got {show(theirs.get(name))}"
                 )
         for name, value in state.items():
             self._interpreter.tensor(self._inputs[name])()[:] = value
 
     def run(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Computes logits [frames, vocabulary + 1] of a whole waveform [samples] in [-1, 1], as a new stream.
+        """Computes the outputs [frames, width] of a whole waveform [samples] in [-1, 1], as a new stream.
 
         Raises:
           InputError: the waveform is not one-dimensional, or a value is not finite.
@@ -136,8 +143,8 @@ class StreamModel:
         waveform, size = self._waveform(waveform), self.description.step_samples
         whole = len(waveform) // size * size
         self.reset()
-        logits = [self.step(waveform[start : start + size]) for start in range(0, whole, size)]
-        return np.concatenate([*logits, self.finish(waveform[whole:])])
+        outputs = [self.step(waveform[start : start + size]) for start in range(0, whole, size)]
+        return np.concatenate([*outputs, self.finish(waveform[whole:])])
 
     def metadata(self) -> dict[str, Any]:
         """As `LoadedFile.metadata`."""
@@ -173,16 +180,8 @@ class StreamModel:
             np.copyto(interpreter.tensor(self._inputs[state.name])(), interpreter.tensor(self._outputs[state.name])())
         first = position // description.frame_samples - description.delay_frames
         frames = int(interpreter.get_tensor(self._outputs[FRAMES])[0])
-        return np.asarray(interpreter.get_tensor(self._outputs[LOGITS])[0, max(0, -first) : max(0, frames - first)])
-
-    def _check(self, tensors: Mapping[str, Any], expected: Mapping[str, tuple[tuple[int, ...], str]]) -> None:
-        for name, described in expected.items():
-            details = tensors[name]
-            found = tuple(int(size) for size in details["shape"]), np.dtype(details["dtype"]).name
-            if found != described:
-                raise InputError(
-                    f"{self.path}: its tensor {name} should be {_describe(described)}, got {_describe(found)}"
-                )
+        outputs = interpreter.get_tensor(self._outputs[description.output])[0]
+        return np.asarray(outputs[max(0, -first) : max(0, frames - first)])
 
 
 def open_stream(path: str | os.PathLike[str], runtime: str = "ai-edge-litert", threads: int = 1) -> StreamModel:
@@ -199,28 +198,16 @@ def open_stream(path: str | os.PathLike[str], runtime: str = "ai-edge-litert", t
     """
     name = os.fspath(path)
     file = read_tflite(name)
-    description = _description(name, file)
+    description = parse_description(name, file, KEY, StreamDescription)
+    if description is None:
+        raise InputError(f"{name}: not a streaming file: its {METADATA} metadata do not describe streams")
     states = {state.name for state in description.states}
     for key in (STEP, FLUSH):
-        signature = file.signatures.get(key)
-        if signature is None:
-            raise InputError(f"{name}: not a streaming file: it has no signature {key!r}")
-        if signature.inputs != {AUDIO, COUNT, *states} or signature.outputs != {LOGITS, FRAMES, *states}:
-            raise InputError(f"{name}: inputs and outputs of its signature {key!r} are not those of its metadata")
-    return StreamModel(load_file(name, file, runtime, threads), description)
-
-
-def _description(path: str, file: TfliteFile) -> StreamDescription:
-    content = parse_metadata(path, file).get(KEY)
-    if content is None:
-        raise InputError(f"{path}: not a streaming file: its {METADATA} metadata do not describe streams")
-    try:
-        return StreamDescription.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in (KEY, *first["loc"]))
-        raise InputError(f"{path}: {where} in its {METADATA} metadata: {first['msg']}") from None
-
-
-def _describe(tensor: tuple[tuple[int, ...], str] | None) -> str:
-    return "absent" if tensor is None else f"{tensor[1]} {list(tensor[0])}"
+        check_signature(name, file, key, {AUDIO, COUNT, *states}, {description.output, FRAMES, *states})
+    if file.signatures[STEP].graph != 0:
+        raise InputError(f"{name}: its signature {STEP!r} should be the first graph")
+    loaded = load_file(name, file, runtime, threads)
+    decoder = open_decoder(loaded, file)
+    if (decoder is None) != (description.output == LOGITS):
+        raise InputError(f"{name}: its streams give {description.output}, which does not fit its decoder")
+    return StreamModel(loaded, description, decoder)

@@ -38,7 +38,8 @@ class LayerRow:
       granularity: "channel", "tensor", "block 32", ...; empty for float layers.
       parameters: weights and biases, counted.
       bytes: what they take in the file, scales and offsets included.
-      macs_per_second: multiplications with kernels for one second of audio. Elementwise scales are not counted, nor
+      macs_per_second: multiplications with kernels for one second of audio. The prediction network of a transducer
+        counts as if every frame had a label, its joint network once a frame. Elementwise scales are not counted, nor
         the products of activations with activations in attention, which grow with the length of the utterance.
       sqnr_db: signal to quantization noise of the weights; None for float layers and where there is no noise.
     """

@@ -9,6 +9,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,17 +50,23 @@ _MAX_SHARING = 4
 
 @dataclass(frozen=True)
 class Signature:
-    """A named entry point: the names of its inputs and outputs."""
+    """A named entry point: the names of its inputs and outputs, and which graph of the file it is."""
 
     inputs: frozenset[str]
     outputs: frozenset[str]
+    graph: int = 0
 
 
 @dataclass(frozen=True)
 class TfliteFile:
-    """What a program needs to know of a model file before it hands it to a runtime."""
+    """What a program needs to know of a model file before it hands it to a runtime.
 
-    custom_operations: frozenset[str]
+    Attributes:
+      custom_operations: how many nodes of its graphs are of each custom operation.
+      signatures, metadata: by name.
+    """
+
+    custom_operations: dict[str, int]
     signatures: dict[str, Signature]
     metadata: dict[str, bytes]
 
@@ -196,10 +203,18 @@ def _summarize(model: dict[str, Any], data: mmap.mmap) -> TfliteFile:
         return data[buffer.get("data", slice(0, 0))]
 
     codes, signatures = model.get("operator_codes", []), model.get("signature_defs", [])
+    operators = (operator for graph in model["subgraphs"] for operator in graph.get("operators", []))
+    nodes = Counter(operator.get("opcode_index", 0) for operator in operators)
+    custom_operations: Counter[str] = Counter()
+    for index, code in enumerate(codes):
+        if code.get("custom_code"):
+            custom_operations[code["custom_code"]] += nodes[index]
     return TfliteFile(
-        custom_operations=frozenset(code["custom_code"] for code in codes if code.get("custom_code")),
+        custom_operations=dict(custom_operations),
         signatures={
-            signature.get("signature_key", ""): Signature(names(signature, "inputs"), names(signature, "outputs"))
+            signature.get("signature_key", ""): Signature(
+                names(signature, "inputs"), names(signature, "outputs"), signature.get("subgraph_index", 0)
+            )
             for signature in signatures
         },
         metadata={entry.get("name", ""): content(entry) for entry in model.get("metadata", [])},

@@ -1,7 +1,8 @@
 """Stage 5 of export: does the file hold the codes that were trained, and does it compute what the model computes?
 
 Both questions are put to the written file. Its constants are read back by `stored_layers.py`, which shares no code with
-the stages that wrote them, and its logits come from a real runtime.
+the stages that wrote them, and its logits come from a real runtime. Those of a transducer are compared along the path
+that the Keras model takes through the utterance: so all its graphs are, the state that goes from label to label too.
 """
 
 from __future__ import annotations
@@ -20,12 +21,15 @@ from tqdm import tqdm
 from converters.custom_ops import OPERATION_NAME
 from converters.plan import LayerPlan
 from converters.runtimes import open_model
+from converters.search import new_search
 from converters.stored_builtin import StoredBuiltin, read_builtin_layers
 from converters.stored_layers import StoredLayer, read_layers
+from converters.transducer_model import TransducerModel
 from tfconformer.config import FeatureConfig
-from tfconformer.decoding.ctc import greedy_decode
+from tfconformer.decoding.transducer import BLANK, Floats, Network, TransducerStream
 from tfconformer.errors import InputError
 from tfconformer.features.log_mel import log_mel
+from tfconformer.models.conformer_transducer import Transducer, is_transducer
 from tfconformer.quantization.quantizers import QuantizedWeights
 
 # Largest accepted root mean square of the differences between the file's logits and the Keras model's, relative to
@@ -41,11 +45,36 @@ class VerificationError(Exception):
 
 
 @dataclass(frozen=True)
+class Alignment:
+    """What a transducer recognizes greedily.
+
+    Attributes:
+      labels: in [1, vocabulary].
+      starts: of every label, its frame.
+    """
+
+    labels: tuple[int, ...]
+    starts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Reference:
-    """An utterance [samples] and the logits [frames, vocabulary + 1] of the Keras model."""
+    """An utterance, and what the Keras model makes of it.
+
+    Attributes:
+      waveform: [samples].
+      logits: [N, vocabulary + 1], of every frame; of a transducer, of every node of `alignment`.
+      alignment: of a transducer.
+    """
 
     waveform: NDArray[np.float32]
-    logits: NDArray[np.float32]
+    logits: Floats
+    alignment: Alignment | None = None
+
+    @property
+    def labels(self) -> list[int]:
+        """What the Keras model recognizes, greedily."""
+        return recognized(None, self.logits) if self.alignment is None else list(self.alignment.labels)
 
 
 @dataclass(frozen=True)
@@ -116,15 +145,17 @@ def verify_outputs(
         are computed by something else.
     """
     opened = open_model(path, runtime)
-    logits = [opened.run(reference.waveform) for reference in references]
+    outputs = [opened.run(reference.waveform) for reference in references]
+    logits = [_logits(opened.decoder, *pair) for pair in zip(outputs, references, strict=True)]
     if not all(np.isfinite(one).all() and one.any() for one in logits):
         raise VerificationError(f"{path}: {opened.runtime} computes logits that are all zero or not finite")
+    alike = [recognized(opened.decoder, ours) == one.labels for ours, one in zip(outputs, references, strict=True)]
     quantized = [layer for layer in plans if layer.spec]
     custom = sum(layer.target == "custom" for layer in quantized)
     kernels = opened.kernels()
     if kernels.custom_nodes != custom:
         raise VerificationError(f"{path}: {kernels.custom_nodes} of {custom} packed layers run in {OPERATION_NAME}")
-    parity = compare(logits, [reference.logits for reference in references], opened.runtime, kernels.name)
+    parity = compare(logits, [reference.logits for reference in references], alike, opened.runtime, kernels.name)
     limit = max(RELATIVE_RMS_LIMIT[bits] for bits in {None, *map(_activation_bits, quantized)})
     if not parity.relative_rms <= limit:
         raise VerificationError(
@@ -135,9 +166,16 @@ def verify_outputs(
 
 
 def compare(
-    actual: Sequence[NDArray[np.float32]], expected: Sequence[NDArray[np.float32]], runtime: str, kernel: str
+    actual: Sequence[Floats], expected: Sequence[Floats], alike: Sequence[bool], runtime: str, kernel: str
 ) -> Parity:
-    """Compares logits, each [frames, vocabulary + 1], utterance by utterance.
+    """Compares logits or encodings, each [frames, width], utterance by utterance.
+
+    Args:
+      actual: of the file.
+      expected: of what it should be.
+      alike: whether the transcripts of the two are equal.
+      runtime: of the file.
+      kernel: likewise.
 
     Raises:
       VerificationError: the shapes of a pair differ.
@@ -154,7 +192,7 @@ def compare(
         utterances=len(pairs),
         max_abs_difference=float(np.abs(difference).max()),
         relative_rms=float(np.linalg.norm(difference) / np.linalg.norm(magnitude)),
-        different_hypotheses=sum(greedy_decode(ours) != greedy_decode(theirs) for ours, theirs in pairs),
+        different_hypotheses=len(alike) - sum(alike),
     )
 
 
@@ -171,11 +209,14 @@ def keras_references(
     Raises:
       InputError: an utterance is shorter than a frame.
     """
+    transducer = Transducer(trained) if is_transducer(trained) else None
+    model = trained if transducer is None else transducer.encoder
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.float32)])
     def transcribe(waveform: tf.Tensor) -> tf.Tensor:
         mel = log_mel(waveform[tf.newaxis], features)
-        return trained([mel, tf.shape(mel)[1:2]], training=False)["logits"][0]
+        outputs = model([mel, tf.shape(mel)[1:2]], training=False)
+        return (outputs["logits"] if transducer is None else outputs)[0]
 
     references = []
     for waveform in tqdm(waveforms, desc="Keras model", unit="utt", leave=False, disable=None):
@@ -183,8 +224,50 @@ def keras_references(
             raise InputError(
                 f"an utterance of {len(waveform)} samples is too short: a frame has {features.frame_length}"
             )
-        references.append(Reference(waveform, transcribe(tf.constant(waveform, tf.float32)).numpy()))
+        outputs = transcribe(tf.constant(waveform, tf.float32)).numpy()
+        if transducer is None:
+            references.append(Reference(waveform, outputs))
+        else:
+            search = TransducerStream(transducer)
+            search.push(outputs)
+            alignment = Alignment(tuple(search.ids), tuple(search.starts))
+            references.append(Reference(waveform, path_logits(transducer, outputs, alignment), alignment))
     return references
+
+
+def recognized(decoder: TransducerModel | None, outputs: Floats) -> list[int]:
+    """The labels of an utterance, greedily, from all its logits, or its encodings and the decoder of a transducer."""
+    search = new_search(decoder)
+    search.push(outputs)
+    return search.ids
+
+
+def path_logits(network: Network, encodings: Floats, alignment: Alignment) -> Floats:
+    """The logits of a transducer at every node of a path: [frames + labels, vocabulary + 1].
+
+    Args:
+      network: of the transducer.
+      encodings: [frames, joint].
+      alignment: the path; it steps to a label in the label's frame, and otherwise to the next frame.
+    """
+    read, state = network.predict(np.array([BLANK], np.int32), network.start(1))
+    predictions, nodes = [read], []
+    for label in alignment.labels:
+        read, state = network.predict(np.array([label], np.int32), state)
+        predictions.append(read)
+    behind = np.searchsorted(alignment.starts, np.arange(len(encodings)), side="right")
+    for frame, count in enumerate(behind):
+        first = behind[frame - 1] if frame else 0
+        nodes += [network.join(encodings[frame : frame + 1], predictions[node]) for node in range(first, count + 1)]
+    return np.concatenate(nodes)
+
+
+def _logits(decoder: TransducerModel | None, outputs: Floats, reference: Reference) -> Floats:
+    """The logits of a file that stand beside those of the reference."""
+    if decoder is None:
+        return outputs
+    assert reference.alignment is not None
+    return path_logits(decoder, outputs, reference.alignment)
 
 
 def _activation_bits(layer: LayerPlan) -> int | None:

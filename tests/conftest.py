@@ -13,6 +13,8 @@ from tests.support.tiny_conformer import (
     LITERT,
     LOOK_AHEAD,
     STREAMING,
+    TRANSDUCER,
+    TRANSDUCER_RULES,
     WEIGHTS_ONLY,
     tiny_config,
     tiny_model,
@@ -75,6 +77,24 @@ def stream(tmp_path_factory) -> Exported:
 def late_stream(tmp_path_factory) -> Exported:
     """A float model whose attention and convolutions look ahead, so that its logits come late."""
     return _export([], tmp_path_factory.mktemp("late_stream"), LOOK_AHEAD, streaming=True)
+
+
+@pytest.fixture(scope="session")
+def transducer_stream(tmp_path_factory) -> Exported:
+    """A transducer with packed layers of 2, 4 and 8 bits in its encoder and decoder, in chunks of three frames."""
+    return _export(TRANSDUCER_RULES, tmp_path_factory.mktemp("transducer"), STREAMING | TRANSDUCER, streaming=True)
+
+
+@pytest.fixture(scope="session")
+def whole_transducer(tmp_path_factory) -> Exported:
+    """The model of `transducer_stream`, exported for whole utterances."""
+    return _export(TRANSDUCER_RULES, tmp_path_factory.mktemp("whole_transducer"), STREAMING | TRANSDUCER)
+
+
+@pytest.fixture(scope="session")
+def late_transducer(tmp_path_factory) -> Exported:
+    """A float transducer whose encodings come late."""
+    return _export([], tmp_path_factory.mktemp("late_transducer"), LOOK_AHEAD | TRANSDUCER, streaming=True)
 
 
 @pytest.fixture(scope="session")

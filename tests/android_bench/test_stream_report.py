@@ -41,6 +41,8 @@ class FakeStream:
         states=[{"name": name, "shape": (1,), "dtype": "int32"} for name in ("position", "received")],
     )
 
+    decoder = None
+
     def __init__(self, name: str = "", calls: list[str] | None = None) -> None:
         self.name, self.calls = name, calls if calls is not None else []
         self.reset()
@@ -64,7 +66,7 @@ def test_a_live_utterance_is_timed_from_the_onset_of_speech():
     waveform[800:] = 0.9  # in frame 5, which comes out one frame late: in the fourth step, when 1280 samples were there
     live = run_live(FakeStream(), waveform)
     assert live.ids == [1]
-    assert len(live.logits) == 10
+    assert len(live.outputs) == 10
     assert len(live.step_seconds) == 5
     assert speech_onset(waveform, 16000) == 800 / 16000
     assert live.first_token_seconds == pytest.approx((1280 - 800) / 16000 + live.step_seconds[3])

@@ -32,7 +32,7 @@ def test_says_what_is_in_the_file(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "model.tflite"
     path.write_bytes(content)
     file = read_tflite(path)
-    assert file.custom_operations == {"TfconformerFullyConnected"}
+    assert file.custom_operations == {"TfconformerFullyConnected": 1}
     assert file.signatures == {"transcribe": Signature(frozenset({"waveform"}), frozenset({"logits"}))}
     assert file.metadata == {"TFCONFORMER": b'{"format": 1}'}
 

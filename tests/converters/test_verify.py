@@ -127,6 +127,7 @@ def test_a_small_mistake_in_one_layer_is_beyond_the_limit(weights_only, waveform
 def test_dead_outputs_are_found(weights_only, waveforms, monkeypatch, value, message):
     class Dead:
         runtime = "dead 1.0"
+        decoder = None
 
         def run(self, waveform):
             return np.full((3, 4), value, np.float32)
@@ -154,12 +155,12 @@ def test_a_truncated_file_is_one_clear_error(weights_only, share, tmp_path):
 def test_differences_are_counted_over_all_utterances():
     symbols = np.eye(3, dtype=np.float32)
     same, other = symbols[[0, 1, 2]], symbols[[0, 1, 1]]
-    parity = compare([same, other], [same, same], "runtime", "kernel")
+    parity = compare([same, other], [same, same], [True, False], "runtime", "kernel")
     assert (parity.utterances, parity.different_hypotheses, parity.max_abs_difference) == (2, 1, 1.0)
     # Two of 18 logits differ by one; six of the expected ones are one.
     assert parity.relative_rms == pytest.approx(np.sqrt(2 / 6))
     with pytest.raises(VerificationError, match="shape"):
-        compare([same[:2]], [same], "runtime", "kernel")
+        compare([same[:2]], [same], [False], "runtime", "kernel")
 
 
 def test_an_utterance_shorter_than_a_frame_is_an_error(weights_only, waveforms):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tfconformer.decoding.transducer import beam_search, greedy_search
+from tfconformer.decoding.transducer import TransducerStream, beam_search, greedy_search
 
 SYMBOLS = 3  # the blank and two labels
 FRAMES = 4
@@ -85,18 +85,55 @@ def test_pieces_continue_where_the_last_one_ended(cuts):
     assert greedy.labels == greedy_search(TableNetwork(), frames[np.newaxis], np.array([12])).labels
 
 
-def test_greedy_takes_the_most_likely_step():
-    frames = encodings(20, seed=3)
-    history, labels = SYMBOLS, []
-    for frame in frames:
+def greedy_path(frames: np.ndarray) -> list[tuple[int, int]]:
+    """Every label with its frame, at most two to a frame, step by step."""
+    history, path = SYMBOLS, []
+    for index, frame in enumerate(frames):
         for _ in range(2):
             best = int(np.argmax(frame + vector(history)))
             if not best:
                 break
-            labels.append(best)
+            path.append((best, index))
             history = history * SYMBOLS + best
+    return path
+
+
+def test_greedy_takes_the_most_likely_step():
+    frames = encodings(20, seed=3)
+    labels = [label for label, _ in greedy_path(frames)]
     assert len(labels) > 5
     assert greedy_search(TableNetwork(), frames[np.newaxis], np.array([20]), max_symbols=2).labels == [labels]
+
+
+@pytest.mark.parametrize("cuts", [[], [1], [2, 5, 5, 11]])
+def test_a_stream_knows_when_each_label_came(cuts):
+    frames = np.concatenate([encodings(15, seed=3), np.tile([9, 0, 0], (5, 1))]).astype(np.float32)
+    stream = TransducerStream(TableNetwork(), max_symbols=2)
+    assert (stream.ids, stream.starts, stream.frames, stream.trailing_blanks) == ([], [], 0, 0)
+    for piece in np.split(frames, cuts):
+        before = list(stream.ids)
+        stream.push(piece)
+        assert stream.ids[: len(before)] == before
+    path = greedy_path(frames)
+    assert list(zip(stream.ids, stream.starts, strict=True)) == path
+    assert (stream.frames, stream.trailing_blanks) == (20, 19 - path[-1][1])
+    assert stream.trailing_blanks >= 5
+    silent = TransducerStream(TableNetwork())
+    silent.push(np.tile(np.array([9, 0, 0], np.float32), (4, 1)))
+    assert (silent.ids, silent.trailing_blanks) == ([], 4)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_stream_with_a_beam_is_the_beam_search(seed):
+    frames = encodings(12, seed)
+    stream = TransducerStream(TableNetwork(), width=3, max_symbols=2)
+    for count, frame in enumerate(frames, start=1):
+        stream.push(frame[np.newaxis])
+        best = beam_search(TableNetwork(), frames[:count], width=3, max_symbols=2)[0]
+        assert tuple(stream.ids) == best.labels
+        starts = stream.starts
+        assert starts == sorted(starts) and len(starts) == len(stream.ids)
+        assert all(starts.count(start) <= 2 and start < count for start in starts)
 
 
 def test_utterances_of_a_batch_go_their_own_ways():

@@ -23,6 +23,7 @@ class FakeModel:
     """
 
     runtime = "fake 1.0"
+    decoder = None
 
     def __init__(self, path: str) -> None:
         self.behavior = Path(path).stem

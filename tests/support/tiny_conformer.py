@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import tensorflow as tf
 import tf_keras as keras
 from numpy.typing import NDArray
 
 from tfconformer.config import Config, TokenizerConfig
 from tfconformer.data.tokenizer import Tokenizer
+from tfconformer.quantization.apply import float_layer
 from tfconformer.training.checkpoint import build_model
 
 # One scheme for each part of the model; K is 32, 60 or 128, so that blocks of 24 and 40 leave a short last one.
@@ -35,6 +37,17 @@ LITERT = [
     {"layers": "block_00_conv_.*", "spec": {"bits": 8, "scale_dtype": "float32", "clip": 0.8}},
     {"layers": ".*", "spec": {"bits": 2, "activation_bits": 8, "clip": 0.5}},
 ]
+
+
+# A transducer with every width and kind of activations among its decoder's layers.
+TRANSDUCER_RULES = [
+    {"layers": "joint_head", "spec": None},
+    {"layers": "prediction_embedding", "spec": {"bits": 8}},
+    {"layers": "prediction_lstm_input", "spec": {"bits": 4, "symmetric": False, "block_size": 8}},
+    {"layers": "joint_.*", "spec": {"bits": 2, "symmetric": False, "block_size": 8}},
+    {"layers": ".*", "spec": {"bits": 4, "block_size": 16}},
+]
+TRANSDUCER = {"transducer": {"embedding": 16, "lstm_units": 24, "joint": 20}}
 
 
 # In chunks of three frames, with a look back that is shorter than the utterances.
@@ -74,7 +87,18 @@ def tiny_model(config: Config, seed: int = 0) -> keras.Model:
         if weight.dtype.is_floating:
             value = weight.numpy()
             weight.assign(value + np.float32(0.1) * random.standard_normal(value.shape).astype(np.float32))
+    if config.model.transducer is not None:
+        _make_talkative(model)
     return model
+
+
+def _make_talkative(transducer: keras.Model) -> None:
+    """Makes the decoder depend on its inputs so much that many labels occur, and blanks between them."""
+    for layer in map(float_layer, transducer.layers):
+        if layer.name.startswith(("prediction_", "joint_")) and layer.weights:
+            layer.kernel.assign(3 * layer.kernel)
+        if layer.name == "joint_head":
+            layer.bias.assign_add(6 * tf.one_hot(0, layer.bias.shape[0]))
 
 
 def tiny_waveforms(seed: int = 0) -> list[NDArray[np.float32]]:

@@ -107,7 +107,7 @@ def test_a_language_model_from_the_transcripts(folder):
     ("source", "options", "message"),
     [
         ("ctc", ["--language-model", "x.arpa"], "needs --beam-width"),
-        ("ctc/config.yaml", ["--beam-width", "4"], "for the directory of a run"),
+        ("ctc/config.yaml", ["--beam-width", "4", "--language-model", "x.arpa"], "for the directory of a run"),
     ],
 )
 def test_searches_that_cannot_be_are_refused(folder, source, options, message):

@@ -3,6 +3,8 @@
     hypotheses = greedy_search(network, encodings, lengths)                # whole utterances, or
     hypotheses = greedy_search(network, piece, lengths, hypotheses)        # the next piece of each: state in, state out
 
+`TransducerStream` does so frame by frame, and remembers when each label came.
+
 In every frame a transducer emits any number of labels, and then a blank to go on to the next frame. NumPy only; what
 multiplies the matrices, a Keras model or a `.tflite` file, is behind `Network`.
 """
@@ -66,6 +68,66 @@ class Hypothesis:
     log_probability: float
     prediction: Floats
     state: Floats
+
+
+class TransducerStream:
+    """The search of an utterance whose encodings arrive in pieces, in the shape of `ctc.GreedyStream`.
+
+    What a greedy search has recognized stays; a beam may change its mind about the last labels.
+
+    Attributes:
+      ids: labels so far.
+      frames: that went through.
+    """
+
+    def __init__(self, network: Network, width: int | None = None, max_symbols: int = MAX_SYMBOLS) -> None:
+        """Begins an utterance; `width` is that of a beam, None searches greedily."""
+        self.ids: list[int] = []
+        self.frames = 0
+        self._network = network
+        self._width = width
+        self._max_symbols = max_symbols
+        self._greedy: GreedyHypotheses | None = None
+        self._beam: list[Hypothesis] | None = None
+        # Of every hypothesis, the frame of each label.
+        self._starts: dict[tuple[int, ...], tuple[int, ...]] = {(): ()}
+
+    @property
+    def starts(self) -> list[int]:
+        """Of every label, the frame in which it was recognized."""
+        return list(self._starts[tuple(self.ids)])
+
+    @property
+    def trailing_blanks(self) -> int:
+        """Frames since the last one with a label; all frames as long as there is none."""
+        starts = self.starts
+        return self.frames - 1 - starts[-1] if starts else self.frames
+
+    def push(self, encodings: Floats) -> None:
+        """Takes the next encodings [any number of frames, joint].
+
+        Raises:
+          ValueError: the logits hold a NaN; the frames before were taken.
+        """
+        for encoding in encodings:
+            best, *others = self._advance(encoding)
+            self._starts = {labels: self._starts_of(labels) for labels in (best, *others)}
+            self.ids = list(best)
+            self.frames += 1
+
+    def _advance(self, encoding: Floats) -> list[tuple[int, ...]]:
+        """Takes a frame; returns the labels of all hypotheses, the most likely first."""
+        if self._width is not None:
+            self._beam = beam_search(self._network, [encoding], self._beam, self._width, self._max_symbols)
+            return [one.labels for one in self._beam]
+        frame, length = encoding[np.newaxis, np.newaxis], np.ones(1, np.int32)
+        self._greedy = greedy_search(self._network, frame, length, self._greedy, self._max_symbols)
+        return [tuple(self._greedy.labels[0])]
+
+    def _starts_of(self, labels: tuple[int, ...]) -> tuple[int, ...]:
+        """Labels that a hypothesis had before this frame keep theirs; the others begin now."""
+        known = next(count for count in range(len(labels), -1, -1) if labels[:count] in self._starts)
+        return self._starts[labels[:known]] + (self.frames,) * (len(labels) - known)
 
 
 def greedy_search(

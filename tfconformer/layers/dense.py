@@ -38,6 +38,10 @@ class Dense(Pointwise, keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return self.affine(inputs)
+
+    def affine(self, inputs: tf.Tensor) -> tf.Tensor:
+        """`inputs @ kernel + bias`, all that a layer of another kind takes from this one."""
         outputs = self.product(inputs, self.kernel)
         return outputs if self.bias is None else tf.nn.bias_add(outputs, self.bias)
 

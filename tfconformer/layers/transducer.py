@@ -41,7 +41,8 @@ class OneHotLabels(keras.layers.Layer):
         self.vocabulary = vocabulary
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        return tf.one_hot(inputs - 1, self.vocabulary)
+        # Not one_hot(inputs - 1): the TFLite converter would make a table of it, and look up the blank in row -1.
+        return tf.one_hot(inputs, self.vocabulary + 1)[..., 1:]
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "vocabulary": self.vocabulary}
@@ -91,7 +92,7 @@ class Recurrence(Dense):
 
     def _step(self, state: tuple[tf.Tensor, tf.Tensor], gates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         hidden, cell = state
-        enter, keep, candidate, leave = tf.split(gates + self.product(hidden, self.kernel), 4, axis=-1)
+        enter, keep, candidate, leave = tf.split(gates + self.affine(hidden), 4, axis=-1)
         cell = tf.sigmoid(keep + 1.0) * cell + tf.sigmoid(enter) * tf.tanh(candidate)
         return tf.sigmoid(leave) * tf.tanh(cell), cell
 
@@ -124,7 +125,7 @@ class JointHead(Dense):
 
     def call(self, inputs: tuple[tf.Tensor, ...]) -> tf.Tensor:
         if len(inputs) == 2:
-            return super().call(tf.tanh(inputs[0] + inputs[1]))
+            return self.affine(tf.tanh(inputs[0] + inputs[1]))
         encodings, predictions, labels, mask = inputs
         tf.debugging.assert_positive(tf.reduce_sum(mask, axis=[1, 2]), "an utterance of the batch has no frame")
         following = tf.pad(labels, [[0, 0], [0, 1]])  # nobody looks at what follows the last label

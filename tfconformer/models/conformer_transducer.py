@@ -3,11 +3,14 @@ r"""The Conformer transducer (2005.08100): the encoder of `conformer_ctc`, an LS
     joint_encoder -------------------------------------------------------------\
     prediction_embedding, _lstm_input, _lstm_recurrent -> joint_prediction ----- joint_head
 
-For training it is one flat functional model, as the CTC model is and for the same reason. `Transducer` takes the
-trained model apart into what a search calls.
+For training it is one flat functional model, as the CTC model is and for the same reason. `transducer_parts` takes it
+apart into what a search calls, and export.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
@@ -68,6 +71,11 @@ def shared_with_ctc(model: keras.Model) -> keras.Model:
     return keras.Model(model.inputs[:2], {**shared, "encoder": model.get_layer("joint_encoder").input})
 
 
+def is_transducer(model: keras.Model) -> bool:
+    """Whether a model is one of `conformer_transducer`, quantized or not."""
+    return isinstance(model.output, Mapping) and SCORES in model.output
+
+
 def prediction_network(
     layers: dict[str, keras.layers.Layer], labels: tf.Tensor, state: tuple[tf.Tensor, tf.Tensor]
 ) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]:
@@ -77,20 +85,56 @@ def prediction_network(
     return layers["joint_prediction"](layers["prediction_dropout"](x)), (hidden, cell)
 
 
+@dataclass(frozen=True)
+class TransducerParts:
+    """What a search calls: three models, which share the weights of the one that they are parts of.
+
+    Attributes:
+      encoder: (features [B, T, mel_bins], lengths [B]) -> encodings [B, ceil(T/4), joint]. It streams.
+      prediction: (labels [B, 1], hidden [B, lstm_units], cell [B, lstm_units]) -> (prediction [B, 1, joint], hidden,
+        cell behind the label).
+      joint: (encodings [B, joint], predictions [B, joint]) -> logits [B, vocabulary + 1].
+    """
+
+    encoder: keras.Model
+    prediction: keras.Model
+    joint: keras.Model
+
+    @property
+    def units(self) -> int:
+        """Width of the LSTM's two states."""
+        return int(self.prediction.inputs[1].shape[-1])
+
+
+def transducer_parts(model: keras.Model) -> TransducerParts:
+    """The parts of a model of `conformer_transducer`, quantized or not."""
+    layers = {float_layer(layer).name: layer for layer in model.layers}
+    units, joint = (float_layer(layers[name]).units for name in ("prediction_start", "joint_encoder"))
+    labels = keras.Input([1], dtype=tf.int32, name="labels")
+    state = keras.Input([units], name="hidden"), keras.Input([units], name="cell")
+    prediction, new_state = prediction_network(layers, labels, state)
+    pair = [keras.Input([joint], name="encoding"), keras.Input([joint], name="prediction")]
+    return TransducerParts(
+        encoder=keras.Model(model.inputs[:2], layers["joint_encoder"].output, name="encoder"),
+        prediction=keras.Model([labels, *state], [prediction, *new_state], name="prediction"),
+        joint=keras.Model(pair, layers["joint_head"](pair), name="joint"),
+    )
+
+
 class Transducer:
     """A model of `conformer_transducer`, quantized or not, as a search uses it; its weights are shared, not copied.
 
     Attributes:
-      encoder: model of (features [B, T, mel_bins], lengths [B]) -> encodings [B, ceil(T/4), joint]. It streams.
+      encoder: as of `TransducerParts`.
     """
 
     def __init__(self, model: keras.Model):
-        self._layers = {float_layer(layer).name: layer for layer in model.layers}
-        self.encoder = keras.Model(model.inputs[:2], self._layers["joint_encoder"].output, name="encoder")
-        self._units = float_layer(self._layers["prediction_start"]).units
-        self._encode = tf.function(self.encoder, reduce_retracing=True)
+        parts = transducer_parts(model)
+        self.encoder = parts.encoder
+        self._units = parts.units
+        self._encode, self._joint = (tf.function(part, reduce_retracing=True) for part in (parts.encoder, parts.joint))
+        self._prediction = parts.prediction
         self._predict = tf.function(self._predict_one, reduce_retracing=True)
-        self._join = tf.function(lambda *pair: self._layers["joint_head"](pair), reduce_retracing=True)
 
     def encode(self, features: Floats, lengths: NDArray[np.int32]) -> Floats:
         """Encodings [B, ceil(T/4), joint] of features [B, T, mel_bins]."""
@@ -107,8 +151,8 @@ class Transducer:
 
     def join(self, encodings: Floats, predictions: Floats) -> Floats:
         """As `decoding.transducer.Network.join`."""
-        return self._join(encodings, predictions).numpy()
+        return self._joint([encodings, predictions]).numpy()
 
     def _predict_one(self, labels: tf.Tensor, state: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        prediction, state = prediction_network(self._layers, labels[:, tf.newaxis], tuple(tf.unstack(state, axis=1)))
-        return prediction[:, 0], tf.stack(state, axis=1)
+        prediction, *after = self._prediction([labels[:, tf.newaxis], *tf.unstack(state, axis=1)])
+        return prediction[:, 0], tf.stack(after, axis=1)

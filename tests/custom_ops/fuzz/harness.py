@@ -14,7 +14,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from converters.custom_ops import OPERATION_NAME
-from converters.graph import Graph
+from converters.graph import GraphFile
 from converters.layer_graph import layer_graph
 from converters.pack import pack_weights
 from tfconformer.quantization.spec import QuantSpec
@@ -105,14 +105,15 @@ def _random_weights(rng: np.random.Generator, k: int, n: int, spec: QuantSpec) -
 
 def _node(content: bytes) -> bytes:
     """The tensors of the only node: inputs in their order, then the output."""
-    graph = Graph.parse(content)
+    file = GraphFile.parse(content)
+    (graph,) = file.graphs
     (operator,) = graph.subgraph.operators
-    assert graph.model.operatorCodes[operator.opcodeIndex].customCode == OPERATION_NAME.encode()
+    assert file.model.operatorCodes[operator.opcodeIndex].customCode == OPERATION_NAME.encode()
     indices = [*operator.inputs, *operator.outputs]
     parts = [struct.pack("<i", len(indices))]
     for index in indices:
         tensor = graph.subgraph.tensors[index]
-        data = graph.model.buffers[tensor.buffer].data
+        data = file.model.buffers[tensor.buffer].data
         constant = b"" if data is None else bytes(data)
         dims = [*tensor.shape, *[0] * (_MAX_RANK - len(tensor.shape))]
         parts.append(struct.pack("<2i6iq", _RUNTIME_TYPES[tensor.type], len(tensor.shape), *dims, len(constant)))

@@ -1,0 +1,75 @@
+"""Layers that the TFLite converter cannot look into, so that what will be packed reaches the file as it is.
+
+A placeholder is one operation of its layer's input and bias, which carries the name of the layer; `rewrite.py` puts the
+real operation there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+from tfconformer.layers.dense import Dense
+from tfconformer.layers.transducer import JointHead, Recurrence
+
+PLACEHOLDER = "TfconformerDense"
+PLACEHOLDER_LAYER = "layer"  # its attribute: the name of the layer that it stands for
+
+
+class _Placeholder(Dense):
+    """A dense layer that the converter turns into one custom operation of x and the bias.
+
+    It has no kernel, since the file will hold other constants in its place: the large matrices of a model never enter
+    the converter.
+    """
+
+    def build(self, input_shape: Any) -> None:
+        self.kernel_shape = [self._contraction(input_shape), self.units]
+        self.bias = self.add_weight("bias", [self.units]) if self.use_bias else None
+        keras.layers.Layer.build(self, input_shape)
+
+    def affine(self, inputs: tf.Tensor) -> tf.Tensor:
+        attributes = f'attr {{ key: "{PLACEHOLDER_LAYER}" value {{ s: "{self.name}" }} }}'
+        keep_whole = 'attr { key: "tfl_fusable_op" value { b: true } }'
+
+        @tf.function(experimental_implements=f'name: "{PLACEHOLDER}" {keep_whole} {attributes}')
+        def operation(x: tf.Tensor, *bias: tf.Tensor) -> tf.Tensor:
+            product = tf.matmul(x, tf.zeros(self.kernel_shape))  # nobody looks into it but for the shape
+            return tf.nn.bias_add(product, *bias) if bias else product
+
+        return operation(inputs, *([] if self.bias is None else [self.bias]))
+
+
+class _PlaceholderRecurrence(_Placeholder, Recurrence):
+    """An LSTM's recurrent half, whose product is the operation."""
+
+
+class _PlaceholderJointHead(_Placeholder, JointHead):
+    """A joint network's head, whose product is the operation."""
+
+
+_PLACEHOLDERS: dict[type, Any] = {
+    Dense: _Placeholder,
+    Recurrence: _PlaceholderRecurrence,
+    JointHead: _PlaceholderJointHead,
+}
+
+
+def with_placeholders(model: keras.Model, names: Collection[str]) -> keras.Model:
+    """A copy of a model, weights included, whose dense layers named are placeholders."""
+
+    def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
+        kind = _PLACEHOLDERS[type(layer)] if layer.name in names else type(layer)
+        return kind.from_config(layer.get_config())
+
+    clone = keras.models.clone_model(model, clone_function=copy)
+    for layer in clone.layers:
+        original = model.get_layer(layer.name)
+        if not isinstance(layer, _Placeholder):
+            layer.set_weights(original.get_weights())
+        elif layer.bias is not None:
+            layer.bias.assign(original.bias)
+    return clone
