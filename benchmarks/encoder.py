@@ -31,7 +31,7 @@ from converters.provenance import results_of_this_process
 from converters.results import ResultRow, write_results
 from converters.rewrite import rewrite
 from converters.runtimes import Model, StreamModel, open_model
-from converters.stream_description import FLUSH, StreamDescription
+from converters.stream_description import FLUSH, STEP, StreamDescription
 from tfconformer.config import Config, load_config
 from tfconformer.models.conformer_ctc import conformer_ctc
 from tfconformer.quantization.spec import QuantSpec
@@ -124,7 +124,7 @@ def _random_model(config: Config) -> Any:
 def open_variants(frozen: Frozen, config: Config) -> dict[str, Opened]:
     """The models by the names of their variants."""
     metadata, opened = metadata_json(b"", config, (), stream=frozen.stream), {}
-    further_names = () if frozen.stream is None else (FLUSH,)
+    further_names = {} if frozen.stream is None else {FLUSH: STEP}
     for variant in variants():
         weights = {shape: variant.weights(*shape) for shape in {(layer.k, layer.n) for layer in frozen.layers}}
         packed = {layer.name: weights[layer.k, layer.n] for layer in frozen.layers}
