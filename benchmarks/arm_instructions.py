@@ -8,9 +8,10 @@ instructions a processor begins at once.
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from tfconformer.quantization.spec import QuantSpec
 SHAPES = ((512, 512), (512, 2048))
 ROWS = (1, 4, 16)
 CPU = "cortex-a76"
-RUNS = 4  # the first ones after the warm-up already take the same instructions but for the runtime's bookkeeping
+RUNS = 4
 # Largest root mean square error against float, relative: 8-bit activations cost about 1 %.
 TOLERANCE = 0.05
 _SOURCES = Path(__file__).parent
@@ -72,7 +73,9 @@ class Counter:
         runtime = LITERT.fetch() / "ai_edge_litert/libLiteRt.so"
         return cls(machine, plugin, program, machine.build_library(), runtime)
 
-    def count(self, weights: LayerWeights, x: NDArray[np.float32], cpu: str = CPU) -> tuple[Counts, NDArray[np.float32]]:
+    def count(
+        self, weights: LayerWeights, x: NDArray[np.float32], cpu: str = CPU
+    ) -> tuple[Counts, NDArray[np.float32]]:
         """Computes a layer; returns the instructions of one run, and y [M, N].
 
         Raises:
@@ -141,3 +144,48 @@ def measure(counter: Counter, k: int, n: int, m: int) -> Iterator[ResultRow]:
             instructions=counts.instructions,
             product_instructions=counts.products,
         )
+
+
+def table(rows: Sequence[ResultRow], k: int, n: int) -> list[str]:
+    """Lines of a Markdown table of one shape: thousands of instructions, and of these products, by number of rows."""
+    chosen = [row for row in rows if (row.k, row.n) == (k, n)]
+    counts = {(_name(row), row.m): row for row in chosen}
+    columns = sorted({row.m for row in chosen if row.m is not None})
+    lines = [
+        f"| implementation, {k} x {n} | {' | '.join(f'M = {m}' for m in columns)} |",
+        f"| :-- | {' | '.join('--:' for _ in columns)} |",
+    ]
+    for name in dict.fromkeys(_name(row) for row in chosen):
+        lines.append(f"| {name} | {' | '.join(_thousands(counts[name, m]) for m in columns)} |")
+    return lines
+
+
+def _name(row: ResultRow) -> str:
+    scheme = f"blocks of {row.block_size}" if row.block_size else "per channel"
+    words = [row.implementation, f"int{row.weight_bits}", *(["asymmetric"] if not row.symmetric else []), scheme]
+    return " ".join([*map(str, words), *([row.sparsity] if row.sparsity else [])])
+
+
+def _thousands(row: ResultRow) -> str:
+    assert row.instructions is not None and row.product_instructions is not None
+    return f"{row.instructions / 1e3:.1f} ({row.product_instructions / 1e3:.1f})"
+
+
+@click.command()
+@click.option("--shape", "shapes", type=(int, int), multiple=True, default=SHAPES, metavar="K N")
+@click.option("--rows", type=click.IntRange(min=1), multiple=True, default=ROWS, metavar="M")
+@click.option("--output", type=click.Path(path_type=Path), help="Results file to write (JSON).")
+def main(shapes: tuple[tuple[int, int], ...], rows: tuple[int, ...], output: Path | None) -> None:
+    """Count the instructions of dense layers of every shape and number of rows, and print tables of them."""
+    counter = Counter.prepare()
+    found = []
+    for (k, n), m in itertools.product(shapes, rows):
+        found += measure(counter, k, n, m)
+        if output is not None:
+            write_results(output, results_of_this_process(rows=tuple(found)))
+    for k, n in shapes:
+        click.echo("\n".join(table(found, k, n)) + "\n")
+
+
+if __name__ == "__main__":
+    main()

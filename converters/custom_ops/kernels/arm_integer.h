@@ -23,8 +23,8 @@ extern const Kernel portable_kernel;
 
 typedef int32x4_t Sums[INTEGER_ROWS][QUARTERS];
 
-/* Nothing is loaded before it that is needed behind it: left alone, gcc loads ahead until no registers are left. */
-KERNEL_INLINE void end_of_cell(void) { __asm__ volatile("" ::: "memory"); }
+/* What is needed behind it is not loaded before it: left alone, gcc loads ahead until no registers are left. */
+KERNEL_INLINE void load_no_further(void) { __asm__ volatile("" ::: "memory"); }
 
 KERNEL_INLINE void to_floats(Sums sum, const int rows, float32x4_t (*sums)[QUARTERS]) {
   UNROLL for (int m = 0; m < rows; ++m) {
@@ -81,20 +81,23 @@ KERNEL_INLINE int8x16_t load_windows(const int8_t* windows, int count) {
   return vreinterpretq_s8_s32(vdupq_n_s32(codes));
 }
 
-/* Adds the products of a cell; its windows are those in `values` from `first` on, four in each. */
-KERNEL_INLINE void add_integer_cell(const uint8_t* cell, const int8x16_t* values, int first, const int bits,
-                                    const int rows, Sums sum) {
-  UNROLL for (int v = 0; v < QUARTERS; ++v) {
-    const uint8x16_t codes = vld1q_u8(cell + v * 16);
-    UNROLL for (int f = 0; f < 8 / bits; ++f) {
-      const int8x16_t q = weights(codes, f, bits);
+/* Adds the products of a cell with its windows. Of less than four rows, `values` have them from number `first` on, four
+ * in each; of four rows those of a field fill a register, which is loaded when its time comes. */
+KERNEL_INLINE void add_integer_cell(const uint8_t* cell, const int8_t* windows, const int8x16_t* values, int first,
+                                    const int bits, const int rows, Sums sum) {
+  uint8x16_t codes[QUARTERS];
+  UNROLL for (int v = 0; v < QUARTERS; ++v) codes[v] = vld1q_u8(cell + v * 16);
+  UNROLL for (int f = 0; f < 8 / bits; ++f) {
+    UNROLL for (int v = 0; v < QUARTERS; ++v) {
+      const int8x16_t q = weights(codes[v], f, bits);
       UNROLL for (int m = 0; m < rows; ++m) {
         const int window = first + f * rows + m;
-        sum[m][v] = multiply_add_lane(sum[m][v], q, values[window / 4], window % 4);
+        const int8x16_t four = rows == 4 ? vld1q_s8(windows + f * rows * GROUP) : values[window / 4];
+        sum[m][v] = multiply_add_lane(sum[m][v], q, four, window % 4);
       }
     }
+    load_no_further();
   }
-  end_of_cell();
 }
 
 KERNEL_INLINE void dense_product(const FullyConnectedAttributes* attributes, const WeightTile* tile,
@@ -113,20 +116,20 @@ KERNEL_INLINE void dense_product(const FullyConnectedAttributes* attributes, con
       int8x16_t values[WINDOWS / 4];
       UNROLL for (int w = 0; w < WINDOWS; w += 4) values[w / 4] = vld1q_s8(windows + w * GROUP);
       UNROLL for (int i = 0; i < together; ++i) {
-        add_integer_cell(cell + i * CELL, values, i * count, bits, rows, sum);
+        add_integer_cell(cell + i * CELL, windows + i * count * GROUP, values, i * count, bits, rows, sum);
       }
     }
     ONE_BY_ONE for (; cells > 0; --cells, cell += CELL, windows += count * GROUP) {
       int8x16_t values[WINDOWS / 4];
       UNROLL for (int w = 0; w < count; w += 4) values[w / 4] = load_windows(windows + w * GROUP, count);
-      add_integer_cell(cell, values, 0, bits, rows, sum);
+      add_integer_cell(cell, windows, values, 0, bits, rows, sum);
     }
     add_dense_block(tile, b, sum, code_sums, rows, totals);
   }
 }
 
-/* One row with weights of 2 bits: fields 1 and 2 stay where they are in their bytes, as 4 and 16 times their value, which
- * saves the shifts, and have sums of their own. */
+/* One row with weights of 2 bits: fields 1 and 2 stay where they are in their bytes, as 4 and 16 times their value,
+ * which saves the shifts, and have sums of their own. */
 KERNEL_INLINE void add_cell_of_2_bits(const uint8_t* cell, const int8_t* windows, Sums sum) {
   const int8x16_t values = vld1q_s8(windows);
   UNROLL for (int v = 0; v < QUARTERS; ++v) {
@@ -136,7 +139,7 @@ KERNEL_INLINE void add_cell_of_2_bits(const uint8_t* cell, const int8_t* windows
       sum[f % 3][v] = multiply_add_lane(sum[f % 3][v], vreinterpretq_s8_u8(q), values, f);
     }
   }
-  end_of_cell();
+  load_no_further();
 }
 
 KERNEL_INLINE void dense_row_of_2_bits(const FullyConnectedAttributes* attributes, const WeightTile* tile,
@@ -155,7 +158,9 @@ KERNEL_INLINE void dense_row_of_2_bits(const FullyConnectedAttributes* attribute
         add_cell_of_2_bits(cell + i * CELL, windows + i * FIELDS * GROUP, sum);
       }
     }
-    ONE_BY_ONE for (; cells > 0; --cells, cell += CELL, windows += FIELDS * GROUP) add_cell_of_2_bits(cell, windows, sum);
+    ONE_BY_ONE for (; cells > 0; --cells, cell += CELL, windows += FIELDS * GROUP) {
+      add_cell_of_2_bits(cell, windows, sum);
+    }
     UNROLL for (int v = 0; v < QUARTERS; ++v) {
       sum[0][v] = vsraq_n_s32(vsraq_n_s32(sum[0][v], sum[1][v], 2), sum[2][v], 4);
     }
@@ -173,8 +178,8 @@ KERNEL_INLINE void load_sparse_windows(const int8_t* windows, const int kept, co
   UNROLL for (int i = 0; i < rows / shared; ++i) values[i] = vld1q_s8(windows + i * 16);
 }
 
-/* Field `index` of every byte as a signed number at the top of the byte, 2^(8 - bits) times its value. `codes` have the top
- * bit of every field flipped, which makes q of u. */
+/* Field `index` of every byte as a signed number at the top of the byte, 2^(8 - bits) times its value. `codes` have the
+ * top bit of every field flipped, which makes q of u. */
 KERNEL_INLINE int8x16_t top_weights(uint8x16_t codes, int index, const int bits) {
   const uint8x16_t shifted = codes << (8 - bits - index * bits);
   const bool is_lowest = index == 0;
@@ -192,9 +197,8 @@ KERNEL_INLINE void add_sparse_quads(const uint8_t* cell, const uint8_t* position
                                     const int rows, Sums sum, Sums x_sum) {
   const int fields = 8 / bits, window = GROUP * GROUP / kept;
   const uint8x16_t top_bits = vdupq_n_u8(bits == 2 ? 0xAA : bits == 4 ? 0x88 : 0x80);
-  /* Where the groups of codes 0..3 of a quad begin in its window, in groups; behind it lies the window of the next row. */
+  /* The groups that codes 0..3 of a quad belong to. */
   const uint8x16_t groups = vreinterpretq_u8_u32(vdupq_n_u32(kept == 2 ? 0x01010000 : 0x03020100));
-  const uint8x16_t next_groups = vreinterpretq_u8_u32(vdupq_n_u32(0x03030202));
   UNROLL for (int i = 0; i < count; ++i) {
     int8x16_t x[INTEGER_ROWS];
     load_sparse_windows(windows + i * rows * window, kept, rows, x);
@@ -203,7 +207,7 @@ KERNEL_INLINE void add_sparse_quads(const uint8_t* cell, const uint8_t* position
       const uint8x16_t place_cell = vld1q_u8(positions + v * 16);
       const int8x16_t q = top_weights(codes, i % fields, bits);
       const uint8x16_t places = window_places(place_cell, first + i, groups);
-      const uint8x16_t next_places = window_places(place_cell, first + i, next_groups);
+      const uint8x16_t next_places = vaddq_u8(places, vdupq_n_u8((uint8_t)window)); /* of the next row */
       UNROLL for (int m = 0; m < rows; ++m) {
         const int8x16_t values =
             kept == 2 ? vqtbl1q_s8(x[m / 2], m % 2 == 0 ? places : next_places) : vqtbl1q_s8(x[m], places);
@@ -211,7 +215,7 @@ KERNEL_INLINE void add_sparse_quads(const uint8_t* cell, const uint8_t* position
         if (!symmetric) x_sum[m][v] = multiply_add(x_sum[m][v], vdupq_n_s8(1), values);
       }
     }
-    if (rows > 1) end_of_cell();
+    if (rows > 1) load_no_further();
   }
 }
 

@@ -258,8 +258,9 @@ float arm_quantize_row(const FullyConnectedAttributes* attributes, const float* 
 /* As `activate`. */
 INLINE float32x4_t activate_four(Activation activation, float32x4_t value) {
   if (activation == ACTIVATION_NONE) return value;
-  const float32x4_t least = vdupq_n_f32(activation == ACTIVATION_RELU_N1_TO_1 ? -1.0f : 0.0f);
-  const float32x4_t most = vdupq_n_f32(activation == ACTIVATION_RELU6 ? 6.0f : activation == ACTIVATION_RELU ? INFINITY : 1.0f);
+  const bool is_relu = activation == ACTIVATION_RELU, is_relu6 = activation == ACTIVATION_RELU6;
+  const float32x4_t least = vdupq_n_f32(is_relu || is_relu6 ? 0.0f : -1.0f);
+  const float32x4_t most = vdupq_n_f32(is_relu ? INFINITY : is_relu6 ? 6.0f : 1.0f);
   const float32x4_t raised = vbslq_f32(vcltq_f32(value, least), least, value);
   return vbslq_f32(vcgtq_f32(raised, most), most, raised);
 }
