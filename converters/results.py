@@ -66,7 +66,7 @@ class ResultRow(_Record):
       implementation: ours, or the peer's name and version; k, n, m: sizes of [m, k] x [k, n].
       weights_rotated_mb: size of the set of weights that the benchmark goes round, so that caches stay cold.
       time_us, gops (10^9 multiplications and additions a second), limit_fraction (of what the machine could do).
-      isa: instruction set; instructions: executed.
+      isa: instruction set; instructions: executed, and of these product_instructions that each add up several products.
     Cost of training:
       step_ms_p50: CPU time of a step, median over rounds; step_ratio, step_ratio_low, step_ratio_high: over that of the
         float step in the same round, median and quartiles.
@@ -141,6 +141,7 @@ class ResultRow(_Record):
     limit_fraction: float | None = Field(None, ge=0)
     isa: str | None = None
     instructions: int | None = Field(None, ge=0)
+    product_instructions: int | None = Field(None, ge=0)
 
     step_ratio: float | None = Field(None, ge=0)
     step_ratio_low: float | None = Field(None, ge=0)

@@ -55,6 +55,20 @@ def case(layer: PackedLayer, x: NDArray[np.float32]) -> bytes:
     return b"".join([layer.params.tobytes(), header.tobytes(), *contents])
 
 
+def rows_of_all_kinds(rng: np.random.Generator, rows: int, k: int) -> NDArray[np.float32]:
+    """Random rows; of four and more one is zero, one too small for a scale, one full of ties, and some not finite."""
+    x = rng.standard_normal((rows, k)).astype(np.float32)
+    if rows >= 4:
+        x[0] = 0
+        x[1] = 3e-37
+        x[2] = rng.integers(-253, 254, k) / 2
+        x[2, 0] = 127
+    if rows >= 7:
+        x[4, k // 2] = np.nan
+        x[5, 0] = -np.inf
+    return x
+
+
 def layers() -> list[tuple[PackedLayer, NDArray[np.float32]]]:
     """Every kind of layer, in shapes with all groups of rows, short blocks, cells, groups and tiles."""
     rng = np.random.default_rng(31)
@@ -70,10 +84,13 @@ def layers() -> list[tuple[PackedLayer, NDArray[np.float32]]]:
             symmetric=symmetric,
             block_size=block_size,
             int8_activations=int8_activations,
-            activation=("none", "relu")[i % 2],
+            activation=("none", "relu", "relu_n1_to_1", "relu6")[i // 4 % 4],
             kept=kept,
         )
-        found.append((layer, rng.standard_normal((rows, k)).astype(np.float32)))
+        found.append((layer, rows_of_all_kinds(rng, rows, k)))
+    # A block so long that sums of enlarged weights would leave 32 bits.
+    longest = PackedLayer(2, np.full((1, 2**17 + 64), -2), np.ones((1, 1), np.float16), int8_activations=True)
+    found.append((longest, np.full((1, 2**17 + 64), 127, np.float32)))
     return found
 
 

@@ -8,6 +8,10 @@
 
 enum { QUARTERS = 4 };
 
+/* Loops over registers, which must have names known to the compiler. */
+#define UNROLL _Pragma("GCC unroll 16")
+#define ONE_BY_ONE _Pragma("GCC unroll 1")
+
 /* Compiled once, in arm_neon.c: other instruction sets add nothing to them. */
 extern FloatProduct arm_float_product;
 extern QuantizeRow arm_quantize_row;
@@ -17,34 +21,35 @@ INLINE float32x4_t load_halves(const uint16_t* halves) {
   return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(halves)));
 }
 
-/* totals[m][v] += scale * sums[m][v] - offset * x_sums[m][v] of one block. */
-INLINE void add_block(const WeightTile* tile, int64_t block, float32x4_t (*sums)[QUARTERS],
-                      float32x4_t (*x_sums)[QUARTERS], const int rows, float32x4_t (*totals)[QUARTERS]) {
-  for (int v = 0; v < QUARTERS; ++v) {
-    const int64_t at = block * TILE + v * 4;
-    const float32x4_t scales = load_halves(tile->scales + at);
-    for (int m = 0; m < rows; ++m) totals[m][v] = vfmaq_f32(totals[m][v], scales, sums[m][v]);
-    if (tile->offsets == NULL) continue;
-    const float32x4_t offsets = load_halves(tile->offsets + at);
-    for (int m = 0; m < rows; ++m) totals[m][v] = vfmsq_f32(totals[m][v], offsets, x_sums[m][v]);
+/* totals[m] += scale * sums[m] of one block. The totals stay in memory, so that all registers are free for sums. */
+INLINE void add_scaled(const WeightTile* tile, int64_t block, float32x4_t (*sums)[QUARTERS], const int rows,
+                       float (*totals)[TILE]) {
+  UNROLL for (int v = 0; v < QUARTERS; ++v) {
+    const float32x4_t scales = load_halves(tile->scales + block * TILE + v * 4);
+    UNROLL for (int m = 0; m < rows; ++m) {
+      float* total = totals[m] + v * 4;
+      vst1q_f32(total, vfmaq_f32(vld1q_f32(total), scales, sums[m][v]));
+    }
   }
 }
 
-INLINE void clear(float32x4_t (*values)[QUARTERS], const int count) {
-  for (int s = 0; s < count; ++s) {
-    for (int v = 0; v < QUARTERS; ++v) values[s][v] = vdupq_n_f32(0.0f);
+/* totals[m] -= offset * x_sums[m] of one block of an asymmetric layer. */
+INLINE void subtract_offsets(const WeightTile* tile, int64_t block, float32x4_t (*x_sums)[QUARTERS], const int rows,
+                             float (*totals)[TILE]) {
+  UNROLL for (int v = 0; v < QUARTERS; ++v) {
+    const float32x4_t offsets = load_halves(tile->offsets + block * TILE + v * 4);
+    UNROLL for (int m = 0; m < rows; ++m) {
+      float* total = totals[m] + v * 4;
+      vst1q_f32(total, vfmsq_f32(vld1q_f32(total), offsets, x_sums[m][v]));
+    }
   }
 }
 
-INLINE void store_totals(float32x4_t (*total)[QUARTERS], const int count, float (*totals)[TILE]) {
-  for (int s = 0; s < count; ++s) {
-    for (int v = 0; v < QUARTERS; ++v) vst1q_f32(totals[s] + v * 4, total[s][v]);
-  }
-}
+INLINE void clear(float (*totals)[TILE], int count) { memset(totals, 0, (size_t)count * sizeof totals[0]); }
 
 /* Field `index` of every byte. */
 INLINE uint8x16_t field(uint8x16_t quarter, int index, const int bits) {
-  const uint8x16_t shifted = vshlq_u8(quarter, vdupq_n_s8((int8_t)(-index * bits)));
+  const uint8x16_t shifted = quarter >> (index * bits);
   return (index + 1) * bits == 8 ? shifted : vandq_u8(shifted, vdupq_n_u8((uint8_t)((1 << bits) - 1)));
 }
 

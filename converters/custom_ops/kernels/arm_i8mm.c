@@ -68,12 +68,12 @@ KERNEL_INLINE void matrix_product(const FullyConnectedAttributes* attributes, co
   const int fields = 8 / bits;
   const uint8_t* cell = tile->codes;
   const int8_t* windows = x->windows;
-  float32x4_t total[INTEGER_ROWS][QUARTERS];
-  clear(total, rows);
+  clear(totals, rows);
   for (int64_t b = 0; b < attributes->blocks; ++b) {
-    Sums sum, x_sum;
+    const int32_t* code_sums = x->code_sums + b * rows;
+    Sums sum;
     PairSums pairs;
-    start_sums(x->code_sums + b * rows, bits, rows, sum, x_sum);
+    start_sums(code_sums, bits, rows, sum);
     for (int p = 0; p < rows / 2; ++p) {
       for (int c = 0; c < CHANNEL_PAIRS; ++c) pairs[p][c] = vdupq_n_s32(0);
     }
@@ -88,9 +88,8 @@ KERNEL_INLINE void matrix_product(const FullyConnectedAttributes* attributes, co
     if (quads % 2 != 0) windows -= rows * GROUP;
     cell += quads / fields * CELL;
     add_pair_sums(pairs, rows, sum);
-    add_integer_block(tile, b, sum, x_sum, rows, total);
+    add_dense_block(tile, b, sum, code_sums, rows, totals);
   }
-  store_totals(total, rows, totals);
 }
 
 static bool is_available(void) {

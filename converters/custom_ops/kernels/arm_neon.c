@@ -29,6 +29,12 @@ enum {
 
 static bool is_available(void) { return true; }
 
+INLINE void clear_floats(float32x4_t (*values)[QUARTERS], const int count) {
+  for (int s = 0; s < count; ++s) {
+    for (int v = 0; v < QUARTERS; ++v) values[s][v] = vdupq_n_f32(0.0f);
+  }
+}
+
 /* Entry `index` of a cell, of each channel. */
 INLINE int32x4_t entry(uint8x16_t quarter, int index, const int bits) {
   const int32x4_t shift = vdupq_n_s32(-(index % GROUP * 8 + index / GROUP * bits));
@@ -58,13 +64,12 @@ INLINE void dense_float_product(const FullyConnectedAttributes* attributes, cons
                                 float (*totals)[TILE]) {
   const int64_t k = attributes->k, cell_length = cell_codes(bits);
   const uint8_t* cells[MAX_TILES];
-  float32x4_t total[CHAINS][QUARTERS];
   for (int t = 0; t < count; ++t) cells[t] = tiles[t].codes;
-  clear(total, count * rows);
+  clear(totals, count * rows);
   for (int64_t b = 0; b < attributes->blocks; ++b) {
     const float* values = x->values + b * attributes->block_length;
     float32x4_t sums[CHAINS][QUARTERS], x_sums[FLOAT_ROWS][QUARTERS];
-    clear(sums, count * rows);
+    clear_floats(sums, count * rows);
     int64_t left = stored_codes(attributes, b);
     for (; left >= cell_length; left -= cell_length, values += cell_length) {
       add_cell(cells, values, k, bits, (int)cell_length, count, rows, sums);
@@ -77,9 +82,11 @@ INLINE void dense_float_product(const FullyConnectedAttributes* attributes, cons
     for (int m = 0; m < rows; ++m) {
       for (int v = 0; v < QUARTERS; ++v) x_sums[m][v] = vdupq_n_f32(x->sums == NULL ? 0.0f : x->sums[b * rows + m]);
     }
-    for (int t = 0; t < count; ++t) add_block(&tiles[t], b, sums + t * rows, x_sums, rows, total + t * rows);
+    for (int t = 0; t < count; ++t) {
+      add_scaled(&tiles[t], b, sums + t * rows, rows, totals + t * rows);
+      if (x->sums != NULL) subtract_offsets(&tiles[t], b, x_sums, rows, totals + t * rows);
+    }
   }
-  store_totals(total, count * rows, totals);
 }
 
 /* The value at place 0..3 of a group of four, for each of 4 channels. */
@@ -93,13 +100,12 @@ INLINE void sparse_float_product(const FullyConnectedAttributes* attributes, con
                                  const FloatRows* x, const int bits, const int rows, float (*totals)[TILE]) {
   const int64_t k = attributes->k, cell_length = cell_codes(bits), position_cell_length = cell_codes(POSITION_BITS);
   const uint8_t *cell = tile->codes, *positions = tile->positions;
-  float32x4_t total[FLOAT_ROWS][QUARTERS];
-  clear(total, rows);
+  clear(totals, rows);
   for (int64_t b = 0; b < attributes->blocks; ++b) {
     const int64_t first = b * attributes->block_length, stored = stored_codes(attributes, b);
     float32x4_t sums[FLOAT_ROWS][QUARTERS], x_sums[FLOAT_ROWS][QUARTERS];
-    clear(sums, rows);
-    clear(x_sums, rows);
+    clear_floats(sums, rows);
+    clear_floats(x_sums, rows);
     for (int64_t i = 0; i < stored; ++i) {
       const int64_t at = first + i / attributes->kept * GROUP;
       const size_t there = (size_t)smaller(GROUP, k - at);
@@ -119,9 +125,9 @@ INLINE void sparse_float_product(const FullyConnectedAttributes* attributes, con
     }
     cell += fully_connected_block_cells(attributes, bits) * CELL;
     positions += fully_connected_block_cells(attributes, POSITION_BITS) * CELL;
-    add_block(tile, b, sums, x_sums, rows, total);
+    add_scaled(tile, b, sums, rows, totals);
+    if (tile->offsets != NULL) subtract_offsets(tile, b, x_sums, rows, totals);
   }
-  store_totals(total, rows, totals);
 }
 
 /* Few rows go with several tiles, so that there are enough sums in flight. */
@@ -158,13 +164,123 @@ void arm_float_product(const FullyConnectedAttributes* attributes, const WeightT
   if (x->rows == 4) float_product_4(attributes, tiles, count, x, totals);
 }
 
-float arm_quantize_row(const FullyConnectedAttributes* attributes, const float* x, int row, QuantizedRows* quantized) {
-  return quantize_row_loop(attributes, x, row, 0, quantized);
+enum { SIXTEEN = 16 }; /* values quantized at a time */
+
+INLINE int32_t largest_bits(const float* x, int64_t count) {
+  int32x4_t largest[4] = {vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0)};
+  int64_t i = 0;
+  for (; i + SIXTEEN <= count; i += SIXTEEN) {
+    UNROLL for (int j = 0; j < 4; ++j) {
+      largest[j] = vmaxq_s32(largest[j], vreinterpretq_s32_f32(vabsq_f32(vld1q_f32(x + i + 4 * j))));
+    }
+  }
+  const int32x4_t low = vmaxq_s32(largest[0], largest[1]), high = vmaxq_s32(largest[2], largest[3]);
+  return (int32_t)larger(vmaxvq_s32(vmaxq_s32(low, high)), largest_magnitude_bits(x + i, count - i));
 }
 
+/* Rounds half to even, as the portable loop does; NaN becomes 0. */
+INLINE int8x16_t quantize_sixteen(const float* x, float inverse) {
+  int16x8_t halves[2];
+  UNROLL for (int i = 0; i < 2; ++i) {
+    const int32x4_t low = vcvtnq_s32_f32(vmulq_n_f32(vld1q_f32(x + 8 * i), inverse));
+    const int32x4_t high = vcvtnq_s32_f32(vmulq_n_f32(vld1q_f32(x + 8 * i + 4), inverse));
+    halves[i] = vuzp1q_s16(vreinterpretq_s16_s32(low), vreinterpretq_s16_s32(high));
+  }
+  return vuzp1q_s8(vreinterpretq_s8_s16(halves[0]), vreinterpretq_s8_s16(halves[1]));
+}
+
+/* Writes 16 codes in pieces that are `stride` bytes apart; returns where the next one is. */
+INLINE int8_t* store_sixteen(int8x16_t codes, const int piece, int64_t stride, int8_t* target) {
+  if (piece == 16) {
+    vst1q_s8(target, codes);
+  } else if (piece == 8) {
+    vst1_s8(target, vget_low_s8(codes));
+    vst1_s8(target + stride, vget_high_s8(codes));
+  } else {
+    const int32x4_t fours = vreinterpretq_s32_s8(codes);
+    vst1q_lane_s32((int32_t*)(void*)target, fours, 0);
+    vst1q_lane_s32((int32_t*)(void*)(target + stride), fours, 1);
+    vst1q_lane_s32((int32_t*)(void*)(target + 2 * stride), fours, 2);
+    vst1q_lane_s32((int32_t*)(void*)(target + 3 * stride), fours, 3);
+  }
+  return target + SIXTEEN / piece * stride;
+}
+
+/* The codes of a block of so many values, filled up with zeros to `padded`, in pieces. Returns their sum. */
+INLINE int32_t quantize_block(const float* x, float inverse, int64_t length, int64_t padded, const int piece,
+                              int64_t stride, int8_t** target) {
+  int32x4_t sum = vdupq_n_s32(0);
+  int64_t i = 0;
+  for (; i + SIXTEEN <= length; i += SIXTEEN) {
+    const int8x16_t codes = quantize_sixteen(x + i, inverse);
+    sum = vpadalq_s16(sum, vpaddlq_s8(codes));
+    *target = store_sixteen(codes, piece, stride, *target);
+  }
+  for (; i < padded; i += SIXTEEN) {
+    float rest[SIXTEEN] = {0.0f};
+    uint8_t stored[SIXTEEN];
+    if (i < length) memcpy(rest, x + i, (size_t)(length - i) * sizeof rest[0]);
+    const int8x16_t codes = quantize_sixteen(rest, inverse);
+    sum = vpadalq_s16(sum, vpaddlq_s8(codes));
+    vst1q_u8(stored, vreinterpretq_u8_s8(codes));
+    if (piece == 16 && padded - i < SIXTEEN) { /* a single row of a layer with shorter windows */
+      memcpy(*target, stored, (size_t)(padded - i));
+      *target += padded - i;
+    } else {
+      *target = write_windows(stored, smaller(SIXTEEN, padded - i), piece, stride, *target);
+    }
+  }
+  return vaddvq_s32(sum);
+}
+
+/* As quantize_row_loop. */
+float arm_quantize_row(const FullyConnectedAttributes* attributes, const float* x, int row, QuantizedRows* quantized) {
+  const int rows = quantized->rows, window = window_codes(attributes);
+  float inverse;
+  const float scale = row_scale(largest_bits(x, attributes->k), &inverse);
+  int8_t* target = quantized->windows + row * window;
+  for (int64_t b = 0; b < attributes->blocks; ++b) {
+    const int64_t first = b * attributes->block_length;
+    const int64_t length = smaller(attributes->block_length, attributes->k - first);
+    const int64_t padded = block_quads(stored_codes(attributes, b), attributes->weight_bits) * window;
+    int32_t* sum = &quantized->code_sums[b * rows + row];
+    if (rows == 1 || window == 16) { /* the windows of a single row make one piece */
+      *sum = quantize_block(x + first, inverse, length, padded, 16, rows * 16, &target);
+    } else if (window == 8) {
+      *sum = quantize_block(x + first, inverse, length, padded, 8, rows * 8, &target);
+    } else {
+      *sum = quantize_block(x + first, inverse, length, padded, 4, rows * 4, &target);
+    }
+  }
+  return scale;
+}
+
+/* As `activate`. */
+INLINE float32x4_t activate_four(Activation activation, float32x4_t value) {
+  if (activation == ACTIVATION_NONE) return value;
+  const bool is_relu = activation == ACTIVATION_RELU, is_relu6 = activation == ACTIVATION_RELU6;
+  const float32x4_t least = vdupq_n_f32(is_relu || is_relu6 ? 0.0f : -1.0f);
+  const float32x4_t most = vdupq_n_f32(is_relu ? INFINITY : is_relu6 ? 6.0f : 1.0f);
+  const float32x4_t raised = vbslq_f32(vcltq_f32(value, least), least, value);
+  return vbslq_f32(vcgtq_f32(raised, most), most, raised);
+}
+
+/* As finish_rows_loop. */
 void arm_finish_rows(float (*totals)[TILE], int rows, const float* scales, const float* bias, Activation activation,
                      int channels, float* y, int64_t stride) {
-  finish_rows_loop(totals, rows, scales, bias, activation, channels, y, stride);
+  const int whole = channels / TILE * TILE;
+  for (int first = 0; first < whole; first += TILE, totals += rows) {
+    float32x4_t biases[QUARTERS];
+    UNROLL for (int v = 0; v < QUARTERS; ++v) biases[v] = vld1q_f32(bias + first + v * 4);
+    for (int m = 0; m < rows; ++m) {
+      const float scale = scales == NULL ? 1.0f : scales[m];
+      UNROLL for (int v = 0; v < QUARTERS; ++v) {
+        const float32x4_t value = vfmaq_n_f32(biases[v], vld1q_f32(totals[m] + v * 4), scale);
+        vst1q_f32(y + m * stride + first + v * 4, activate_four(activation, value));
+      }
+    }
+  }
+  finish_rows_loop(totals, rows, scales, bias + whole, activation, channels - whole, y + whole, stride);
 }
 
 const Kernel arm_neon_kernel = {

@@ -119,6 +119,16 @@ INLINE int8_t* write_windows(const uint8_t* restrict codes, int64_t count, const
   return target;
 }
 
+/* The scale of a row and the factor that makes codes of its values, from the bit pattern of max|x|: see below. */
+INLINE float row_scale(int32_t largest_bits, float* inverse) {
+  float largest;
+  memcpy(&largest, &largest_bits, sizeof largest);
+  *inverse = 127.0f / largest;
+  if (isfinite(largest) && isfinite(*inverse)) return largest * (1.0f / 127.0f);
+  *inverse = 0.0f;
+  return isfinite(largest) ? 0.0f : NAN;
+}
+
 /* Replaces x by scale * code, code = round_half_even(x * (127 / max|x|)) in -127..127, scale = max|x| * (1 / 127).
  * Writes the codes to their windows and returns the scale. A row whose 127 / max|x| is infinite (zeros, or nothing
  * above 3.8e-37) gets the codes 0 and the scale 0; a row with a NaN or an infinity the scale NaN.
@@ -128,15 +138,9 @@ INLINE float quantize_row_loop(const FullyConnectedAttributes* attributes, const
                                QuantizedRows* quantized) {
   enum { PIECE = 256 }; /* codes at a time; a multiple of every window */
   const int rows = quantized->rows, window = window_codes(attributes);
-  const int32_t largest_bits = largest_magnitude_bits(x, attributes->k);
-  float largest;
-  memcpy(&largest, &largest_bits, sizeof largest);
-  float inverse = 127.0f / largest, scale = largest * (1.0f / 127.0f);
-  const bool is_finite = isfinite(largest);
-  if (!is_finite || !isfinite(inverse)) {
-    inverse = 0.0f;
-    scale = is_finite ? 0.0f : NAN;
-  }
+  float inverse;
+  const float scale = row_scale(largest_magnitude_bits(x, attributes->k), &inverse);
+  const bool is_finite = !isnan(scale);
   int8_t* target = quantized->windows + row * window;
   for (int64_t b = 0; b < attributes->blocks; ++b) {
     const float* values = x + b * attributes->block_length;

@@ -1,0 +1,191 @@
+"""Instructions that dense layers take on 64-bit Arm, ours and those of LiteRT's wheel for it, counted in an emulator.
+
+    python -m benchmarks.arm_instructions --output docs/results/arm_instructions.json
+
+Counts are exact and the same on every machine. They are no times: these depend on caches, memory, and on how many
+instructions a processor begins at once.
+"""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from android_bench.build_native import FLAGS, find_tool, run_tool
+from benchmarks.arm_machine import LITERT, ArmMachine
+from benchmarks.litert_layers import NAME
+from benchmarks.random_weights import random_builtin, random_packed, scheme_columns
+from converters.layer_graph import layer_graph
+from converters.operators import LayerWeights
+from converters.pack import PackedWeights
+from converters.provenance import results_of_this_process
+from converters.results import ResultRow, write_results
+from tfconformer.errors import InputError
+from tfconformer.quantization.spec import QuantSpec
+
+SHAPES = ((512, 512), (512, 2048))
+ROWS = (1, 4, 16)
+CPU = "cortex-a76"
+RUNS = 4
+# Largest root mean square error against float, relative: 8-bit activations cost about 1 %.
+TOLERANCE = 0.05
+_SOURCES = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Instructions of one run; `products` are those that multiply and add up many signed bytes (sdot, smmla)."""
+
+    instructions: int
+    products: int
+
+
+@dataclass(frozen=True)
+class Counter:
+    """The emulator with the plug-in that counts, and the program that runs a layer."""
+
+    machine: ArmMachine
+    plugin: Path
+    program: Path
+    library: Path
+    runtime: Path
+
+    @classmethod
+    def prepare(cls) -> Counter:
+        """Builds and fetches what is needed.
+
+        Raises:
+          UnavailableError: a tool is not installed, or LiteRT's wheel cannot be had.
+        """
+        machine = ArmMachine.prepare()
+        plugin = machine.folder / "libcount_instructions.so"
+        run_tool([find_tool("gcc"), *FLAGS, "-shared", _SOURCES / "count_instructions.c", "-o", plugin])
+        program = machine.build_program(_SOURCES / "compiled_model.c")
+        runtime = LITERT.fetch() / "ai_edge_litert/libLiteRt.so"
+        return cls(machine, plugin, program, machine.build_library(), runtime)
+
+    def count(
+        self, weights: LayerWeights, x: NDArray[np.float32], cpu: str = CPU
+    ) -> tuple[Counts, NDArray[np.float32]]:
+        """Computes a layer; returns the instructions of one run, and y [M, N].
+
+        Raises:
+          InputError: the program fails, with what it said.
+        """
+        n = weights.dequantize().shape[1]
+        library = self.library if isinstance(weights, PackedWeights) else ""
+        with tempfile.TemporaryDirectory() as folder:
+            model, counts = Path(folder) / "model.tflite", Path(folder) / "counts"
+            model.write_bytes(layer_graph([weights], len(x)))
+            words = [self.program, self.runtime, library, model, *map(str, (*x.shape, n, RUNS))]
+            options = ["-d", "plugin", "-D", str(counts), "-plugin", str(self.plugin)]
+            command = self.machine.command(words, cpu, options)
+            done = subprocess.run(command, input=x.tobytes(), capture_output=True, check=False)
+            if done.returncode:
+                raise InputError(f"the emulated program failed: {done.stderr.decode().strip().splitlines()[-1]}")
+            return parse_counts(counts.read_text()), np.frombuffer(done.stdout, np.float32).reshape(len(x), n)
+
+
+def parse_counts(line: str) -> Counts:
+    """Reads what `count_instructions.c` writes, and divides it by the number of regions, which are runs."""
+    words = line.split()
+    values = dict(zip(words[::2], map(int, words[1::2]), strict=True))
+    return Counts(round(values["instructions"] / values["regions"]), round(values["products"] / values["regions"]))
+
+
+def layers(k: int, n: int) -> Iterator[tuple[str, dict[str, Any], LayerWeights]]:
+    """Everything that is counted: implementation, columns of the row, weights."""
+    for bits in (2, 4, 8):
+        for sparsity in (None, "2:4", "1:4"):
+            yield _ours(QuantSpec(bits=bits, activation_bits=8, sparsity=sparsity), k, n)
+    for bits, block_size in ((2, 64), (4, 32), (4, 64), (4, 128)):
+        yield _ours(QuantSpec(bits=bits, block_size=block_size, activation_bits=8), k, n)
+    yield _ours(QuantSpec(bits=2, block_size=64, symmetric=False, activation_bits=8), k, n)
+    for bits, block_size in ((2, None), (4, None), (8, None), (4, 32), (4, 128)):
+        spec = QuantSpec(bits=bits, block_size=block_size)
+        yield NAME, scheme_columns(spec), random_builtin(spec, k, n)
+
+
+def _ours(spec: QuantSpec, k: int, n: int) -> tuple[str, dict[str, Any], LayerWeights]:
+    return "tfconformer", scheme_columns(spec), random_packed(spec, k, n)
+
+
+def measure(counter: Counter, k: int, n: int, m: int) -> Iterator[ResultRow]:
+    """Counts all layers of a shape.
+
+    Raises:
+      InputError: one computes wrong numbers: its instructions mean nothing.
+    """
+    x = np.random.default_rng(m).standard_normal((m, k), np.float32)
+    for implementation, columns, weights in layers(k, n):
+        counts, y = counter.count(weights, x)
+        expected = x @ weights.dequantize()
+        error = np.linalg.norm(y - expected) / np.linalg.norm(expected)
+        if not error < TOLERANCE:
+            raise InputError(f"{implementation} {columns} computes wrong numbers: relative error {error:.2g}")
+        yield ResultRow(
+            implementation=implementation,
+            **columns,
+            activation_bits=8,
+            k=k,
+            n=n,
+            m=m,
+            threads=1,
+            isa=CPU,
+            instructions=counts.instructions,
+            product_instructions=counts.products,
+        )
+
+
+def table(rows: Sequence[ResultRow], k: int, n: int) -> list[str]:
+    """Lines of a Markdown table of one shape: thousands of instructions, and of these products, by number of rows."""
+    chosen = [row for row in rows if (row.k, row.n) == (k, n)]
+    counts = {(_name(row), row.m): row for row in chosen}
+    columns = sorted({row.m for row in chosen if row.m is not None})
+    lines = [
+        f"| implementation, {k} x {n} | {' | '.join(f'M = {m}' for m in columns)} |",
+        f"| :-- | {' | '.join('--:' for _ in columns)} |",
+    ]
+    for name in dict.fromkeys(_name(row) for row in chosen):
+        lines.append(f"| {name} | {' | '.join(_thousands(counts[name, m]) for m in columns)} |")
+    return lines
+
+
+def _name(row: ResultRow) -> str:
+    scheme = f"blocks of {row.block_size}" if row.block_size else "per channel"
+    words = [row.implementation, f"int{row.weight_bits}", *(["asymmetric"] if not row.symmetric else []), scheme]
+    return " ".join([*map(str, words), *([row.sparsity] if row.sparsity else [])])
+
+
+def _thousands(row: ResultRow) -> str:
+    assert row.instructions is not None and row.product_instructions is not None
+    return f"{row.instructions / 1e3:.1f} ({row.product_instructions / 1e3:.1f})"
+
+
+@click.command()
+@click.option("--shape", "shapes", type=(int, int), multiple=True, default=SHAPES, metavar="K N")
+@click.option("--rows", type=click.IntRange(min=1), multiple=True, default=ROWS, metavar="M")
+@click.option("--output", type=click.Path(path_type=Path), help="Results file to write (JSON).")
+def main(shapes: tuple[tuple[int, int], ...], rows: tuple[int, ...], output: Path | None) -> None:
+    """Count the instructions of dense layers of every shape and number of rows, and print tables of them."""
+    counter = Counter.prepare()
+    found = []
+    for (k, n), m in itertools.product(shapes, rows):
+        found += measure(counter, k, n, m)
+        if output is not None:
+            write_results(output, results_of_this_process(rows=tuple(found)))
+    for k, n in shapes:
+        click.echo("\n".join(table(found, k, n)) + "\n")
+
+
+if __name__ == "__main__":
+    main()
