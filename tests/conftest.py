@@ -23,6 +23,7 @@ from tests.support.tiny_conformer import (
 )
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist, which reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that share what their fixtures make run in one process: those of a file, and all that build for Android."""
     for item in items:
