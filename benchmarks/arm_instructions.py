@@ -88,7 +88,7 @@ class Counter:
             model.write_bytes(layer_graph([weights], len(x)))
             words = [self.program, self.runtime, library, model, *map(str, (*x.shape, n, RUNS))]
             options = ["-d", "plugin", "-D", str(counts), "-plugin", str(self.plugin)]
-            command = self.machine.command(words, cpu, options)
+            command = self.machine.command(words, CPU, options)
             done = subprocess.run(command, input=x.tobytes(), capture_output=True, check=False)
             if done.returncode:
                 raise InputError(f"the emulated program failed: {done.stderr.decode().strip().splitlines()[-1]}")

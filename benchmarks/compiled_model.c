@@ -2,8 +2,8 @@
  *
  *   compiled_model LIBLITERT OPERATIONS MODEL M K N RUNS < x > y
  *
- * OPERATIONS is our library, whose delegate becomes an accelerator, or "" for LiteRT alone. After a first run come RUNS more,
- * each between two instructions that do nothing, by which `count_instructions.c` knows them.
+ * OPERATIONS is our library, whose delegate becomes an accelerator, or "" for LiteRT alone. After a first run come RUNS
+ * more, each between two instructions that do nothing, by which `count_instructions.c` knows them.
  *
  * The functions are declared by hand, as they are in libLiteRt.so of ai-edge-litert 2.3, which ships no headers. */
 #include <dlfcn.h>

@@ -2,9 +2,9 @@
  *
  *   qemu-aarch64 -d plugin -D COUNTS -plugin libcount_instructions.so PROGRAM
  *
- * A region begins after `hint #126` and ends before `hint #127`, instructions that do nothing. At the end of the program
- * one line is written: "regions R instructions I products P", summed over the regions. Products are the instructions
- * that multiply and add up many signed bytes: sdot and smmla.
+ * A region begins after `hint #126` and ends before `hint #127`, instructions that do nothing. At the end of the
+ * program one line is written: "regions R instructions I products P", summed over the regions. Products are the
+ * instructions that multiply and add up many signed bytes: sdot and smmla.
  *
  * Declared by hand, as in version 1 of the plug-in interface (QEMU 4.2 to 8.1), whose header Debian does not ship. */
 #include <inttypes.h>
