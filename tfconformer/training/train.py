@@ -66,10 +66,7 @@ def train(config: Config, run: RunDirectory) -> keras.Model:
     compile_model(model, config.training)
     steps = config.training.steps_per_epoch
     model.fit(
-        # A transducer reads the labels too.
-        batches.map(
-            lambda inputs, labels: ((*inputs, labels)[: len(model.inputs)], dict.fromkeys(model.output, labels))
-        ),
+        batches.map(lambda inputs, labels: _example(model, inputs, labels)),
         epochs=config.training.epochs,
         steps_per_epoch=steps,
         verbose=2,
