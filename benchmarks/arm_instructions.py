@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import click
 import numpy as np
@@ -24,8 +24,8 @@ from android_bench.build_native import FLAGS, find_tool, run_tool
 from benchmarks.arm_machine import LITERT, ArmMachine
 from benchmarks.litert_layers import NAME
 from benchmarks.random_weights import random_builtin, random_packed, scheme_columns
+from converters.builtin_weights import BuiltinWeights
 from converters.layer_graph import layer_graph
-from converters.operators import LayerWeights
 from converters.pack import PackedWeights
 from converters.provenance import results_of_this_process
 from converters.results import ResultRow, write_results
@@ -38,6 +38,7 @@ CPU = "cortex-a76"
 RUNS = 4
 # Largest root mean square error against float, relative: 8-bit activations cost about 1 %.
 TOLERANCE = 0.05
+QuantizedWeights: TypeAlias = PackedWeights | BuiltinWeights
 _SOURCES = Path(__file__).parent
 
 
@@ -74,7 +75,7 @@ class Counter:
         return cls(machine, plugin, program, machine.build_library(), runtime)
 
     def count(
-        self, weights: LayerWeights, x: NDArray[np.float32], cpu: str = CPU
+        self, weights: QuantizedWeights, x: NDArray[np.float32], cpu: str = CPU
     ) -> tuple[Counts, NDArray[np.float32]]:
         """Computes a layer; returns the instructions of one run, and y [M, N].
 
@@ -102,7 +103,7 @@ def parse_counts(line: str) -> Counts:
     return Counts(round(values["instructions"] / values["regions"]), round(values["products"] / values["regions"]))
 
 
-def layers(k: int, n: int) -> Iterator[tuple[str, dict[str, Any], LayerWeights]]:
+def layers(k: int, n: int) -> Iterator[tuple[str, dict[str, Any], QuantizedWeights]]:
     """Everything that is counted: implementation, columns of the row, weights."""
     for bits in (2, 4, 8):
         for sparsity in (None, "2:4", "1:4"):
@@ -110,12 +111,12 @@ def layers(k: int, n: int) -> Iterator[tuple[str, dict[str, Any], LayerWeights]]
     for bits, block_size in ((2, 64), (4, 32), (4, 64), (4, 128)):
         yield _ours(QuantSpec(bits=bits, block_size=block_size, activation_bits=8), k, n)
     yield _ours(QuantSpec(bits=2, block_size=64, symmetric=False, activation_bits=8), k, n)
-    for bits, block_size in ((2, None), (4, None), (8, None), (4, 32), (4, 128)):
-        spec = QuantSpec(bits=bits, block_size=block_size)
+    builtin = [QuantSpec(bits=bits) for bits in (2, 4, 8)] + [QuantSpec(bits=4, block_size=size) for size in (32, 128)]
+    for spec in builtin:
         yield NAME, scheme_columns(spec), random_builtin(spec, k, n)
 
 
-def _ours(spec: QuantSpec, k: int, n: int) -> tuple[str, dict[str, Any], LayerWeights]:
+def _ours(spec: QuantSpec, k: int, n: int) -> tuple[str, dict[str, Any], QuantizedWeights]:
     return "tfconformer", scheme_columns(spec), random_packed(spec, k, n)
 
 
@@ -178,7 +179,7 @@ def _thousands(row: ResultRow) -> str:
 def main(shapes: tuple[tuple[int, int], ...], rows: tuple[int, ...], output: Path | None) -> None:
     """Count the instructions of dense layers of every shape and number of rows, and print tables of them."""
     counter = Counter.prepare()
-    found = []
+    found: list[ResultRow] = []
     for (k, n), m in itertools.product(shapes, rows):
         found += measure(counter, k, n, m)
         if output is not None:

@@ -177,7 +177,7 @@ class ArmPython:
 
     @classmethod
     def prepare(cls, machine: ArmMachine) -> ArmPython:
-        """Downloads six packages, 7 MB, if that was not done before; nothing is installed.
+        """Downloads six packages, 5 MB, if that was not done before; nothing is installed.
 
         Raises:
           ArchiveUnreachableError: the Debian archive cannot be reached, or this is not a Debian system.
