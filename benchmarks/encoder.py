@@ -1,15 +1,16 @@
-"""A whole Conformer with random weights, from waveform to logits: our formats and LiteRT's in turn.
+"""A whole Conformer with random weights: ten seconds from waveform to logits, and one step of a stream.
 
     python -m benchmarks.encoder configs/conformer_l.yaml --output docs/results/encoder.json
 
-All files come from the same frozen graph and differ in their dense layers only; the head and the front end are float.
+Our formats and LiteRT's take turns. The files of a workload come from the same frozen graph and differ in their dense
+layers only; the convolutions, the head and the front end are float in all of them.
 """
 
 from __future__ import annotations
 
 import statistics
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,19 +22,25 @@ import numpy as np
 from benchmarks.litert_layers import NAME as LITERT
 from benchmarks.random_weights import random_builtin, random_kernel, random_packed, scheme_columns
 from benchmarks.timing import interleaved_seconds
-from converters.freeze import freeze, inference_model
+from converters.freeze import freeze, inference_model, single_head_model
+from converters.freeze_streaming import freeze_streaming, position_layers, position_tables
+from converters.metadata import metadata_json
 from converters.operators import LayerWeights
 from converters.plan import LayerPlan, plan
 from converters.provenance import results_of_this_process
 from converters.results import ResultRow, write_results
 from converters.rewrite import rewrite
 from converters.runtimes import Model, StreamModel, open_model
+from converters.stream_description import FLUSH, StreamDescription
 from tfconformer.config import Config, load_config
 from tfconformer.models.conformer_ctc import conformer_ctc
 from tfconformer.quantization.spec import QuantSpec
 
 VOCABULARY = 1024
 HEAD = "ctc_head"
+Columns = Callable[[float], dict[str, Any]]
+# A stream as the streaming models of configs/ are: 2.6 s of left context, a step for every frame of 40 ms.
+STREAM = ("model.causal=true", "model.left_context=64", "model.attention_chunk=1")
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,30 @@ class Variant:
         return " ".join([self.implementation, *(f"{key}={value}" for key, value in self.columns.items())])
 
 
+@dataclass(frozen=True)
+class Frozen:
+    """A graph with placeholders for all dense layers but the head.
+
+    Attributes:
+      content: what `rewrite` is given.
+      layers: that have a placeholder.
+      stream: what the file says about its streams; None for whole utterances.
+    """
+
+    content: bytes
+    layers: tuple[LayerPlan, ...]
+    stream: StreamDescription | None = None
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A variant in LiteRT's interpreter, and the size of its file."""
+
+    variant: Variant
+    model: Model | StreamModel
+    file_bytes: int
+
+
 def variants() -> Iterator[Variant]:
     """Everything that is measured."""
     for bits, block_size in ((2, None), (2, 64), (4, None), (4, 64), (8, None)):
@@ -69,27 +100,84 @@ def variants() -> Iterator[Variant]:
         yield Variant(LITERT, scheme_columns(spec), partial(random_builtin, spec))
 
 
-def frozen_encoder(config: Config) -> tuple[bytes, list[LayerPlan]]:
-    """The graph of a random model with placeholders for all dense layers but the head, and these layers."""
-    model = conformer_ctc(config.model, config.features.mel_bins, VOCABULARY)
-    model = inference_model(model, config, VOCABULARY)
-    layers = [layer for layer in plan(model, {}) if layer.name != HEAD]
-    return freeze(model, config.features, [layer.name for layer in layers]), layers
+def frozen_utterance(config: Config) -> Frozen:
+    """From a whole waveform to logits."""
+    model = inference_model(_random_model(config), config, VOCABULARY)
+    layers = tuple(layer for layer in plan(model, {}) if layer.name != HEAD)
+    return Frozen(freeze(model, config.features, [layer.name for layer in layers]), layers)
 
 
-def open_variants(frozen: bytes, layers: list[LayerPlan]) -> dict[str, tuple[Variant, Model | StreamModel, int]]:
-    """Name -> variant, the model in LiteRT's interpreter, and the size of its file."""
-    opened = {}
+def frozen_step(config: Config) -> Frozen:
+    """One step of a stream."""
+    model = _random_model(config)
+    tables, model = position_tables(model), single_head_model(model, config, VOCABULARY)
+    absent = {HEAD, *position_layers(model)}
+    layers = tuple(layer for layer in plan(model, {}) if layer.name not in absent)
+    stream = freeze_streaming(model, tables, config.features, [layer.name for layer in layers])
+    return Frozen(stream.content, layers, stream.description)
+
+
+def _random_model(config: Config) -> Any:
+    return conformer_ctc(config.model, config.features.mel_bins, VOCABULARY)
+
+
+def open_variants(frozen: Frozen, config: Config) -> dict[str, Opened]:
+    """The models by the names of their variants."""
+    metadata, opened = metadata_json(b"", config, (), stream=frozen.stream), {}
+    further_names = () if frozen.stream is None else (FLUSH,)
     for variant in variants():
-        shapes = {(layer.k, layer.n) for layer in layers}
-        weights = {shape: variant.weights(*shape) for shape in shapes}
-        content = rewrite(frozen, {layer.name: weights[layer.k, layer.n] for layer in layers}, b"{}")
+        weights = {shape: variant.weights(*shape) for shape in {(layer.k, layer.n) for layer in frozen.layers}}
+        packed = {layer.name: weights[layer.k, layer.n] for layer in frozen.layers}
+        content = rewrite(frozen.content, packed, metadata, further_names)
         # The interpreter maps the file, so that it need not stay.
         with tempfile.NamedTemporaryFile(suffix=".tflite") as file:
             file.write(content)
             file.flush()
-            opened[variant.name] = variant, open_model(file.name), len(content)
+            opened[variant.name] = Opened(variant, open_model(file.name), len(content))
     return opened
+
+
+def measure(
+    opened: Mapping[str, Opened], runs: Mapping[str, Callable[[], Any]], rounds: int, columns: Columns
+) -> Iterator[ResultRow]:
+    """A row for every model, with `columns` of its median seconds."""
+    for name, times in interleaved_seconds(runs, rounds).items():
+        one, seconds = opened[name], statistics.median(times)
+        click.echo(f"{name}: {1e3 * seconds:.2f} ms, {one.file_bytes / 1e6:.1f} MB")
+        yield ResultRow(
+            implementation=one.variant.implementation,
+            **one.variant.columns,
+            file_bytes=one.file_bytes,
+            runtime=one.model.runtime,
+            kernel=one.model.kernels().name,
+            threads=1,
+            **columns(seconds),
+        )
+
+
+def utterance_rows(config: Config, seconds: float, rounds: int) -> Sequence[ResultRow]:
+    """Every variant on audio of that length."""
+    opened = open_variants(frozen_utterance(config), config)
+    samples = int(seconds * config.features.sample_rate)
+    waveform = np.random.default_rng(0).standard_normal(samples, np.float32) * np.float32(0.05)
+    runs = {name: partial(one.model.run, waveform) for name, one in opened.items()}
+
+    def columns(median: float) -> dict[str, float]:
+        return {"audio_seconds": seconds, "latency_ms_p50": 1e3 * median, "rtf_p50": median / seconds}
+
+    return tuple(measure(opened, runs, rounds, columns))
+
+
+def step_rows(config: Config, rounds: int) -> Sequence[ResultRow]:
+    """Every variant on one step of a stream."""
+    frozen = frozen_step(config)
+    assert frozen.stream is not None
+    opened, samples = open_variants(frozen, config), frozen.stream.step_samples
+    piece = np.random.default_rng(0).standard_normal(samples, np.float32) * np.float32(0.05)
+    streams = {name: one.model for name, one in opened.items() if isinstance(one.model, StreamModel)}
+    runs = {name: partial(model.step, piece) for name, model in streams.items()}
+    chunk_ms = 1e3 * samples / config.features.sample_rate
+    return tuple(measure(opened, runs, rounds, lambda median: {"chunk_ms": chunk_ms, "step_ms_p50": 1e3 * median}))
 
 
 @click.command()
@@ -99,30 +187,13 @@ def open_variants(frozen: bytes, layers: list[LayerPlan]) -> dict[str, tuple[Var
 @click.option("--output", type=click.Path(path_type=Path), help="Results file to write (JSON).")
 def main(config_file: Path, seconds: float, rounds: int, output: Path | None) -> None:
     """Measure the model of CONFIG_FILE, single thread, CPU time."""
-    config = load_config(config_file)
-    opened = open_variants(*frozen_encoder(config))
-    samples = int(seconds * config.features.sample_rate)
-    waveform = np.random.default_rng(0).standard_normal(samples, np.float32) * np.float32(0.05)
-    runs = {name: lambda model=model: model.run(waveform) for name, (_, model, _) in opened.items()}
-    rows = []
-    for name, times in interleaved_seconds(runs, rounds).items():
-        variant, model, file_bytes = opened[name]
-        rows.append(
-            ResultRow(
-                model=config_file.stem,
-                implementation=variant.implementation,
-                **variant.columns,
-                file_bytes=file_bytes,
-                runtime=model.runtime,
-                kernel=model.kernels().name,
-                threads=1,
-                latency_ms_p50=1e3 * statistics.median(times),
-                rtf_p50=statistics.median(times) / seconds,
-            )
-        )
-        click.echo(f"{name}: {rows[-1].latency_ms_p50:.0f} ms, {file_bytes / 1e6:.1f} MB")
+    rows = [
+        *utterance_rows(load_config(config_file), seconds, rounds),
+        *step_rows(load_config(config_file, list(STREAM)), 4 * rounds),
+    ]
     if output is not None:
-        write_results(output, results_of_this_process(rows=tuple(rows)))
+        named = tuple(row.model_copy(update={"model": config_file.stem}) for row in rows)
+        write_results(output, results_of_this_process(rows=named))
 
 
 if __name__ == "__main__":

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import itertools
 import logging
+import multiprocessing
 import re
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-
-import tf_keras as keras
 
 from converters.comparison import compare_with
 from converters.experiments import Experiment, Run, experiment_runs
@@ -28,6 +29,7 @@ from tfconformer.data.pipeline import evaluation_utterances
 from tfconformer.data.shards import find_shards, shards_by_set
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
+from tfconformer.logs import show_logs
 from tfconformer.quantization.apply import select_bits
 from tfconformer.training.checkpoint import load_model
 from tfconformer.training.post_training import post_training_model
@@ -55,6 +57,7 @@ def execute(path: Path, experiment: Experiment, folder: Path, output: Path, only
     Raises:
       InputError: a run cannot be executed, earlier runs were measured at another commit or on another machine, or
         `only` matches no variant.
+      RuntimeError: the process of a run died.
     """
     runs = experiment_runs(path, experiment)
     asked = [run for run in runs if re.fullmatch(only, run.variant)]
@@ -64,8 +67,7 @@ def execute(path: Path, experiment: Experiment, folder: Path, output: Path, only
         results_file = run_folder(folder, run) / "results.json"
         if not results_file.is_file():
             logger.info("run %d of %d: %s", number, len(asked), run.model)
-            write_results(results_file, _execute(run, folder))
-            keras.backend.clear_session()
+            write_results(results_file, _execute_alone(run, folder))
         _collect(runs, folder, output)
     return read_results(output)
 
@@ -81,6 +83,16 @@ def _collect(runs: Sequence[Run], folder: Path, output: Path) -> None:
 def run_folder(folder: Path, run: Run) -> Path:
     """Where the file and the results of a run are."""
     return folder / "runs" / run.identity
+
+
+def _execute_alone(run: Run, folder: Path) -> ResultsFile:
+    """`_execute` in a process of its own: TensorFlow keeps most of a gigabyte of every model that was trained."""
+    spawning, verbose = multiprocessing.get_context("spawn"), logger.isEnabledFor(logging.INFO)
+    with ProcessPoolExecutor(1, spawning, initializer=show_logs, initargs=(verbose,)) as pool:
+        try:
+            return pool.submit(_execute, run, folder).result()
+        except BrokenProcessPool:
+            raise RuntimeError(f"the process of the run {run.model} died; was there enough memory?") from None
 
 
 def _execute(run: Run, folder: Path) -> ResultsFile:

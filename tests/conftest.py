@@ -21,6 +21,13 @@ from tests.support.tiny_conformer import (
 )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share what their fixtures make run in one process: those of a file, and all that build for Android."""
+    for item in items:
+        folder = item.path.parent.name
+        item.add_marker(pytest.mark.xdist_group(folder if folder == "android_bench" else f"{folder}/{item.path.stem}"))
+
+
 @dataclass(frozen=True)
 class Exported:
     """A quantized model, what was decided about it, the frozen graph and the file."""

@@ -6,7 +6,6 @@ package need not know them.
 
 from __future__ import annotations
 
-import logging
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import click
 
 from tfconformer.errors import InputError
+from tfconformer.logs import show_logs
 
 COMMANDS = "tfconformer.commands"
 
@@ -37,9 +37,7 @@ class _LazyGroup(click.Group):
 @click.option("-v", "--verbose", is_flag=True, help="Log what is done, not only what is wrong.")
 def cli(verbose: bool) -> None:
     """Low-bit Conformers: train, quantize, export to .tflite, measure."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    for package in ("tfconformer", "converters"):
-        logging.getLogger(package).setLevel(logging.INFO if verbose else logging.WARNING)
+    show_logs(verbose)
 
 
 @cli.command()

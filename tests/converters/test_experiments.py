@@ -156,7 +156,7 @@ def test_finished_runs_are_not_repeated_and_an_interrupted_one_is(grid, tmp_path
             }
         )
 
-    monkeypatch.setattr(experiment_execution, "_execute", stand_in)
+    monkeypatch.setattr(experiment_execution, "_execute_alone", stand_in)
     experiment, output = load_experiment(grid), tmp_path / "grid.json"
     with pytest.raises(KeyboardInterrupt):
         execute(grid, experiment, tmp_path / "runs", output)

@@ -126,8 +126,10 @@ def relative_shift(scores: tf.Tensor) -> tf.Tensor:
     shape = tf.shape(scores)
     batch, heads, frames = shape[0], scores.shape[1], shape[2]
     padded = tf.pad(scores, [(0, 0), (0, 0), (0, 0), (1, 0)])
-    shifted = tf.reshape(padded, [batch, heads, -1, frames])[:, :, 1:]
-    return tf.reshape(shifted, [batch, heads, frames, -1])[..., :frames]
+    # `tf.slice`, because TFLite copies a SLICE row by row and a STRIDED_SLICE number by number.
+    shifted = tf.slice(tf.reshape(padded, [batch, heads, -1, frames]), [0, 0, 1, 0], [-1, -1, -1, -1])
+    rows = tf.reshape(shifted, [batch, heads, frames, -1])
+    return tf.slice(rows, [0, 0, 0, 0], [batch, heads, frames, frames])
 
 
 def banded_shift(scores: tf.Tensor, keys: int | tf.Tensor) -> tf.Tensor:
@@ -139,8 +141,9 @@ def banded_shift(scores: tf.Tensor, keys: int | tf.Tensor) -> tf.Tensor:
     shape = tf.shape(scores)
     batch, heads, frames, width = shape[0], scores.shape[1], shape[2], scores.shape[3]
     padded = tf.pad(scores, [(0, 0), (0, 0), (0, 0), (0, frames)])
-    shifted = tf.reshape(padded, [batch, heads, -1])[..., : frames * (width + frames - 1)]
-    return tf.reshape(shifted, [batch, heads, frames, width + frames - 1])[..., :keys]
+    length = width + frames - 1
+    shifted = tf.slice(tf.reshape(padded, [batch, heads, -1]), [0, 0, 0], [batch, heads, frames * length])
+    return tf.slice(tf.reshape(shifted, [batch, heads, frames, length]), [0, 0, 0, 0], [batch, heads, frames, keys])
 
 
 def _sinusoids(distance: tf.Tensor, dim: int) -> tf.Tensor:

@@ -218,11 +218,11 @@ INLINE int32_t quantize_block(const float* x, float inverse, int64_t length, int
   }
   for (; i < padded; i += SIXTEEN) {
     float rest[SIXTEEN] = {0.0f};
-    int8_t stored[SIXTEEN];
+    uint8_t stored[SIXTEEN];
     if (i < length) memcpy(rest, x + i, (size_t)(length - i) * sizeof rest[0]);
     const int8x16_t codes = quantize_sixteen(rest, inverse);
     sum = vpadalq_s16(sum, vpaddlq_s8(codes));
-    vst1q_s8(stored, codes);
+    vst1q_u8(stored, vreinterpretq_u8_s8(codes));
     if (piece == 16 && padded - i < SIXTEEN) { /* a single row of a layer with shorter windows */
       memcpy(*target, stored, (size_t)(padded - i));
       *target += padded - i;

@@ -21,7 +21,7 @@ typedef struct {
  *
  * A quad is four consecutive stored weights of a channel; a row's window of a quad is the codes of x that it may be
  * multiplied with: 4 of them if the layer is dense, 8 or 16 if it keeps two or one of four. Windows beyond the end of
- * a block, up to its last cell, are zero. */
+ * a block, up to its last cell, are of zeros. */
 typedef struct {
   int rows;
   int8_t* windows;    /* [quads of all blocks, rows, window] */

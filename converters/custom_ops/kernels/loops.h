@@ -100,19 +100,20 @@ INLINE int64_t block_quads(int64_t codes, int bits) {
 /* Adding it leaves no fraction bits: the sum is rounded to an integer, half to even, for |value| < 2^22. */
 #define ROUNDER 0x1.8p23f
 
-/* Rounds x * inverse, half to even; no code leaves -127..127. Returns the sum of the codes. */
-INLINE int32_t quantize_values(const float* restrict x, float inverse, int64_t count, int8_t* restrict codes) {
+/* Rounds x * inverse, half to even; no code leaves -127..127. Writes code + shift, returns the sum of the codes. */
+INLINE int32_t quantize_values(const float* restrict x, float inverse, int64_t count, int shift,
+                               uint8_t* restrict codes) {
   int32_t sum = 0;
   for (int64_t i = 0; i < count; ++i) {
     const int32_t code = (int32_t)(x[i] * inverse + ROUNDER - ROUNDER);
-    codes[i] = (int8_t)code;
+    codes[i] = (uint8_t)(code + shift);
     sum += code;
   }
   return sum;
 }
 
 /* Spreads codes over the windows of a row, which are `stride` bytes apart. Returns where the next one is. */
-INLINE int8_t* write_windows(const int8_t* restrict codes, int64_t count, const int window, int64_t stride,
+INLINE int8_t* write_windows(const uint8_t* restrict codes, int64_t count, const int window, int64_t stride,
                              int8_t* restrict target) {
   for (int64_t i = 0; i < count; i += window, target += stride) memcpy(target, codes + i, (size_t)window);
   return target;
@@ -130,8 +131,10 @@ INLINE float row_scale(int32_t largest_bits, float* inverse) {
 
 /* Replaces x by scale * code, code = round_half_even(x * (127 / max|x|)) in -127..127, scale = max|x| * (1 / 127).
  * Writes the codes to their windows and returns the scale. A row whose 127 / max|x| is infinite (zeros, or nothing
- * above 3.8e-37) gets the codes 0 and the scale 0; a row with a NaN or an infinity the scale NaN. */
-INLINE float quantize_row_loop(const FullyConnectedAttributes* attributes, const float* x, int row,
+ * above 3.8e-37) gets the codes 0 and the scale 0; a row with a NaN or an infinity the scale NaN.
+ *
+ * Every byte of a window is its code + shift. */
+INLINE float quantize_row_loop(const FullyConnectedAttributes* attributes, const float* x, int row, int shift,
                                QuantizedRows* quantized) {
   enum { PIECE = 256 }; /* codes at a time; a multiple of every window */
   const int rows = quantized->rows, window = window_codes(attributes);
@@ -145,11 +148,11 @@ INLINE float quantize_row_loop(const FullyConnectedAttributes* attributes, const
     const int64_t padded = block_quads(stored_codes(attributes, b), attributes->weight_bits) * window;
     int32_t sum = 0;
     for (int64_t first = 0; first < padded; first += PIECE) {
-      int8_t codes[PIECE];
+      uint8_t codes[PIECE];
       const int64_t count = smaller(PIECE, padded - first);
       const int64_t filled = is_finite && first < length ? smaller(count, length - first) : 0;
-      sum += quantize_values(values + first, inverse, filled, codes);
-      memset(codes + filled, 0, (size_t)(count - filled));
+      sum += quantize_values(values + first, inverse, filled, shift, codes);
+      memset(codes + filled, shift, (size_t)(count - filled));
       switch (window) { /* known sizes are copied by one load and one store */
         case 4: target = write_windows(codes, count, 4, rows * 4, target); break;
         case 8: target = write_windows(codes, count, 8, rows * 8, target); break;
@@ -161,11 +164,12 @@ INLINE float quantize_row_loop(const FullyConnectedAttributes* attributes, const
   return scale;
 }
 
-/* The functions of a kernel that are these loops, compiled with the attribute that names its instructions. */
-#define DEFINE_ROW_FUNCTIONS(TARGET)                                                                            \
+/* The functions of a kernel that are these loops, compiled with the attribute that names its instructions. SHIFT is that
+ * of the windows. */
+#define DEFINE_ROW_FUNCTIONS(TARGET, SHIFT)                                                                     \
   TARGET static float quantize_row(const FullyConnectedAttributes* attributes, const float* x, int row,         \
                                    QuantizedRows* quantized) {                                                  \
-    return quantize_row_loop(attributes, x, row, quantized);                                                    \
+    return quantize_row_loop(attributes, x, row, SHIFT, quantized);                                             \
   }                                                                                                             \
   TARGET static void finish_rows(float (*totals)[TILE], int rows, const float* scales, const float* bias,       \
                                  Activation activation, int channels, float* y, int64_t stride) {               \

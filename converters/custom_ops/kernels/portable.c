@@ -1,7 +1,7 @@
 /* The kernel in plain C: the definition of the result, which every other kernel reproduces bit for bit. */
 #include "loops.h"
 
-DEFINE_ROW_FUNCTIONS()
+DEFINE_ROW_FUNCTIONS(, 0)
 
 static bool is_available(void) { return true; }
 

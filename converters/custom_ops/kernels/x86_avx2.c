@@ -14,10 +14,10 @@ enum {
   FLOAT_ROWS = 4,
   HALVES = 2,     /* registers of a cell, of 8 channels each */
   CHAINS = 4,     /* float sums in flight, times HALVES, that hide the latency of one */
-  PREFETCH = 512, /* bytes ahead of a weight that is used for few rows */
+  PREFETCH = 16384, /* bytes ahead that hide the latency of memory */
 };
 
-DEFINE_ROW_FUNCTIONS(TARGET)
+DEFINE_ROW_FUNCTIONS(TARGET, 0)
 
 static bool is_available(void) {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
@@ -57,8 +57,8 @@ KERNEL_INLINE __m256i field(__m256i half, int index, const int bits) {
   return _mm256_and_si256(shifted, _mm256_set1_epi8((char)((1 << bits) - 1)));
 }
 
-KERNEL_INLINE __m256i load_half(const uint8_t* cell, int half, const int rows) {
-  if (rows == 1) _mm_prefetch((const char*)cell + PREFETCH, _MM_HINT_T0);
+KERNEL_INLINE __m256i load_half(const uint8_t* cell, int half) {
+  _mm_prefetch((const char*)cell + PREFETCH, _MM_HINT_T0);
   return _mm256_loadu_si256((const __m256i*)(cell + half * CELL / HALVES));
 }
 
@@ -95,7 +95,7 @@ KERNEL_INLINE void dense_product(const FullyConnectedAttributes* attributes, con
       for (int m = 0; m < rows; ++m) narrow[m][0] = narrow[m][1] = _mm256_setzero_si256();
       const int64_t count = smaller(cells, narrow_cells);
       for (int64_t i = 0; i < count; ++i, cell += CELL) {
-        const __m256i codes[HALVES] = {load_half(cell, 0, rows), load_half(cell, 1, rows)};
+        const __m256i codes[HALVES] = {load_half(cell, 0), load_half(cell, 1)};
         for (int f = 0; f < fields; ++f) {
           const __m256i first = field(codes[0], f, bits), second = field(codes[1], f, bits);
           for (int m = 0; m < rows; ++m, windows += GROUP) {
@@ -158,9 +158,9 @@ KERNEL_INLINE void sparse_product(const FullyConnectedAttributes* attributes, co
     for (int64_t quad = 0; quad < quads; ++quad, windows += rows * window) {
       const uint8_t* places = positions + quad / GROUP * CELL;
       for (int h = 0; h < HALVES; ++h) {
-        const __m256i u = field(load_half(cell + quad / fields * CELL, h, rows), (int)(quad % fields), bits);
+        const __m256i u = field(load_half(cell + quad / fields * CELL, h), (int)(quad % fields), bits);
         const __m256i q = _mm256_sub_epi8(u, zero);
-        const __m256i place = _mm256_add_epi8(field(load_half(places, h, rows), (int)(quad % GROUP), POSITION_BITS), groups);
+        const __m256i place = _mm256_add_epi8(field(load_half(places, h), (int)(quad % GROUP), POSITION_BITS), groups);
         for (int m = 0; m < rows; ++m) {
           const __m256i values = _mm256_shuffle_epi8(broadcast_window(windows + m * window, kept), place);
           sum[m][h] = widen(sum[m][h], signed_products(q, values));
@@ -210,7 +210,7 @@ KERNEL_INLINE void add_cell(const uint8_t* const* cells, const float* x, int64_t
                             const int count, const int rows, __m256 (*sums)[HALVES]) {
   __m256i half[MAX_TILES][HALVES];
   for (int t = 0; t < count; ++t) {
-    for (int h = 0; h < HALVES; ++h) half[t][h] = load_half(cells[t], h, rows);
+    for (int h = 0; h < HALVES; ++h) half[t][h] = load_half(cells[t], h);
   }
   for (int i = 0; i < codes; ++i) {
     for (int t = 0; t < count; ++t) {
@@ -273,8 +273,8 @@ KERNEL_INLINE void sparse_float_product(const FullyConnectedAttributes* attribut
       const int64_t at = first + i / attributes->kept * GROUP;
       const size_t there = (size_t)smaller(GROUP, k - at);
       for (int h = 0; h < HALVES; ++h) {
-        const __m256i codes = load_half(cell + i / cell_length * CELL, h, rows);
-        const __m256i places = load_half(positions + i / position_cell_length * CELL, h, rows);
+        const __m256i codes = load_half(cell + i / cell_length * CELL, h);
+        const __m256i places = load_half(positions + i / position_cell_length * CELL, h);
         const __m256 q = code_value(codes, (int)(i % cell_length), bits);
         const __m256i place = entry(places, (int)(i % position_cell_length), POSITION_BITS);
         for (int m = 0; m < rows; ++m) {

@@ -14,10 +14,11 @@ enum {
   INTEGER_TILES = 2,
   FLOAT_ROWS = 8,
   CHAINS = 4,      /* sums in flight that hide the latency of one; 8 rows bring enough of their own */
-  PREFETCH = 4096, /* bytes ahead */
+  PREFETCH = 16384, /* bytes ahead that hide the latency of memory */
 };
 
-DEFINE_ROW_FUNCTIONS(TARGET)
+/* In a sparse layer x is the unsigned factor: its codes are stored + 128. */
+DEFINE_ROW_FUNCTIONS(TARGET, attributes->kept == GROUP ? 0 : 128)
 
 static bool is_available(void) {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -136,32 +137,41 @@ KERNEL_INLINE __m512i window_positions(const uint8_t* positions, int64_t quad, c
 KERNEL_INLINE void sparse_product(const FullyConnectedAttributes* attributes, const WeightTile* tile,
                                   const QuantizedRows* x, const int bits, const int kept, const bool symmetric,
                                   const int rows, float (*totals)[TILE]) {
-  const int fields = 8 / bits, window = GROUP * GROUP / kept;
+  const int fields = 8 / bits, chains = rows * fields <= CHAINS ? fields : 1, window = GROUP * GROUP / kept;
   const __m512i zero = _mm512_set1_epi8((char)(1 << (bits - 1))), ones = _mm512_set1_epi8(1);
-  const __m512i flip = _mm512_set1_epi8((char)128);
   const uint8_t *cell = tile->codes, *positions = tile->positions;
   const int8_t* windows = x->windows;
   __m512 total[INTEGER_ROWS];
   for (int m = 0; m < rows; ++m) total[m] = _mm512_setzero_ps();
   for (int64_t b = 0; b < attributes->blocks; ++b) {
     const int64_t quads = block_quads(stored_codes(attributes, b), bits);
-    __m512i sum[INTEGER_ROWS], x_sum[INTEGER_ROWS], code_sum = _mm512_setzero_si512();
-    for (int m = 0; m < rows; ++m) sum[m] = x_sum[m] = _mm512_setzero_si512();
+    __m512i sum[INTEGER_ROWS], x_sum[INTEGER_ROWS], code_sum[CHAINS];
+    for (int s = 0; s < chains * rows; ++s) sum[s] = x_sum[s] = _mm512_setzero_si512();
+    for (int c = 0; c < chains; ++c) code_sum[c] = _mm512_setzero_si512();
     for (int64_t quad = 0; quad < quads; cell += CELL) {
       const __m512i codes = load_cell(cell, PREFETCH);
       for (int f = 0; f < fields; ++f, ++quad) {
         const __m512i q = _mm512_sub_epi8(field(codes, f, bits), zero);
         const __m512i places = window_positions(positions, quad, kept);
-        code_sum = multiply_add(code_sum, ones, q);
+        const int c = f % chains;
+        code_sum[c] = multiply_add(code_sum[c], ones, q);
         for (int m = 0; m < rows; ++m, windows += window) {
-          const __m512i values = _mm512_xor_si512(_mm512_shuffle_epi8(broadcast_window(windows, kept), places), flip);
-          sum[m] = multiply_add(sum[m], values, q);
-          if (!symmetric) x_sum[m] = multiply_add(x_sum[m], values, ones);
+          const int s = c * rows + m;
+          const __m512i values = _mm512_shuffle_epi8(broadcast_window(windows, kept), places);
+          sum[s] = multiply_add(sum[s], values, q);
+          if (!symmetric) x_sum[s] = multiply_add(x_sum[s], values, ones);
         }
       }
     }
     positions += fully_connected_block_cells(attributes, POSITION_BITS) * CELL;
-    const __m512i surplus = _mm512_slli_epi32(code_sum, 7);
+    for (int c = 1; c < chains; ++c) {
+      code_sum[0] = _mm512_add_epi32(code_sum[0], code_sum[c]);
+      for (int m = 0; m < rows; ++m) {
+        sum[m] = _mm512_add_epi32(sum[m], sum[c * rows + m]);
+        x_sum[m] = _mm512_add_epi32(x_sum[m], x_sum[c * rows + m]);
+      }
+    }
+    const __m512i surplus = _mm512_slli_epi32(code_sum[0], 7);
     const __m512i x_surplus = _mm512_set1_epi32((int32_t)(quads * GROUP * 128));
     __m512 sums[INTEGER_ROWS], x_sums[INTEGER_ROWS];
     for (int m = 0; m < rows; ++m) {
