@@ -18,14 +18,6 @@ from tfconformer.errors import InputError
 BLOCKS = 2
 
 
-def test_a_transducer_is_refused():
-    config = tiny_config()
-    transducer = {"embedding": 4, "lstm_units": 4, "joint": 4}
-    model = config.model.model_copy(update={"transducer": transducer})
-    with pytest.raises(InputError, match="a transducer cannot be exported"):
-        inference_model(None, config.model_copy(update={"model": model}), 5)
-
-
 @pytest.fixture(scope="module")
 def float_model():
     return tiny_model(tiny_config())
