@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -24,6 +24,7 @@ from android_bench.build_native import FLAGS, find_tool, run_tool
 from benchmarks.arm_machine import LITERT, ArmMachine
 from benchmarks.litert_layers import NAME
 from benchmarks.random_weights import random_builtin, random_packed, scheme_columns
+from benchmarks.tables import layer_table, thousands_of_instructions
 from converters.builtin_weights import BuiltinWeights
 from converters.layer_graph import layer_graph
 from converters.pack import PackedWeights
@@ -147,31 +148,6 @@ def measure(counter: Counter, k: int, n: int, m: int) -> Iterator[ResultRow]:
         )
 
 
-def table(rows: Sequence[ResultRow], k: int, n: int) -> list[str]:
-    """Lines of a Markdown table of one shape: thousands of instructions, and of these products, by number of rows."""
-    chosen = [row for row in rows if (row.k, row.n) == (k, n)]
-    counts = {(_name(row), row.m): row for row in chosen}
-    columns = sorted({row.m for row in chosen if row.m is not None})
-    lines = [
-        f"| implementation, {k} x {n} | {' | '.join(f'M = {m}' for m in columns)} |",
-        f"| :-- | {' | '.join('--:' for _ in columns)} |",
-    ]
-    for name in dict.fromkeys(_name(row) for row in chosen):
-        lines.append(f"| {name} | {' | '.join(_thousands(counts[name, m]) for m in columns)} |")
-    return lines
-
-
-def _name(row: ResultRow) -> str:
-    scheme = f"blocks of {row.block_size}" if row.block_size else "per channel"
-    words = [row.implementation, f"int{row.weight_bits}", *(["asymmetric"] if not row.symmetric else []), scheme]
-    return " ".join([*map(str, words), *([row.sparsity] if row.sparsity else [])])
-
-
-def _thousands(row: ResultRow) -> str:
-    assert row.instructions is not None and row.product_instructions is not None
-    return f"{row.instructions / 1e3:.1f} ({row.product_instructions / 1e3:.1f})"
-
-
 @click.command()
 @click.option("--shape", "shapes", type=(int, int), multiple=True, default=SHAPES, metavar="K N")
 @click.option("--rows", type=click.IntRange(min=1), multiple=True, default=ROWS, metavar="M")
@@ -185,7 +161,7 @@ def main(shapes: tuple[tuple[int, int], ...], rows: tuple[int, ...], output: Pat
         if output is not None:
             write_results(output, results_of_this_process(rows=tuple(found)))
     for k, n in shapes:
-        click.echo("\n".join(table(found, k, n)) + "\n")
+        click.echo(layer_table(found, k, n, thousands_of_instructions))
 
 
 if __name__ == "__main__":
