@@ -1,4 +1,4 @@
-"""The tables of docs/benchmarks.md, from the results files that the benchmarks wrote.
+"""The tables of docs/benchmarks.md, one of them also in the README, from the results files that the benchmarks wrote.
 
 python -m benchmarks.tables
 """
@@ -82,7 +82,8 @@ def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 @click.command()
 @click.option("--results", type=click.Path(path_type=Path), default=Path("docs/results"), show_default=True)
 @click.option("--page", type=click.Path(path_type=Path), default=Path("docs/benchmarks.md"), show_default=True)
-def main(results: Path, page: Path) -> None:
+@click.option("--readme", type=click.Path(path_type=Path), default=Path("README.md"), show_default=True)
+def main(results: Path, page: Path, readme: Path) -> None:
     """Put the tables of all benchmarks into a page, each between the comments that name its results file."""
 
     def rows(name: str) -> Sequence[ResultRow]:
@@ -95,7 +96,9 @@ def main(results: Path, page: Path) -> None:
         "training_step": training_table(rows("training_step")),
         "arm_instructions": "\n".join(layer_table(arm, *shape, thousands_of_instructions) for shape in ARM_SHAPES),
     }
-    update_markdown(page, {name: f"\n{content}\n" for name, content in sections.items()})
+    framed = {name: f"\n{content}\n" for name, content in sections.items()}
+    update_markdown(page, framed)
+    update_markdown(readme, {"encoder": framed["encoder"]})
 
 
 if __name__ == "__main__":
