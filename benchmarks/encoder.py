@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks.litert_layers import NAME as LITERT
 from benchmarks.random_weights import random_builtin, random_kernel, random_packed, scheme_columns
 from benchmarks.timing import interleaved_seconds
-from converters.freeze import freeze, inference_model, single_head_model
+from converters.freeze import HEAD, freeze, inference_model, single_head_model
 from converters.freeze_streaming import freeze_streaming, position_layers, position_tables
 from converters.metadata import metadata_json
 from converters.operators import LayerWeights
@@ -37,7 +37,6 @@ from tfconformer.models.conformer_ctc import conformer_ctc
 from tfconformer.quantization.spec import QuantSpec
 
 VOCABULARY = 1024
-HEAD = "ctc_head"
 Columns = Callable[[float], dict[str, Any]]
 # A stream as the streaming models of configs/ are: 2.6 s of left context, a step for every frame of 40 ms.
 STREAM = ("model.causal=true", "model.left_context=64", "model.attention_chunk=1")

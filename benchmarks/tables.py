@@ -1,4 +1,4 @@
-"""The tables of docs/benchmarks.md, one of them also in the README, from the results files that the benchmarks wrote.
+"""The tables of docs/benchmarks.md, streaming.md and transducer.md, and one of the README, from their results files.
 
 python -m benchmarks.tables
 """
@@ -11,7 +11,15 @@ from pathlib import Path
 import click
 
 from converters.results import ResultRow, read_results
-from converters.tables import update_markdown
+from converters.tables import (
+    interval,
+    markdown_table,
+    number,
+    percent,
+    render_markdown_table,
+    scheme,
+    update_markdown,
+)
 
 Cell = Callable[[ResultRow], str]
 # Of the shapes that were measured, those that the page shows: an expansion and a contraction of Conformer L, one of S.
@@ -26,7 +34,7 @@ def layer_table(rows: Sequence[ResultRow], k: int, n: int, cell: Cell) -> str:
     columns = sorted({row.m for row in chosen if row.m is not None})
     header = [f"implementation, {k} x {n}", *(f"M = {m}" for m in columns)]
     names = dict.fromkeys(_implementation(row) for row in chosen)
-    return _table(header, [[name, *(cell(measured[name, m]) for m in columns)] for name in names])
+    return _numbers(header, [[name, *(cell(measured[name, m]) for m in columns)] for name in names])
 
 
 def time_and_limit(row: ResultRow) -> str:
@@ -49,7 +57,7 @@ def encoder_table(rows: Sequence[ResultRow]) -> str:
         [name, f"{(row.file_bytes or 0) / 1e6:.1f}", f"{row.latency_ms_p50:.0f}", f"{steps[name]:.2f}", str(row.kernel)]
         for name, row in whole.items()
     ]
-    return _table(["implementation", "file, MB", "10 s of audio, ms", "a step of 40 ms, ms", "kernel"], lines)
+    return _numbers(["implementation", "file, MB", "10 s of audio, ms", "a step of 40 ms, ms", "kernel"], lines)
 
 
 def training_table(rows: Sequence[ResultRow]) -> str:
@@ -62,43 +70,65 @@ def training_table(rows: Sequence[ResultRow]) -> str:
         ]
         for row in rows
     ]
-    return _table(["training step", "CPU time, ms", "of float"], lines)
+    return _numbers(["training step", "CPU time, ms", "of float"], lines)
+
+
+def streaming_table(rows: Sequence[ResultRow]) -> str:
+    """A line for every model and chunk: what it recognizes, when, at what cost, and how it differs from whole audio."""
+    steps = {(row.model, row.chunk_ms): row for row in rows if row.step_time_ratio is not None}
+    header = ["model", "chunk, ms", "look-ahead, ms", "WER, %", "first text after the onset of speech, ms, p50 / p90"]
+    header += ["RTF p50", "step, ms", "of float's", "logits beside those of the file for whole utterances"]
+    lines = []
+    for row in (row for row in rows if row.wer is not None):
+        step = steps[row.model, row.chunk_ms]
+        cells = [str(row.model), number(row.chunk_ms, 0), number(row.lookahead_ms, 0)]
+        cells += [f"{percent(row.wer)} [{interval(row.wer_low, row.wer_high)}]"]
+        cells += [f"{number(row.first_token_ms_p50, 0)} / {number(row.first_token_ms_p90, 0)}"]
+        cells += [number(row.rtf_p50, 3), number(step.step_ms_p50, 2), number(step.step_time_ratio, 2)]
+        lines.append([*cells, _difference(row)])
+    return _numbers(header, lines)
+
+
+def _difference(row: ResultRow) -> str:
+    if row.relative_rms is None:
+        return ""
+    return f"{row.relative_rms:.1e} relative RMS, {row.different_transcripts} transcripts differ"
 
 
 def _implementation(row: ResultRow) -> str:
     """Who computes, and with which weights."""
-    if row.weight_bits == 32:
-        return f"{row.implementation} float32"
-    granularity = f"blocks of {row.block_size}" if row.block_size else "per channel"
-    words = [row.implementation, f"int{row.weight_bits}", None if row.symmetric else "asymmetric", granularity]
-    return " ".join(word for word in (*words, row.sparsity) if word)
+    return f"{row.implementation}: {scheme(row)}"
 
 
-def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rule = [":--", *("--:" for _ in header[1:])]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in (header, rule, *lines))
+def _numbers(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table of numbers behind a name."""
+    return markdown_table(header, [":--", *("--:" for _ in header[1:])], lines)
 
 
 @click.command()
 @click.option("--results", type=click.Path(path_type=Path), default=Path("docs/results"), show_default=True)
-@click.option("--page", type=click.Path(path_type=Path), default=Path("docs/benchmarks.md"), show_default=True)
-@click.option("--readme", type=click.Path(path_type=Path), default=Path("README.md"), show_default=True)
-def main(results: Path, page: Path, readme: Path) -> None:
-    """Put the tables of all benchmarks into a page, each between the comments that name its results file."""
+@click.option("--root", type=click.Path(path_type=Path), default=Path(), show_default=True, help="Where the pages are.")
+def main(results: Path, root: Path) -> None:
+    """Put the tables into their pages, each between the comments that name its results file."""
 
-    def rows(name: str) -> Sequence[ResultRow]:
-        return read_results(results / f"{name}.json").rows
+    def rows(*names: str) -> Sequence[ResultRow]:
+        return [row for name in names for row in read_results(results / f"{name}.json").rows]
 
     kernels, arm = rows("kernels"), rows("arm_instructions")
-    sections = {
+    encoder = {"encoder": encoder_table(rows("encoder"))}
+    benchmarks = encoder | {
         "kernels": "\n".join(layer_table(kernels, *shape, time_and_limit) for shape in KERNEL_SHAPES),
-        "encoder": encoder_table(rows("encoder")),
         "training_step": training_table(rows("training_step")),
         "arm_instructions": "\n".join(layer_table(arm, *shape, thousands_of_instructions) for shape in ARM_SHAPES),
     }
-    framed = {name: f"\n{content}\n" for name, content in sections.items()}
-    update_markdown(page, framed)
-    update_markdown(readme, {"encoder": framed["encoder"]})
+    pages = {
+        "docs/benchmarks.md": benchmarks,
+        "docs/streaming.md": {"streaming": streaming_table(rows("streaming"))},
+        "docs/transducer.md": {"transducer": render_markdown_table(rows("transducer_float32", "transducer_int4"))},
+        "README.md": encoder,
+    }
+    for page, sections in pages.items():
+        update_markdown(root / page, {name: f"\n{content}\n" for name, content in sections.items()})
 
 
 if __name__ == "__main__":

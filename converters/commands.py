@@ -185,14 +185,12 @@ def _rows_of_config(path: Path) -> list[LayerRow]:
 
     from converters.metadata import abstract_layer_records
     from tfconformer.config import load_config
-    from tfconformer.models.conformer_ctc import conformer_ctc
-    from tfconformer.models.conformer_transducer import conformer_transducer
+    from tfconformer.models.conformer import conformer
     from tfconformer.quantization.apply import match_layers
 
     config = load_config(path)
     one_head = config.model.model_copy(update={"intermediate_ctc": None})
-    build = conformer_ctc if config.model.transducer is None else conformer_transducer
     with tf.Graph().as_default():
-        model = build(one_head, config.features.mel_bins, config.data.tokenizer.vocabulary_size)
+        model = conformer(one_head, config.features.mel_bins, config.data.tokenizer.vocabulary_size)
     records = abstract_layer_records(model, match_layers(model, config.quantization))
     return layer_rows(map(asdict, records), config)

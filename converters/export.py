@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from converters.builtin_weights import BuiltinWeights, builtin_weights
 from converters.freeze import freeze, inference_model, single_head_model
+from converters.freeze_parts import describe_decoder
 from converters.freeze_streaming import freeze_streaming, position_layers, position_tables
-from converters.freeze_transducer import describe_decoder
 from converters.metadata import LayerRecord, layer_records, metadata_json
 from converters.pack import PackedWeights, pack_weights
 from converters.plan import LayerPlan, plan

@@ -15,15 +15,13 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from converters.freeze_transducer import freeze_decoder
-from converters.placeholders import with_placeholders
+from converters.freeze_parts import freeze_parts
 from converters.runtimes import SIGNATURE
-from converters.stream_description import ENCODED, LOGITS
 from converters.transducer_description import ENCODE
 from tfconformer.config import Config, FeatureConfig
 from tfconformer.features.log_mel import log_mel
-from tfconformer.models.conformer_ctc import conformer_ctc
-from tfconformer.models.conformer_transducer import conformer_transducer, is_transducer, transducer_parts
+from tfconformer.models.conformer import conformer
+from tfconformer.models.conformer_transducer import is_transducer
 from tfconformer.quantization.apply import copy_float_weights
 
 HEAD = "ctc_head"
@@ -53,8 +51,7 @@ def inference_model(trained: keras.Model, config: Config, vocabulary: int) -> ke
 def single_head_model(trained: keras.Model, config: Config, vocabulary: int) -> keras.Model:
     """As `inference_model`, but padded frames are certain blanks: what is exported for streams."""
     single_head = config.model.model_copy(update={"intermediate_ctc": None})
-    build = conformer_ctc if config.model.transducer is None else conformer_transducer
-    model = build(single_head, config.features.mel_bins, vocabulary)
+    model = conformer(single_head, config.features.mel_bins, vocabulary)
     copy_float_weights(trained, model)
     return model if is_transducer(model) else keras.Model(model.inputs, model.output["logits"], name=model.name)
 
@@ -73,20 +70,15 @@ def freeze(model: keras.Model, features: FeatureConfig, placeholders: Collection
       and the signatures of its decoder (`transducer_description.py`). A placeholder has the inputs x [..., K] and, if
       the layer has one, bias [N]; its output is [..., N].
     """
-    parts = transducer_parts(model) if is_transducer(model) else None
-    signature, output = (SIGNATURE, LOGITS) if parts is None else (ENCODE, ENCODED)
-    encoder = with_placeholders(model if parts is None else parts.encoder, placeholders)
+    parts = freeze_parts(model, placeholders)
 
     @tf.function(input_signature=[tf.TensorSpec([1, None], tf.float32, name="waveform")])
     def transcribe(waveform: tf.Tensor) -> dict[str, tf.Tensor]:
         mel = log_mel(waveform, features)
-        return {output: encoder([mel, tf.shape(mel)[1:2]])}
+        return {parts.output: parts.encoder([mel, tf.shape(mel)[1:2]])}
 
-    functions, variables = {signature: transcribe}, encoder.variables
-    if parts is not None:
-        decoder = freeze_decoder(parts, placeholders)
-        functions, variables = functions | decoder.functions, variables + decoder.variables
-    return convert(functions, variables, bool(placeholders))
+    signature = ENCODE if parts.decoder else SIGNATURE
+    return convert({signature: transcribe, **parts.decoder}, parts.variables, bool(placeholders))
 
 
 def convert(functions: Mapping[str, Any], variables: Sequence[tf.Variable], has_placeholders: bool) -> bytes:

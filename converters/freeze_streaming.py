@@ -16,18 +16,8 @@ import tf_keras as keras
 from numpy.typing import NDArray
 
 from converters.freeze import convert
-from converters.freeze_transducer import freeze_decoder
-from converters.placeholders import with_placeholders
-from converters.stream_description import (
-    AUDIO,
-    COUNT,
-    ENCODED,
-    FRAMES,
-    LOGITS,
-    STEP,
-    StreamDescription,
-    StreamState,
-)
+from converters.freeze_parts import freeze_parts
+from converters.stream_description import AUDIO, COUNT, FRAMES, STEP, StreamDescription, StreamState
 from tfconformer.config import FeatureConfig
 from tfconformer.layers.attention import RelativePositions
 from tfconformer.layers.front_end import LogMel
@@ -86,10 +76,8 @@ def freeze_streaming(
       InputError: the model cannot run on a stream.
     """
     constants = {name: tf.constant(table) for name, table in tables.items()}
-    parts = transducer_parts(model) if is_transducer(model) else None
-    output = LOGITS if parts is None else ENCODED
-    encoder = with_placeholders(model if parts is None else parts.encoder, placeholders)
-    streaming = StreamingModel(_on_audio(encoder, features))
+    parts = freeze_parts(model, placeholders)
+    streaming = StreamingModel(_on_audio(parts.encoder, features))
     names = {state.name: state.name.replace("/", "_") for state in streaming.states}
     assert len(set(names.values())) == len(names), "two states would have one name in the file"
     signature = {
@@ -102,7 +90,7 @@ def freeze_streaming(
     def encode_step(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         state = {name: inputs[given] for name, given in names.items()}
         values, frames, new_state = streaming.step(inputs[AUDIO], inputs[COUNT], state, constants)
-        return {output: values, FRAMES: frames, **{names[name]: value for name, value in new_state.items()}}
+        return {parts.output: values, FRAMES: frames, **{names[name]: value for name, value in new_state.items()}}
 
     description = StreamDescription(
         sample_rate=features.sample_rate,
@@ -110,16 +98,13 @@ def freeze_streaming(
         frame_samples=streaming.stride,
         delay_frames=streaming.delay,
         flush_samples=streaming.flush_length,
-        output=output,
+        output=parts.output,
         states=tuple(
             StreamState(name=names[one.name], shape=(1, *one.shape), dtype=one.dtype.name) for one in streaming.states
         ),
     )
-    functions = {STEP: encode_step.get_concrete_function(**signature)}
-    variables = streaming.model.variables
-    if parts is not None:
-        decoder = freeze_decoder(parts, placeholders)
-        functions, variables = functions | decoder.functions, variables + decoder.variables
+    functions = {STEP: encode_step.get_concrete_function(**signature), **parts.decoder}
+    variables = [*streaming.model.variables, *parts.decoder_variables]
     return FrozenStream(convert(functions, variables, bool(placeholders)), description)
 
 

@@ -12,6 +12,7 @@ from converters.tables import (
     DASH,
     ModelLine,
     interval,
+    markdown_table,
     megabytes,
     model_lines,
     number,
@@ -58,10 +59,10 @@ def render_grid(experiment: Experiment, results: ResultsFile) -> str:
         raise InputError("the results hold no row with a model and a test set")
     sets = test_set_names(lines)
     header = ["model", "made by", *(f"{name}, %" for name in sets), "file", "of float", "bits/weight"]
-    table = [header, [":--", ":--", *["--:"] * (len(header) - 2)], *(_cells(line, sets) for line in lines)]
+    alignment = [":--", ":--", *["--:"] * (len(header) - 2)]
     missing = [name for name in experiment.variants if not any(_is_of(line, name) for line in lines)]
     paragraphs = [
-        "".join(f"| {' | '.join(cells)} |\n" for cells in table),
+        markdown_table(header, alignment, [_cells(line, sets) for line in lines]),
         _legend(experiment, results),
         *([f"Not measured yet: {'; '.join(missing)}.\n"] if missing else []),
     ]

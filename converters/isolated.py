@@ -169,7 +169,7 @@ def main() -> None:
     module, _, function = open_model.partition(":")
     try:
         model = getattr(importlib.import_module(module), function)(model_path, runtime, threads=int(threads))
-        new_search(model.decoder, width)
+        new_search(model.decoder, width)  # refused before the first utterance, if the two do not fit
     except InputError as error:
         _send(answers, {"error": str(error)})
         return

@@ -135,8 +135,12 @@ def render_markdown_table(rows: Sequence[ResultRow]) -> str:
     header = ["model", "weights", *(f"WER {name}, %" for name in sets), "file", "smaller", "bits/weight"]
     header += ["RTF p50 / p90", "peak memory", "runtime"]
     alignment = [":--", ":--", *["--:"] * (len(header) - 3), ":--"]
-    table = [header, alignment, *(_markdown_cells(line, sets) for line in lines)]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in table)
+    return markdown_table(header, alignment, [_markdown_cells(line, sets) for line in lines])
+
+
+def markdown_table(header: Sequence[str], alignment: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown; the alignment of a column is ":--" or "--:"."""
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in (header, alignment, *lines))
 
 
 def _markdown_cells(line: ModelLine, sets: Sequence[str]) -> list[str]:

@@ -7,16 +7,14 @@ import tf_keras as keras
 from tfconformer.config import Config
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
-from tfconformer.models.conformer_ctc import conformer_ctc
-from tfconformer.models.conformer_transducer import conformer_transducer
+from tfconformer.models.conformer import conformer
 from tfconformer.quantization.apply import apply_rules
 from tfconformer.training.run import RunDirectory
 
 
 def float_model(config: Config, tokenizer: Tokenizer) -> keras.Model:
     """The configuration's model without quantization, freshly initialized."""
-    build = conformer_ctc if config.model.transducer is None else conformer_transducer
-    return build(config.model, config.features.mel_bins, tokenizer.vocabulary_size)
+    return conformer(config.model, config.features.mel_bins, tokenizer.vocabulary_size)
 
 
 def build_model(config: Config, tokenizer: Tokenizer) -> keras.Model:

@@ -12,8 +12,8 @@
 enum {
   INTEGER_ROWS = 4,
   FLOAT_ROWS = 4,
-  HALVES = 2,     /* registers of a cell, of 8 channels each */
-  CHAINS = 4,     /* float sums in flight, times HALVES, that hide the latency of one */
+  HALVES = 2,       /* registers of a cell, of 8 channels each */
+  CHAINS = 4,       /* float sums in flight, times HALVES, that hide the latency of one */
   PREFETCH = 16384, /* bytes ahead that hide the latency of memory */
 };
 
@@ -58,7 +58,7 @@ KERNEL_INLINE __m256i field(__m256i half, int index, const int bits) {
 }
 
 KERNEL_INLINE __m256i load_half(const uint8_t* cell, int half) {
-  _mm_prefetch((const char*)cell + PREFETCH, _MM_HINT_T0);
+  if (half == 0) _mm_prefetch((const char*)cell + PREFETCH, _MM_HINT_T0);
   return _mm256_loadu_si256((const __m256i*)(cell + half * CELL / HALVES));
 }
 

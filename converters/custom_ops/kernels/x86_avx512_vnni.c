@@ -13,7 +13,7 @@ enum {
   INTEGER_ROWS = 8,
   INTEGER_TILES = 2,
   FLOAT_ROWS = 8,
-  CHAINS = 4,      /* sums in flight that hide the latency of one; 8 rows bring enough of their own */
+  CHAINS = 4,       /* sums in flight that hide the latency of one; 8 rows bring enough of their own */
   PREFETCH = 16384, /* bytes ahead that hide the latency of memory */
 };
 
