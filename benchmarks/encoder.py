@@ -101,23 +101,19 @@ def variants() -> Iterator[Variant]:
 
 def frozen_utterance(config: Config) -> Frozen:
     """From a whole waveform to logits."""
-    model = inference_model(_random_model(config), config, VOCABULARY)
+    model = inference_model(config, VOCABULARY)
     layers = tuple(layer for layer in plan(model, {}) if layer.name != HEAD)
     return Frozen(freeze(model, config.features, [layer.name for layer in layers]), layers)
 
 
 def frozen_step(config: Config) -> Frozen:
     """One step of a stream."""
-    model = _random_model(config)
-    tables, model = position_tables(model), single_head_model(model, config, VOCABULARY)
+    tables = position_tables(conformer_ctc(config.model, config.features.mel_bins, VOCABULARY))
+    model = single_head_model(config, VOCABULARY)
     absent = {HEAD, *position_layers(model)}
     layers = tuple(layer for layer in plan(model, {}) if layer.name not in absent)
     stream = freeze_streaming(model, tables, config.features, [layer.name for layer in layers])
     return Frozen(stream.content, layers, stream.description)
-
-
-def _random_model(config: Config) -> Any:
-    return conformer_ctc(config.model, config.features.mel_bins, VOCABULARY)
 
 
 def open_variants(frozen: Frozen, config: Config) -> dict[str, Opened]:

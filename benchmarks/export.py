@@ -1,72 +1,163 @@
-"""Time and memory that the export of a large model takes, with random weights.
+"""Time and memory that the export of large models takes, with random weights.
 
-python -m benchmarks.export configs/conformer_l.yaml --bits 2 --block-size 64
+    python -m benchmarks.export --run configs/conformer_l_int4.yaml --layers configs/usm_2b.yaml \
+        --output docs/results/export.json
+
+A run is exported as `tfconformer export` does it, from its checkpoint to the verified file; a model of which only a
+layer fits into memory, layer by layer. Every export has a process of its own, whose high-water mark is reported.
 """
 
 from __future__ import annotations
 
+import concurrent.futures
+import multiprocessing
 import resource
+import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
-import tf_keras as keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
 
-from converters.export import prepare
-from converters.freeze import freeze
-from converters.metadata import metadata_json
-from converters.plan import TARGETS
+from benchmarks.random_weights import random_kernel, scheme_columns
+from converters.export import export, pack_layer
+from converters.freeze import freeze, inference_model
+from converters.metadata import abstract_layer_records, metadata_json
+from converters.plan import plan
+from converters.provenance import results_of_this_process
+from converters.results import ResultRow, Stage, write_results
 from converters.rewrite import rewrite
-from tfconformer.config import Config, QuantizationRule, load_config
-from tfconformer.models.conformer_ctc import conformer_ctc
-from tfconformer.quantization.apply import match_layers, quantize_model
-from tfconformer.quantization.spec import QuantSpec
+from converters.runtimes import open_model
+from tfconformer.config import Config, TokenizerConfig, load_config
+from tfconformer.data.tokenizer import Tokenizer
+from tfconformer.quantization.apply import apply_rules, match_layers
+from tfconformer.quantization.quantizers import quantize_weights
+from tfconformer.training.callbacks import save_weights
+from tfconformer.training.checkpoint import float_model
+from tfconformer.training.run import RunDirectory
 
-# The head's outputs, without which it does not matter what the tokenizer holds.
-VOCABULARY = 1024
-
-
-def with_weights(config: Config, spec: QuantSpec | None) -> Config:
-    """The configuration with all layers but the head quantized like that."""
-    rules = [QuantizationRule(layers=".*_head", spec=None), QuantizationRule(layers=".*", spec=spec)]
-    return config.model_copy(update={"quantization": rules if spec else []})
+AUDIO_SECONDS = 2
 
 
-def random_model(config: Config) -> keras.Model:
-    """The configuration's model, quantized where its rules say so, with random weights."""
-    model = conformer_ctc(config.model, config.features.mel_bins, VOCABULARY)
-    specs = match_layers(model, config.quantization)
-    return quantize_model(model, specs) if specs else model
+@dataclass(frozen=True)
+class Cost:
+    """Of an export.
+
+    Attributes:
+      seconds: wall-clock time.
+      peak_bytes: high-water mark of the resident memory.
+      before_bytes: the same before it began, of Python and TensorFlow.
+      file_bytes: what was written.
+    """
+
+    seconds: float
+    peak_bytes: int
+    before_bytes: int
+    file_bytes: int
 
 
-def export_random(config: Config, target: str) -> bytes:
-    """The file of a model of the configuration with random weights; its tokenizer is missing."""
-    prepared = prepare(random_model(config), config, VOCABULARY, target)
-    frozen = freeze(prepared.model, config.features, prepared.packed.keys())
-    return rewrite(frozen, prepared.packed, metadata_json(b"", config, prepared.layers))
+def write_run(config: Config, folder: Path) -> None:
+    """Writes a run of the configuration's model with random weights and a tokenizer of letters."""
+    run = RunDirectory(folder)
+    run.claim(config)
+    tokenizer = _letters()
+    tokenizer.save(run.tokenizer_file)
+    save_weights(apply_rules(float_model(config, tokenizer), config.quantization), run)
 
 
-def peak_megabytes() -> float:
-    """High-water mark of this process's resident memory, in 10^6 bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+def export_run(folder: Path, output: Path) -> Cost:
+    """Exports a run as the command does, verified with one utterance of noise."""
+    return _measured(lambda: export(RunDirectory(folder), output, [_noise()]), output)
+
+
+def export_layers(config: Config, output: Path) -> Cost:
+    """Exports a model of which one layer at a time is in float, and runs the file; its tokenizer is missing."""
+
+    def write() -> None:
+        model = inference_model(config, config.data.tokenizer.vocabulary_size)
+        specs = match_layers(model, config.quantization)
+        frozen = freeze(model, config.features, specs)
+        packed = {}
+        for layer in plan(model, specs):
+            if layer.spec is not None:
+                kernel = tf.constant(random_kernel(layer.k, layer.n))
+                packed[layer.name] = pack_layer(layer.name, quantize_weights(kernel, layer.spec))
+        output.write_bytes(rewrite(frozen, packed, metadata_json(b"", config, abstract_layer_records(model, specs))))
+
+    cost = _measured(write, output)
+    assert np.isfinite(open_model(output).run(_noise())).all()
+    return cost
+
+
+def _measured(export_it: Callable[[], object], output: Path) -> Cost:
+    before, start = _peak_bytes(), time.perf_counter()
+    export_it()
+    return Cost(time.perf_counter() - start, _peak_bytes(), before, output.stat().st_size)
+
+
+def _letters() -> Tokenizer:
+    return Tokenizer.train(["ABCDEFGHIJKLMNOPQRSTUVWXYZ '"], TokenizerConfig())
+
+
+def _peak_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _noise() -> NDArray[np.float32]:
+    return np.random.default_rng(0).standard_normal(AUDIO_SECONDS * 16000, np.float32) * np.float32(0.05)
+
+
+def _alone(function: Callable[..., Any], *arguments: object) -> Any:
+    """Calls it in a new process."""
+    with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def _row(name: str, config: Config, vocabulary: int, cost: Cost) -> ResultRow:
+    model = inference_model(config, vocabulary)
+    parameters = sum(int(np.prod(weight.shape)) for weight in model.weights)
+    click.echo(
+        f"{name}: {parameters / 1e6:.0f} M parameters, {cost.file_bytes / 1e6:.1f} MB "
+        f"({25 * cost.file_bytes / parameters:.1f} % of float32) in {cost.seconds:.0f} s, peak memory "
+        f"{cost.peak_bytes / 1e6:.0f} MB ({cost.peak_bytes / parameters / 4:.2f} times float32), "
+        f"{cost.before_bytes / 1e6:.0f} MB of them before"
+    )
+    (spec,) = set(match_layers(model, config.quantization).values())
+    return ResultRow(
+        model=name,
+        parameters=parameters,
+        **scheme_columns(spec),
+        file_bytes=cost.file_bytes,
+        float_ratio=4 * parameters / cost.file_bytes,
+        peak_rss_mb=cost.peak_bytes / 1e6,
+    )
 
 
 @click.command()
-@click.argument("config_file", type=click.Path(path_type=Path))
-@click.option("--bits", type=click.Choice(["2", "4", "8"]), default="4", show_default=True)
-@click.option("--block-size", type=int)
-@click.option("--target", type=click.Choice(list(TARGETS)), default="custom", show_default=True)
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Where to keep the file.")
-def main(config_file: Path, bits: str, block_size: int | None, target: str, output: Path | None) -> None:
-    """Export the model of CONFIG_FILE with random weights and say what that took."""
-    config = with_weights(load_config(config_file), QuantSpec(bits=int(bits), block_size=block_size, activation_bits=8))
-    start, cpu, before = time.perf_counter(), time.process_time(), peak_megabytes()
-    content = export_random(config, target)
-    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
-    click.echo(f"{len(content) / 1e6:.1f} MB in {seconds:.0f} s ({cpu_seconds:.0f} s of CPU time)")
-    click.echo(f"peak memory {peak_megabytes():.0f} MB, of which TensorFlow alone {before:.0f} MB")
+@click.option("--run", "runs", type=click.Path(path_type=Path), multiple=True, help="Configuration to export a run of.")
+@click.option("--layers", type=click.Path(path_type=Path), multiple=True, help="Configuration to export by layers.")
+@click.option("--output", type=click.Path(path_type=Path), help="Results file to write (JSON).")
+def main(runs: tuple[Path, ...], layers: tuple[Path, ...], output: Path | None) -> None:
+    """Export models of configurations, whose rules quantize all layers alike, and say what that took."""
+    rows, stages = [], []
+    for path in (*runs, *layers):
+        config = load_config(path)
+        with tempfile.TemporaryDirectory() as temporary:
+            folder, file = Path(temporary) / "run", Path(temporary) / "exported.tflite"
+            if path in runs:
+                _alone(write_run, config, folder)
+                vocabulary, cost = _letters().vocabulary_size, _alone(export_run, folder, file)
+            else:
+                vocabulary, cost = config.data.tokenizer.vocabulary_size, _alone(export_layers, config, file)
+        rows.append(_row(path.stem, config, vocabulary, cost))
+        stages.append(Stage(name=path.stem, seconds=cost.seconds))
     if output is not None:
-        output.write_bytes(content)
+        write_results(output, results_of_this_process(rows=tuple(rows), stages=tuple(stages)))
 
 
 if __name__ == "__main__":

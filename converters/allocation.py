@@ -85,7 +85,7 @@ def allocate_model(run: RunDirectory, budget: int, keep_float: str, rounding: Ro
         quantized = {name: tried[name][choices[name].index(one)] for name, one in chosen.items()}
         prepared = prepare(with_fixed_weights(model, quantized), ruled, tokenizer.vocabulary_size)
         if frozen is None:
-            frozen = freeze(prepared.model, config.features, prepared.packed.keys())
+            frozen = freeze(prepared.model, config.features, prepared.packed.keys(), model)
         metadata = metadata_json(tokenizer.to_bytes(), ruled, prepared.layers, f"ptq-{rounding}")
         file_bytes = len(rewrite(frozen, prepared.packed, metadata))
         if file_bytes <= budget:

@@ -181,16 +181,12 @@ def _rows_of_run(path: Path) -> list[LayerRow]:
 
 def _rows_of_config(path: Path) -> list[LayerRow]:
     """What the exported file of a run of a configuration would hold, sizes before padding; no weight is allocated."""
-    import tensorflow as tf
-
+    from converters.freeze import inference_model
     from converters.metadata import abstract_layer_records
     from tfconformer.config import load_config
-    from tfconformer.models.conformer import conformer
     from tfconformer.quantization.apply import match_layers
 
     config = load_config(path)
-    one_head = config.model.model_copy(update={"intermediate_ctc": None})
-    with tf.Graph().as_default():
-        model = conformer(one_head, config.features.mel_bins, config.data.tokenizer.vocabulary_size)
+    model = inference_model(config, config.data.tokenizer.vocabulary_size)
     records = abstract_layer_records(model, match_layers(model, config.quantization))
     return layer_rows(map(asdict, records), config)

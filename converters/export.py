@@ -34,7 +34,7 @@ from tfconformer.config import Config
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
 from tfconformer.models.conformer_transducer import is_transducer, transducer_parts
-from tfconformer.quantization.apply import quantized_layers
+from tfconformer.quantization.apply import QuantizedLayers, float_layers, require_same_weights
 from tfconformer.quantization.quantizers import QuantizedWeights
 from tfconformer.training.checkpoint import load_model
 from tfconformer.training.run import RunDirectory
@@ -47,17 +47,17 @@ class PreparedModel:
     """Everything that is decided before conversion.
 
     Attributes:
-      model: the float model that is exported.
+      trained: the model with its weights, quantized or not.
+      model: the structure of the float model that is exported.
       plans: what becomes of its dense layers.
-      quantized: the quantized weights of the trained model, by layer name; layers that are not exported may be there.
       packed: the constants of those that are packed, by name.
       layers: a record of every layer with weights.
       tables: of a streaming file, what replaces the layers that project positions; None for whole utterances.
     """
 
+    trained: keras.Model
     model: keras.Model
     plans: tuple[LayerPlan, ...]
-    quantized: dict[str, QuantizedWeights]
     packed: dict[str, PackedWeights | BuiltinWeights]
     layers: tuple[LayerRecord, ...]
     tables: dict[str, NDArray[np.float32]] | None = None
@@ -153,7 +153,7 @@ def export_model(
     content = rewrite(frozen.content, prepared.packed, frozen.metadata, frozen.further_names)
     with atomic.atomic_path(output) as file:
         file.write_bytes(content)
-        verify_weights(file, prepared.model, prepared.plans, prepared.quantized)
+        verify_weights(file, trained, prepared.plans)
         parity = tuple(verify_outputs(file, references, prepared.plans, runtime) for runtime in runtimes)
     for result in parity:
         if result.different_hypotheses:
@@ -176,13 +176,9 @@ def prepare(trained: keras.Model, config: Config, vocabulary: int, target: str =
       target: key of `plan.TARGETS`.
 
     Raises:
-      InputError: a layer's quantization is not possible in the file.
+      InputError: a layer's quantization is not possible in the file, or `trained` does not fit `config`.
     """
-    model = inference_model(trained, config, vocabulary)
-    quantized = quantized_layers(trained)
-    plans = plan(model, {name: weights.spec for name, weights in quantized.items()}, target)
-    packed = {layer.name: pack_layer(layer.name, quantized[layer.name], target) for layer in plans if layer.spec}
-    return PreparedModel(model, plans, quantized, packed, layer_records(model.layers, packed))
+    return _prepare(trained, inference_model(config, vocabulary), target)
 
 
 def prepare_streaming(trained: keras.Model, config: Config, vocabulary: int, target: str = "custom") -> PreparedModel:
@@ -191,26 +187,30 @@ def prepare_streaming(trained: keras.Model, config: Config, vocabulary: int, tar
     Raises:
       InputError: as `prepare`, or the model cannot run on a stream.
     """
-    model = single_head_model(trained, config, vocabulary)
-    tables = position_tables(trained)
-    replaced = position_layers(model)
-    quantized = quantized_layers(trained)
-    plans = plan(model, {name: weights.spec for name, weights in quantized.items()}, target)
-    plans = tuple(layer for layer in plans if layer.name not in replaced)
+    return _prepare(trained, single_head_model(config, vocabulary), target, position_tables(trained))
+
+
+def _prepare(
+    trained: keras.Model, model: keras.Model, target: str, tables: dict[str, NDArray[np.float32]] | None = None
+) -> PreparedModel:
+    require_same_weights(trained, model)
+    replaced = frozenset() if tables is None else position_layers(model)
+    quantized, originals = QuantizedLayers(trained), float_layers(trained)
+    plans = tuple(layer for layer in plan(model, quantized.specs, target) if layer.name not in replaced)
     packed = {layer.name: pack_layer(layer.name, quantized[layer.name], target) for layer in plans if layer.spec}
-    layers = layer_records((layer for layer in model.layers if layer.name not in replaced), packed, tables)
-    return PreparedModel(model, plans, quantized, packed, layers, tables)
+    layers = (originals[layer.name] for layer in model.layers if layer.name not in replaced)
+    return PreparedModel(trained, model, plans, packed, layer_records(layers, packed, tables), tables)
 
 
 def freeze_prepared(prepared: PreparedModel, config: Config, tokenizer: Tokenizer, method: str = "qat") -> FrozenModel:
     """The graph of a prepared model, for whole utterances or for a stream."""
-    model, placeholders = prepared.model, prepared.packed.keys()
-    transducer = describe_decoder(transducer_parts(model)) if is_transducer(model) else None
+    trained, placeholders = prepared.trained, prepared.packed.keys()
+    transducer = describe_decoder(transducer_parts(trained)) if is_transducer(trained) else None
     described = tokenizer.to_bytes(), config, prepared.layers, method
     if prepared.tables is None:
-        content = freeze(model, config.features, placeholders)
+        content = freeze(prepared.model, config.features, placeholders, trained)
         return FrozenModel(content, metadata_json(*described, transducer=transducer))
-    stream = freeze_streaming(model, prepared.tables, config.features, placeholders)
+    stream = freeze_streaming(prepared.model, prepared.tables, config.features, placeholders, trained)
     metadata = metadata_json(*described, stream.description, transducer)
     return FrozenModel(stream.content, metadata, further_names={FLUSH: STEP})
 

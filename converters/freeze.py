@@ -20,49 +20,48 @@ from converters.runtimes import SIGNATURE
 from converters.transducer_description import ENCODE
 from tfconformer.config import Config, FeatureConfig
 from tfconformer.features.log_mel import log_mel
-from tfconformer.models.conformer import conformer
+from tfconformer.models.conformer import abstract_conformer
 from tfconformer.models.conformer_transducer import is_transducer
-from tfconformer.quantization.apply import copy_float_weights
 
 HEAD = "ctc_head"
 
 
-def inference_model(trained: keras.Model, config: Config, vocabulary: int) -> keras.Model:
-    """The float model that is exported, with the weights of `trained`.
+def inference_model(config: Config, vocabulary: int) -> keras.Model:
+    """The structure of the float model that is exported; its weights take no memory.
 
     Args:
-      trained: a model of `conformer_ctc` or `conformer_transducer`, quantized or not; codes are not applied, the
-        weights are the latent ones.
-      config: what it was built with.
+      config: what the trained model was built with.
       vocabulary: number of tokenizer pieces.
 
     Returns:
       Without the intermediate head: a model of (features [B, T, mel_bins], lengths [B]) -> logits
       [B, ceil(T/4), vocabulary + 1] without masking of padded frames, of which an utterance on its own has none; or a
       model of `conformer_transducer`.
-
-    Raises:
-      InputError: `trained` does not fit `config`.
     """
-    model = single_head_model(trained, config, vocabulary)
+    model = single_head_model(config, vocabulary)
     return model if is_transducer(model) else keras.Model(model.inputs, model.get_layer(HEAD).output, name=model.name)
 
 
-def single_head_model(trained: keras.Model, config: Config, vocabulary: int) -> keras.Model:
+def single_head_model(config: Config, vocabulary: int) -> keras.Model:
     """As `inference_model`, but padded frames are certain blanks: what is exported for streams."""
     single_head = config.model.model_copy(update={"intermediate_ctc": None})
-    model = conformer(single_head, config.features.mel_bins, vocabulary)
-    copy_float_weights(trained, model)
+    model = abstract_conformer(single_head, config.features.mel_bins, vocabulary)
     return model if is_transducer(model) else keras.Model(model.inputs, model.output["logits"], name=model.name)
 
 
-def freeze(model: keras.Model, features: FeatureConfig, placeholders: Collection[str] = ()) -> bytes:
+def freeze(
+    model: keras.Model,
+    features: FeatureConfig,
+    placeholders: Collection[str] = (),
+    trained: keras.Model | None = None,
+) -> bytes:
     """Converts a model of `inference_model`, log-mel front end included.
 
     Args:
-      model: the float model.
+      model: the float model's structure.
       features: the front end it was trained with.
       placeholders: names of the dense layers that become placeholders.
+      trained: where the weights of all other layers come from, quantized or not: its latent ones. None for random ones.
 
     Returns:
       The content of a `.tflite` file. Its signature "transcribe" goes from waveform [1, samples] in [-1, 1] to logits
@@ -70,7 +69,7 @@ def freeze(model: keras.Model, features: FeatureConfig, placeholders: Collection
       and the signatures of its decoder (`transducer_description.py`). A placeholder has the inputs x [..., K] and, if
       the layer has one, bias [N]; its output is [..., N].
     """
-    parts = freeze_parts(model, placeholders)
+    parts = freeze_parts(model, placeholders, trained)
 
     @tf.function(input_signature=[tf.TensorSpec([1, None], tf.float32, name="waveform")])
     def transcribe(waveform: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -59,19 +59,21 @@ def describe_decoder(parts: TransducerParts) -> TransducerDescription:
     )
 
 
-def freeze_parts(model: keras.Model, placeholders: Collection[str] = ()) -> FrozenParts:
+def freeze_parts(
+    model: keras.Model, placeholders: Collection[str] = (), trained: keras.Model | None = None
+) -> FrozenParts:
     """Takes a model of `freeze.inference_model` or `freeze.single_head_model` apart.
 
     Args:
-      model: the float model.
+      model: the float model's structure.
       placeholders: names of the dense layers that become placeholders.
+      trained: where the weights come from; None for random ones.
     """
+    model = with_placeholders(model, placeholders, trained)
     if not is_transducer(model):
-        return FrozenParts(with_placeholders(model, placeholders), LOGITS)
+        return FrozenParts(model, LOGITS)
     parts = transducer_parts(model)
-    encoder, prediction, joint = (
-        with_placeholders(part, placeholders) for part in (parts.encoder, parts.prediction, parts.joint)
-    )
+    encoder, prediction, joint = parts.encoder, parts.prediction, parts.joint
     sizes = describe_decoder(parts)
     label_and_state = [tf.TensorSpec([1], tf.int32, LABEL), tf.TensorSpec(sizes.state, tf.float32, STATE)]
     pair = [tf.TensorSpec([1, sizes.joint], tf.float32, name) for name in (ENCODING, PREDICTION)]

@@ -63,20 +63,22 @@ def freeze_streaming(
     tables: Mapping[str, NDArray[np.float32]],
     features: FeatureConfig,
     placeholders: Collection[str] = (),
+    trained: keras.Model | None = None,
 ) -> FrozenStream:
     """Converts one step of a model, log-mel front end included, and the decoder of a transducer.
 
     Args:
-      model: the float model, from `freeze.single_head_model`.
+      model: the float model's structure, from `freeze.single_head_model`.
       tables: from `position_tables`.
       features: the front end it was trained with.
       placeholders: names of the dense layers that become placeholders.
+      trained: where the weights come from; None for random ones.
 
     Raises:
       InputError: the model cannot run on a stream.
     """
     constants = {name: tf.constant(table) for name, table in tables.items()}
-    parts = freeze_parts(model, placeholders)
+    parts = freeze_parts(model, placeholders, trained)
     streaming = StreamingModel(_on_audio(parts.encoder, features))
     names = {state.name: state.name.replace("/", "_") for state in streaming.states}
     assert len(set(names.values())) == len(names), "two states would have one name in the file"

@@ -14,6 +14,7 @@ import tf_keras as keras
 
 from tfconformer.layers.dense import Dense
 from tfconformer.layers.transducer import JointHead, Recurrence
+from tfconformer.quantization.apply import float_layers
 
 PLACEHOLDER = "TfconformerDense"
 PLACEHOLDER_LAYER = "layer"  # its attribute: the name of the layer that it stands for
@@ -27,7 +28,6 @@ class _Placeholder(Dense):
     """
 
     def build(self, input_shape: Any) -> None:
-        self.kernel_shape = [self._contraction(input_shape), self.units]
         self.bias = self.add_weight("bias", [self.units]) if self.use_bias else None
         keras.layers.Layer.build(self, input_shape)
 
@@ -37,7 +37,8 @@ class _Placeholder(Dense):
 
         @tf.function(experimental_implements=f'name: "{PLACEHOLDER}" {keep_whole} {attributes}')
         def operation(x: tf.Tensor, *bias: tf.Tensor) -> tf.Tensor:
-            product = tf.matmul(x, tf.zeros(self.kernel_shape))  # nobody looks into it but for the shape
+            # Nobody looks into it but for the shape. A kernel, even of zeros, would become a constant of its size.
+            product = tf.reduce_sum(x, axis=-1, keepdims=True) + tf.zeros([self.units])
             return tf.nn.bias_add(product, *bias) if bias else product
 
         return operation(inputs, *([] if self.bias is None else [self.bias]))
@@ -58,16 +59,23 @@ _PLACEHOLDERS: dict[type, Any] = {
 }
 
 
-def with_placeholders(model: keras.Model, names: Collection[str]) -> keras.Model:
-    """A copy of a model, weights included, whose dense layers named are placeholders."""
+def with_placeholders(model: keras.Model, names: Collection[str], source: keras.Model | None = None) -> keras.Model:
+    """A copy of a float model whose dense layers named are placeholders.
+
+    Args:
+      model: which may be abstract: only its structure counts.
+      names: of its dense layers.
+      source: where the weights come from, a model with its layers, quantized or not; None for a random initialization.
+    """
 
     def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
         kind = _PLACEHOLDERS[type(layer)] if layer.name in names else type(layer)
         return kind.from_config(layer.get_config())
 
     clone = keras.models.clone_model(model, clone_function=copy)
-    for layer in clone.layers:
-        original = model.get_layer(layer.name)
+    originals = {} if source is None else float_layers(source)
+    for layer in clone.layers if originals else []:
+        original = originals[layer.name]
         if not isinstance(layer, _Placeholder):
             layer.set_weights(original.get_weights())
         elif layer.bias is not None:

@@ -145,7 +145,7 @@ def plan(model: keras.Model, specs: Mapping[str, QuantSpec], target: str = "cust
     """Decides for every dense layer of `model`, in the model's order.
 
     Args:
-      model: from `freeze.inference_model`.
+      model: the structure from `freeze.inference_model`.
       specs: of the quantized layers of the trained model, by name; layers that are not exported may be among them.
       target: key of `TARGETS`.
 

@@ -19,7 +19,7 @@ from tfconformer.config import FeatureConfig
 from tfconformer.data.pipeline import evaluation_batches, evaluation_utterances
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.decoding.wer import word_errors
-from tfconformer.quantization.apply import quantized_layers
+from tfconformer.quantization.apply import QuantizedLayers
 from tfconformer.training.recognition import Recognizer
 
 TestSets = Mapping[str, Sequence[Path]]
@@ -105,7 +105,7 @@ def score_keras(
 
 def scheme_columns(trained: keras.Model) -> dict[str, Any]:
     """The columns of a row that the quantized layers of a model have in common."""
-    specs = [weights.spec for weights in quantized_layers(trained).values()]
+    specs = QuantizedLayers(trained).specs.values()
     return common_values(
         {
             "weight_bits": [spec.bits for spec in specs],

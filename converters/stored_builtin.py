@@ -6,6 +6,7 @@ put together bit by bit.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,15 +40,14 @@ class StoredBuiltin:
     bias: NDArray[np.float32] | None
 
 
-def read_builtin_layers(path: str | Path) -> dict[str, StoredBuiltin]:
-    """The layers of a file with quantized built-in weights, by layer name.
+def read_builtin_layers(path: str | Path) -> Iterator[tuple[str, StoredBuiltin]]:
+    """The layers of a file with quantized built-in weights, each with its name, one after the other.
 
     Raises:
       InputError: the file is missing, truncated or damaged, or the constants of a layer contradict each other.
     """
     read_tflite(path)  # checks the structure, which the code below trusts
     model = schema.Model.GetRootAs(Path(path).read_bytes())
-    layers = {}
     for graph in (model.Subgraphs(i) for i in range(model.SubgraphsLength())):
         for operator in (graph.Operators(i) for i in range(graph.OperatorsLength())):
             code = model.OperatorCodes(operator.OpcodeIndex())
@@ -58,10 +58,9 @@ def read_builtin_layers(path: str | Path) -> dict[str, StoredBuiltin]:
                 name = weights.Name().decode("utf-8").removesuffix("/codes")
                 bias = graph.Tensors(operator.Inputs(2)) if operator.Inputs(2) >= 0 else None
                 try:
-                    layers[name] = _decode(model, graph, weights, bias)
+                    yield name, _decode(model, graph, weights, bias)
                 except ValueError as error:
                     raise InputError(f"{path}: the constants of layer {name} contradict each other ({error})") from None
-    return layers
 
 
 def _decode(model: Any, graph: Any, weights: Any, bias: Any | None) -> StoredBuiltin:

@@ -41,23 +41,21 @@ class StoredLayer:
     bias: NDArray[np.float32] | None
 
 
-def read_layers(path: str | Path) -> dict[str, StoredLayer]:
-    """The packed layers of a file, by layer name.
+def read_layers(path: str | Path) -> Iterator[tuple[str, StoredLayer]]:
+    """The packed layers of a file, each with its name; one after the other, since decoded they are large.
 
     Raises:
       InputError: the file is missing, truncated or damaged, or the constants of an operation contradict its params.
     """
     read_tflite(path)  # checks the structure, which the code below trusts
     model = schema.Model.GetRootAs(Path(path).read_bytes())
-    layers = {}
     for graph, operator in _custom_operators(model):
         tensors = [graph.Tensors(index) for index in operator.InputsAsNumpy()[1:]]
         name = tensors[0].Name().decode("utf-8").removesuffix("/codes")
         try:
-            layers[name] = _decode([_content(model, tensor) for tensor in tensors])
+            yield name, _decode([_content(model, tensor) for tensor in tensors])
         except ValueError as error:
             raise InputError(f"{path}: the constants of layer {name} contradict its params ({error})") from None
-    return layers
 
 
 def _custom_operators(model: Any) -> Iterator[tuple[Any, Any]]:

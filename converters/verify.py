@@ -7,7 +7,7 @@ that the Keras model takes through the utterance: so all its graphs are, the sta
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from tfconformer.decoding.transducer import BLANK, Floats, Network, TransducerSt
 from tfconformer.errors import InputError
 from tfconformer.features.log_mel import log_mel
 from tfconformer.models.conformer_transducer import Transducer, is_transducer
+from tfconformer.quantization.apply import QuantizedLayers, float_layers
 from tfconformer.quantization.quantizers import QuantizedWeights
 
 # Largest accepted root mean square of the differences between the file's logits and the Keras model's, relative to
@@ -97,35 +98,33 @@ class Parity:
     different_hypotheses: int
 
 
-def verify_weights(
-    path: str | Path, model: keras.Model, plans: Sequence[LayerPlan], quantized: Mapping[str, QuantizedWeights]
-) -> None:
+def verify_weights(path: str | Path, trained: keras.Model, plans: Sequence[LayerPlan]) -> None:
     """Compares every packed layer of a file, code for code, with the trained model's.
 
     Args:
       path: the exported file.
-      model: from `freeze.inference_model`.
+      trained: the model as it trains, with its quantizers.
       plans: what was to become of its dense layers.
-      quantized: the weights of those that were to be packed, by name, from `apply.quantized_layers`.
 
     Raises:
       InputError: the file is missing, truncated or damaged, or an operation in it contradicts itself.
       VerificationError: a layer that was to be packed is not, or holds other numbers.
     """
-    ours, builtin = read_layers(path), read_builtin_layers(path)
-    for target, stored in (("custom", ours.keys()), ("litert", builtin.keys())):
-        different = stored ^ {layer.name for layer in plans if layer.spec and layer.target == target}
-        if different:
-            raise VerificationError(f"{path}: planned and packed layers differ in {', '.join(sorted(different))}")
-    for layer in (layer for layer in plans if layer.spec):
-        name, bias = layer.name, model.get_layer(layer.name).bias
-        if layer.target == "litert":
-            compared = _builtin_comparisons(builtin[name], layer, quantized[name], bias)
-        else:
-            compared = _comparisons(ours[name], layer, quantized[name], bias)
-        for what, actual, expected in compared:
+    planned = {(layer.target, layer.name): layer for layer in plans if layer.spec}
+    quantized, originals = QuantizedLayers(trained), float_layers(trained)
+    different = set(planned)
+    for target, name, stored in _stored(path):
+        different ^= {(target, name)}
+        if (target, name) not in planned:
+            continue
+        layer, weights, bias = planned[target, name], quantized[name], originals[name].bias
+        compare_constants = _builtin_comparisons if target == "litert" else _comparisons
+        for what, actual, expected in compare_constants(stored, layer, weights, bias):
             if not np.array_equal(actual, expected):
-                raise VerificationError(f"{path}: the {what} of {layer.name} are not those of the trained model")
+                raise VerificationError(f"{path}: the {what} of {name} are not those of the trained model")
+    if different:
+        names = ", ".join(sorted(name for _, name in different))
+        raise VerificationError(f"{path}: planned and packed layers differ in {names}")
 
 
 def verify_outputs(
@@ -212,11 +211,12 @@ def keras_references(
     transducer = Transducer(trained) if is_transducer(trained) else None
     model = trained if transducer is None else transducer.encoder
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32)])
-    def transcribe(waveform: tf.Tensor) -> tf.Tensor:
-        mel = log_mel(waveform[tf.newaxis], features)
+    # Not as a graph: of a large one, which computes the quantized weights of all layers first, the memory is never
+    # given back, and tracing takes longer than a few utterances.
+    def transcribe(waveform: NDArray[np.float32]) -> Floats:
+        mel = log_mel(tf.constant(waveform[np.newaxis], tf.float32), features)
         outputs = model([mel, tf.shape(mel)[1:2]], training=False)
-        return (outputs["logits"] if transducer is None else outputs)[0]
+        return (outputs["logits"] if transducer is None else outputs)[0].numpy()
 
     references = []
     for waveform in tqdm(waveforms, desc="Keras model", unit="utt", leave=False, disable=None):
@@ -224,7 +224,7 @@ def keras_references(
             raise InputError(
                 f"an utterance of {len(waveform)} samples is too short: a frame has {features.frame_length}"
             )
-        outputs = transcribe(tf.constant(waveform, tf.float32)).numpy()
+        outputs = transcribe(waveform)
         if transducer is None:
             references.append(Reference(waveform, outputs))
         else:
@@ -274,6 +274,14 @@ def _activation_bits(layer: LayerPlan) -> int | None:
     """Of the activations as they are computed: LiteRT rounds them to 8 bits, whatever training did."""
     assert layer.spec is not None
     return 8 if layer.target == "litert" else layer.spec.activation_bits
+
+
+def _stored(path: str | Path) -> Iterator[tuple[str, str, Any]]:
+    """The quantized layers of a file: (target, name, layer)."""
+    for name, ours in read_layers(path):
+        yield "custom", name, ours
+    for name, builtin in read_builtin_layers(path):
+        yield "litert", name, builtin
 
 
 def _comparisons(

@@ -33,7 +33,7 @@ def float_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     prepared = prepare(tiny_model(config), config, tokenizer.vocabulary_size)
     metadata = metadata_json(tokenizer.to_bytes(), config, prepared.layers)
     path = tmp_path_factory.mktemp("peers") / "float.tflite"
-    path.write_bytes(rewrite(freeze(prepared.model, config.features), {}, metadata))
+    path.write_bytes(rewrite(freeze(prepared.model, config.features, trained=prepared.trained), {}, metadata))
     return path
 
 

@@ -8,12 +8,15 @@ import tensorflow as tf
 from flatbuffers import flexbuffers
 from tensorflow.lite.python import schema_py_generated as schema
 
+from converters.export import prepare
 from converters.freeze import freeze, inference_model
+from converters.placeholders import with_placeholders
 from converters.rewrite import operation_histogram
 from converters.runtimes import RUNTIMES, open_model
 from converters.verify import keras_references
 from tests.support.tiny_conformer import tiny_config, tiny_model, tiny_tokenizer
 from tfconformer.errors import InputError
+from tfconformer.quantization.apply import float_layers
 
 BLOCKS = 2
 
@@ -26,15 +29,15 @@ def float_model():
 @pytest.fixture(scope="module")
 def float_file(float_model, tmp_path_factory):
     config = tiny_config()
-    model = inference_model(float_model, config, tiny_tokenizer().vocabulary_size)
+    model = inference_model(config, tiny_tokenizer().vocabulary_size)
     path = tmp_path_factory.mktemp("float") / "float.tflite"
-    path.write_bytes(freeze(model, config.features))
+    path.write_bytes(freeze(model, config.features, trained=float_model))
     return path
 
 
 def test_the_inference_model_has_one_head_and_the_logits_of_the_trained_one(float_model):
     config = tiny_config()
-    model = inference_model(float_model, config, tiny_tokenizer().vocabulary_size)
+    model = with_placeholders(inference_model(config, tiny_tokenizer().vocabulary_size), (), float_model)
     assert not [layer.name for layer in model.layers if "intermediate" in layer.name]
     mel = tf.random.stateless_normal([1, 57, config.features.mel_bins], seed=[0, 0])
     inputs = [mel, tf.constant([57])]
@@ -46,7 +49,7 @@ def test_weights_of_another_configuration_are_refused(float_model):
     config = tiny_config()
     wider = config.model_copy(update={"model": config.model.model_copy(update={"dim": 48})})
     with pytest.raises(InputError, match="other shapes"):
-        inference_model(float_model, wider, tiny_tokenizer().vocabulary_size)
+        prepare(float_model, wider, tiny_tokenizer().vocabulary_size)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -84,7 +87,7 @@ def test_placeholders_stand_for_their_layers(weights_only):
         if model.operatorCodes[operator.opcodeIndex].customCode is None:
             continue
         name = flexbuffers.Loads(bytes(operator.customOptions))["layer"]
-        layer = weights_only.prepared.model.get_layer(name)
+        layer = float_layers(weights_only.trained)[name]
         x, *bias = (graph.tensors[index] for index in operator.inputs)
         (y,) = (graph.tensors[index] for index in operator.outputs)
         assert (x.shape[-1], y.shape[-1]) == tuple(layer.kernel.shape)

@@ -14,6 +14,7 @@ from converters.rewrite import operation_histogram, rewrite
 from converters.tflite_file import Signature, read_tflite
 from tests.support.tiny_conformer import tiny_tokenizer
 from tfconformer.config import Config
+from tfconformer.quantization.apply import float_layers
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def test_constants_of_an_operation_are_those_of_its_layer(weights_only, model):
     for operator in custom_operators(model):
         options = flexbuffers.Loads(bytes(operator.customOptions))
         packed = weights_only.prepared.packed[options.pop("layer")]
-        bias = weights_only.prepared.model.get_layer(layer_name(graph, operator)).bias
+        bias = float_layers(weights_only.trained)[layer_name(graph, operator)].bias
         params = np.array([*packed.attributes(has_bias=bias is not None).values()], np.int32)
         expected = [packed.codes, params, packed.scales, packed.offsets, packed.positions]
         expected.append(None if bias is None else bias.numpy())

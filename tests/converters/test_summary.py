@@ -7,10 +7,10 @@ import tf_keras as keras
 
 from converters.freeze import inference_model
 from converters.metadata import layer_records
+from converters.placeholders import with_placeholders
 from converters.results import LayerError
 from converters.summary import LayerRow, layer_errors, layer_rows, model_summary, totals
 from tfconformer.config import Config, DataConfig, ModelConfig, TrainingConfig
-from tfconformer.models.conformer_ctc import conformer_ctc
 from tfconformer.quantization.spec import QuantSpec
 
 ROWS = [
@@ -107,7 +107,7 @@ def test_multiplications_per_second():
 def test_multiplications_are_those_of_the_graph():
     """Against TensorFlow's own count of floating-point operations, two to a multiplication and its addition."""
     frames, encoder_frames, dim, tokens = 400, 100, CONFIG.model.dim, 20
-    model = inference_model(conformer_ctc(CONFIG.model, CONFIG.features.mel_bins, tokens), CONFIG, tokens)
+    model = with_placeholders(inference_model(CONFIG, tokens), ())
     rows = layer_rows(map(asdict, layer_records(model.layers, {})), CONFIG)
     seconds = frames * CONFIG.features.frame_step / CONFIG.features.sample_rate
     with_weights = sum(row.macs_per_second for row in rows) * seconds

@@ -24,7 +24,7 @@ ROLES = {"codes": 1, "params": 2, "scales": 3, "offsets": 4, "biases": 5}
 
 def check_weights(exported, path=None, plans=None):
     prepared = exported.prepared
-    verify_weights(path or exported.path, prepared.model, plans or prepared.plans, prepared.quantized)
+    verify_weights(path or exported.path, prepared.trained, plans or prepared.plans)
 
 
 def check_outputs(exported, waveforms, runtime="ai-edge-litert", trained=None, plans=None):
@@ -149,7 +149,7 @@ def test_a_truncated_file_is_one_clear_error(weights_only, share, tmp_path):
     path = tmp_path / "short.tflite"
     path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(InputError, match=r"short\.tflite"):
-        read_layers(path)
+        dict(read_layers(path))
 
 
 def test_differences_are_counted_over_all_utterances():

@@ -11,7 +11,7 @@ from tfconformer.decoding.transducer import beam_search, greedy_search
 from tfconformer.layers.dense import Dense
 from tfconformer.models.conformer_ctc import SUBSAMPLING, conformer_ctc
 from tfconformer.models.conformer_transducer import SCORES, Transducer, conformer_transducer, shared_with_ctc
-from tfconformer.quantization.apply import copy_float_weights, quantize_model, quantized_layers
+from tfconformer.quantization.apply import QuantizedLayers, copy_float_weights, quantize_model
 from tfconformer.quantization.spec import QuantSpec
 from tfconformer.training.transducer_loss import transducer_log_likelihood
 
@@ -64,7 +64,7 @@ def test_the_search_finds_the_probability_that_the_loss_trains(spec, tolerance):
         names = [layer.name for layer in model.layers if isinstance(layer, Dense)]
         model = quantize_model(model, dict.fromkeys(names, spec))
         parts = {f"prediction_{name}" for name in ("embedding", "lstm_input", "lstm_recurrent")}
-        assert parts < quantized_layers(model).keys()
+        assert parts < QuantizedLayers(model).keys()
     transducer = Transducer(model)
     x, lengths = features(1, 8), np.array([8], np.int32)
     frames = transducer.encode(x, lengths)

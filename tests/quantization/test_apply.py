@@ -8,7 +8,7 @@ from tfconformer.config import ModelConfig, QuantizationRule
 from tfconformer.errors import InputError
 from tfconformer.layers.dense import Dense
 from tfconformer.models.conformer_ctc import conformer_ctc
-from tfconformer.quantization.apply import copy_float_weights, match_layers, quantize_model, quantized_layers
+from tfconformer.quantization.apply import QuantizedLayers, copy_float_weights, match_layers, quantize_model
 from tfconformer.quantization.quantizers import fake_quantize_weights
 from tfconformer.quantization.spec import QuantSpec
 
@@ -40,7 +40,7 @@ def test_the_first_matching_rule_decides(model):
     assert "ctc_head" not in specs
     assert specs["block_00_attention_query"] == INT8
     assert specs["block_01_attention_query"] == specs["subsampling_projection"] == INT2
-    assert {name: weights.spec for name, weights in quantized_layers(quantize_model(model, specs)).items()} == specs
+    assert {name: weights.spec for name, weights in QuantizedLayers(quantize_model(model, specs)).items()} == specs
 
 
 @pytest.mark.parametrize(("pattern", "message"), [("block_99", "matches none"), ("(", "not a regular expression")])

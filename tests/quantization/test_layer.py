@@ -7,7 +7,7 @@ import tf_keras as keras
 
 from tfconformer.errors import InputError
 from tfconformer.layers.dense import Dense
-from tfconformer.quantization.apply import quantize_model, quantized_layers, select_bits, trained_bits
+from tfconformer.quantization.apply import QuantizedLayers, quantize_model, select_bits, trained_bits
 from tfconformer.quantization.clipping import search_clip
 from tfconformer.quantization.layer import QuantizationSteps
 from tfconformer.quantization.pruning import nm_mask
@@ -68,7 +68,7 @@ def test_float_before_begin_and_from_end_on():
         np.testing.assert_allclose(seen, fake(kernel, bits=2) if 2 <= step < 4 else kernel, **CLOSE)
     # What is evaluated is quantized all the same.
     kernel = model.get_layer("quant_dense").layer.kernel
-    np.testing.assert_array_equal(quantized_layers(model)["dense"].dequantize(), fake(kernel.numpy(), bits=2))
+    np.testing.assert_array_equal(QuantizedLayers(model)["dense"].dequantize(), fake(kernel.numpy(), bits=2))
 
 
 @pytest.mark.parametrize("symmetric", [True, False])
@@ -77,7 +77,7 @@ def test_frozen_scales_are_those_of_the_step(symmetric):
     model = quantized_model({**options, "schedule": {"freeze": 2}})
     record = fit(model, 6)
     frozen = quantize_weights(tf.constant(record.kernels[2]), QuantSpec.model_validate(options))
-    weights = quantized_layers(model)["dense"]
+    weights = QuantizedLayers(model)["dense"]
     np.testing.assert_array_equal(weights.scales, frozen.scales)
     if not symmetric:
         np.testing.assert_array_equal(weights.offsets, frozen.offsets)
@@ -100,7 +100,7 @@ def test_a_searched_clip_is_remembered_between_searches():
         # Scales are stored in float16, so a weight is off by one part in 2^11.
         np.testing.assert_allclose(seen, expected, rtol=6e-4)
     np.testing.assert_allclose(
-        quantized_layers(model)["dense"].scales[0],
+        QuantizedLayers(model)["dense"].scales[0],
         np.abs(model.get_layer("quant_dense").layer.kernel).max(axis=0) * factors[1][0],
         rtol=6e-4,
     )
@@ -124,14 +124,14 @@ def test_learned_clips_start_where_a_search_puts_them_and_move():
 
 def test_one_shot_pruning_keeps_its_mask():
     model = quantized_model({"bits": 8, "sparsity": "2:4", "sparsity_schedule": {"begin": 2}})
-    before = quantized_layers(model)["dense"].dequantize().numpy()
+    before = QuantizedLayers(model)["dense"].dequantize().numpy()
     assert (before == 0).mean() == 0.5  # evaluated as exported
     record = fit(model, 8)
     assert all((seen == 0).mean() < 0.1 for seen in record.seen[:2])
     mask = nm_mask(tf.constant(record.kernels[2]), 2, 4).numpy()
     for seen in record.seen[2:]:
         np.testing.assert_array_equal(seen[mask == 0], 0)
-    np.testing.assert_array_equal(quantized_layers(model)["dense"].mask, mask)
+    np.testing.assert_array_equal(QuantizedLayers(model)["dense"].mask, mask)
 
 
 def test_gradual_pruning_follows_the_cubic_and_ends_at_n_of_m():
@@ -165,8 +165,8 @@ def test_a_restored_model_is_the_saved_one_and_continues_as_if_never_interrupted
 
     restored = quantized_model(spec)
     restored.load_weights(tmp_path / "weights.h5")
-    for name, weights in quantized_layers(restored).items():
-        expected = quantized_layers(first)[name]
+    for name, weights in QuantizedLayers(restored).items():
+        expected = QuantizedLayers(first)[name]
         np.testing.assert_array_equal(weights.codes, expected.codes)
         np.testing.assert_array_equal(weights.scales, expected.scales)
     np.testing.assert_array_equal(restored.predict(X, verbose=0), first.predict(X, verbose=0))
@@ -195,7 +195,7 @@ def test_co_training_takes_the_precisions_in_turn_and_evaluates_the_chosen_one()
     kernel = model.get_layer("quant_dense").layer.kernel.numpy()
     for spec in specs:
         select_bits(model, spec["bits"])
-        weights = quantized_layers(model)["dense"]
+        weights = QuantizedLayers(model)["dense"]
         assert weights.spec == QuantSpec.model_validate(spec)
         np.testing.assert_array_equal(weights.dequantize(), fake(kernel, **spec))
         product = model.predict(np.eye(K, dtype=np.float32), verbose=0) - model.get_layer("quant_dense").layer.bias
@@ -224,9 +224,9 @@ def test_a_search_that_skips_steps_is_made_up_for():
     layer.update(7)
     layer.layer.kernel.assign(KERNEL**3)
     layer.update(9)
-    old = quantized_layers(model)["dense"].scales
+    old = QuantizedLayers(model)["dense"].scales
     layer.update(23)
     np.testing.assert_array_equal(
-        quantized_layers(model)["dense"].scales, quantize_weights(tf.constant(KERNEL**3), spec).scales
+        QuantizedLayers(model)["dense"].scales, quantize_weights(tf.constant(KERNEL**3), spec).scales
     )
-    assert not np.array_equal(old, quantized_layers(model)["dense"].scales)
+    assert not np.array_equal(old, QuantizedLayers(model)["dense"].scales)

@@ -10,7 +10,7 @@ from tests.support.tiny_conformer import tiny_config, tiny_model
 from tfconformer.config import QuantizationRule
 from tfconformer.errors import InputError
 from tfconformer.quantization.allocation import Choice, allocate
-from tfconformer.quantization.apply import match_layers, quantize_model, quantized_layers
+from tfconformer.quantization.apply import QuantizedLayers, match_layers, quantize_model
 from tfconformer.quantization.post_training import input_hessians, quantize_post_training, with_fixed_weights
 from tfconformer.quantization.sensitivity import sensitivities
 from tfconformer.quantization.spec import QuantSpec
@@ -56,9 +56,9 @@ def test_rounding_to_the_nearest_is_what_training_starts_from(model, inputs):
     specs = match_layers(model, rules(RULES))
     fixed = with_fixed_weights(model, quantize_post_training(model, specs, "nearest"))
     trained = quantize_model(model, specs)
-    expected = quantized_layers(trained)
-    assert quantized_layers(fixed).keys() == expected.keys()
-    for name, weights in quantized_layers(fixed).items():
+    expected = QuantizedLayers(trained)
+    assert QuantizedLayers(fixed).keys() == expected.keys()
+    for name, weights in QuantizedLayers(fixed).items():
         np.testing.assert_array_equal(weights.codes, expected[name].codes)
         np.testing.assert_array_equal(weights.scales, expected[name].scales)
     for one in inputs:
@@ -69,7 +69,7 @@ def test_the_float_model_stays_float(model, inputs):
     before = model(inputs[0])["logits"]
     with_fixed_weights(model, quantize_post_training(model, match_layers(model, rules(RULES)), "nearest"))
     input_hessians(model, inputs)
-    assert quantized_layers(model) == {}
+    assert QuantizedLayers(model) == {}
     np.testing.assert_array_equal(model(inputs[0])["logits"], before)
 
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from tfconformer.config import Config, TokenizerConfig
 from tfconformer.data.tokenizer import Tokenizer
-from tfconformer.quantization.apply import float_layer
-from tfconformer.training.checkpoint import build_model
+from tfconformer.quantization.apply import apply_rules, float_layer
+from tfconformer.training.checkpoint import float_model
 
 # One scheme for each part of the model; K is 32, 60 or 128, so that blocks of 24 and 40 leave a short last one.
 WEIGHTS_ONLY = [
@@ -82,7 +82,7 @@ def tiny_model(config: Config, seed: int = 0) -> keras.Model:
     """The model of `config`; no weight, gain or bias keeps a value like 0 or 1 that a converter could drop."""
     keras.utils.set_random_seed(seed)
     random = np.random.default_rng(seed)
-    model = build_model(config, tiny_tokenizer())
+    model = apply_rules(float_model(config, tiny_tokenizer()), config.quantization)
     for weight in model.weights:
         if weight.dtype.is_floating:
             value = weight.numpy()

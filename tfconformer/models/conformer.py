@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
 import tf_keras as keras
+from tensorflow.python.ops.resource_variable_ops import UninitializedVariable
 
 from tfconformer.config import ModelConfig
 from tfconformer.models.conformer_ctc import conformer_ctc
@@ -19,3 +24,18 @@ def conformer(config: ModelConfig, mel_bins: int, vocabulary: int) -> keras.Mode
     """
     build = conformer_ctc if config.transducer is None else conformer_transducer
     return build(config, mel_bins, vocabulary)
+
+
+def abstract_conformer(config: ModelConfig, mel_bins: int, vocabulary: int) -> keras.Model:
+    """The structure of a float model: layers, shapes and names, but weights that take no memory and have no values."""
+    with tf.variable_creator_scope(_without_value):
+        return conformer(config, mel_bins, vocabulary)
+
+
+def _without_value(create: Callable[..., tf.Variable], **options: Any) -> tf.Variable:
+    """Makes a variable that is not initialized, unless a value is given, as for the state of a generator."""
+    if not callable(options["initial_value"]):
+        return create(**options)
+    return UninitializedVariable(
+        name=options["name"], dtype=options["dtype"], shape=options["shape"], trainable=options["trainable"]
+    )

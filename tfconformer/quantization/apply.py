@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import tf_keras as keras
 
@@ -24,6 +25,19 @@ def apply_rules(model: keras.Model, rules: Sequence[QuantizationRule]) -> keras.
     """
     specs = match_layers(model, rules)
     return quantize_model(model, specs, further_specs(model, rules)) if specs else model
+
+
+def new_model(structure: keras.Model, rules: Sequence[QuantizationRule]) -> keras.Model:
+    """A freshly initialized model that trains as the rules say.
+
+    Args:
+      structure: the float model, which may be abstract: its weights do not count.
+      rules: as of `match_layers`.
+
+    Raises:
+      InputError: as `match_layers`.
+    """
+    return _clone(structure, match_layers(structure, rules), further_specs(structure, rules))
 
 
 def match_layers(model: keras.Model, rules: Sequence[QuantizationRule]) -> dict[str, QuantSpec]:
@@ -70,20 +84,27 @@ def quantize_model(
       specs: by layer name.
       further: of layers in `specs`, other specs of other bits that they are co-trained for.
     """
-
-    def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
-        clone = layer.__class__.from_config(layer.get_config())
-        if layer.name not in specs:
-            return clone
-        return QuantizedDense(clone, DenseQuantizeConfig((specs[layer.name], *(further or {}).get(layer.name, ()))))
-
-    quantized = keras.models.clone_model(model, clone_function=copy)
+    quantized = _clone(model, specs, further or {})
     for layer in quantized.layers:
         inner = float_layer(layer)
         inner.set_weights(model.get_layer(inner.name).get_weights())
         if isinstance(layer, QuantizedDense):
             layer.start()
     return quantized
+
+
+def _clone(
+    model: keras.Model, specs: Mapping[str, QuantSpec], further: Mapping[str, tuple[QuantSpec, ...]]
+) -> keras.Model:
+    """Without the weights."""
+
+    def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
+        clone = layer.__class__.from_config(layer.get_config())
+        if layer.name not in specs:
+            return clone
+        return QuantizedDense(clone, DenseQuantizeConfig((specs[layer.name], *further.get(layer.name, ()))))
+
+    return keras.models.clone_model(model, clone_function=copy)
 
 
 def select_bits(model: keras.Model, bits: int | None) -> None:
@@ -111,35 +132,67 @@ def trained_bits(model: keras.Model) -> tuple[int, ...]:
     return ()
 
 
-def quantized_layers(model: keras.Model) -> dict[str, QuantizedWeights]:
+class QuantizedLayers(Mapping[str, QuantizedWeights]):
     """What the quantized layers of a model multiply with outside of training, by layer name; empty for a float model.
 
-    These are the codes, scales and offsets that evaluation computes with, and what an exported file must hold.
+    These are the codes, scales and offsets that evaluation computes with, and what an exported file must hold. They are
+    computed when one is asked for: those of all layers together would take as much memory as the model.
+
+    Attributes:
+      specs: what they mean, by layer name.
     """
-    quantized = {}
-    for layer in model.layers:
-        if isinstance(layer, QuantizedDense):
-            quantized[layer.layer.name] = layer.quantized()
-        elif isinstance(layer, Dense) and isinstance(layer.product, FixedProduct):
-            quantized[layer.name] = layer.product.weights
-    return quantized
+
+    def __init__(self, model: keras.Model):
+        self._layers: dict[str, Any] = {}
+        self.specs: dict[str, QuantSpec] = {}
+        for layer in model.layers:
+            name = float_layer(layer).name
+            if isinstance(layer, QuantizedDense):
+                self._layers[name], self.specs[name] = layer, layer.memory.spec
+            elif isinstance(layer, Dense) and isinstance(layer.product, FixedProduct):
+                self._layers[name], self.specs[name] = layer, layer.product.weights.spec
+
+    def __getitem__(self, name: str) -> QuantizedWeights:
+        layer = self._layers[name]
+        return layer.quantized() if isinstance(layer, QuantizedDense) else layer.product.weights
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._layers)
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+
+def float_layers(model: keras.Model) -> dict[str, keras.layers.Layer]:
+    """The layers of a model, quantized or not, by name."""
+    return {layer.name: layer for layer in map(float_layer, model.layers)}
+
+
+def require_same_weights(source: keras.Model, target: keras.Model) -> None:
+    """Checks that `copy_float_weights` is possible; `target` may be abstract.
+
+    Raises:
+      InputError: `source` lacks a layer of `target`, or has weights of other shapes there.
+    """
+    sources = float_layers(source)
+    for layer in target.layers:
+        if layer.name not in sources:
+            raise InputError(f"the model to copy from has no layer {layer.name}")
+        shapes = [tuple(weight.shape) for weight in sources[layer.name].weights]
+        if shapes != [tuple(weight.shape) for weight in layer.weights]:
+            raise InputError(f"layer {layer.name} of the model to copy from has weights of other shapes: {shapes}")
 
 
 def copy_float_weights(source: keras.Model, target: keras.Model) -> None:
     """Copies every weight of the float model `target` from `source`, quantized or not, layer by layer.
 
     Raises:
-      InputError: `source` lacks a layer of `target`, or has weights of other shapes there.
+      InputError: as `require_same_weights`.
     """
-    sources = {layer.name: layer for layer in map(float_layer, source.layers)}
+    require_same_weights(source, target)
+    sources = float_layers(source)
     for layer in target.layers:
-        if layer.name not in sources:
-            raise InputError(f"the model to copy from has no layer {layer.name}")
-        values = sources[layer.name].weights
-        shapes = [tuple(value.shape) for value in values]
-        if shapes != [tuple(variable.shape) for variable in layer.weights]:
-            raise InputError(f"layer {layer.name} of the model to copy from has weights of other shapes: {shapes}")
-        for variable, value in zip(layer.weights, values, strict=True):
+        for variable, value in zip(layer.weights, sources[layer.name].weights, strict=True):
             variable.assign(value)
 
 

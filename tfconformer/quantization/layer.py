@@ -80,6 +80,11 @@ class QuantizedDense(QuantizeWrapperV2):
         self.layer.product = lambda x, kernel: self._product(x, kernel, in_training)
         return self.layer.call(inputs)
 
+    @property
+    def memory(self) -> Memory:
+        """Of the spec that counts outside of training."""
+        return self._memories[0 if self.precision is None else int(self.precision)]
+
     def start(self) -> None:
         """Prepares for training with the kernel as it is."""
         for memory in self._memories:
@@ -94,7 +99,7 @@ class QuantizedDense(QuantizeWrapperV2):
 
     def quantized(self) -> QuantizedWeights:
         """What is multiplied with outside of training."""
-        memory = self._memories[0 if self.precision is None else int(self.precision)]
+        memory = self.memory
         remembered = memory.recall(tf.constant(False), tf.convert_to_tensor(self.optimizer_step))
         return quantize_weights(tf.convert_to_tensor(self.layer.kernel), memory.spec, remembered)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import h5py
 import tf_keras as keras
 
 from tfconformer.config import Config
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
-from tfconformer.models.conformer import conformer
-from tfconformer.quantization.apply import apply_rules
+from tfconformer.models.conformer import abstract_conformer, conformer
+from tfconformer.quantization.apply import new_model
 from tfconformer.training.run import RunDirectory
 
 
@@ -18,8 +19,10 @@ def float_model(config: Config, tokenizer: Tokenizer) -> keras.Model:
 
 
 def build_model(config: Config, tokenizer: Tokenizer) -> keras.Model:
-    """The configuration's model, quantized where its rules say so, freshly initialized."""
-    return apply_rules(float_model(config, tokenizer), config.quantization)
+    """The configuration's model, quantized where its rules say so, for weights that are read into it."""
+    # A model that is built in float and then copied would be in memory twice.
+    structure = abstract_conformer(config.model, config.features.mel_bins, tokenizer.vocabulary_size)
+    return new_model(structure, config.quantization)
 
 
 def load_model(run: RunDirectory, config: Config | None = None) -> keras.Model:
@@ -42,7 +45,20 @@ def load_weights(model: keras.Model, run: RunDirectory) -> None:
     if not run.weights_file.is_file():
         raise InputError(f"the run {run.path} has no {run.weights_file.name}")
     try:
-        model.load_weights(run.weights_file)
+        with h5py.File(run.weights_file) as file:
+            _read_layers(model, file)
     except (ValueError, OSError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{run.weights_file} does not fit its configuration: {reason}") from None
+
+
+def _read_layers(model: keras.Model, file: h5py.File) -> None:
+    """As `Model.load_weights`, which reads everything before it assigns anything: a second model in memory."""
+    layers = {layer.name: layer for layer in model.layers if layer.weights}
+    different = layers.keys() ^ {name for name in file if file[name].attrs["weight_names"].size}
+    if different:
+        raise ValueError(f"layers that only one of the two has: {', '.join(sorted(different))}")
+    for name, layer in layers.items():
+        group, variables = file[name], [*layer.trainable_weights, *layer.non_trainable_weights]
+        for variable, stored in zip(variables, group.attrs["weight_names"], strict=True):
+            variable.assign(group[stored][()])
