@@ -22,6 +22,12 @@ _BUILTIN_TYPES = {8: schema.TensorType.INT8, 4: schema.TensorType.INT4, 2: schem
 _PER_CHANNEL_VERSION = 9
 
 
+def input_width(weights: LayerWeights) -> int:
+    """The last dimension of a layer's input: K, or the channels of a convolution."""
+    windows = weights.window**2 if isinstance(weights, PackedWeights) else 0
+    return weights_shape(weights)[0] // (windows or 1)
+
+
 def weights_shape(weights: LayerWeights) -> tuple[int, int]:
     """(K, N) of a layer."""
     return (weights.shape[0], weights.shape[1]) if isinstance(weights, np.ndarray) else (weights.k, weights.n)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tfconformer.quantization.spec import QuantSpec
 
-FORMAT_VERSION = 2  # of the operation's params
+FORMAT_VERSION = 3  # of the operation's params
 TILE = 16  # output channels side by side
 CELL_BYTES = 64  # of which each channel of a tile has four
 GROUP = 4  # weights of which a sparse layer keeps one or two
@@ -31,6 +31,7 @@ class PackedWeights:
       positions: likewise, of the kept codes in their groups of four; None if all are kept.
       scales: float16 [tiles, blocks, 16].
       offsets: likewise, None if symmetric.
+      window, stride: of a convolution, whose rows are the windows [window, window, channels] of an image; 0 otherwise.
     """
 
     k: int
@@ -40,6 +41,8 @@ class PackedWeights:
     positions: NDArray[np.uint8] | None
     scales: NDArray[np.float16]
     offsets: NDArray[np.float16] | None
+    window: int = 0
+    stride: int = 0
 
     @property
     def bytes(self) -> int:
@@ -60,6 +63,8 @@ class PackedWeights:
             "has_bias": int(has_bias),
             "activation": 0,
             "kept": stored_of_group(self.spec) or 0,
+            "window": self.window,
+            "stride": self.stride,
         }
 
     def dequantize(self) -> NDArray[np.float32]:

@@ -33,6 +33,7 @@ class LayerPlan:
       k, n: shape of its kernel.
       spec: how its weights are quantized; None if it stays a built-in float operation.
       target: key of `TARGETS`, where quantized weights go.
+      window, stride: of a convolution, whose K is window * window * channels; 0 otherwise.
     """
 
     name: str
@@ -40,6 +41,8 @@ class LayerPlan:
     n: int
     spec: QuantSpec | None
     target: str = "custom"
+    window: int = 0
+    stride: int = 0
 
 
 # What is said against a layer with that spec and K; None if nothing is.

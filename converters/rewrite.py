@@ -15,7 +15,7 @@ from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import flexbuffers
 
 from converters.graph import Graph, GraphFile
-from converters.operators import LayerOperators, LayerWeights, weights_shape
+from converters.operators import LayerOperators, LayerWeights, input_width, weights_shape
 from converters.placeholders import PLACEHOLDER, PLACEHOLDER_LAYER
 from converters.runtimes import METADATA
 
@@ -55,8 +55,9 @@ def rewrite(
         x, *bias = operator.inputs
         weights = packed[name]
         shape = tuple(int(graph.subgraph.tensors[index].shape[-1]) for index in (x, *operator.outputs))
-        if shape != weights_shape(weights):
-            raise ValueError(f"the kernel of {name} has shape {shape}, not {weights_shape(weights)}")
+        expected = input_width(weights), weights_shape(weights)[1]
+        if shape != expected:
+            raise ValueError(f"{name} is of {shape[0]} numbers to {shape[1]}, its weights of {expected}")
         operators.set(graph, operator, name, weights, x, *bias)
     file.add_metadata(METADATA, metadata)
     file.model.description = _DESCRIPTION

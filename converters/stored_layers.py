@@ -27,7 +27,7 @@ class StoredLayer:
     """What a custom operation of a file holds, decoded.
 
     Attributes:
-      params: the ten numbers of its params.
+      params: the twelve numbers of its params.
       codes: [N, K] integers, 0 where a weight is not stored.
       scales: [N, blocks] float32.
       offsets: likewise, None if it has none.
@@ -74,7 +74,7 @@ def _content(model: Any, tensor: Any) -> bytes:
 def _decode(contents: list[bytes]) -> StoredLayer:
     """Decodes codes, params, scales, offsets unless symmetric, positions if sparse, and bias if there is one."""
     params = np.frombuffer(contents[1], "<i4").tolist()
-    _, bits, symmetric, block_size, k, n, _, has_bias, _, kept = params
+    _, bits, symmetric, block_size, k, n, _, has_bias, _, kept, _, _ = params
     if len(contents) != 4 - symmetric + has_bias + (kept > 0):
         raise ValueError(f"there are {len(contents)}")
     block_size = min(block_size or k, k)

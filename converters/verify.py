@@ -290,9 +290,9 @@ def _comparisons(
     """What was stored and what must have been, one constant after the other."""
     spec = layer.spec
     assert spec is not None
-    params = (2, spec.bits, int(spec.symmetric), spec.block_size or 0, layer.k, layer.n, spec.activation_bits or 0)
+    params = (3, spec.bits, int(spec.symmetric), spec.block_size or 0, layer.k, layer.n, spec.activation_bits or 0)
     kept = {"1:4": 1, "2:4": 2}.get(spec.sparsity or "", 0)
-    yield "params", stored.params, (*params, int(bias is not None), 0, kept)
+    yield "params", stored.params, (*params, int(bias is not None), 0, kept, layer.window, layer.stride)
     yield "codes", stored.codes, expected.codes.numpy().T
     yield "scales", stored.scales, expected.scales.numpy().T
     if expected.offsets is not None:

@@ -26,9 +26,13 @@ def operands(builder: RecognizerBuilder, layer: int = 0) -> dict[str, int]:
 
 
 def set_param(index: int, value: int) -> Callable[[RecognizerBuilder], None]:
+    return set_params({index: value})
+
+
+def set_params(values: dict[int, int]) -> Callable[[RecognizerBuilder], None]:
     def edit(builder: RecognizerBuilder) -> None:
         params = layers()[0].params
-        params[index] = value
+        params[list(values)] = list(values.values())
         replace_content("params", params)(builder)
 
     return edit
@@ -107,7 +111,7 @@ FIRST = layers()[0]
 SCALES = FIRST.packed_scales
 # Name -> the edit, and what the sentence must say.
 HOSTILE: dict[str, tuple[Callable[[RecognizerBuilder], None], str]] = {
-    "version": (set_param(0, 1), "'layer0': params: version is 1, expected 2"),
+    "version": (set_param(0, 1), "'layer0': params: version is 1, expected 3"),
     "bits": (set_param(1, 3), "'layer0': params: bits is 3, expected 2, 4 or 8"),
     "other bits": (set_param(1, 8), "codes has the wrong shape, expected [2, 10, 64]"),
     "symmetric with offsets": (set_param(2, 1), "it has 6 inputs, its params ask for 5"),
@@ -125,7 +129,12 @@ HOSTILE: dict[str, tuple[Callable[[RecognizerBuilder], None], str]] = {
     "kept": (set_param(9, 3), "params: kept is 3, expected 0 (all), 1 or 2"),
     "sparse without positions": (set_param(9, 2), "it has 6 inputs, its params ask for 7"),
     "activation": (set_param(8, 7), "params: activation is 7"),
-    "short params": (replace_content("params", FIRST.params[:9]), "params has the wrong shape, expected [10]"),
+    "negative window": (set_param(10, -1), "params: window is -1, expected 0 (rows) or 1 to 16"),
+    "window without stride": (set_param(10, 1), "params: stride is 0, expected 1 to 16"),
+    "stride without window": (set_param(11, 2), "params: stride is 2, expected 0, as there is no window"),
+    "window of rows": (set_params({10: 1, 11: 1}), "x has 3 dimensions, expected 4"),
+    "window that K does not fill": (set_params({10: 3, 11: 1}), "a multiple of the window's size"),
+    "short params": (replace_content("params", FIRST.params[:11]), "params has the wrong shape, expected [12]"),
     "params of floats": (replace_content("params", np.float32(FIRST.params)), "params is FLOAT32, expected INT32"),
     "changing params": (without_content("params"), "params must be a constant"),
     "changing codes": (without_content("codes"), "codes must be a constant"),

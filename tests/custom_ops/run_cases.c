@@ -1,7 +1,7 @@
 /* Computes layers for a test on another processor. Without arguments it names the kernels that this processor has; with
  * the name of one it reads cases from its input until the end, and writes the outputs.
  *
- * A case: int32 params[10], int64 rows, int64 bytes[6] of codes, positions, scales, offsets, bias and x (0: there is
+ * A case: int32 params[12], int64 rows, int64 bytes[6] of codes, positions, scales, offsets, bias and x (0: there is
  * none), and the six arrays. An output: float y[rows, N]. */
 #include <stdio.h>
 #include <stdlib.h>

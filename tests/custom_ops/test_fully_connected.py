@@ -33,7 +33,7 @@ def _c_function() -> ctypes._CFuncPtr:
     function.restype = ctypes.c_int
     function.argtypes = [
         ctypes.c_char_p,
-        ndpointer(np.int32, shape=(10,)),
+        ndpointer(np.int32, shape=(12,)),
         ctypes.POINTER(Weights),
         ctypes.c_int64,
         ndpointer(np.float32, flags="C"),
@@ -235,6 +235,9 @@ def test_ties_round_to_even_and_extremes_are_clamped() -> None:
         (8, 4, "activation"),
         (9, 4, "kept"),
         (9, -1, "kept"),
+        (10, 17, "window"),
+        (10, -1, "window"),
+        (11, 1, "stride"),
     ],
 )
 def test_bad_params_are_refused(index: int, value: int, word: str) -> None:

@@ -56,6 +56,7 @@ class PackedLayer:
       positions: [N, ceil(K / 4), kept] ascending places of the stored weights in their groups of four; None if all are.
       bias: float32 [N] or None.
       block_size: weights per scale along K, 0 for the whole row.
+      window, stride: of a convolution, 0 for rows.
     """
 
     bits: int
@@ -67,6 +68,8 @@ class PackedLayer:
     block_size: int = 0
     int8_activations: bool = False
     activation: str = "none"
+    window: int = 0
+    stride: int = 0
 
     @property
     def params(self) -> NDArray[np.int32]:
@@ -74,8 +77,8 @@ class PackedLayer:
         symmetric, has_bias = int(self.offsets is None), int(self.bias is not None)
         activation_bits = 8 if self.int8_activations else 0
         kept = 0 if self.positions is None else self.positions.shape[2]
-        fields = [2, self.bits, symmetric, self.block_size, k, n, activation_bits, has_bias]
-        return np.array([*fields, ACTIVATIONS[self.activation], kept], np.int32)
+        fields = [3, self.bits, symmetric, self.block_size, k, n, activation_bits, has_bias]
+        return np.array([*fields, ACTIVATIONS[self.activation], kept, self.window, self.stride], np.int32)
 
     @property
     def packed(self) -> NDArray[np.uint8]:

@@ -14,8 +14,8 @@ bool fully_connected_parse(const int32_t params[FULLY_CONNECTED_PARAMS], FullyCo
                            char message[FULLY_CONNECTED_MESSAGE_SIZE]) {
   const int32_t version = params[0], weight_bits = params[1], symmetric = params[2], block_size = params[3];
   const int32_t k = params[4], n = params[5], activation_bits = params[6], has_bias = params[7];
-  const int32_t activation = params[8], kept = params[9];
-  if (version != FULLY_CONNECTED_FORMAT_VERSION) return fail(message, "version", version, "2");
+  const int32_t activation = params[8], kept = params[9], window = params[10], stride = params[11];
+  if (version != FULLY_CONNECTED_FORMAT_VERSION) return fail(message, "version", version, "3");
   if (weight_bits != 2 && weight_bits != 4 && weight_bits != 8) return fail(message, "bits", weight_bits, "2, 4 or 8");
   if (symmetric != 0 && symmetric != 1) return fail(message, "symmetric", symmetric, "0 or 1");
   if (block_size < 0 || block_size % BLOCK_MULTIPLE != 0) {
@@ -29,6 +29,11 @@ bool fully_connected_parse(const int32_t params[FULLY_CONNECTED_PARAMS], FullyCo
     return fail(message, "activation", activation, "0 (none), 1 (relu), 2 (relu_n1_to_1) or 3 (relu6)");
   }
   if (kept != 0 && kept != 1 && kept != 2) return fail(message, "kept", kept, "0 (all), 1 or 2");
+  if (window < 0 || window > MAX_WINDOW) return fail(message, "window", window, "0 (rows) or 1 to 16");
+  if (stride < (window > 0) || stride > (window > 0 ? MAX_WINDOW : 0)) {
+    return fail(message, "stride", stride, window > 0 ? "1 to 16" : "0, as there is no window");
+  }
+  if (window > 0 && k % (window * window) != 0) return fail(message, "K", k, "a multiple of the window's size");
   const int32_t block_length = block_size == 0 || block_size > k ? k : block_size;
   const int64_t largest_sum = ((int64_t)block_length << (weight_bits - 1)) * 127;
   if (activation_bits == 8 && largest_sum > INT32_MAX) {
@@ -45,6 +50,8 @@ bool fully_connected_parse(const int32_t params[FULLY_CONNECTED_PARAMS], FullyCo
       .has_bias = has_bias == 1,
       .activation = (Activation)activation,
       .kept = kept == 0 ? GROUP : kept,
+      .window = window,
+      .stride = stride,
   };
   return true;
 }

@@ -3,6 +3,9 @@
  *   y[m, n] = activation( sum_k W[n, k] * x[m, k] + bias[n] )
  *   W[n, k] = scales[n, b] * q[n, k] - offsets[n, b],   b = k / block_length
  *
+ * Row m of x is given, or it is a window of an image: a convolution without padding is this layer on the windows, whose
+ * numbers follow each other as in the image, [window, window, channels].
+ *
  * With N:4 sparsity only `kept` weights of every four along k are stored; the others are zero, offset or not.
  *
  * Layout (docs/format.md). TILE output channels stand side by side. The unit of storage is a cell of CELL bytes, which holds the next
@@ -21,13 +24,14 @@
 #include <stdint.h>
 
 enum {
-  FULLY_CONNECTED_PARAMS = 10,        /* length of the params array of a file */
-  FULLY_CONNECTED_FORMAT_VERSION = 2, /* its first element */
+  FULLY_CONNECTED_PARAMS = 12,        /* length of the params array of a file */
+  FULLY_CONNECTED_FORMAT_VERSION = 3, /* its first element */
   FULLY_CONNECTED_MESSAGE_SIZE = 160, /* bytes of an error sentence, its end included */
   TILE = 16,                          /* output channels side by side */
   CELL = 64,                          /* bytes; four for each channel of a tile */
   GROUP = 4,                          /* weights of which a sparse layer keeps one or two */
   POSITION_BITS = 2,
+  MAX_WINDOW = 16,                    /* longest side and stride of a window */
 };
 
 /* Numbered as TFLite's ActivationFunctionType. */
@@ -49,6 +53,8 @@ typedef struct {
   bool has_bias;
   Activation activation;
   int32_t kept;          /* weights stored of every GROUP: 1, 2, or GROUP if all are */
+  int32_t window;        /* height and width of a window; 0: x has rows */
+  int32_t stride;        /* from a window to the next; 0 without windows */
 } FullyConnectedAttributes;
 
 typedef struct {
@@ -60,7 +66,7 @@ typedef struct {
 } FullyConnectedWeights;
 
 /* Reads and checks the params array of a file: {version, weight_bits, symmetric, block_size (0: whole row), k, n,
- * activation_bits (0: float, 8), has_bias, activation, kept (0: all)}. On failure writes one sentence to `message`. */
+ * activation_bits (0: float, 8), has_bias, activation, kept (0: all), window (0: rows), stride}. On failure writes one sentence to `message`. */
 bool fully_connected_parse(const int32_t params[FULLY_CONNECTED_PARAMS], FullyConnectedAttributes* attributes,
                            char message[FULLY_CONNECTED_MESSAGE_SIZE]);
 
@@ -76,5 +82,8 @@ int64_t fully_connected_block_cells(const FullyConnectedAttributes* attributes, 
 
 /* and that all blocks of a tile take together. */
 int64_t fully_connected_tile_cells(const FullyConnectedAttributes* attributes, int bits);
+
+/* How many windows lie along so many lines or columns of an image; for attributes that have a window. */
+int64_t fully_connected_windows(const FullyConnectedAttributes* attributes, int64_t length);
 
 #endif

@@ -19,3 +19,7 @@ int64_t fully_connected_tile_cells(const FullyConnectedAttributes* attributes, i
   const int64_t rest = attributes->k - whole_blocks * attributes->block_length;
   return whole_blocks * fully_connected_block_cells(attributes, bits) + cells(attributes, rest, bits);
 }
+
+int64_t fully_connected_windows(const FullyConnectedAttributes* attributes, int64_t length) {
+  return length < attributes->window ? 0 : (length - attributes->window) / attributes->stride + 1;
+}

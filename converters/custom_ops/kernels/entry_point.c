@@ -14,7 +14,7 @@ int tfconformer_fully_connected(const char* kernel, const int32_t params[FULLY_C
 /* Name of a kernel that this processor can run, the fastest (and default) one at 0; NULL beyond the last. */
 EXPORT const char* tfconformer_kernel_name(int index) { return kernel_name(index); }
 
-/* Computes y[rows, N] from x[rows, K] with the kernel of that name, or the fastest for NULL; params and weights as in
+/* Computes y[rows, N] from x[rows, K], which must have no windows, with the kernel of that name, or the fastest for NULL; params and weights as in
  * core/fully_connected.h. Returns 0, or 1 with one sentence in `message`. */
 EXPORT int tfconformer_fully_connected(const char* kernel, const int32_t params[FULLY_CONNECTED_PARAMS],
                                        const FullyConnectedWeights* weights, int64_t rows, const float* x, float* y,
@@ -27,13 +27,18 @@ EXPORT int tfconformer_fully_connected(const char* kernel, const int32_t params[
   }
   if (!fully_connected_parse(params, &attributes, message)) return 1;
   if (!fully_connected_check_constants(&attributes, weights, message)) return 1;
+  if (attributes.window != 0) {
+    snprintf(message, FULLY_CONNECTED_MESSAGE_SIZE, "params: window is %d, expected 0", (int)attributes.window);
+    return 1;
+  }
   const int64_t scratch_bytes = fully_connected_scratch_bytes(&attributes, rows);
   void* scratch = scratch_bytes > 0 ? malloc((size_t)scratch_bytes) : NULL;
   if (scratch_bytes > 0 && scratch == NULL) {
     snprintf(message, FULLY_CONNECTED_MESSAGE_SIZE, "no memory for %lld bytes", (long long)scratch_bytes);
     return 1;
   }
-  fully_connected(found, NULL, &attributes, weights, rows, x, scratch, y);
+  const FullyConnectedInput input = {.values = x, .rows = rows};
+  fully_connected(found, NULL, &attributes, weights, &input, scratch, y);
   free(scratch);
   return 0;
 }

@@ -17,7 +17,7 @@ static int group_rows(int64_t rows, int most) {
   return group;
 }
 
-/* What is prepared of a chunk of rows; the arrays lie in the caller's scratch memory. Rows of a group are together. */
+/* What is prepared of a chunk of rows, windows of an image before it; the arrays lie in the caller's scratch memory. Rows of a group are together. */
 typedef struct {
   float* scales;      /* [rows] */
   int32_t* code_sums; /* [rows, blocks], */
@@ -37,11 +37,11 @@ static bool needs_float_sums(const FullyConnectedAttributes* attributes) {
 }
 
 int64_t fully_connected_scratch_bytes(const FullyConnectedAttributes* attributes, int64_t rows) {
-  int64_t row_bytes = 0;
+  int64_t row_bytes = attributes->window == 0 ? 0 : (int64_t)sizeof(float) * attributes->k;
   if (attributes->int8_activations) {
-    row_bytes = (int64_t)sizeof(float) + (int64_t)sizeof(int32_t) * attributes->blocks + row_codes(attributes);
+    row_bytes += (int64_t)sizeof(float) + (int64_t)sizeof(int32_t) * attributes->blocks + row_codes(attributes);
   } else if (needs_float_sums(attributes)) {
-    row_bytes = (int64_t)sizeof(float) * attributes->blocks;
+    row_bytes += (int64_t)sizeof(float) * attributes->blocks;
   }
   return smaller(rows, CHUNK) * row_bytes;
 }
@@ -89,6 +89,25 @@ static float block_sum(const float* x, int64_t length) {
     for (int j = 0; j < half; ++j) lanes[j] += lanes[j + half];
   }
   return lanes[0];
+}
+
+/* Rows of x: where they are, or windows, copied to `target`. */
+static const float* chunk_rows(const FullyConnectedAttributes* attributes, const FullyConnectedInput* x, int64_t first,
+                               int64_t count, float* target) {
+  const int64_t k = attributes->k, window = attributes->window, stride = attributes->stride;
+  if (window == 0) return x->values + first * k;
+  const int64_t channels = k / (window * window), line = x->width * channels;
+  const int64_t across = fully_connected_windows(attributes, x->width);
+  const int64_t down = fully_connected_windows(attributes, x->height);
+  float* next = target;
+  for (int64_t row = first; row < first + count; ++row) {
+    const int64_t image = row / across / down, top = row / across % down * stride, left = row % across * stride;
+    const float* corner = x->values + (image * x->height + top) * line + left * channels;
+    for (int64_t i = 0; i < window; ++i, next += window * channels) {
+      memcpy(next, corner + i * line, (size_t)(window * channels) * sizeof *next);
+    }
+  }
+  return target;
 }
 
 static void prepare(const Kernel* kernel, const FullyConnectedAttributes* attributes, int64_t rows, const float* x,
@@ -175,11 +194,13 @@ static void compute_tiles(void* context, int index) {
 }
 
 void fully_connected(const Kernel* kernel, ThreadPool* pool, const FullyConnectedAttributes* attributes,
-                     const FullyConnectedWeights* weights, int64_t rows, const float* x, void* scratch, float* y) {
+                     const FullyConnectedWeights* weights, const FullyConnectedInput* x, void* scratch, float* y) {
   const int tasks = (int)((fully_connected_tiles(attributes) + MAX_TILES - 1) / MAX_TILES);
-  for (int64_t first = 0; first < rows; first += CHUNK) {
-    const int64_t count = smaller(CHUNK, rows - first);
-    PreparedRows prepared = place(attributes, count, scratch);
+  float* windows = scratch;
+  for (int64_t first = 0; first < x->rows; first += CHUNK) {
+    const int64_t count = smaller(CHUNK, x->rows - first);
+    PreparedRows prepared =
+        place(attributes, count, attributes->window == 0 ? scratch : windows + count * attributes->k);
     Chunk chunk = {
         .kernel = kernel,
         .attributes = attributes,
@@ -188,7 +209,7 @@ void fully_connected(const Kernel* kernel, ThreadPool* pool, const FullyConnecte
         .position_bytes = fully_connected_tile_cells(attributes, POSITION_BITS) * CELL,
         .prepared = &prepared,
         .rows = count,
-        .x = x + first * attributes->k,
+        .x = chunk_rows(attributes, x, first, count, windows),
         .y = y + first * attributes->n,
     };
     prepare(kernel, attributes, count, chunk.x, &prepared);

@@ -137,31 +137,46 @@ static TfLiteStatus read_constants(TfLiteContext* context, FullyConnectedOp* op)
   return kTfLiteOk;
 }
 
+/* Windows of an image reach beyond it nowhere, and there may be none. */
+static int64_t count_rows(FullyConnectedOp* op, const TfLiteIntArray* dims) {
+  op->x.height = dims->data[1];
+  op->x.width = dims->data[2];
+  return dims->data[0] * fully_connected_windows(&op->attributes, op->x.height) *
+         fully_connected_windows(&op->attributes, op->x.width);
+}
+
 /* Checks x and counts its rows. */
 static TfLiteStatus read_input(TfLiteContext* context, FullyConnectedOp* op) {
   const TfLiteTensor* x = &context->tensors[op->inputs->data[X]];
   if (x->type != kTfLiteFloat32) return fail(context, op, "x is %s, expected FLOAT32", type_name(x->type));
   const TfLiteIntArray* dims = x->dims;
-  if (dims->size < 1 || dims->data[dims->size - 1] != op->attributes.k) {
+  const int32_t k = op->attributes.k, window = op->attributes.window;
+  const int32_t last = window == 0 ? k : k / (window * window);
+  if (window > 0 && dims->size != 4) return fail(context, op, "x has %d dimensions, expected 4", dims->size);
+  if (dims->size < 1 || dims->data[dims->size - 1] != last) {
     return fail(context, op, "the last dimension of x is %d, expected %d", dims->size < 1 ? 0 : dims->data[dims->size - 1],
-                (int)op->attributes.k);
+                (int)last);
   }
-  int64_t rows = 1;
+  int64_t vectors = 1, x_bytes, y_bytes;
   for (int i = 0; i + 1 < dims->size; ++i) {
-    if (dims->data[i] < 0 || __builtin_mul_overflow(rows, (int64_t)dims->data[i], &rows)) {
+    if (dims->data[i] < 0 || __builtin_mul_overflow(vectors, (int64_t)dims->data[i], &vectors)) {
       return fail(context, op, "dimension %d of x is %d", i, dims->data[i]);
     }
   }
-  int64_t x_bytes, y_bytes;
-  if (__builtin_mul_overflow(rows, (int64_t)op->attributes.k * (int64_t)sizeof(float), &x_bytes) ||
-      __builtin_mul_overflow(rows, (int64_t)op->attributes.n * (int64_t)sizeof(float), &y_bytes) ||
+  if (__builtin_mul_overflow(vectors, (int64_t)last * (int64_t)sizeof(float), &x_bytes) ||
       x->bytes != (uint64_t)x_bytes) {
-    return fail(context, op, "x has %zu bytes for %lld rows of %d", x->bytes, (long long)rows, (int)op->attributes.k);
+    return fail(context, op, "x has %zu bytes for %lld rows of %d", x->bytes, (long long)vectors, (int)last);
+  }
+  /* There are no more windows than vectors. */
+  op->x.rows = window == 0 ? vectors : count_rows(op, dims);
+  if (__builtin_mul_overflow(op->x.rows, (int64_t)op->attributes.n * (int64_t)sizeof(float), &y_bytes)) {
+    return fail(context, op, "%lld rows are too many", (long long)op->x.rows);
   }
   if (x->allocation_type == kTfLiteMmapRo && (uintptr_t)x->data % sizeof(float) != 0) {
     return fail(context, op, "x is not aligned");
   }
-  op->rows = rows;
+  op->x_bytes = (size_t)x_bytes;
+  op->y_bytes = (size_t)y_bytes;
   return kTfLiteOk;
 }
 
@@ -174,6 +189,10 @@ static TfLiteStatus resize_output(TfLiteContext* context, const FullyConnectedOp
   if (size == NULL) return fail(context, op, "no memory for a shape");
   memcpy(size, dims, bytes);
   size->data[size->size - 1] = op->attributes.n;
+  if (op->attributes.window > 0) {
+    size->data[1] = (int)fully_connected_windows(&op->attributes, op->x.height);
+    size->data[2] = (int)fully_connected_windows(&op->attributes, op->x.width);
+  }
   return context->ResizeTensor(context, y, size);
 }
 
@@ -187,18 +206,18 @@ TfLiteStatus fully_connected_op_prepare(TfLiteContext* context, FullyConnectedOp
 }
 
 int64_t fully_connected_op_scratch_bytes(const FullyConnectedOp* op) {
-  return fully_connected_scratch_bytes(&op->attributes, op->rows);
+  return fully_connected_scratch_bytes(&op->attributes, op->x.rows);
 }
 
 TfLiteStatus fully_connected_op_invoke(TfLiteContext* context, const FullyConnectedOp* op, void* scratch) {
-  if (op->rows == 0) return kTfLiteOk;
+  if (op->x.rows == 0) return kTfLiteOk;
   const TfLiteTensor* x = &context->tensors[op->inputs->data[X]];
   const TfLiteTensor* y = &context->tensors[op->outputs->data[0]];
-  const size_t row_bytes = (size_t)op->rows * sizeof(float);
-  if (x->data == NULL || y->data == NULL || x->bytes != row_bytes * (size_t)op->attributes.k ||
-      y->bytes != row_bytes * (size_t)op->attributes.n) {
+  if (x->data == NULL || y->data == NULL || x->bytes != op->x_bytes || y->bytes != op->y_bytes) {
     return fail(context, op, "its tensors changed after they were prepared");
   }
-  fully_connected(op->kernel, *op->pool, &op->attributes, &op->weights, op->rows, x->data, scratch, y->data);
+  FullyConnectedInput input = op->x;
+  input.values = x->data;
+  fully_connected(op->kernel, *op->pool, &op->attributes, &op->weights, &input, scratch, y->data);
   return kTfLiteOk;
 }

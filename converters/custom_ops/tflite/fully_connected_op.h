@@ -1,8 +1,9 @@
 /* The custom operation TfconformerFullyConnected on the tensors of a TFLite subgraph.
  *
- * Inputs: x FLOAT32 [..., K]; codes UINT8 [tiles, cells, CELL]; params INT32 [10]; scales FLOAT16 [tiles, blocks,
+ * Inputs: x FLOAT32 [..., K], or [images, height, width, channels] if the params have a window; codes UINT8 [tiles, cells,
+ * CELL]; params INT32 [12]; scales FLOAT16 [tiles, blocks,
  * TILE]; offsets, the same, unless symmetric; positions UINT8 [tiles, cells, CELL] if sparse; bias FLOAT32 [N] if it has
- * one. All but x are constants. Output: FLOAT32 [..., N].
+ * one. All but x are constants. Output: FLOAT32 [..., N], or [images, windows down, windows across, N].
  * What they hold is described in ../core/fully_connected.h. */
 #ifndef TFCONFORMER_TFLITE_FULLY_CONNECTED_OP_H_
 #define TFCONFORMER_TFLITE_FULLY_CONNECTED_OP_H_
@@ -21,7 +22,8 @@ typedef struct {
   FullyConnectedAttributes attributes;
   FullyConnectedWeights weights; /* point into the model file, which outlives the node */
   bool constants_are_checked;
-  int64_t rows; /* of x, all its dimensions but the last taken together */
+  FullyConnectedInput x; /* without its values */
+  size_t x_bytes, y_bytes;
 } FullyConnectedOp;
 
 /* Checks every tensor of the node and gives the output its shape; may be called again after the shape of x changed. An

@@ -88,7 +88,7 @@ def write_corpus(path: Path) -> Path:
             sparsity=sparsity,
         )
         k, n = [(64, 16), (70, 5), (1, 1), (33, 20), (130, 17)][number % 5]
-        nodes.append(_node(layer_graph([_random_weights(rng, k, n, spec)], rows=1)))
+        nodes.append(_node(layer_graph([_random_weights(rng, k, n, spec)], 1)))
     path.write_bytes(struct.pack("<i", len(nodes)) + b"".join(nodes))
     return path
 
