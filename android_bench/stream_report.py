@@ -108,7 +108,8 @@ def stream_report(
             add(step_rows(streams, float_name, waveforms, runtime))
         if compared:
             config = RunDirectory(models[float_name]).config()
-            audio = _hours(sets.values(), long_seconds, config.features.sample_rate)
+            # Read beforehand: reading takes memory too, now and then.
+            audio = list(_hours(sets.values(), long_seconds, config.features.sample_rate))
             add([long_row(files[float_name, compared[0]], config, audio, long_seconds / _WINDOWS, runtime)])
     click.echo(f"{output}: {len(rows)} rows")
 

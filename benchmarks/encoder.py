@@ -2,22 +2,24 @@
 
     python -m benchmarks.encoder configs/conformer_l.yaml --output docs/results/encoder.json
 
-Our formats and LiteRT's take turns. The files of a workload come from the same frozen graph and differ in their dense
-layers only; the convolutions, the head and the front end are float in all of them.
+Our formats and LiteRT's take turns. The files of a workload differ in their dense layers and in the second convolution:
+ours pack it, in LiteRT's it is float, as are the first one, the head and the front end in all of them. (LiteRT has int8
+convolutions, with one activation scale for the whole input, so that a stream would not compute what an utterance does.)
 """
 
 from __future__ import annotations
 
 import statistics
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
+import tf_keras as keras
 
 from benchmarks.litert_layers import NAME as LITERT
 from benchmarks.random_weights import random_builtin, random_kernel, random_packed, scheme_columns
@@ -26,6 +28,7 @@ from converters.freeze import HEAD, freeze, inference_model, single_head_model
 from converters.freeze_streaming import freeze_streaming, position_layers, position_tables
 from converters.metadata import metadata_json
 from converters.operators import LayerWeights
+from converters.pack import PackedWeights
 from converters.plan import LayerPlan, plan
 from converters.provenance import results_of_this_process
 from converters.results import ResultRow, write_results
@@ -99,30 +102,36 @@ def variants() -> Iterator[Variant]:
         yield Variant(LITERT, scheme_columns(spec), partial(random_builtin, spec))
 
 
-def frozen_utterance(config: Config) -> Frozen:
-    """From a whole waveform to logits."""
+def frozen_utterance(config: Config, with_convolution: bool) -> Frozen:
+    """From a whole waveform to logits, with a placeholder for the second convolution or without."""
     model = inference_model(config, VOCABULARY)
-    layers = tuple(layer for layer in plan(model, {}) if layer.name != HEAD)
+    layers = _replaced_layers(model, with_convolution, {HEAD})
     return Frozen(freeze(model, config.features, [layer.name for layer in layers]), layers)
 
 
-def frozen_step(config: Config) -> Frozen:
-    """One step of a stream."""
+def frozen_step(config: Config, with_convolution: bool) -> Frozen:
+    """One step of a stream, likewise."""
     tables = position_tables(conformer_ctc(config.model, config.features.mel_bins, VOCABULARY))
     model = single_head_model(config, VOCABULARY)
-    absent = {HEAD, *position_layers(model)}
-    layers = tuple(layer for layer in plan(model, {}) if layer.name not in absent)
+    layers = _replaced_layers(model, with_convolution, {HEAD, *position_layers(model)})
     stream = freeze_streaming(model, tables, config.features, [layer.name for layer in layers])
     return Frozen(stream.content, layers, stream.description)
 
 
-def open_variants(frozen: Frozen, config: Config) -> dict[str, Opened]:
+def _replaced_layers(model: keras.Model, with_convolution: bool, without: Set[str]) -> tuple[LayerPlan, ...]:
+    layers = (layer for layer in plan(model, {}) if layer.name not in without)
+    return tuple(layer for layer in layers if with_convolution or not layer.window)
+
+
+def open_variants(freeze_model: Callable[[Config, bool], Frozen], config: Config) -> dict[str, Opened]:
     """The models by the names of their variants."""
-    metadata, opened = metadata_json(b"", config, (), stream=frozen.stream), {}
-    further_names = {} if frozen.stream is None else {FLUSH: STEP}
+    ours, theirs = (freeze_model(config, with_convolution) for with_convolution in (True, False))
+    metadata, opened = metadata_json(b"", config, (), stream=ours.stream), {}
+    further_names = {} if ours.stream is None else {FLUSH: STEP}
     for variant in variants():
+        frozen = theirs if variant.implementation == LITERT else ours
         weights = {shape: variant.weights(*shape) for shape in {(layer.k, layer.n) for layer in frozen.layers}}
-        packed = {layer.name: weights[layer.k, layer.n] for layer in frozen.layers}
+        packed = {layer.name: _with_window(weights[layer.k, layer.n], layer) for layer in frozen.layers}
         content = rewrite(frozen.content, packed, metadata, further_names)
         # The interpreter maps the file, so that it need not stay.
         with tempfile.NamedTemporaryFile(suffix=".tflite") as file:
@@ -130,6 +139,12 @@ def open_variants(frozen: Frozen, config: Config) -> dict[str, Opened]:
             file.flush()
             opened[variant.name] = Opened(variant, open_model(file.name), len(content))
     return opened
+
+
+def _with_window(weights: LayerWeights, layer: LayerPlan) -> LayerWeights:
+    if not isinstance(weights, PackedWeights):
+        return weights
+    return replace(weights, window=layer.window, stride=layer.stride)
 
 
 def measure(
@@ -152,7 +167,7 @@ def measure(
 
 def utterance_rows(config: Config, seconds: float, rounds: int) -> Sequence[ResultRow]:
     """Every variant on audio of that length."""
-    opened = open_variants(frozen_utterance(config), config)
+    opened = open_variants(frozen_utterance, config)
     samples = int(seconds * config.features.sample_rate)
     waveform = np.random.default_rng(0).standard_normal(samples, np.float32) * np.float32(0.05)
     runs = {name: partial(one.model.run, waveform) for name, one in opened.items()}
@@ -165,11 +180,10 @@ def utterance_rows(config: Config, seconds: float, rounds: int) -> Sequence[Resu
 
 def step_rows(config: Config, rounds: int) -> Sequence[ResultRow]:
     """Every variant on one step of a stream."""
-    frozen = frozen_step(config)
-    assert frozen.stream is not None
-    opened, samples = open_variants(frozen, config), frozen.stream.step_samples
-    piece = np.random.default_rng(0).standard_normal(samples, np.float32) * np.float32(0.05)
+    opened = open_variants(frozen_step, config)
     streams = {name: one.model for name, one in opened.items() if isinstance(one.model, StreamModel)}
+    samples = next(iter(streams.values())).description.step_samples
+    piece = np.random.default_rng(0).standard_normal(samples, np.float32) * np.float32(0.05)
     runs = {name: partial(model.step, piece) for name, model in streams.items()}
     chunk_ms = 1e3 * samples / config.features.sample_rate
     return tuple(measure(opened, runs, rounds, lambda median: {"chunk_ms": chunk_ms, "step_ms_p50": 1e3 * median}))

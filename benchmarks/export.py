@@ -86,7 +86,7 @@ def export_layers(config: Config, output: Path) -> Cost:
         for layer in plan(model, specs):
             if layer.spec is not None:
                 kernel = tf.constant(random_kernel(layer.k, layer.n))
-                packed[layer.name] = pack_layer(layer.name, quantize_weights(kernel, layer.spec))
+                packed[layer.name] = pack_layer(layer, quantize_weights(kernel, layer.spec))
         output.write_bytes(rewrite(frozen, packed, metadata_json(b"", config, abstract_layer_records(model, specs))))
 
     cost = _measured(write, output)

@@ -75,24 +75,42 @@ def training_table(rows: Sequence[ResultRow]) -> str:
 
 def streaming_table(rows: Sequence[ResultRow]) -> str:
     """A line for every model and chunk: what it recognizes, when, at what cost, and how it differs from whole audio."""
-    steps = {(row.model, row.chunk_ms): row for row in rows if row.step_time_ratio is not None}
-    header = ["model", "chunk, ms", "look-ahead, ms", "WER, %", "first text after the onset of speech, ms, p50 / p90"]
-    header += ["RTF p50", "step, ms", "of float's", "logits beside those of the file for whole utterances"]
+    sets = list(dict.fromkeys(row.test_set for row in rows if row.test_set is not None))
+    header = ["model", "kernel", "file, MB", "look-ahead, ms", *(f"WER {name}, %" for name in sets)]
+    header += ["first text after the onset of speech, ms, p50 / p90", "rest after the end, ms, p50 / p90", "RTF p50"]
+    header += ["step, ms", "of float's", "beside the file for whole utterances"]
+    scored = [row for row in rows if row.wer is not None]
     lines = []
-    for row in (row for row in rows if row.wer is not None):
-        step = steps[row.model, row.chunk_ms]
-        cells = [str(row.model), number(row.chunk_ms, 0), number(row.lookahead_ms, 0)]
-        cells += [f"{percent(row.wer)} [{interval(row.wer_low, row.wer_high)}]"]
-        cells += [f"{number(row.first_token_ms_p50, 0)} / {number(row.first_token_ms_p90, 0)}"]
-        cells += [number(row.rtf_p50, 3), number(step.step_ms_p50, 2), number(step.step_time_ratio, 2)]
-        lines.append([*cells, _difference(row)])
+    for step in (row for row in rows if row.step_time_ratio is not None):
+        scores = [row for row in scored if (row.model, row.chunk_ms) == (step.model, step.chunk_ms)]
+        file_mb = number((step.file_bytes or 0) / 1e6, 2)
+        measured = [number(step.step_ms_p50, 2), number(step.step_time_ratio, 2), _difference(scores)]
+        recognized = _recognized(scores) if scores else [""] * (len(sets) + 3)
+        lines.append([str(step.model), str(step.kernel), file_mb, number(step.lookahead_ms, 0), *recognized, *measured])
     return _numbers(header, lines)
 
 
-def _difference(row: ResultRow) -> str:
-    if row.relative_rms is None:
+def _recognized(scores: Sequence[ResultRow]) -> list[str]:
+    """The errors on all test sets; times on the first."""
+    first = scores[0]
+    errors = [f"{percent(row.wer)} [{interval(row.wer_low, row.wer_high)}]" for row in scores]
+    text = _pair(first.first_token_ms_p50, first.first_token_ms_p90)
+    return [*errors, text, _pair(first.finalization_ms_p50, first.finalization_ms_p90), number(first.rtf_p50, 3)]
+
+
+def _pair(p50: float | None, p90: float | None) -> str:
+    return f"{number(p50, 0)} / {number(p90, 0)}"
+
+
+def _difference(scores: Sequence[ResultRow]) -> str:
+    """The largest of all test sets, and the transcripts of all of them."""
+    compared = [row for row in scores if row.relative_rms is not None]
+    if not compared:
         return ""
-    return f"{row.relative_rms:.1e} relative RMS, {row.different_transcripts} transcripts differ"
+    largest = max(row.relative_rms or 0 for row in compared)
+    different = sum(row.different_transcripts or 0 for row in compared)
+    utterances = sum(row.utterances or 0 for row in compared)
+    return f"{largest:.1e} relative RMS, {different} of {utterances} transcripts differ"
 
 
 def _implementation(row: ResultRow) -> str:

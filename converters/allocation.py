@@ -10,6 +10,7 @@ import tf_keras as keras
 from converters.export import pack_layer, prepare
 from converters.freeze import freeze
 from converters.metadata import metadata_json
+from converters.plan import LayerPlan
 from converters.rewrite import rewrite
 from tfconformer.config import QuantizationRule
 from tfconformer.data.tokenizer import Tokenizer
@@ -71,7 +72,7 @@ def allocate_model(run: RunDirectory, budget: int, keep_float: str, rounding: Ro
     errors = sensitivities(model, tried, batched(inputs[:SENSITIVITY_UTTERANCES]))
     choices = {
         name: [
-            Choice(weights.spec, pack_layer(name, weights).bytes, error)
+            Choice(weights.spec, _stored_bytes(name, weights), error)
             for weights, error in zip(each, errors[name], strict=True)
         ]
         for name, each in tried.items()
@@ -103,6 +104,11 @@ def _candidates(
         for name, weights in quantize_post_training(model, specs, rounding, hessians).items():
             tried.setdefault(name, []).append(weights)
     return tried
+
+
+def _stored_bytes(name: str, weights: QuantizedWeights) -> int:
+    k, n = weights.codes.shape
+    return pack_layer(LayerPlan(name, int(k), int(n), weights.spec), weights).bytes
 
 
 def _rules(chosen: Mapping[str, Choice]) -> list[QuantizationRule]:

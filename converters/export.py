@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -197,7 +197,7 @@ def _prepare(
     replaced = frozenset() if tables is None else position_layers(model)
     quantized, originals = QuantizedLayers(trained), float_layers(trained)
     plans = tuple(layer for layer in plan(model, quantized.specs, target) if layer.name not in replaced)
-    packed = {layer.name: pack_layer(layer.name, quantized[layer.name], target) for layer in plans if layer.spec}
+    packed = {layer.name: pack_layer(layer, quantized[layer.name]) for layer in plans if layer.spec}
     layers = (originals[layer.name] for layer in model.layers if layer.name not in replaced)
     return PreparedModel(trained, model, plans, packed, layer_records(layers, packed, tables), tables)
 
@@ -215,8 +215,8 @@ def freeze_prepared(prepared: PreparedModel, config: Config, tokenizer: Tokenize
     return FrozenModel(stream.content, metadata, further_names={FLUSH: STEP})
 
 
-def pack_layer(name: str, quantized: QuantizedWeights, target: str = "custom") -> PackedWeights | BuiltinWeights:
-    """Packs the weights of a planned layer for a target, a key of `plan.TARGETS`.
+def pack_layer(layer: LayerPlan, quantized: QuantizedWeights) -> PackedWeights | BuiltinWeights:
+    """Packs the weights of a planned layer.
 
     Raises:
       InputError: they cannot be stored: they are not finite, or too large for float16 scales.
@@ -224,11 +224,12 @@ def pack_layer(name: str, quantized: QuantizedWeights, target: str = "custom") -
     codes, scales = quantized.codes.numpy(), quantized.scales.numpy()
     offsets = None if quantized.offsets is None else quantized.offsets.numpy()
     try:
-        if target == "litert":
+        if layer.target == "litert":
             return builtin_weights(codes, scales, quantized.spec)
-        return pack_weights(codes, scales, offsets, quantized.spec)
+        packed = pack_weights(codes, scales, offsets, quantized.spec)
+        return replace(packed, window=layer.window, stride=layer.stride)
     except ValueError as error:
-        raise InputError(f"the weights of layer {name} cannot be packed: {error}") from None
+        raise InputError(f"the weights of layer {layer.name} cannot be packed: {error}") from None
 
 
 def report_path(output: Path) -> Path:

@@ -30,7 +30,7 @@ from converters.transducer_description import KEY as TRANSDUCER_KEY
 from converters.transducer_description import TransducerDescription
 from tfconformer.config import Config
 from tfconformer.layers.attention import RelativeAttention
-from tfconformer.layers.convolution import ConvolutionSubsampling, DepthwiseConvolution
+from tfconformer.layers.convolution import Convolution, DepthwiseConvolution, FeatureConvolution
 from tfconformer.layers.dense import Dense
 from tfconformer.layers.normalization import FeatureNormalization, LayerNormalization
 from tfconformer.layers.transducer import JointHead, Recurrence
@@ -41,7 +41,8 @@ _KINDS = {
     Dense: "dense",
     Recurrence: "dense",
     JointHead: "dense",
-    ConvolutionSubsampling: "convolution",
+    FeatureConvolution: "convolution",
+    Convolution: "convolution",
     DepthwiseConvolution: "depthwise",
     LayerNormalization: "normalization",
     FeatureNormalization: "normalization",
@@ -58,7 +59,7 @@ class LayerRecord:
         constant that stands for a layer, as projected positions do in a streaming file, is a "table".
       parameters: weights and biases, counted.
       float_bytes: what those that stay in float32 take.
-      k, n: contraction length and output channels of a dense layer.
+      k, n: contraction length and output channels of a dense layer, and of a convolution that is one of its windows.
       spec: of a quantized layer, as JSON.
       target: where it went if not to the custom operation: "litert".
       code_bytes, scale_bytes, offset_bytes: what a packed layer's constants take; positions count as codes.

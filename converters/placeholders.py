@@ -12,6 +12,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from tfconformer.layers.convolution import Convolution, Patches
 from tfconformer.layers.dense import Dense
 from tfconformer.layers.transducer import JointHead, Recurrence
 from tfconformer.quantization.apply import float_layers
@@ -38,10 +39,14 @@ class _Placeholder(Dense):
         @tf.function(experimental_implements=f'name: "{PLACEHOLDER}" {keep_whole} {attributes}')
         def operation(x: tf.Tensor, *bias: tf.Tensor) -> tf.Tensor:
             # Nobody looks into it but for the shape. A kernel, even of zeros, would become a constant of its size.
-            product = tf.reduce_sum(x, axis=-1, keepdims=True) + tf.zeros([self.units])
+            product = self._sums(x) + tf.zeros([self.units])
             return tf.nn.bias_add(product, *bias) if bias else product
 
         return operation(inputs, *([] if self.bias is None else [self.bias]))
+
+    def _sums(self, x: tf.Tensor) -> tf.Tensor:
+        """A number for every row of x."""
+        return tf.reduce_sum(x, axis=-1, keepdims=True)
 
 
 class _PlaceholderRecurrence(_Placeholder, Recurrence):
@@ -52,11 +57,39 @@ class _PlaceholderJointHead(_Placeholder, JointHead):
     """A joint network's head, whose product is the operation."""
 
 
+class _PaddedImage(Patches):
+    """The image itself, whose windows are cut out by the operation of the convolution."""
+
+    def _of_windows(self, padded: tf.Tensor) -> tf.Tensor:
+        return padded
+
+
+class _PlaceholderConvolution(_Placeholder, Convolution):
+    """A convolution of a `_PaddedImage`."""
+
+    def _sums(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.nn.avg_pool2d(super()._sums(x), self.WINDOW, self.STRIDE, "VALID")
+
+
+class _ImageConvolution(Convolution):
+    """The same in float: a built-in operation."""
+
+    def _contraction(self, input_shape: Any) -> int:
+        return self.WINDOW**2 * super()._contraction(input_shape)
+
+    def affine(self, inputs: tf.Tensor) -> tf.Tensor:
+        kernel = tf.reshape(self.kernel, [self.WINDOW, self.WINDOW, inputs.shape[-1], self.units])
+        return tf.nn.bias_add(tf.nn.conv2d(inputs, kernel, self.STRIDE, "VALID"), self.bias)
+
+
 _PLACEHOLDERS: dict[type, Any] = {
     Dense: _Placeholder,
     Recurrence: _PlaceholderRecurrence,
     JointHead: _PlaceholderJointHead,
+    Convolution: _PlaceholderConvolution,
 }
+# Layers that are other ones in a file even where they stay in float.
+_BUILTIN: dict[type, Any] = {Patches: _PaddedImage, Convolution: _ImageConvolution}
 
 
 def with_placeholders(model: keras.Model, names: Collection[str], source: keras.Model | None = None) -> keras.Model:
@@ -69,7 +102,8 @@ def with_placeholders(model: keras.Model, names: Collection[str], source: keras.
     """
 
     def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
-        kind = _PLACEHOLDERS[type(layer)] if layer.name in names else type(layer)
+        kind = type(layer)
+        kind = _PLACEHOLDERS[kind] if layer.name in names else _BUILTIN.get(kind, kind)
         return kind.from_config(layer.get_config())
 
     clone = keras.models.clone_model(model, clone_function=copy)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import tf_keras as keras
 
 from converters.capabilities import Case, Outcome, case_of, measured
 from tfconformer.errors import InputError
+from tfconformer.layers.convolution import Convolution
 from tfconformer.layers.dense import Dense
 from tfconformer.quantization.spec import QuantSpec
 
@@ -164,7 +165,14 @@ def plan(model: keras.Model, specs: Mapping[str, QuantSpec], target: str = "cust
             spec = specs.get(layer.name)
             if spec is not None:
                 _require(layer.name, spec, k, TARGETS[target].requirements)
-            plans.append(LayerPlan(layer.name, k, n, spec, target) if spec else LayerPlan(layer.name, k, n, None))
+            planned = LayerPlan(layer.name, k, n, spec, target) if spec else LayerPlan(layer.name, k, n, None)
+            if isinstance(layer, Convolution):
+                if spec is not None and target == "litert":
+                    raise InputError(
+                        f"LiteRT has no convolution with packed weights: set the spec of {layer.name} to null"
+                    )
+                planned = replace(planned, window=layer.WINDOW, stride=layer.STRIDE)
+            plans.append(planned)
     _log_caveats(plans, TARGETS[target].caveats)
     return tuple(plans)
 

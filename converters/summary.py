@@ -93,7 +93,7 @@ def _layer_row(record: Mapping[str, Any], config: Config) -> LayerRow:
     return LayerRow(
         name=record["name"],
         kind=record["kind"],
-        shape=(record["k"], record["n"]) if record["kind"] == "dense" else (),
+        shape=(record["k"], record["n"]) if record.get("k") else (),
         bits=FLOAT_BITS if spec is None else spec.bits,
         granularity=granularity,
         parameters=record["parameters"],
@@ -112,12 +112,10 @@ def _macs_per_second(record: Mapping[str, Any], config: Config) -> float:
     if record["kind"] == "depthwise":
         return config.model.conv_kernel * config.model.dim * encoder_frames
     if record["kind"] == "convolution":
-        macs, bins, channels = 0.0, config.features.mel_bins, 1
-        for _ in range(_SUBSAMPLINGS):
-            frames, bins = frames / _SUBSAMPLING_STRIDE, math.ceil(bins / _SUBSAMPLING_STRIDE)
-            macs += frames * bins * _SUBSAMPLING_KERNEL**2 * channels * config.model.subsampling_channels
-            channels = config.model.subsampling_channels
-        return macs
+        bins = math.ceil(config.features.mel_bins / _SUBSAMPLING_STRIDE)
+        if record.get("k"):
+            return encoder_frames * math.ceil(bins / _SUBSAMPLING_STRIDE) * record["k"] * record["n"]
+        return frames / _SUBSAMPLING_STRIDE * bins * _SUBSAMPLING_KERNEL**2 * config.model.subsampling_channels
     return 0.0
 
 

@@ -10,6 +10,7 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 from converters.export import prepare
 from converters.freeze import freeze, inference_model
+from converters.operators import input_width
 from converters.placeholders import with_placeholders
 from converters.rewrite import operation_histogram
 from converters.runtimes import RUNTIMES, open_model
@@ -90,7 +91,8 @@ def test_placeholders_stand_for_their_layers(weights_only):
         layer = float_layers(weights_only.trained)[name]
         x, *bias = (graph.tensors[index] for index in operator.inputs)
         (y,) = (graph.tensors[index] for index in operator.outputs)
-        assert (x.shape[-1], y.shape[-1]) == tuple(layer.kernel.shape)
+        packed = weights_only.prepared.packed[name]
+        assert (x.shape[-1], y.shape[-1]) == (input_width(packed), packed.n)
         assert len(bias) == (layer.bias is not None)
         for tensor in bias:
             assert bytes(model.buffers[tensor.buffer].data) == layer.bias.numpy().tobytes()

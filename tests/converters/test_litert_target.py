@@ -8,12 +8,14 @@ import tf_keras as keras
 from ai_edge_litert import schema_py_generated as schema
 
 from converters.builtin_weights import builtin_weights
+from converters.freeze import inference_model
 from converters.model_file import Scheme, read_model_file
 from converters.plan import plan
 from converters.rewrite import operation_histogram
 from converters.stored_builtin import read_builtin_layers
 from converters.tflite_file import read_tflite
 from converters.verify import RELATIVE_RMS_LIMIT, VerificationError, keras_references, verify_outputs, verify_weights
+from tests.support.tiny_conformer import tiny_config, tiny_tokenizer
 from tfconformer.errors import InputError
 from tfconformer.layers.dense import Dense
 from tfconformer.quantization.spec import QuantSpec
@@ -41,6 +43,14 @@ def model():
 def test_a_refusal_names_layer_and_reason(model, name, spec, reason):
     with pytest.raises(InputError, match=rf"layer {name} .*{reason}"):
         plan(model, {name: spec}, "litert")
+
+
+def test_a_convolution_stays_in_float():
+    model = inference_model(tiny_config(), tiny_tokenizer().vocabulary_size)
+    with pytest.raises(
+        InputError, match="no convolution with packed weights: set the spec of subsampling_convolution to null"
+    ):
+        plan(model, {"subsampling_convolution": QuantSpec(bits=4)}, "litert")
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_packed_weights_stand_for_what_training_multiplies_with(spec):
     kept = {"2:4": 2, "1:4": 1}.get(spec.sparsity, 0)
     assert (packed.positions is None) == (kept == 0)
     assert list(packed.attributes(has_bias=True).values()) == [
-        *(2, spec.bits, spec.symmetric, spec.block_size or 0, 37, 5, 0, 1, 0, kept)
+        *(3, spec.bits, spec.symmetric, spec.block_size or 0, 37, 5, 0, 1, 0, kept, 0, 0)
     ]
 
 

@@ -90,7 +90,7 @@ def test_other_arithmetic_than_planned_is_found(weights_only, int8_activations):
         dataclasses.replace(plan, spec=plan.spec and plan.spec.model_copy(update={"activation_bits": 8}))
         for plan in weights_only.prepared.plans
     ]
-    with pytest.raises(VerificationError, match="params of subsampling_projection"):
+    with pytest.raises(VerificationError, match="params of subsampling_convolution"):
         check_weights(weights_only, plans=plans)
 
 

@@ -1,12 +1,21 @@
 """Layers against loops in float64 that follow the papers' definitions."""
 
+import itertools
+
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
 
 from tfconformer.layers.attention import RelativeAttention, RelativePositions, relative_shift
-from tfconformer.layers.convolution import ConvolutionSubsampling, DepthwiseConvolution, GatedLinearUnit
+from tfconformer.layers.convolution import (
+    Convolution,
+    DepthwiseConvolution,
+    FeatureConvolution,
+    GatedLinearUnit,
+    JoinBins,
+    Patches,
+)
 from tfconformer.layers.dense import Dense
 from tfconformer.layers.dropout import Dropout
 from tfconformer.layers.masking import NEVER, AttentionMask, BlankBeyondEnd, FrameMask, frame_mask, real_frames
@@ -87,11 +96,32 @@ def test_depthwise_convolution_is_the_definition(causal, kernel):
 
 @pytest.mark.parametrize("causal", [False, True])
 def test_subsampling_lengths_and_width(causal):
-    layer = ConvolutionSubsampling(6, causal)
+    first, patches = FeatureConvolution(6, causal), Patches(causal)
     for frames in range(1, 13):
-        x, lengths = layer([normal(1, frames, 10), tf.constant([frames])])
-        assert x.shape == (1, -(-frames // 4), 3 * 6)
+        x, lengths = patches(first([normal(1, frames, 10), tf.constant([frames])]))
+        assert x.shape == (1, -(-frames // 4), 3, 9 * 6)
         assert lengths.numpy() == [-(-frames // 4)]
+        assert JoinBins()(x).shape == (1, -(-frames // 4), 3 * 9 * 6)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize(("frames", "bins"), [(1, 1), (6, 7), (9, 4)])
+def test_a_convolution_of_patches_is_the_definition(causal, frames, bins):
+    channels, units, lengths = 2, 5, [frames, max(1, frames - 3)]
+    x = normal(2, frames, bins, channels)
+    patches, new_lengths = Patches(causal)([x, tf.constant(lengths)])
+    layer = Convolution(units)
+    layer(patches)
+    layer.set_weights([normal(9 * channels, units), normal(units)])
+    kernel, bias = layer.get_weights()
+    before = 2 if causal else 1
+    expected = np.tile(bias.astype(np.float64), (2, -(-frames // 2), -(-bins // 2), 1))
+    for b, t, f, i, j in itertools.product(*map(range, expected.shape[:3]), range(3), range(3)):
+        frame, bin_ = 2 * t - before + i, 2 * f - 1 + j
+        if 0 <= frame < lengths[b] and 0 <= bin_ < bins:
+            expected[b, t, f] += x[b, frame, bin_] @ kernel.reshape(3, 3, channels, units)[i, j].astype(np.float64)
+    np.testing.assert_allclose(layer(patches).numpy(), expected, atol=1e-5)  # float32
+    assert new_lengths.numpy().tolist() == [-(-length // 2) for length in lengths]
 
 
 def test_gated_linear_unit():
@@ -175,7 +205,10 @@ def test_dropout_drops_its_share_only_while_training():
     [
         Dense(3, use_bias=False),
         LayerNormalization(1e-3),
-        ConvolutionSubsampling(2, causal=True),
+        FeatureConvolution(2, causal=True),
+        Patches(causal=True),
+        Convolution(3),
+        JoinBins(),
         DepthwiseConvolution(3, causal=True),
         AttentionMask(2, 1),
         AttentionMask(2, training_chunks=[1, 2]),

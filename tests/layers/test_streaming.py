@@ -11,7 +11,15 @@ from tests.support.stream_checks import PIECES, assert_streams, whole
 from tfconformer.config import FeatureConfig
 from tfconformer.errors import InputError
 from tfconformer.layers.attention import RelativeAttention, RelativePositions
-from tfconformer.layers.convolution import ConvolutionSubsampling, DepthwiseConvolution, FrameStacker, GatedLinearUnit
+from tfconformer.layers.convolution import (
+    Convolution,
+    DepthwiseConvolution,
+    FeatureConvolution,
+    FrameStacker,
+    GatedLinearUnit,
+    JoinBins,
+    Patches,
+)
 from tfconformer.layers.dense import Dense
 from tfconformer.layers.dropout import Dropout
 from tfconformer.layers.front_end import LogMel
@@ -37,6 +45,14 @@ def with_mask(layer):
 
 def with_lengths(layer):
     return lambda x, lengths: layer([x, lengths])[0]
+
+
+def subsampling(causal):
+    def build(x, lengths):
+        patches, _ = Patches(causal)(FeatureConvolution(3, causal)([x, lengths]))
+        return JoinBins()(Convolution(4)(patches))
+
+    return build
 
 
 def delayed_residual(x, lengths):
@@ -69,8 +85,9 @@ LAYERS = {
     "causal depthwise": (with_mask(DepthwiseConvolution(5, causal=True)), 0, REORDERED),
     "delayed depthwise": (with_mask(DepthwiseConvolution(6)), 3, REORDERED),
     "delayed residual": (delayed_residual, 3, REORDERED),
-    "causal subsampling": (with_lengths(ConvolutionSubsampling(3, causal=True)), 0, REORDERED),
-    "look-ahead subsampling": (with_lengths(ConvolutionSubsampling(3)), 0, REORDERED),
+    "causal convolution": (with_lengths(FeatureConvolution(3, causal=True)), 0, REORDERED),
+    "causal subsampling": (subsampling(causal=True), 0, REORDERED),
+    "look-ahead subsampling": (subsampling(causal=False), 0, REORDERED),
     "causal stacker": (with_lengths(FrameStacker(1, 0, 2)), 0, EXACT),
     "look-ahead stacker": (with_lengths(FrameStacker(0, 3, 2)), 1, EXACT),
     "stacker that skips": (with_lengths(FrameStacker(0, 0, 3)), 0, EXACT),

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from converters.export import pack_layer
+from converters.plan import LayerPlan
 from tfconformer.errors import InputError
 from tfconformer.quantization.quantizers import fake_quantize_weights, quantize_weights
 from tfconformer.quantization.spec import QuantSpec
@@ -37,7 +38,10 @@ def test_gradients_pass_straight_through_the_sign():
 
 def test_it_is_packed_like_any_other():
     quantized = quantize_weights(tf.random.stateless_normal([24, 5], [1, 2]), QuantSpec(**BINARY, block_size=8))
-    np.testing.assert_array_equal(pack_layer("dense", quantized).dequantize(), quantized.dequantize())
+    np.testing.assert_array_equal(
+        pack_layer(LayerPlan("dense", *quantized.codes.shape, quantized.spec), quantized).dequantize(),
+        quantized.dequantize(),
+    )
 
 
 def test_what_signs_cannot_be_is_refused():

@@ -31,7 +31,7 @@ INT8_ACTIVATIONS = [
 ]
 # What LiteRT's own formats hold. Clipped ranges have the lowest code, -2^(bits - 1).
 LITERT = [
-    {"layers": ".*_head", "spec": None},
+    {"layers": ".*_head|subsampling_convolution", "spec": None},
     {"layers": "subsampling_projection", "spec": {"bits": 4, "clip": 0.6}},
     {"layers": "block_00_attention_.*", "spec": {"bits": 4, "block_size": 32, "activation_bits": 8}},
     {"layers": "block_00_conv_.*", "spec": {"bits": 8, "scale_dtype": "float32", "clip": 0.8}},

@@ -5,12 +5,14 @@ Padding is explicit and always the same, whatever the length, so that outputs do
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
 
+from tfconformer.layers.dense import Dense
 from tfconformer.layers.masking import frame_mask
 from tfconformer.layers.registry import register
 from tfconformer.layers.streaming import Frames, Lengths, Pointwise, StreamStep
@@ -26,62 +28,102 @@ def _strided(lengths: tf.Tensor, stride: int) -> tf.Tensor:
     return (lengths + stride - 1) // stride
 
 
-def _join_bins(x: tf.Tensor) -> tf.Tensor:
-    """[B, T, F, C] -> [B, T, F * C]."""
-    return tf.reshape(x, [tf.shape(x)[0] if x.shape[0] is None else x.shape[0], -1, x.shape[2] * x.shape[3]])
+class _Halving(keras.layers.Layer):
+    """Windows of 3 frames by 3 bins, every second frame and bin: (x, lengths [B]) -> (of x, ceil(lengths/2))."""
 
-
-@register
-class ConvolutionSubsampling(keras.layers.Layer):
-    """Two 3x3 convolutions of stride 2 with ReLU: a quarter of the frames and of the mel bins.
-
-    Call: (features [B, T, F], lengths [B]) -> (x [B, ceil(T/4), ceil(F/4) * channels], ceil(lengths/4)).
-    """
-
-    KERNEL = 3
+    WINDOW = 3
     STRIDE = 2
 
-    def __init__(self, channels: int, causal: bool = False, **kwargs: Any):
+    def __init__(self, causal: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
-        self.channels = channels
         self.causal = causal
-        self.convolutions = [
-            keras.layers.Conv2D(channels, self.KERNEL, self.STRIDE, activation="relu", name=f"conv{index}")
-            for index in (1, 2)
-        ]
-
-    def build(self, input_shape: tuple[tf.TensorShape, tf.TensorShape]) -> None:
-        channels = 1
-        for convolution in self.convolutions:
-            with tf.name_scope(convolution.name):
-                convolution.build(tf.TensorShape([None, None, None, channels]))
-            channels = self.channels
-        super().build(input_shape)
 
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        features, lengths = inputs
-        x = tf.expand_dims(features, -1)
-        time_padding = _time_padding(self.KERNEL, self.causal)
-        for convolution in self.convolutions:
-            x *= tf.expand_dims(frame_mask(lengths, tf.shape(x)[1]), -1)
-            x = convolution(tf.pad(x, [(0, 0), time_padding, (1, 1), (0, 0)]))
-            lengths = _strided(lengths, self.STRIDE)
-        return _join_bins(x), lengths
+        x, lengths = inputs
+        x = self._image(x)
+        x *= tf.expand_dims(frame_mask(lengths, tf.shape(x)[1]), -1)
+        padded = tf.pad(x, [(0, 0), _time_padding(self.WINDOW, self.causal), (1, 1), (0, 0)])
+        return self._of_windows(padded), _strided(lengths, self.STRIDE)
 
     def stream(self, inputs: tuple[Frames, Lengths], step: StreamStep) -> tuple[Frames, Lengths]:
         x, lengths = inputs
-        x = replace(x, values=tf.expand_dims(x.values, -1))
-        before, after = _time_padding(self.KERNEL, self.causal)
-        for convolution in self.convolutions:
-            x = replace(x, values=x.values * tf.expand_dims(step.mask(x, lengths), -1))
-            window, delay = step.strided_window(f"{self.name}/{convolution.name}", x, before, after, self.STRIDE)
-            values = convolution(tf.pad(window, [(0, 0), (0, 0), (1, 1), (0, 0)]))
-            x = Frames(values, delay, x.stride * self.STRIDE)
-            lengths = Lengths(_strided(lengths.values, self.STRIDE))
-        return replace(x, values=_join_bins(x.values)), lengths
+        image = self._image(x.values)
+        x = replace(x, values=image * tf.expand_dims(step.mask(x, lengths), -1))
+        before, after = _time_padding(self.WINDOW, self.causal)
+        window, delay = step.strided_window(self.name, x, before, after, self.STRIDE)
+        values = self._of_windows(tf.pad(window, [(0, 0), (0, 0), (1, 1), (0, 0)]))
+        return Frames(values, delay, x.stride * self.STRIDE), Lengths(_strided(lengths.values, self.STRIDE))
+
+    def _image(self, x: tf.Tensor) -> tf.Tensor:
+        """What the layer is called with as [B, T, F, C]."""
+        return x
+
+    def _of_windows(self, padded: tf.Tensor) -> tf.Tensor:
+        """[B, T', F', C] -> a number, or several, of every window."""
+        raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "channels": self.channels, "causal": self.causal}
+        return {**super().get_config(), "causal": self.causal}
+
+
+@register
+class FeatureConvolution(_Halving):
+    """A 3x3 convolution of stride 2 with ReLU.
+
+    Call: (features [B, T, F], lengths [B]) -> (x [B, ceil(T/2), ceil(F/2), channels], ceil(lengths/2)).
+    """
+
+    def __init__(self, channels: int, causal: bool = False, **kwargs: Any):
+        super().__init__(causal, **kwargs)
+        self.channels = channels
+        self.convolution = keras.layers.Conv2D(
+            channels, self.WINDOW, self.STRIDE, activation="relu", name="convolution"
+        )
+
+    def build(self, input_shape: tuple[tf.TensorShape, tf.TensorShape]) -> None:
+        with tf.name_scope(self.convolution.name):
+            self.convolution.build(tf.TensorShape([None, None, None, 1]))
+        super().build(input_shape)
+
+    def _image(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.expand_dims(x, -1)
+
+    def _of_windows(self, padded: tf.Tensor) -> tf.Tensor:
+        return self.convolution(padded)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "channels": self.channels}
+
+
+@register
+class Patches(_Halving):
+    """The numbers of every window side by side, in front of a `Convolution`.
+
+    Call: (x [B, T, F, C], lengths [B]) -> (patches [B, ceil(T/2), ceil(F/2), 9 C], ceil(lengths/2)).
+    """
+
+    def _of_windows(self, padded: tf.Tensor) -> tf.Tensor:
+        first_and_last = [(offset, offset - self.WINDOW + 1 or None) for offset in range(self.WINDOW)]
+        stride = self.STRIDE
+        places = itertools.product(first_and_last, first_and_last)
+        return tf.concat([padded[:, i:top:stride, j:left:stride] for (i, top), (j, left) in places], axis=-1)
+
+
+@register
+class Convolution(Dense):
+    """The convolution of a `Patches` layer's windows: on patches, a dense layer like any other."""
+
+    WINDOW = _Halving.WINDOW
+    STRIDE = _Halving.STRIDE
+
+
+@register
+class JoinBins(Pointwise, keras.layers.Layer):
+    """[B, T, F, C] -> [B, T, F * C]."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        batch = tf.shape(inputs)[0] if inputs.shape[0] is None else inputs.shape[0]
+        return tf.reshape(inputs, [batch, -1, inputs.shape[2] * inputs.shape[3]])
 
 
 @register

@@ -11,7 +11,14 @@ import tf_keras as keras
 
 from tfconformer.config import ModelConfig
 from tfconformer.layers.attention import RelativeAttention, RelativePositions
-from tfconformer.layers.convolution import ConvolutionSubsampling, DepthwiseConvolution, GatedLinearUnit
+from tfconformer.layers.convolution import (
+    Convolution,
+    DepthwiseConvolution,
+    FeatureConvolution,
+    GatedLinearUnit,
+    JoinBins,
+    Patches,
+)
 from tfconformer.layers.dense import Dense
 from tfconformer.layers.dropout import Dropout
 from tfconformer.layers.masking import AttentionMask, BlankBeyondEnd, FrameMask
@@ -64,7 +71,11 @@ def encoder(
 def encoder_input(config: ModelConfig, features: tf.Tensor, lengths: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Normalization, subsampling by 4 and projection to `dim`; returns (x, frame mask)."""
     x = FeatureNormalization(name="feature_normalization")(features)
-    x, lengths = ConvolutionSubsampling(config.subsampling_channels, config.causal, name="subsampling")([x, lengths])
+    x, lengths = FeatureConvolution(config.subsampling_channels, config.causal, name="subsampling")([x, lengths])
+    x, lengths = Patches(config.causal, name="subsampling_patches")([x, lengths])
+    x = Convolution(config.subsampling_channels, name="subsampling_convolution")(x)
+    x = keras.layers.Activation("relu", name="subsampling_relu")(x)
+    x = JoinBins(name="subsampling_bins")(x)
     x = Dense(config.dim, name="subsampling_projection")(x)
     x = Dropout(config.dropout, name="subsampling_dropout")(x)
     return x, FrameMask(name="frame_mask")([x, lengths])

@@ -7,6 +7,7 @@ import os
 import struct
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,7 +76,7 @@ def run(program: Path, corpus: Path, seed: int, first: int, count: int, kernels:
 
 
 def write_corpus(path: Path) -> Path:
-    """Nodes of every scheme, some with bias, as the exporter writes them."""
+    """Nodes of every scheme, rows and some convolutions, as the exporter writes them."""
     nodes = []
     rng = np.random.default_rng(0)
     schemes = itertools.product((2, 4, 8), (True, False), (None, 32, 64), (None, 8), (None, "2:4", "1:4"))
@@ -89,6 +90,9 @@ def write_corpus(path: Path) -> Path:
         )
         k, n = [(64, 16), (70, 5), (1, 1), (33, 20), (130, 17)][number % 5]
         nodes.append(_node(layer_graph([_random_weights(rng, k, n, spec)], 1)))
+        if number % 4 == 0:
+            convolution = replace(_random_weights(rng, 27, n, spec), window=3, stride=2)
+            nodes.append(_node(layer_graph([convolution], 1, 5, 4)))
     path.write_bytes(struct.pack("<i", len(nodes)) + b"".join(nodes))
     return path
 
