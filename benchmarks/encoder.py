@@ -126,12 +126,13 @@ def _replaced_layers(model: keras.Model, with_convolution: bool, without: Set[st
 def open_variants(freeze_model: Callable[[Config, bool], Frozen], config: Config) -> dict[str, Opened]:
     """The models by the names of their variants."""
     ours, theirs = (freeze_model(config, with_convolution) for with_convolution in (True, False))
-    metadata, opened = metadata_json(b"", config, (), stream=ours.stream), {}
     further_names = {} if ours.stream is None else {FLUSH: STEP}
+    opened = {}
     for variant in variants():
         frozen = theirs if variant.implementation == LITERT else ours
         weights = {shape: variant.weights(*shape) for shape in {(layer.k, layer.n) for layer in frozen.layers}}
         packed = {layer.name: _with_window(weights[layer.k, layer.n], layer) for layer in frozen.layers}
+        metadata = metadata_json(b"", config, (), stream=frozen.stream)
         content = rewrite(frozen.content, packed, metadata, further_names)
         # The interpreter maps the file, so that it need not stay.
         with tempfile.NamedTemporaryFile(suffix=".tflite") as file:
