@@ -5,12 +5,13 @@ python -m benchmarks.tables
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
 
-from converters.results import ResultRow, read_results
+from converters.results import ResultRow, ResultsFile, read_results
 from converters.tables import (
     interval,
     markdown_table,
@@ -58,6 +59,19 @@ def encoder_table(rows: Sequence[ResultRow]) -> str:
         for name, row in whole.items()
     ]
     return _numbers(["implementation", "file, MB", "10 s of audio, ms", "a step of 40 ms, ms", "kernel"], lines)
+
+
+def export_table(results: ResultsFile) -> str:
+    """What the exports of large models take; shares and multiples are of the weights in float32."""
+    seconds = {stage.name: stage.seconds for stage in results.stages}
+    header = ["model", "weights", "parameters, M", "file, MB", "% of float32", "time, s", "peak memory, MB"]
+    lines = []
+    for row in results.rows:
+        ratio, parameters = row.float_ratio or math.nan, row.parameters or 0
+        cells = [str(row.model), scheme(row), f"{parameters / 1e6:.0f}", f"{(row.file_bytes or 0) / 1e6:.1f}"]
+        cells += [f"{100 / ratio:.1f}", f"{seconds[str(row.model)]:.0f}"]
+        lines.append([*cells, f"{number(row.peak_rss_mb, 0)} ({1e6 * (row.peak_rss_mb or 0) / parameters / 4:.1f} x)"])
+    return _numbers(header, lines)
 
 
 def training_table(rows: Sequence[ResultRow]) -> str:
@@ -136,6 +150,7 @@ def main(results: Path, root: Path) -> None:
     encoder = {"encoder": encoder_table(rows("encoder"))}
     benchmarks = encoder | {
         "kernels": "\n".join(layer_table(kernels, *shape, time_and_limit) for shape in KERNEL_SHAPES),
+        "export": export_table(read_results(results / "export.json")),
         "training_step": training_table(rows("training_step")),
         "arm_instructions": "\n".join(layer_table(arm, *shape, thousands_of_instructions) for shape in ARM_SHAPES),
     }
