@@ -14,6 +14,7 @@ import multiprocessing
 import resource
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,7 +128,7 @@ def _row(name: str, config: Config, vocabulary: int, cost: Cost) -> ResultRow:
         f"{cost.peak_bytes / 1e6:.0f} MB ({cost.peak_bytes / parameters / 4:.2f} times float32), "
         f"{cost.before_bytes / 1e6:.0f} MB of them before"
     )
-    (spec,) = set(match_layers(model, config.quantization).values())
+    spec, _ = Counter(match_layers(model, config.quantization).values()).most_common(1)[0]
     return ResultRow(
         model=name,
         parameters=parameters,
@@ -143,7 +144,7 @@ def _row(name: str, config: Config, vocabulary: int, cost: Cost) -> ResultRow:
 @click.option("--layers", type=click.Path(path_type=Path), multiple=True, help="Configuration to export by layers.")
 @click.option("--output", type=click.Path(path_type=Path), help="Results file to write (JSON).")
 def main(runs: tuple[Path, ...], layers: tuple[Path, ...], output: Path | None) -> None:
-    """Export models of configurations, whose rules quantize all layers alike, and say what that took."""
+    """Export models of configurations and say what that took; rows name the scheme of most layers."""
     rows, stages = [], []
     for path in (*runs, *layers):
         config = load_config(path)
