@@ -107,11 +107,16 @@ def with_placeholders(model: keras.Model, names: Collection[str], source: keras.
         return kind.from_config(layer.get_config())
 
     clone = keras.models.clone_model(model, clone_function=copy)
-    originals = {} if source is None else float_layers(source)
-    for layer in clone.layers if originals else []:
+    if source is not None:
+        _copy_weights(source, clone)
+    return clone
+
+
+def _copy_weights(source: keras.Model, clone: keras.Model) -> None:
+    originals = float_layers(source)
+    for layer in clone.layers:
         original = originals[layer.name]
         if not isinstance(layer, _Placeholder):
             layer.set_weights(original.get_weights())
         elif layer.bias is not None:
             layer.bias.assign(original.bias)
-    return clone

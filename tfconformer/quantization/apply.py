@@ -28,7 +28,7 @@ def apply_rules(model: keras.Model, rules: Sequence[QuantizationRule]) -> keras.
 
 
 def new_model(structure: keras.Model, rules: Sequence[QuantizationRule]) -> keras.Model:
-    """A freshly initialized model that trains as the rules say.
+    """A model that trains as the rules say, for weights that are read into it: what its quantizers remember too.
 
     Args:
       structure: the float model, which may be abstract: its weights do not count.

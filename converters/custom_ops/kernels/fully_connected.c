@@ -17,7 +17,8 @@ static int group_rows(int64_t rows, int most) {
   return group;
 }
 
-/* What is prepared of a chunk of rows, windows of an image before it; the arrays lie in the caller's scratch memory. Rows of a group are together. */
+/* What is prepared of a chunk of rows; the arrays lie in the caller's scratch memory, behind copied windows if there are
+ * any. Rows of a group are together. */
 typedef struct {
   float* scales;      /* [rows] */
   int32_t* code_sums; /* [rows, blocks], */
