@@ -51,7 +51,8 @@ def test_a_conformer_gives_what_it_gives_on_the_desktop(
     assert report["output_check"]["status"] == "within_tolerance"
     assert report["output_check"]["different_frames"] == 0
     kinds = {row["kind"]: row["nodes"] for row in report["profile"]["operations"]}
-    assert kinds["TfconformerDelegate"] > 10 and kinds["CONV_2D"] == 2
+    # The second convolution is packed.
+    assert kinds["TfconformerDelegate"] > 10 and kinds["CONV_2D"] == 1
 
 
 def test_the_report_tells_all_that_there_is(emulator: Emulator, native_model: NativeModel, validate: Validate) -> None:
