@@ -36,6 +36,7 @@ from converters.rewrite import rewrite
 from converters.runtimes import Model, StreamModel, open_model
 from converters.stream_description import FLUSH, STEP, StreamDescription
 from tfconformer.config import Config, load_config
+from tfconformer.models.conformer import abstract_conformer
 from tfconformer.models.conformer_ctc import conformer_ctc
 from tfconformer.quantization.spec import QuantSpec
 
@@ -104,18 +105,22 @@ def variants() -> Iterator[Variant]:
 
 def frozen_utterance(config: Config, with_convolution: bool) -> Frozen:
     """From a whole waveform to logits, with a placeholder for the second convolution or without."""
-    model = inference_model(config, VOCABULARY)
+    model = inference_model(_structure(config))
     layers = _replaced_layers(model, with_convolution, {HEAD})
-    return Frozen(freeze(model, config.features, [layer.name for layer in layers]), layers)
+    return Frozen(freeze(model, config.features, [layer.name for layer in layers], random=True), layers)
 
 
 def frozen_step(config: Config, with_convolution: bool) -> Frozen:
     """One step of a stream, likewise."""
     tables = position_tables(conformer_ctc(config.model, config.features.mel_bins, VOCABULARY))
-    model = single_head_model(config, VOCABULARY)
+    model = single_head_model(_structure(config))
     layers = _replaced_layers(model, with_convolution, {HEAD, *position_layers(model)})
-    stream = freeze_streaming(model, tables, config.features, [layer.name for layer in layers])
+    stream = freeze_streaming(model, tables, config.features, [layer.name for layer in layers], random=True)
     return Frozen(stream.content, layers, stream.description)
+
+
+def _structure(config: Config) -> keras.Model:
+    return abstract_conformer(config.model, config.features.mel_bins, VOCABULARY)
 
 
 def _replaced_layers(model: keras.Model, with_convolution: bool, without: Set[str]) -> tuple[LayerPlan, ...]:

@@ -23,6 +23,7 @@ from typing import Any
 import click
 import numpy as np
 import tensorflow as tf
+import tf_keras as keras
 from numpy.typing import NDArray
 
 from benchmarks.random_weights import random_kernel, scheme_columns
@@ -36,6 +37,7 @@ from converters.rewrite import rewrite
 from converters.runtimes import open_model
 from tfconformer.config import Config, TokenizerConfig, load_config
 from tfconformer.data.tokenizer import Tokenizer
+from tfconformer.models.conformer import abstract_conformer
 from tfconformer.quantization.apply import apply_rules, match_layers
 from tfconformer.quantization.quantizers import quantize_weights
 from tfconformer.training.callbacks import save_weights
@@ -80,9 +82,9 @@ def export_layers(config: Config, output: Path) -> Cost:
     """Exports a model of which one layer at a time is in float, and runs the file; its tokenizer is missing."""
 
     def write() -> None:
-        model = inference_model(config, config.data.tokenizer.vocabulary_size)
+        model = _structure(config, config.data.tokenizer.vocabulary_size)
         specs = match_layers(model, config.quantization)
-        frozen = freeze(model, config.features, specs)
+        frozen = freeze(model, config.features, specs, random=True)
         packed = {}
         for layer in plan(model, specs):
             if layer.spec is not None:
@@ -99,6 +101,10 @@ def _measured(export_it: Callable[[], object], output: Path) -> Cost:
     before, start = _peak_bytes(), time.perf_counter()
     export_it()
     return Cost(time.perf_counter() - start, _peak_bytes(), before, output.stat().st_size)
+
+
+def _structure(config: Config, vocabulary: int) -> keras.Model:
+    return inference_model(abstract_conformer(config.model, config.features.mel_bins, vocabulary))
 
 
 def _letters() -> Tokenizer:
@@ -120,7 +126,7 @@ def _alone(function: Callable[..., Any], *arguments: object) -> Any:
 
 
 def _row(name: str, config: Config, vocabulary: int, cost: Cost) -> ResultRow:
-    model = inference_model(config, vocabulary)
+    model = _structure(config, vocabulary)
     parameters = sum(int(np.prod(weight.shape)) for weight in model.weights)
     click.echo(
         f"{name}: {parameters / 1e6:.0f} M parameters, {cost.file_bytes / 1e6:.1f} MB "

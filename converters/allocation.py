@@ -84,9 +84,9 @@ def allocate_model(run: RunDirectory, budget: int, keep_float: str, rounding: Ro
         chosen = allocate(choices, left)
         ruled = config.model_copy(update={"quantization": (kept, *_rules(chosen))})
         quantized = {name: tried[name][choices[name].index(one)] for name, one in chosen.items()}
-        prepared = prepare(with_fixed_weights(model, quantized), ruled, tokenizer.vocabulary_size)
+        prepared = prepare(with_fixed_weights(model, quantized))
         if frozen is None:
-            frozen = freeze(prepared.model, config.features, prepared.packed.keys(), model)
+            frozen = freeze(prepared.model, config.features, prepared.packed.keys())
         metadata = metadata_json(tokenizer.to_bytes(), ruled, prepared.layers, f"ptq-{rounding}")
         file_bytes = len(rewrite(frozen, prepared.packed, metadata))
         if file_bytes <= budget:

@@ -169,13 +169,12 @@ def probe(runtimes: tuple[str, ...], output: Path | None) -> None:
 def _rows_of_run(path: Path) -> list[LayerRow]:
     """What the exported file of a run would hold."""
     from converters.export import prepare
-    from tfconformer.data.tokenizer import Tokenizer
     from tfconformer.training.checkpoint import load_model
     from tfconformer.training.run import RunDirectory
 
     run = RunDirectory(path)
     config = run.config()
-    prepared = prepare(load_model(run), config, Tokenizer.from_file(run.tokenizer_file).vocabulary_size)
+    prepared = prepare(load_model(run))
     return layer_rows(map(asdict, prepared.layers), config)
 
 
@@ -184,9 +183,11 @@ def _rows_of_config(path: Path) -> list[LayerRow]:
     from converters.freeze import inference_model
     from converters.metadata import abstract_layer_records
     from tfconformer.config import load_config
+    from tfconformer.models.conformer import abstract_conformer
     from tfconformer.quantization.apply import match_layers
 
     config = load_config(path)
-    model = inference_model(config, config.data.tokenizer.vocabulary_size)
+    vocabulary = config.data.tokenizer.vocabulary_size
+    model = inference_model(abstract_conformer(config.model, config.features.mel_bins, vocabulary))
     records = abstract_layer_records(model, match_layers(model, config.quantization))
     return layer_rows(map(asdict, records), config)

@@ -34,7 +34,7 @@ from tfconformer.config import Config
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
 from tfconformer.models.conformer_transducer import is_transducer, transducer_parts
-from tfconformer.quantization.apply import QuantizedLayers, float_layers, require_same_weights
+from tfconformer.quantization.apply import QuantizedLayers, float_layer
 from tfconformer.quantization.quantizers import QuantizedWeights
 from tfconformer.training.checkpoint import load_model
 from tfconformer.training.run import RunDirectory
@@ -48,7 +48,7 @@ class PreparedModel:
 
     Attributes:
       trained: the model with its weights, quantized or not.
-      model: the structure of the float model that is exported.
+      model: the part of it that is exported.
       plans: what becomes of its dense layers.
       packed: the constants of those that are packed, by name.
       layers: a record of every layer with weights.
@@ -145,7 +145,7 @@ def export_model(
     streaming: bool = False,
 ) -> ExportReport:
     """As `export`, for a model in memory; `method` is noted in the file, see `metadata_json`."""
-    prepared = (prepare_streaming if streaming else prepare)(trained, config, tokenizer.vocabulary_size, target)
+    prepared = (prepare_streaming if streaming else prepare)(trained, target)
     references = keras_references(trained, config.features, waveforms)
     if not references:
         raise InputError("export needs at least one utterance to verify the file with")
@@ -166,51 +166,48 @@ def export_model(
     return report
 
 
-def prepare(trained: keras.Model, config: Config, vocabulary: int, target: str = "custom") -> PreparedModel:
+def prepare(trained: keras.Model, target: str = "custom") -> PreparedModel:
     """Plans, quantizes and packs a trained model, without writing anything.
 
     Args:
       trained: a model of `conformer_ctc` or `conformer_transducer`, quantized or not.
-      config: what it was built with.
-      vocabulary: number of tokenizer pieces.
       target: key of `plan.TARGETS`.
 
     Raises:
-      InputError: a layer's quantization is not possible in the file, or `trained` does not fit `config`.
+      InputError: a layer's quantization is not possible in the file.
     """
-    return _prepare(trained, inference_model(config, vocabulary), target)
+    return _prepare(trained, inference_model(trained), target)
 
 
-def prepare_streaming(trained: keras.Model, config: Config, vocabulary: int, target: str = "custom") -> PreparedModel:
+def prepare_streaming(trained: keras.Model, target: str = "custom") -> PreparedModel:
     """As `prepare`, for a streaming file.
 
     Raises:
       InputError: as `prepare`, or the model cannot run on a stream.
     """
-    return _prepare(trained, single_head_model(config, vocabulary), target, position_tables(trained))
+    return _prepare(trained, single_head_model(trained), target, position_tables(trained))
 
 
 def _prepare(
     trained: keras.Model, model: keras.Model, target: str, tables: dict[str, NDArray[np.float32]] | None = None
 ) -> PreparedModel:
-    require_same_weights(trained, model)
     replaced = frozenset() if tables is None else position_layers(model)
-    quantized, originals = QuantizedLayers(trained), float_layers(trained)
+    quantized = QuantizedLayers(trained)
     plans = tuple(layer for layer in plan(model, quantized.specs, target) if layer.name not in replaced)
     packed = {layer.name: pack_layer(layer, quantized[layer.name]) for layer in plans if layer.spec}
-    layers = (originals[layer.name] for layer in model.layers if layer.name not in replaced)
+    layers = (layer for layer in map(float_layer, model.layers) if layer.name not in replaced)
     return PreparedModel(trained, model, plans, packed, layer_records(layers, packed, tables), tables)
 
 
 def freeze_prepared(prepared: PreparedModel, config: Config, tokenizer: Tokenizer, method: str = "qat") -> FrozenModel:
     """The graph of a prepared model, for whole utterances or for a stream."""
-    trained, placeholders = prepared.trained, prepared.packed.keys()
-    transducer = describe_decoder(transducer_parts(trained)) if is_transducer(trained) else None
+    model, placeholders = prepared.model, prepared.packed.keys()
+    transducer = describe_decoder(transducer_parts(model)) if is_transducer(model) else None
     described = tokenizer.to_bytes(), config, prepared.layers, method
     if prepared.tables is None:
-        content = freeze(prepared.model, config.features, placeholders, trained)
+        content = freeze(model, config.features, placeholders)
         return FrozenModel(content, metadata_json(*described, transducer=transducer))
-    stream = freeze_streaming(prepared.model, prepared.tables, config.features, placeholders, trained)
+    stream = freeze_streaming(model, prepared.tables, config.features, placeholders)
     metadata = metadata_json(*described, stream.description, transducer)
     return FrozenModel(stream.content, metadata, further_names={FLUSH: STEP})
 

@@ -18,50 +18,50 @@ import tf_keras as keras
 from converters.freeze_parts import freeze_parts
 from converters.runtimes import SIGNATURE
 from converters.transducer_description import ENCODE
-from tfconformer.config import Config, FeatureConfig
+from tfconformer.config import FeatureConfig
 from tfconformer.features.log_mel import log_mel
-from tfconformer.models.conformer import abstract_conformer
-from tfconformer.models.conformer_transducer import is_transducer
+from tfconformer.models.conformer_transducer import SCORES, is_transducer
+from tfconformer.quantization.apply import float_layer
 
 HEAD = "ctc_head"
 
 
-def inference_model(config: Config, vocabulary: int) -> keras.Model:
-    """The structure of the float model that is exported; its weights take no memory.
+def inference_model(trained: keras.Model) -> keras.Model:
+    """The part of a model that is exported for whole utterances; it shares the layers, quantized or not.
 
     Args:
-      config: what the trained model was built with.
-      vocabulary: number of tokenizer pieces.
+      trained: a model of `conformer_ctc`, `conformer_transducer` or `abstract_conformer`.
 
     Returns:
       Without the intermediate head: a model of (features [B, T, mel_bins], lengths [B]) -> logits
       [B, ceil(T/4), vocabulary + 1] without masking of padded frames, of which an utterance on its own has none; or a
       model of `conformer_transducer`.
     """
-    model = single_head_model(config, vocabulary)
-    return model if is_transducer(model) else keras.Model(model.inputs, model.get_layer(HEAD).output, name=model.name)
+    if is_transducer(trained):
+        return single_head_model(trained)
+    (head,) = (layer for layer in trained.layers if float_layer(layer).name == HEAD)
+    return keras.Model(trained.inputs, head.output, name=trained.name)
 
 
-def single_head_model(config: Config, vocabulary: int) -> keras.Model:
+def single_head_model(trained: keras.Model) -> keras.Model:
     """As `inference_model`, but padded frames are certain blanks: what is exported for streams."""
-    single_head = config.model.model_copy(update={"intermediate_ctc": None})
-    model = abstract_conformer(single_head, config.features.mel_bins, vocabulary)
-    return model if is_transducer(model) else keras.Model(model.inputs, model.output["logits"], name=model.name)
+    scores = {SCORES: trained.output[SCORES]} if is_transducer(trained) else trained.output["logits"]
+    return keras.Model(trained.inputs, scores, name=trained.name)
 
 
 def freeze(
     model: keras.Model,
     features: FeatureConfig,
     placeholders: Collection[str] = (),
-    trained: keras.Model | None = None,
+    random: bool = False,
 ) -> bytes:
     """Converts a model of `inference_model`, log-mel front end included.
 
     Args:
-      model: the float model's structure.
+      model: whose latent weights all layers but the placeholders get.
       features: the front end it was trained with.
       placeholders: names of the dense layers that become placeholders.
-      trained: where the weights of all other layers come from, quantized or not: its latent ones. None for random ones.
+      random: whether the model is abstract, and other layers get random weights.
 
     Returns:
       The content of a `.tflite` file. Its signature "transcribe" goes from waveform [1, samples] in [-1, 1] to logits
@@ -69,7 +69,7 @@ def freeze(
       and the signatures of its decoder (`transducer_description.py`). A placeholder has the inputs x [..., K] and, if
       the layer has one, bias [N]; its output is [..., N].
     """
-    parts = freeze_parts(model, placeholders, trained)
+    parts = freeze_parts(model, placeholders, random)
 
     @tf.function(input_signature=[tf.TensorSpec([1, None], tf.float32, name="waveform")])
     def transcribe(waveform: tf.Tensor) -> dict[str, tf.Tensor]:

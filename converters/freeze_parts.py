@@ -59,17 +59,15 @@ def describe_decoder(parts: TransducerParts) -> TransducerDescription:
     )
 
 
-def freeze_parts(
-    model: keras.Model, placeholders: Collection[str] = (), trained: keras.Model | None = None
-) -> FrozenParts:
+def freeze_parts(model: keras.Model, placeholders: Collection[str] = (), random: bool = False) -> FrozenParts:
     """Takes a model of `freeze.inference_model` or `freeze.single_head_model` apart.
 
     Args:
-      model: the float model's structure.
+      model: quantized or not.
       placeholders: names of the dense layers that become placeholders.
-      trained: where the weights come from; None for random ones.
+      random: as of `freeze.freeze`.
     """
-    model = with_placeholders(model, placeholders, trained)
+    model = with_placeholders(model, placeholders, random)
     if not is_transducer(model):
         return FrozenParts(model, LOGITS)
     parts = transducer_parts(model)

@@ -22,6 +22,7 @@ from tfconformer.config import FeatureConfig
 from tfconformer.layers.attention import RelativePositions
 from tfconformer.layers.front_end import LogMel
 from tfconformer.models.conformer_transducer import is_transducer, transducer_parts
+from tfconformer.quantization.apply import float_layer
 from tfconformer.streaming import StreamingModel
 
 
@@ -41,7 +42,7 @@ class FrozenStream:
 def position_layers(model: keras.Model) -> frozenset[str]:
     """Names of the layers whose results are constants of a stream: those that project relative positions."""
     positions = [layer for layer in model.layers if isinstance(layer, RelativePositions)]
-    return frozenset(node.layer.name for layer in positions for node in layer.outbound_nodes)
+    return frozenset(float_layer(node.layer).name for layer in positions for node in layer.outbound_nodes)
 
 
 def position_tables(trained: keras.Model) -> dict[str, NDArray[np.float32]]:
@@ -63,22 +64,22 @@ def freeze_streaming(
     tables: Mapping[str, NDArray[np.float32]],
     features: FeatureConfig,
     placeholders: Collection[str] = (),
-    trained: keras.Model | None = None,
+    random: bool = False,
 ) -> FrozenStream:
     """Converts one step of a model, log-mel front end included, and the decoder of a transducer.
 
     Args:
-      model: the float model's structure, from `freeze.single_head_model`.
+      model: from `freeze.single_head_model`.
       tables: from `position_tables`.
       features: the front end it was trained with.
       placeholders: names of the dense layers that become placeholders.
-      trained: where the weights come from; None for random ones.
+      random: as of `freeze.freeze`.
 
     Raises:
       InputError: the model cannot run on a stream.
     """
     constants = {name: tf.constant(table) for name, table in tables.items()}
-    parts = freeze_parts(model, placeholders, trained)
+    parts = freeze_parts(model, placeholders, random)
     streaming = StreamingModel(_on_audio(parts.encoder, features))
     names = {state.name: state.name.replace("/", "_") for state in streaming.states}
     assert len(set(names.values())) == len(names), "two states would have one name in the file"

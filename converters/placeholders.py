@@ -15,7 +15,7 @@ import tf_keras as keras
 from tfconformer.layers.convolution import Convolution, Patches
 from tfconformer.layers.dense import Dense
 from tfconformer.layers.transducer import JointHead, Recurrence
-from tfconformer.quantization.apply import float_layers
+from tfconformer.quantization.apply import float_layer, float_layers
 
 PLACEHOLDER = "TfconformerDense"
 PLACEHOLDER_LAYER = "layer"  # its attribute: the name of the layer that it stands for
@@ -92,28 +92,29 @@ _PLACEHOLDERS: dict[type, Any] = {
 _BUILTIN: dict[type, Any] = {Patches: _PaddedImage, Convolution: _ImageConvolution}
 
 
-def with_placeholders(model: keras.Model, names: Collection[str], source: keras.Model | None = None) -> keras.Model:
-    """A copy of a float model whose dense layers named are placeholders.
+def with_placeholders(model: keras.Model, names: Collection[str], random: bool = False) -> keras.Model:
+    """A float copy of a model whose dense layers named are placeholders.
 
     Args:
-      model: which may be abstract: only its structure counts.
+      model: quantized or not.
       names: of its dense layers.
-      source: where the weights come from, a model with its layers, quantized or not; None for a random initialization.
+      random: whether the model is abstract, and the other layers are freshly initialized.
     """
 
     def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
+        layer = float_layer(layer)
         kind = type(layer)
         kind = _PLACEHOLDERS[kind] if layer.name in names else _BUILTIN.get(kind, kind)
         return kind.from_config(layer.get_config())
 
     clone = keras.models.clone_model(model, clone_function=copy)
-    if source is not None:
-        _copy_weights(source, clone)
+    if not random:
+        _copy_weights(model, clone)
     return clone
 
 
-def _copy_weights(source: keras.Model, clone: keras.Model) -> None:
-    originals = float_layers(source)
+def _copy_weights(model: keras.Model, clone: keras.Model) -> None:
+    originals = float_layers(model)
     for layer in clone.layers:
         original = originals[layer.name]
         if not isinstance(layer, _Placeholder):

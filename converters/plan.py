@@ -17,6 +17,7 @@ from converters.capabilities import Case, Outcome, case_of, measured
 from tfconformer.errors import InputError
 from tfconformer.layers.convolution import Convolution
 from tfconformer.layers.dense import Dense
+from tfconformer.quantization.apply import float_layer
 from tfconformer.quantization.spec import QuantSpec
 
 logger = logging.getLogger(__name__)
@@ -149,7 +150,7 @@ def plan(model: keras.Model, specs: Mapping[str, QuantSpec], target: str = "cust
     """Decides for every dense layer of `model`, in the model's order.
 
     Args:
-      model: the structure from `freeze.inference_model`.
+      model: from `freeze.inference_model`.
       specs: of the quantized layers of the trained model, by name; layers that are not exported may be among them.
       target: key of `TARGETS`.
 
@@ -159,7 +160,7 @@ def plan(model: keras.Model, specs: Mapping[str, QuantSpec], target: str = "cust
     if target not in TARGETS:
         raise InputError(f"unknown export target {target!r}, expected one of {', '.join(TARGETS)}")
     plans = []
-    for layer in model.layers:
+    for layer in map(float_layer, model.layers):
         if isinstance(layer, Dense):
             k, n = (int(size) for size in layer.kernel.shape)
             spec = specs.get(layer.name)

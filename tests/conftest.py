@@ -117,7 +117,7 @@ def _export(
 
     config, tokenizer = tiny_config(rules, context), tiny_tokenizer()
     trained = tiny_model(config)
-    prepared = (prepare_streaming if streaming else prepare)(trained, config, tokenizer.vocabulary_size, target)
+    prepared = (prepare_streaming if streaming else prepare)(trained, target)
     graph = freeze_prepared(prepared, config, tokenizer)
     path = folder / "model.tflite"
     path.write_bytes(rewrite(graph.content, prepared.packed, graph.metadata, graph.further_names))

@@ -30,10 +30,10 @@ def float_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.support.tiny_conformer import tiny_config, tiny_model
 
     config, tokenizer = tiny_config(), tiny_tokenizer()
-    prepared = prepare(tiny_model(config), config, tokenizer.vocabulary_size)
+    prepared = prepare(tiny_model(config))
     metadata = metadata_json(tokenizer.to_bytes(), config, prepared.layers)
     path = tmp_path_factory.mktemp("peers") / "float.tflite"
-    path.write_bytes(rewrite(freeze(prepared.model, config.features, trained=prepared.trained), {}, metadata))
+    path.write_bytes(rewrite(freeze(prepared.model, config.features), {}, metadata))
     return path
 
 

@@ -92,10 +92,10 @@ def test_a_float_model_takes_the_same_path(tmp_path):
 def test_a_co_trained_model_is_packed_in_the_chosen_precision():
     rules = [{"layers": "block_.*", "spec": {"bits": 8}, "also": [{"bits": 2, "symmetric": False, "block_size": 8}]}]
     config = tiny_config(rules)
-    trained, vocabulary = tiny_model(config), tiny_tokenizer().vocabulary_size
+    trained = tiny_model(config)
     for bits in (8, 2):
         select_bits(trained, bits)
-        packed = prepare(trained, config, vocabulary).packed
+        packed = prepare(trained).packed
         assert {layer.spec.bits for layer in packed.values()} == {bits}
         expected = quantize_weights(
             trained.get_layer("quant_block_00_ff1_expand").layer.kernel, packed["block_00_ff1_expand"].spec

@@ -15,7 +15,7 @@ from converters.rewrite import operation_histogram
 from converters.stored_builtin import read_builtin_layers
 from converters.tflite_file import read_tflite
 from converters.verify import RELATIVE_RMS_LIMIT, VerificationError, keras_references, verify_outputs, verify_weights
-from tests.support.tiny_conformer import tiny_config, tiny_tokenizer
+from tests.support.tiny_conformer import tiny_config, tiny_model
 from tfconformer.errors import InputError
 from tfconformer.layers.dense import Dense
 from tfconformer.quantization.spec import QuantSpec
@@ -46,7 +46,7 @@ def test_a_refusal_names_layer_and_reason(model, name, spec, reason):
 
 
 def test_a_convolution_stays_in_float():
-    model = inference_model(tiny_config(), tiny_tokenizer().vocabulary_size)
+    model = inference_model(tiny_model(tiny_config()))
     with pytest.raises(
         InputError, match="no convolution with packed weights: set the spec of subsampling_convolution to null"
     ):

@@ -2,24 +2,20 @@
 
 from dataclasses import replace
 
-import tensorflow as tf
-
 from converters.export import prepare
+from converters.freeze import inference_model
 from converters.metadata import LayerRecord, abstract_layer_records
 from tests.support.tiny_conformer import WEIGHTS_ONLY, tiny_config, tiny_model, tiny_tokenizer
-from tfconformer.models.conformer_ctc import conformer_ctc
+from tfconformer.models.conformer import abstract_conformer
 from tfconformer.quantization.apply import match_layers
 
 
 def test_records_need_no_weights():
     rules = [{"layers": "block_01_conv_.*", "spec": {"bits": 4, "sparsity": "2:4"}}, *WEIGHTS_ONLY]
     config, vocabulary = tiny_config(rules), tiny_tokenizer().vocabulary_size
-    with tf.Graph().as_default():
-        model = conformer_ctc(
-            config.model.model_copy(update={"intermediate_ctc": None}), config.features.mel_bins, vocabulary
-        )
+    model = inference_model(abstract_conformer(config.model, config.features.mel_bins, vocabulary))
     records = abstract_layer_records(model, match_layers(model, config.quantization))
-    expected = prepare(tiny_model(config), config, vocabulary).layers
+    expected = prepare(tiny_model(config)).layers
 
     def without_sizes(record: LayerRecord) -> LayerRecord:
         return replace(record, code_bytes=None, scale_bytes=None, offset_bytes=None, sqnr_db=None)

@@ -14,7 +14,7 @@ from converters.rewrite import operation_histogram, rewrite
 from converters.tflite_file import Signature, read_tflite
 from tests.support.tiny_conformer import tiny_tokenizer
 from tfconformer.config import Config
-from tfconformer.quantization.apply import float_layers
+from tfconformer.quantization.apply import float_layer, float_layers
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,9 @@ def test_signature_and_metadata_survive(weights_only):
     assert base64.b64decode(metadata["tokenizer"]) == tiny_tokenizer().to_bytes()
     assert Config.model_validate(metadata["config"]) == weights_only.config
     layers = {layer["name"]: layer for layer in metadata["layers"]}
-    assert sum(layer["parameters"] for layer in layers.values()) == weights_only.prepared.model.count_params()
+    assert sum(layer["parameters"] for layer in layers.values()) == sum(
+        layer.count_params() for layer in map(float_layer, weights_only.prepared.model.layers)
+    )
     conv = layers["block_00_conv_contract"]
     assert (conv["kind"], conv["k"], conv["n"], conv["spec"]["bits"]) == ("dense", 32, 32, 2)
     # Two tiles of 16 channels; two blocks, of 24 weights in two cells and of 8 in one, with a float16 scale and offset

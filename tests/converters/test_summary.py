@@ -11,6 +11,7 @@ from converters.placeholders import with_placeholders
 from converters.results import LayerError
 from converters.summary import LayerRow, layer_errors, layer_rows, model_summary, totals
 from tfconformer.config import Config, DataConfig, ModelConfig, TrainingConfig
+from tfconformer.models.conformer import abstract_conformer
 from tfconformer.quantization.spec import QuantSpec
 
 ROWS = [
@@ -109,8 +110,9 @@ def test_multiplications_per_second():
 def test_multiplications_are_those_of_the_graph():
     """Against TensorFlow's own count of floating-point operations, two to a multiplication and its addition."""
     frames, encoder_frames, dim, tokens = 400, 100, CONFIG.model.dim, 20
-    model = with_placeholders(inference_model(CONFIG, tokens), ())
-    rows = layer_rows(map(asdict, abstract_layer_records(inference_model(CONFIG, tokens), {})), CONFIG)
+    structure = inference_model(abstract_conformer(CONFIG.model, CONFIG.features.mel_bins, tokens))
+    model = with_placeholders(structure, (), random=True)
+    rows = layer_rows(map(asdict, abstract_layer_records(structure, {})), CONFIG)
     seconds = frames * CONFIG.features.frame_step / CONFIG.features.sample_rate
     with_weights = sum(row.macs_per_second for row in rows) * seconds
     # Left out of the summary: queries times keys, queries times positions, attention times values. Of positions there

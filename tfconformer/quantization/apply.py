@@ -168,8 +168,8 @@ def float_layers(model: keras.Model) -> dict[str, keras.layers.Layer]:
     return {layer.name: layer for layer in map(float_layer, model.layers)}
 
 
-def require_same_weights(source: keras.Model, target: keras.Model) -> None:
-    """Checks that `copy_float_weights` is possible; `target` may be abstract.
+def copy_float_weights(source: keras.Model, target: keras.Model) -> None:
+    """Copies every weight of the float model `target` from `source`, quantized or not, layer by layer.
 
     Raises:
       InputError: `source` lacks a layer of `target`, or has weights of other shapes there.
@@ -178,21 +178,11 @@ def require_same_weights(source: keras.Model, target: keras.Model) -> None:
     for layer in target.layers:
         if layer.name not in sources:
             raise InputError(f"the model to copy from has no layer {layer.name}")
-        shapes = [tuple(weight.shape) for weight in sources[layer.name].weights]
-        if shapes != [tuple(weight.shape) for weight in layer.weights]:
+        values = sources[layer.name].weights
+        shapes = [tuple(value.shape) for value in values]
+        if shapes != [tuple(variable.shape) for variable in layer.weights]:
             raise InputError(f"layer {layer.name} of the model to copy from has weights of other shapes: {shapes}")
-
-
-def copy_float_weights(source: keras.Model, target: keras.Model) -> None:
-    """Copies every weight of the float model `target` from `source`, quantized or not, layer by layer.
-
-    Raises:
-      InputError: as `require_same_weights`.
-    """
-    require_same_weights(source, target)
-    sources = float_layers(source)
-    for layer in target.layers:
-        for variable, value in zip(layer.weights, sources[layer.name].weights, strict=True):
+        for variable, value in zip(layer.weights, values, strict=True):
             variable.assign(value)
 
 
