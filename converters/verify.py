@@ -39,6 +39,9 @@ from tfconformer.quantization.quantizers import QuantizedWeights
 # close to a half goes up here and down there: 0.7 to 1.7 % was measured with five blocks, as much as the Keras model's
 # own logits change when its features change by one part in 10^6.
 RELATIVE_RMS_LIMIT = {None: 1e-4, 8: 0.05}
+# More are worth a graph. It has all quantized weights in memory at once, and to trace it takes as long as some tens of
+# utterances take without it.
+_FEW_UTTERANCES = 16
 
 
 class VerificationError(Exception):
@@ -211,12 +214,14 @@ def keras_references(
     transducer = Transducer(trained) if is_transducer(trained) else None
     model = trained if transducer is None else transducer.encoder
 
-    # Not as a graph: of a large one, which computes the quantized weights of all layers first, the memory is never
-    # given back, and tracing takes longer than a few utterances.
-    def transcribe(waveform: NDArray[np.float32]) -> Floats:
-        mel = log_mel(tf.constant(waveform[np.newaxis], tf.float32), features)
+    def transcribe(waveform: tf.Tensor) -> tf.Tensor:
+        mel = log_mel(waveform[tf.newaxis], features)
         outputs = model([mel, tf.shape(mel)[1:2]], training=False)
-        return (outputs["logits"] if transducer is None else outputs)[0].numpy()
+        return (outputs["logits"] if transducer is None else outputs)[0]
+
+    waveforms = list(waveforms)
+    if len(waveforms) > _FEW_UTTERANCES:
+        transcribe = tf.function(transcribe, input_signature=[tf.TensorSpec([None], tf.float32)])
 
     references = []
     for waveform in tqdm(waveforms, desc="Keras model", unit="utt", leave=False, disable=None):
@@ -224,7 +229,7 @@ def keras_references(
             raise InputError(
                 f"an utterance of {len(waveform)} samples is too short: a frame has {features.frame_length}"
             )
-        outputs = transcribe(waveform)
+        outputs = transcribe(tf.constant(waveform, tf.float32)).numpy()
         if transducer is None:
             references.append(Reference(waveform, outputs))
         else:
