@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import tf_keras as keras
 from click.testing import CliRunner
 
 from converters import commands
@@ -15,6 +16,7 @@ from tests.support.model_metadata import metadata, packed_dense
 from tests.support.packed_layer import random_layer
 from tests.support.results_samples import results
 from tests.support.tflite_builder import RecognizerBuilder
+from tests.support.tiny_conformer import tiny_waveforms
 from tfconformer.config import Config, DataConfig, ModelConfig, QuantizationRule, TokenizerConfig, TrainingConfig
 from tfconformer.data.manifest import Utterance, write_manifest
 from tfconformer.data.shards import write_shards
@@ -154,10 +156,11 @@ def test_summary_of_a_run_is_that_of_its_export(tmp_path):
     directory.claim(config)
     tokenizer = Tokenizer.train(["CALL HOME NOW"], TokenizerConfig())
     tokenizer.save(directory.tokenizer_file)
+    keras.utils.set_random_seed(0)
     model = build_model(config, tokenizer)
     save_weights(model, directory)
     exported = tmp_path / "run.tflite"
-    export_model(model, config, tokenizer, exported, [np.linspace(-0.5, 0.5, 16000, dtype=np.float32)])
+    export_model(model, config, tokenizer, exported, tiny_waveforms())
     of_run, of_file = run(commands.summary, directory.path), run(commands.summary, exported)
     assert of_run.splitlines()[1:] == of_file.splitlines()[1:]
     assert " 16x64 " in of_run
