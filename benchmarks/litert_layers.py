@@ -39,7 +39,7 @@ class LiteRtLayers:
         delegates = [load_delegate(str(library_path()))] if isinstance(weights, PackedWeights) else []
         # The interpreter maps the file, so that it need not stay.
         with tempfile.NamedTemporaryFile(suffix=".tflite") as file:
-            file.write(layer_graph([_distinct(weights, i) for i in range(copies)], 1))
+            file.write(layer_graph([_distinct(weights, i) for i in range(copies)], rows=1))
             file.flush()
             self._interpreter = Interpreter(model_path=file.name, num_threads=1, experimental_delegates=delegates)
         self._inputs = [detail["index"] for detail in self._interpreter.get_input_details()]

@@ -47,15 +47,13 @@ class PreparedModel:
     """Everything that is decided before conversion.
 
     Attributes:
-      trained: the model with its weights, quantized or not.
-      model: the part of it that is exported.
+      model: the part of the trained one that is exported.
       plans: what becomes of its dense layers.
       packed: the constants of those that are packed, by name.
       layers: a record of every layer with weights.
       tables: of a streaming file, what replaces the layers that project positions; None for whole utterances.
     """
 
-    trained: keras.Model
     model: keras.Model
     plans: tuple[LayerPlan, ...]
     packed: dict[str, PackedWeights | BuiltinWeights]
@@ -196,7 +194,7 @@ def _prepare(
     plans = tuple(layer for layer in plan(model, quantized.specs, target) if layer.name not in replaced)
     packed = {layer.name: pack_layer(layer, quantized[layer.name]) for layer in plans if layer.spec}
     layers = (layer for layer in map(float_layer, model.layers) if layer.name not in replaced)
-    return PreparedModel(trained, model, plans, packed, layer_records(layers, packed, tables), tables)
+    return PreparedModel(model, plans, packed, layer_records(layers, packed, tables), tables)
 
 
 def freeze_prepared(prepared: PreparedModel, config: Config, tokenizer: Tokenizer, method: str = "qat") -> FrozenModel:

@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from tfconformer.layers.convolution import Convolution, Patches
+from tfconformer.layers.convolution import STRIDE, WINDOW, Convolution, Patches
 from tfconformer.layers.dense import Dense
 from tfconformer.layers.transducer import JointHead, Recurrence
 from tfconformer.quantization.apply import float_layer, float_layers
@@ -68,18 +68,18 @@ class _PlaceholderConvolution(_Placeholder, Convolution):
     """A convolution of a `_PaddedImage`."""
 
     def _sums(self, x: tf.Tensor) -> tf.Tensor:
-        return tf.nn.avg_pool2d(super()._sums(x), self.WINDOW, self.STRIDE, "VALID")
+        return tf.nn.avg_pool2d(super()._sums(x), WINDOW, STRIDE, "VALID")
 
 
 class _ImageConvolution(Convolution):
     """The same in float: a built-in operation."""
 
     def _contraction(self, input_shape: Any) -> int:
-        return self.WINDOW**2 * super()._contraction(input_shape)
+        return WINDOW**2 * super()._contraction(input_shape)
 
     def affine(self, inputs: tf.Tensor) -> tf.Tensor:
-        kernel = tf.reshape(self.kernel, [self.WINDOW, self.WINDOW, inputs.shape[-1], self.units])
-        return tf.nn.bias_add(tf.nn.conv2d(inputs, kernel, self.STRIDE, "VALID"), self.bias)
+        kernel = tf.reshape(self.kernel, [WINDOW, WINDOW, inputs.shape[-1], self.units])
+        return tf.nn.bias_add(tf.nn.conv2d(inputs, kernel, STRIDE, "VALID"), self.bias)
 
 
 _PLACEHOLDERS: dict[type, Any] = {

@@ -15,7 +15,7 @@ import tf_keras as keras
 
 from converters.capabilities import Case, Outcome, case_of, measured
 from tfconformer.errors import InputError
-from tfconformer.layers.convolution import Convolution
+from tfconformer.layers.convolution import STRIDE, WINDOW, Convolution
 from tfconformer.layers.dense import Dense
 from tfconformer.quantization.apply import float_layer
 from tfconformer.quantization.spec import QuantSpec
@@ -57,11 +57,13 @@ class Target:
 
     Attributes:
       requirements: a layer that breaks one is refused.
+      packs_convolutions: whether it has an operation for them; otherwise they can only stay in float.
       caveats: what a user should know is only logged.
     """
 
     requirements: tuple[Rule, ...]
     caveats: tuple[Rule, ...] = ()
+    packs_convolutions: bool = True
 
 
 def _rule(holds: Callable[[QuantSpec, int], bool], sentence: str) -> Rule:
@@ -142,6 +144,7 @@ TARGETS: dict[str, Target] = {
             ),
             _rounded_by_litert,
         ),
+        packs_convolutions=False,
     ),
 }
 
@@ -164,25 +167,23 @@ def plan(model: keras.Model, specs: Mapping[str, QuantSpec], target: str = "cust
         if isinstance(layer, Dense):
             k, n = (int(size) for size in layer.kernel.shape)
             spec = specs.get(layer.name)
-            if spec is not None:
-                _require(layer.name, spec, k, TARGETS[target].requirements)
             planned = LayerPlan(layer.name, k, n, spec, target) if spec else LayerPlan(layer.name, k, n, None)
             if isinstance(layer, Convolution):
-                if spec is not None and target == "litert":
-                    raise InputError(
-                        f"LiteRT has no convolution with packed weights: set the spec of {layer.name} to null"
-                    )
-                planned = replace(planned, window=layer.WINDOW, stride=layer.STRIDE)
+                planned = replace(planned, window=WINDOW, stride=STRIDE)
+            _require(planned, TARGETS[target])
             plans.append(planned)
     _log_caveats(plans, TARGETS[target].caveats)
     return tuple(plans)
 
 
-def _require(name: str, spec: QuantSpec, k: int, requirements: tuple[Rule, ...]) -> None:
-    for rule in requirements:
-        sentence = rule(spec, k)
-        if sentence is not None:
-            raise InputError(f"layer {name} cannot be exported as ({spec}): {sentence}")
+def _require(layer: LayerPlan, target: Target) -> None:
+    if layer.spec is None:
+        return
+    sentences = [sentence for rule in target.requirements if (sentence := rule(layer.spec, layer.k)) is not None]
+    if layer.window and not target.packs_convolutions:
+        sentences.append(f"LiteRT has no convolution with packed weights: set the spec of {layer.name} to null")
+    if sentences:
+        raise InputError(f"layer {layer.name} cannot be exported as ({layer.spec}): {sentences[0]}")
 
 
 def _log_caveats(plans: Sequence[LayerPlan], caveats: tuple[Rule, ...]) -> None:

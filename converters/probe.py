@@ -84,11 +84,11 @@ def _write_problem(folder: Path, index: int, case: Case) -> _Problem:
     block_of_k = np.arange(case.k) // (case.block_size or case.k)
     if case.target == "custom":
         offsets = None if case.symmetric else _halves(scales * rng.uniform(-1, 1, (blocks, N)))
-        content = layer_graph([pack_weights(codes, scales, offsets, spec)], 1)
+        content = layer_graph([pack_weights(codes, scales, offsets, spec)], rows=1)
     else:
         offsets = None if case.symmetric else scales
         stored = builtin_weights(codes, scales, spec.model_copy(update={"symmetric": True}))
-        content = layer_graph([stored], 1)
+        content = layer_graph([stored], rows=1)
         if not case.symmetric:
             content = _with_zero_points(content, blocks)
     weights = codes.astype(np.float64) * scales[block_of_k]

@@ -57,7 +57,7 @@ def rewrite(
         shape = tuple(int(graph.subgraph.tensors[index].shape[-1]) for index in (x, *operator.outputs))
         expected = input_width(weights), weights_shape(weights)[1]
         if shape != expected:
-            raise ValueError(f"{name} is of {shape[0]} numbers to {shape[1]}, its weights of {expected}")
+            raise ValueError(f"the kernel of {name} has shape {shape}, not {expected}")
         operators.set(graph, operator, name, weights, x, *bias)
     file.add_metadata(METADATA, metadata)
     file.model.description = _DESCRIPTION

@@ -84,7 +84,7 @@ def test_the_file_needs_nothing_of_ours(litert):
 
 
 def test_the_file_holds_the_codes_of_training(litert):
-    verify_weights(litert.path, litert.prepared.trained, litert.prepared.plans)
+    verify_weights(litert.path, litert.trained, litert.prepared.plans)
     stored = dict(read_builtin_layers(litert.path))
     for layer in litert.prepared.plans:
         if layer.spec and layer.spec.clip != 1.0:
@@ -117,7 +117,7 @@ def test_one_wrong_bit_is_found(litert, layer, role, tmp_path):
     damaged = tmp_path / "damaged.tflite"
     damaged.write_bytes(content)
     with pytest.raises(VerificationError, match=f"{role} of {layer}"):
-        verify_weights(damaged, litert.prepared.trained, litert.prepared.plans)
+        verify_weights(damaged, litert.trained, litert.prepared.plans)
 
 
 def test_logits_are_the_models(litert, waveforms):

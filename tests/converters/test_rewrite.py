@@ -131,5 +131,5 @@ def test_every_layer_needs_its_placeholder(weights_only):
     with pytest.raises(ValueError, match="not both: nobody"):
         rewrite(weights_only.frozen, {**weights_only.prepared.packed, "nobody": layer}, b"{}")
     other = weights_only.prepared.packed["block_00_ff1_contract"]
-    with pytest.raises(ValueError, match=r"block_00_ff1_expand .*\(128, 32\)"):
+    with pytest.raises(ValueError, match=r"kernel of block_00_ff1_expand .*\(128, 32\)"):
         rewrite(weights_only.frozen, {**packed, "block_00_ff1_expand": other}, b"{}")

@@ -27,7 +27,7 @@ def test_a_streaming_file_is_the_file_for_whole_utterances(stream, whole_of_stre
     assert RELATIVE_RMS_LIMIT[None] < 1e-3  # activations are in float
     parity = verify_outputs(stream.path, references, stream.prepared.plans, runtime)
     assert parity.different_hypotheses == 0
-    verify_weights(stream.path, stream.prepared.trained, stream.prepared.plans)
+    verify_weights(stream.path, stream.trained, stream.prepared.plans)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

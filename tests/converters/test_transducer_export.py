@@ -67,7 +67,7 @@ def test_every_graph_computes_what_keras_computes(name, runtime, request, refere
     # Activations are in float: only the order of float32 sums differs.
     assert parity.relative_rms < 1e-5 < RELATIVE_RMS_LIMIT[None]
     assert parity.different_hypotheses == 0
-    verify_weights(file.path, file.prepared.trained, file.prepared.plans)
+    verify_weights(file.path, file.trained, file.prepared.plans)
 
 
 def test_a_step_of_each_network_is_that_of_keras(transducer_stream, waveforms):

@@ -23,8 +23,7 @@ ROLES = {"codes": 1, "params": 2, "scales": 3, "offsets": 4, "biases": 5}
 
 
 def check_weights(exported, path=None, plans=None):
-    prepared = exported.prepared
-    verify_weights(path or exported.path, prepared.trained, plans or prepared.plans)
+    verify_weights(path or exported.path, exported.trained, plans or exported.prepared.plans)
 
 
 def check_outputs(exported, waveforms, runtime="ai-edge-litert", trained=None, plans=None):

@@ -17,6 +17,9 @@ from tfconformer.layers.masking import frame_mask
 from tfconformer.layers.registry import register
 from tfconformer.layers.streaming import Frames, Lengths, Pointwise, StreamStep
 
+# Of the convolutions of the subsampling, along frames and bins.
+WINDOW, STRIDE = 3, 2
+
 
 def _time_padding(kernel: int, causal: bool) -> tuple[int, int]:
     """Frames of zeros (before, after) the utterance for a convolution that keeps its length at stride 1."""
@@ -31,9 +34,6 @@ def _strided(lengths: tf.Tensor, stride: int) -> tf.Tensor:
 class _Halving(keras.layers.Layer):
     """Windows of 3 frames by 3 bins, every second frame and bin: (x, lengths [B]) -> (of x, ceil(lengths/2))."""
 
-    WINDOW = 3
-    STRIDE = 2
-
     def __init__(self, causal: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
         self.causal = causal
@@ -42,17 +42,17 @@ class _Halving(keras.layers.Layer):
         x, lengths = inputs
         x = self._image(x)
         x *= tf.expand_dims(frame_mask(lengths, tf.shape(x)[1]), -1)
-        padded = tf.pad(x, [(0, 0), _time_padding(self.WINDOW, self.causal), (1, 1), (0, 0)])
-        return self._of_windows(padded), _strided(lengths, self.STRIDE)
+        padded = tf.pad(x, [(0, 0), _time_padding(WINDOW, self.causal), (1, 1), (0, 0)])
+        return self._of_windows(padded), _strided(lengths, STRIDE)
 
     def stream(self, inputs: tuple[Frames, Lengths], step: StreamStep) -> tuple[Frames, Lengths]:
         x, lengths = inputs
         image = self._image(x.values)
         x = replace(x, values=image * tf.expand_dims(step.mask(x, lengths), -1))
-        before, after = _time_padding(self.WINDOW, self.causal)
-        window, delay = step.strided_window(self.name, x, before, after, self.STRIDE)
+        before, after = _time_padding(WINDOW, self.causal)
+        window, delay = step.strided_window(self.name, x, before, after, STRIDE)
         values = self._of_windows(tf.pad(window, [(0, 0), (0, 0), (1, 1), (0, 0)]))
-        return Frames(values, delay, x.stride * self.STRIDE), Lengths(_strided(lengths.values, self.STRIDE))
+        return Frames(values, delay, x.stride * STRIDE), Lengths(_strided(lengths.values, STRIDE))
 
     def _image(self, x: tf.Tensor) -> tf.Tensor:
         """What the layer is called with as [B, T, F, C]."""
@@ -76,9 +76,7 @@ class FeatureConvolution(_Halving):
     def __init__(self, channels: int, causal: bool = False, **kwargs: Any):
         super().__init__(causal, **kwargs)
         self.channels = channels
-        self.convolution = keras.layers.Conv2D(
-            channels, self.WINDOW, self.STRIDE, activation="relu", name="convolution"
-        )
+        self.convolution = keras.layers.Conv2D(channels, WINDOW, STRIDE, activation="relu", name="convolution")
 
     def build(self, input_shape: tuple[tf.TensorShape, tf.TensorShape]) -> None:
         with tf.name_scope(self.convolution.name):
@@ -103,18 +101,14 @@ class Patches(_Halving):
     """
 
     def _of_windows(self, padded: tf.Tensor) -> tf.Tensor:
-        first_and_last = [(offset, offset - self.WINDOW + 1 or None) for offset in range(self.WINDOW)]
-        stride = self.STRIDE
+        first_and_last = [(offset, offset - WINDOW + 1 or None) for offset in range(WINDOW)]
         places = itertools.product(first_and_last, first_and_last)
-        return tf.concat([padded[:, i:top:stride, j:left:stride] for (i, top), (j, left) in places], axis=-1)
+        return tf.concat([padded[:, i:top:STRIDE, j:left:STRIDE] for (i, top), (j, left) in places], axis=-1)
 
 
 @register
 class Convolution(Dense):
     """The convolution of a `Patches` layer's windows: on patches, a dense layer like any other."""
-
-    WINDOW = _Halving.WINDOW
-    STRIDE = _Halving.STRIDE
 
 
 @register

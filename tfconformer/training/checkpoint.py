@@ -59,6 +59,10 @@ def _read_layers(model: keras.Model, file: h5py.File) -> None:
     if different:
         raise ValueError(f"layers that only one of the two has: {', '.join(sorted(different))}")
     for name, layer in layers.items():
-        group, variables = file[name], [*layer.trainable_weights, *layer.non_trainable_weights]
-        for variable, stored in zip(variables, group.attrs["weight_names"], strict=True):
-            variable.assign(group[stored][()])
+        variables = [*layer.trainable_weights, *layer.non_trainable_weights]
+        stored = [file[name][weight] for weight in file[name].attrs["weight_names"]]
+        shapes = [weight.shape for weight in stored]
+        if shapes != [tuple(variable.shape) for variable in variables]:
+            raise ValueError(f"the weights of layer {name} have other shapes: {shapes}")
+        for variable, weight in zip(variables, stored, strict=True):
+            variable.assign(weight[()])

@@ -66,7 +66,8 @@ typedef struct {
 } FullyConnectedWeights;
 
 /* Reads and checks the params array of a file: {version, weight_bits, symmetric, block_size (0: whole row), k, n,
- * activation_bits (0: float, 8), has_bias, activation, kept (0: all), window (0: rows), stride}. On failure writes one sentence to `message`. */
+ * activation_bits (0: float, 8), has_bias, activation, kept (0: all), window (0: rows), stride}. On failure writes one
+ * sentence to `message`. */
 bool fully_connected_parse(const int32_t params[FULLY_CONNECTED_PARAMS], FullyConnectedAttributes* attributes,
                            char message[FULLY_CONNECTED_MESSAGE_SIZE]);
 

@@ -137,14 +137,6 @@ static TfLiteStatus read_constants(TfLiteContext* context, FullyConnectedOp* op)
   return kTfLiteOk;
 }
 
-/* Windows of an image reach beyond it nowhere, and there may be none. */
-static int64_t count_rows(FullyConnectedOp* op, const TfLiteIntArray* dims) {
-  op->x.height = dims->data[1];
-  op->x.width = dims->data[2];
-  return dims->data[0] * fully_connected_windows(&op->attributes, op->x.height) *
-         fully_connected_windows(&op->attributes, op->x.width);
-}
-
 /* Checks x and counts its rows. */
 static TfLiteStatus read_input(TfLiteContext* context, FullyConnectedOp* op) {
   const TfLiteTensor* x = &context->tensors[op->inputs->data[X]];
@@ -167,8 +159,13 @@ static TfLiteStatus read_input(TfLiteContext* context, FullyConnectedOp* op) {
       x->bytes != (uint64_t)x_bytes) {
     return fail(context, op, "x has %zu bytes for %lld rows of %d", x->bytes, (long long)vectors, (int)last);
   }
-  /* There are no more windows than vectors. */
-  op->x.rows = window == 0 ? vectors : count_rows(op, dims);
+  op->x = (FullyConnectedInput){.rows = vectors};
+  if (window > 0) { /* of which there are no more than vectors */
+    op->x.height = dims->data[1];
+    op->x.width = dims->data[2];
+    op->x.rows = dims->data[0] * fully_connected_windows(&op->attributes, op->x.height) *
+                 fully_connected_windows(&op->attributes, op->x.width);
+  }
   if (__builtin_mul_overflow(op->x.rows, (int64_t)op->attributes.n * (int64_t)sizeof(float), &y_bytes)) {
     return fail(context, op, "%lld rows are too many", (long long)op->x.rows);
   }

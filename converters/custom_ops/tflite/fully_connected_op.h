@@ -1,9 +1,9 @@
 /* The custom operation TfconformerFullyConnected on the tensors of a TFLite subgraph.
  *
- * Inputs: x FLOAT32 [..., K], or [images, height, width, channels] if the params have a window; codes UINT8 [tiles, cells,
- * CELL]; params INT32 [12]; scales FLOAT16 [tiles, blocks,
- * TILE]; offsets, the same, unless symmetric; positions UINT8 [tiles, cells, CELL] if sparse; bias FLOAT32 [N] if it has
- * one. All but x are constants. Output: FLOAT32 [..., N], or [images, windows down, windows across, N].
+ * Inputs: x FLOAT32 [..., K], or [images, height, width, channels] if the params have a window; codes UINT8 [tiles,
+ * cells, CELL]; params INT32 [12]; scales FLOAT16 [tiles, blocks, TILE]; offsets, the same, unless symmetric; positions
+ * UINT8 [tiles, cells, CELL] if sparse; bias FLOAT32 [N] if it has one. All but x are constants. Output: FLOAT32 [...,
+ * N], or [images, windows down, windows across, N].
  * What they hold is described in ../core/fully_connected.h. */
 #ifndef TFCONFORMER_TFLITE_FULLY_CONNECTED_OP_H_
 #define TFCONFORMER_TFLITE_FULLY_CONNECTED_OP_H_

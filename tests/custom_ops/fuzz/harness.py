@@ -89,10 +89,10 @@ def write_corpus(path: Path) -> Path:
             sparsity=sparsity,
         )
         k, n = [(64, 16), (70, 5), (1, 1), (33, 20), (130, 17)][number % 5]
-        nodes.append(_node(layer_graph([_random_weights(rng, k, n, spec)], 1)))
+        nodes.append(_node(layer_graph([_random_weights(rng, k, n, spec)], rows=1)))
         if number % 4 == 0:
             convolution = replace(_random_weights(rng, 27, n, spec), window=3, stride=2)
-            nodes.append(_node(layer_graph([convolution], 1, 5, 4)))
+            nodes.append(_node(layer_graph([convolution], rows=1), image=[1, 5, 4, 3]))
     path.write_bytes(struct.pack("<i", len(nodes)) + b"".join(nodes))
     return path
 
@@ -107,13 +107,15 @@ def _random_weights(rng: np.random.Generator, k: int, n: int, spec: QuantSpec) -
     return pack_weights(codes, scales, None if spec.symmetric else scales, spec)
 
 
-def _node(content: bytes) -> bytes:
-    """The tensors of the only node: inputs in their order, then the output."""
+def _node(content: bytes, image: list[int] | None = None) -> bytes:
+    """The tensors of the only node: inputs in their order, then the output; `image` is another shape for the first."""
     file = GraphFile.parse(content)
     (graph,) = file.graphs
     (operator,) = graph.subgraph.operators
     assert file.model.operatorCodes[operator.opcodeIndex].customCode == OPERATION_NAME.encode()
     indices = [*operator.inputs, *operator.outputs]
+    if image is not None:
+        graph.subgraph.tensors[indices[0]].shape = image
     parts = [struct.pack("<i", len(indices))]
     for index in indices:
         tensor = graph.subgraph.tensors[index]
