@@ -62,18 +62,28 @@ def _weighted_sums(codes: tf.Tensor, weights: QuantizedWeights, bits: int) -> tf
     k, n = weights.codes.shape
     size = weights.spec.block_size or k
     blocks, row_limit = weights.spec.blocks(k), 2 ** (bits - 1) - 1
+    largest = 2 ** (weights.spec.bits - 1) * row_limit
     fill = [[0, blocks * size - k], [0, 0]]
     rows = tf.transpose(tf.reshape(tf.pad(tf.reshape(codes, [-1, k]), fill[::-1]), [-1, blocks, size]), [1, 0, 2])
 
     def in_blocks(matrix: tf.Tensor) -> tf.Tensor:
         return tf.reshape(tf.pad(matrix, fill), [blocks, size, n])
 
-    largest = 2 ** (weights.spec.bits - 1) * row_limit
-    sums = weights.scales[:, None] * exact_product(rows, in_blocks(weights.codes), largest)
+    def add_block(total: tf.Tensor, block: dict[str, tf.Tensor]) -> tf.Tensor:
+        sums = block["scales"] * exact_product(block["rows"], block["codes"], largest)
+        if "offsets" in block:
+            if "mask" in block:
+                row_sums = exact_product(block["rows"], block["mask"], row_limit)
+            else:
+                row_sums = tf.reduce_sum(block["rows"], axis=1, keepdims=True)
+            sums -= block["offsets"] * row_sums
+        return total + sums
+
+    operands = {"rows": rows, "codes": in_blocks(weights.codes), "scales": weights.scales}
     if weights.offsets is not None:
-        if weights.mask is None:
-            row_sums = tf.reduce_sum(rows, axis=2, keepdims=True)
-        else:
-            row_sums = exact_product(rows, in_blocks(weights.mask), row_limit)
-        sums -= weights.offsets[:, None] * row_sums
-    return tf.reshape(tf.reduce_sum(sums, axis=0), tf.concat([tf.shape(codes)[:-1], [n]], axis=0))
+        operands["offsets"] = weights.offsets
+        if weights.mask is not None:
+            operands["mask"] = in_blocks(weights.mask)
+    # One block after the other: the sums of all of them together would be `blocks` times the result.
+    total = tf.foldl(add_block, operands, tf.zeros([tf.shape(rows)[1], n]), parallel_iterations=1)
+    return tf.reshape(total, tf.concat([tf.shape(codes)[:-1], [n]], axis=0))
