@@ -22,12 +22,12 @@ import numpy as np
 import tf_keras as keras
 
 from benchmarks.litert_layers import NAME as LITERT
-from benchmarks.random_weights import random_builtin, random_kernel, random_packed, scheme_columns
+from benchmarks.random_weights import random_builtin, random_depthwise, random_kernel, random_packed, scheme_columns
 from benchmarks.timing import interleaved_seconds
 from converters.freeze import HEAD, freeze, inference_model, single_head_model
 from converters.freeze_streaming import freeze_streaming, position_layers, position_tables
 from converters.metadata import metadata_json
-from converters.operators import LayerWeights
+from converters.operators import DepthwiseKernel, LayerWeights
 from converters.pack import PackedWeights
 from converters.plan import LayerPlan, plan
 from converters.provenance import results_of_this_process
@@ -72,12 +72,14 @@ class Frozen:
 
     Attributes:
       content: what `rewrite` is given.
-      layers: that have a placeholder.
+      layers: dense ones that have a placeholder.
+      depthwise: the constants of convolutions that have one.
       stream: what the file says about its streams; None for whole utterances.
     """
 
     content: bytes
     layers: tuple[LayerPlan, ...]
+    depthwise: Mapping[str, DepthwiseKernel]
     stream: StreamDescription | None = None
 
 
@@ -103,34 +105,40 @@ def variants() -> Iterator[Variant]:
         yield Variant(LITERT, scheme_columns(spec), partial(random_builtin, spec))
 
 
-def frozen_utterance(config: Config, with_convolution: bool) -> Frozen:
-    """From a whole waveform to logits, with a placeholder for the second convolution or without."""
+def frozen_utterance(config: Config, with_convolutions: bool) -> Frozen:
+    """From a whole waveform to logits, with placeholders for the convolutions that can have one or without."""
     model = inference_model(_structure(config))
-    layers = _replaced_layers(model, with_convolution, {HEAD})
-    return Frozen(freeze(model, config.features, [layer.name for layer in layers], random=True), layers)
+    layers, depthwise = _replaced_layers(model, with_convolutions, {HEAD})
+    names = [*(layer.name for layer in layers), *depthwise]
+    return Frozen(freeze(model, config.features, names, random=True), layers, depthwise)
 
 
-def frozen_step(config: Config, with_convolution: bool) -> Frozen:
+def frozen_step(config: Config, with_convolutions: bool) -> Frozen:
     """One step of a stream, likewise."""
     tables = position_tables(conformer_ctc(config.model, config.features.mel_bins, VOCABULARY))
     model = single_head_model(_structure(config))
-    layers = _replaced_layers(model, with_convolution, {HEAD, *position_layers(model)})
-    stream = freeze_streaming(model, tables, config.features, [layer.name for layer in layers], random=True)
-    return Frozen(stream.content, layers, stream.description)
+    layers, depthwise = _replaced_layers(model, with_convolutions, {HEAD, *position_layers(model)})
+    names = [*(layer.name for layer in layers), *depthwise]
+    stream = freeze_streaming(model, tables, config.features, names, random=True)
+    return Frozen(stream.content, layers, depthwise, stream.description)
 
 
 def _structure(config: Config) -> keras.Model:
     return abstract_conformer(config.model, config.features.mel_bins, VOCABULARY)
 
 
-def _replaced_layers(model: keras.Model, with_convolution: bool, without: Set[str]) -> tuple[LayerPlan, ...]:
-    layers = (layer for layer in plan(model, {}) if layer.name not in without)
-    return tuple(layer for layer in layers if with_convolution or not layer.window)
+def _replaced_layers(
+    model: keras.Model, with_convolutions: bool, without: Set[str]
+) -> tuple[tuple[LayerPlan, ...], dict[str, DepthwiseKernel]]:
+    layers = tuple(layer for layer in plan(model, {}) if layer.name not in without)
+    if with_convolutions:
+        return layers, random_depthwise(model)
+    return tuple(layer for layer in layers if not layer.window), {}
 
 
 def open_variants(freeze_model: Callable[[Config, bool], Frozen], config: Config) -> dict[str, Opened]:
     """The models by the names of their variants."""
-    ours, theirs = (freeze_model(config, with_convolution) for with_convolution in (True, False))
+    ours, theirs = (freeze_model(config, with_convolutions) for with_convolutions in (True, False))
     further_names = {} if ours.stream is None else {FLUSH: STEP}
     opened = {}
     for variant in variants():
@@ -138,7 +146,7 @@ def open_variants(freeze_model: Callable[[Config, bool], Frozen], config: Config
         weights = {shape: variant.weights(*shape) for shape in {(layer.k, layer.n) for layer in frozen.layers}}
         packed = {layer.name: _with_window(weights[layer.k, layer.n], layer) for layer in frozen.layers}
         metadata = metadata_json(b"", config, (), stream=frozen.stream)
-        content = rewrite(frozen.content, packed, metadata, further_names)
+        content = rewrite(frozen.content, {**packed, **frozen.depthwise}, metadata, further_names)
         # The interpreter maps the file, so that it need not stay.
         with tempfile.NamedTemporaryFile(suffix=".tflite") as file:
             file.write(content)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import tf_keras as keras
 from numpy.typing import NDArray
 
 from converters.builtin_weights import BuiltinWeights, builtin_weights
+from converters.operators import DepthwiseKernel
 from converters.pack import PackedWeights, pack_weights
+from tfconformer.layers.convolution import DepthwiseConvolution
 from tfconformer.quantization.spec import QuantSpec
 
 
@@ -26,6 +29,12 @@ def random_builtin(spec: QuantSpec, k: int, n: int) -> BuiltinWeights:
 def random_kernel(k: int, n: int) -> NDArray[np.float32]:
     """A float layer [K, N]."""
     return np.random.default_rng(0).standard_normal((k, n), np.float32) / np.float32(np.sqrt(k))
+
+
+def random_depthwise(model: keras.Model) -> dict[str, DepthwiseKernel]:
+    """Kernels for all depthwise convolutions of a model, by name; its own need not exist."""
+    layers = (layer for layer in model.layers if isinstance(layer, DepthwiseConvolution))
+    return {layer.name: DepthwiseKernel(random_kernel(*layer.kernel.shape[1:3])) for layer in layers}
 
 
 def scheme_columns(spec: QuantSpec) -> dict[str, Any]:

@@ -86,9 +86,9 @@ def allocate_model(run: RunDirectory, budget: int, keep_float: str, rounding: Ro
         quantized = {name: tried[name][choices[name].index(one)] for name, one in chosen.items()}
         prepared = prepare(with_fixed_weights(model, quantized))
         if frozen is None:
-            frozen = freeze(prepared.model, config.features, prepared.packed.keys())
+            frozen = freeze(prepared.model, config.features, prepared.constants.keys())
         metadata = metadata_json(tokenizer.to_bytes(), ruled, prepared.layers, f"ptq-{rounding}")
-        file_bytes = len(rewrite(frozen, prepared.packed, metadata))
+        file_bytes = len(rewrite(frozen, prepared.constants, metadata))
         if file_bytes <= budget:
             return Allocation(ruled.quantization, chosen, file_bytes)
         left = budget - (file_bytes - sum(one.bytes for one in chosen.values()))

@@ -24,15 +24,17 @@ from converters.freeze import freeze, inference_model, single_head_model
 from converters.freeze_parts import describe_decoder
 from converters.freeze_streaming import freeze_streaming, position_layers, position_tables
 from converters.metadata import LayerRecord, layer_records, metadata_json
+from converters.operators import DepthwiseKernel, LayerConstants
 from converters.pack import PackedWeights, pack_weights
 from converters.plan import LayerPlan, plan
 from converters.rewrite import operation_histogram, rewrite
 from converters.stream_description import FLUSH, STEP
-from converters.verify import Parity, keras_references, verify_outputs, verify_weights
+from converters.verify import Parity, keras_references, verify_depthwise, verify_outputs, verify_weights
 from tfconformer import atomic
 from tfconformer.config import Config
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
+from tfconformer.layers.convolution import DepthwiseConvolution
 from tfconformer.models.conformer_transducer import is_transducer, transducer_parts
 from tfconformer.quantization.apply import QuantizedLayers, float_layer
 from tfconformer.quantization.quantizers import QuantizedWeights
@@ -50,6 +52,7 @@ class PreparedModel:
       model: the part of the trained one that is exported.
       plans: what becomes of its dense layers.
       packed: the constants of those that are packed, by name.
+      depthwise: the kernels of depthwise convolutions, by name; none if they are built-in operations.
       layers: a record of every layer with weights.
       tables: of a streaming file, what replaces the layers that project positions; None for whole utterances.
     """
@@ -57,8 +60,14 @@ class PreparedModel:
     model: keras.Model
     plans: tuple[LayerPlan, ...]
     packed: dict[str, PackedWeights | BuiltinWeights]
+    depthwise: dict[str, DepthwiseKernel]
     layers: tuple[LayerRecord, ...]
     tables: dict[str, NDArray[np.float32]] | None = None
+
+    @property
+    def constants(self) -> dict[str, LayerConstants]:
+        """Of all layers that converters do not look into."""
+        return {**self.packed, **self.depthwise}
 
 
 @dataclass(frozen=True)
@@ -148,10 +157,11 @@ def export_model(
     if not references:
         raise InputError("export needs at least one utterance to verify the file with")
     frozen = freeze_prepared(prepared, config, tokenizer, method)
-    content = rewrite(frozen.content, prepared.packed, frozen.metadata, frozen.further_names)
+    content = rewrite(frozen.content, prepared.constants, frozen.metadata, frozen.further_names)
     with atomic.atomic_path(output) as file:
         file.write_bytes(content)
         verify_weights(file, trained, prepared.plans)
+        verify_depthwise(file, trained, prepared.depthwise.keys())
         parity = tuple(verify_outputs(file, references, prepared.plans, runtime) for runtime in runtimes)
     for result in parity:
         if result.different_hypotheses:
@@ -193,13 +203,20 @@ def _prepare(
     quantized = QuantizedLayers(trained)
     plans = tuple(layer for layer in plan(model, quantized.specs, target) if layer.name not in replaced)
     packed = {layer.name: pack_layer(layer, quantized[layer.name]) for layer in plans if layer.spec}
+    depthwise = depthwise_kernels(model) if packed and target == "custom" else {}
     layers = (layer for layer in map(float_layer, model.layers) if layer.name not in replaced)
-    return PreparedModel(model, plans, packed, layer_records(layers, packed, tables), tables)
+    return PreparedModel(model, plans, packed, depthwise, layer_records(layers, packed, tables), tables)
+
+
+def depthwise_kernels(model: keras.Model) -> dict[str, DepthwiseKernel]:
+    """Of all depthwise convolutions of a model, by name."""
+    layers = (layer for layer in model.layers if isinstance(layer, DepthwiseConvolution))
+    return {layer.name: DepthwiseKernel(layer.kernel.numpy()[0, :, :, 0]) for layer in layers}
 
 
 def freeze_prepared(prepared: PreparedModel, config: Config, tokenizer: Tokenizer, method: str = "qat") -> FrozenModel:
     """The graph of a prepared model, for whole utterances or for a stream."""
-    model, placeholders = prepared.model, prepared.packed.keys()
+    model, placeholders = prepared.model, prepared.constants.keys()
     transducer = describe_decoder(transducer_parts(model)) if is_transducer(model) else None
     described = tokenizer.to_bytes(), config, prepared.layers, method
     if prepared.tables is None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from converters.custom_ops import OPERATION_NAME, kernel_names, library_path
+from converters.custom_ops import FULLY_CONNECTED, OPERATIONS, kernel_names, library_path
 from converters.tflite_file import TfliteFile
 from tfconformer.errors import InputError
 
@@ -67,7 +67,7 @@ class LoadedFile:
         operations = Counter(node["op_name"] for node in self.interpreter._get_ops_details())
         delegate_nodes = operations.pop("DELEGATE", 0)
         name = self._kernel or ("xnnpack" if delegate_nodes else "builtin")
-        custom_nodes = self._file.custom_operations.get(OPERATION_NAME, 0)
+        custom_nodes = self._file.custom_operations.get(FULLY_CONNECTED, 0)
         return KernelUse(name, custom_nodes, delegate_nodes, dict(operations))
 
 
@@ -106,11 +106,12 @@ def load_file(path: str, file: TfliteFile, runtime: str, threads: int) -> Loaded
     if threads < 1:
         raise InputError(f"threads must be at least 1, got {threads}")
     module = import_runtime(runtime)
-    unknown = sorted(file.custom_operations.keys() - {OPERATION_NAME})
+    unknown = sorted(file.custom_operations.keys() - OPERATIONS)
     if unknown:
-        raise InputError(f"{path}: it needs the custom operation {unknown[0]!r}, expected none but {OPERATION_NAME!r}")
+        known = " and ".join(map(repr, sorted(OPERATIONS)))
+        raise InputError(f"{path}: it needs the custom operation {unknown[0]!r}, expected none but {known}")
     kernel, delegates = None, []
-    if OPERATION_NAME in file.custom_operations:
+    if file.custom_operations:
         kernel = kernel_names()[0]
         delegates = [module.load_delegate(str(library_path()))]
     try:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.custom_ops import OPERATION_NAME, library_path
+from converters.custom_ops import FULLY_CONNECTED, library_path
 from converters.interpreters import import_runtime
 
 WAYS = {"xnnpack": "BUILTIN", "plain": "BUILTIN_WITHOUT_DEFAULT_DELEGATES"}
@@ -64,7 +64,7 @@ def _run_until_a_crash(
 def _run(module: ModuleType, folder: Path, index: int, way: str) -> dict[str, Any]:
     resolver = getattr(module.OpResolverType, WAYS[way])
     content, x = (folder / f"{index}.tflite").read_bytes(), np.load(folder / f"{index}.npy")
-    ours = OPERATION_NAME.encode() in content
+    ours = FULLY_CONNECTED.encode() in content
     delegates = [module.load_delegate(str(library_path()))] if ours else []
     try:
         interpreter = module.Interpreter(

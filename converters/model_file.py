@@ -17,7 +17,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from pydantic import ValidationError
 
-from converters.custom_ops import OPERATION_NAME
+from converters.custom_ops import FULLY_CONNECTED
 from converters.runtimes import METADATA
 from converters.summary import FLOAT_BITS, LayerRow, layer_rows
 from converters.tflite_file import read_tflite
@@ -213,7 +213,7 @@ def _stored_matrices(model: Any) -> list[WeightMatrix]:
         for operation in subgraph.operators:
             code = model.operatorCodes[operation.opcodeIndex]
             tensors = [subgraph.tensors[index] for index in operation.inputs if index >= 0]
-            if code.customCode == OPERATION_NAME.encode():
+            if code.customCode == FULLY_CONNECTED.encode():
                 found.append(_packed(model, tensors))
             elif max(code.builtinCode, code.deprecatedBuiltinCode) == schema.BuiltinOperator.FULLY_CONNECTED:
                 found += _builtin(model, subgraph.tensors, tensors[1])

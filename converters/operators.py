@@ -1,7 +1,9 @@
-"""The operators that compute a dense layer: ours with packed weights, and LiteRT's own."""
+"""The operators that compute a layer: ours, and LiteRT's own."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,38 +12,53 @@ from flatbuffers import flexbuffers
 from numpy.typing import NDArray
 
 from converters.builtin_weights import BuiltinWeights
-from converters.custom_ops import OPERATION_NAME
+from converters.custom_ops import DEPTHWISE_CONVOLUTION, FULLY_CONNECTED, OPERATIONS
 from converters.graph import Graph, GraphFile
 from converters.pack import PackedWeights
 
 LayerWeights = PackedWeights | BuiltinWeights | NDArray[np.float32]
 
+
+@dataclass(frozen=True)
+class DepthwiseKernel:
+    """The filters of a depthwise convolution along time: [frames, channels]."""
+
+    values: NDArray[np.float32]
+
+
+LayerConstants = LayerWeights | DepthwiseKernel
+
 _BUILTIN_TYPES = {8: schema.TensorType.INT8, 4: schema.TensorType.INT4, 2: schema.TensorType.INT2}
 # The first version that knows scales per output channel with float activations. Runtimes compare it with the highest
 # one they know, so a later one would only keep older runtimes away.
 _PER_CHANNEL_VERSION = 9
+_DEPTHWISE_VERSION = 1  # of the params of our operation
 
 
-def input_width(weights: LayerWeights) -> int:
+def input_width(weights: LayerConstants) -> int:
     """The last dimension of a layer's input: K, or the channels of a convolution."""
+    if isinstance(weights, DepthwiseKernel):
+        return weights.values.shape[1]
     windows = weights.window**2 if isinstance(weights, PackedWeights) else 0
     return weights_shape(weights)[0] // (windows or 1)
 
 
-def weights_shape(weights: LayerWeights) -> tuple[int, int]:
-    """(K, N) of a layer."""
+def weights_shape(weights: LayerConstants) -> tuple[int, int]:
+    """(K, N) of a layer; (frames, channels) of a depthwise convolution."""
+    if isinstance(weights, DepthwiseKernel):
+        weights = weights.values
     return (weights.shape[0], weights.shape[1]) if isinstance(weights, np.ndarray) else (weights.k, weights.n)
 
 
 class LayerOperators:
-    """Writes dense layers into the graphs of a file; the operations they need are added once."""
+    """Writes layers into the graphs of a file; the operations they need are added once."""
 
     def __init__(self, file: GraphFile) -> None:
         self._file = file
         self._codes: dict[str, int] = {}
 
     def set(
-        self, graph: Graph, operator: Any, name: str, weights: LayerWeights, x: int, bias: int | None = None
+        self, graph: Graph, operator: Any, name: str, weights: LayerConstants, x: int, bias: int | None = None
     ) -> None:
         """Makes an operator compute the layer; its output stays.
 
@@ -54,11 +71,14 @@ class LayerOperators:
           bias: index of its bias, None for a layer without.
         """
         if isinstance(weights, PackedWeights):
-            self._set_custom(graph, operator, name, weights, x, bias)
+            self._set_packed(graph, operator, name, weights, x, bias)
+        elif isinstance(weights, DepthwiseKernel):
+            assert bias is not None
+            self._set_depthwise(graph, operator, name, weights, x, bias)
         else:
             self._set_builtin(graph, operator, name, weights, x, bias)
 
-    def _set_custom(
+    def _set_packed(
         self, graph: Graph, operator: Any, name: str, packed: PackedWeights, x: int, bias: int | None
     ) -> None:
         attributes = packed.attributes(has_bias=bias is not None)
@@ -70,8 +90,22 @@ class LayerOperators:
             "positions": packed.positions,
         }
         added = [graph.add_constant(f"{name}/{role}", value) for role, value in constants.items() if value is not None]
-        operator.inputs = np.array([x, *added, *([] if bias is None else [bias])], np.int32)
-        operator.opcodeIndex = self._code(OPERATION_NAME)
+        self._set_custom(operator, FULLY_CONNECTED, [x, *added, *([] if bias is None else [bias])], name, attributes)
+
+    def _set_depthwise(
+        self, graph: Graph, operator: Any, name: str, kernel: DepthwiseKernel, x: int, bias: int
+    ) -> None:
+        frames, channels = kernel.values.shape
+        attributes = {"version": _DEPTHWISE_VERSION, "frames": frames, "channels": channels}
+        values = graph.add_constant(f"{name}/kernel", kernel.values)
+        params = graph.add_constant(f"{name}/params", np.array(list(attributes.values()), np.int32))
+        self._set_custom(operator, DEPTHWISE_CONVOLUTION, [x, values, params, bias], name, attributes)
+
+    def _set_custom(
+        self, operator: Any, operation: str, inputs: list[int], name: str, attributes: Mapping[str, int]
+    ) -> None:
+        operator.inputs = np.array(inputs, np.int32)
+        operator.opcodeIndex = self._code(operation)
         operator.customOptions = np.frombuffer(flexbuffers.Dumps({"layer": name, **attributes}), np.uint8)
         operator.customOptionsFormat = schema.CustomOptionsFormat.FLEXBUFFERS
 
@@ -104,8 +138,8 @@ class LayerOperators:
     def _code(self, operation: str) -> int:
         if operation not in self._codes:
             self._codes[operation] = (
-                self._file.add_operation_code(schema.BuiltinOperator.CUSTOM, custom=OPERATION_NAME)
-                if operation == OPERATION_NAME
+                self._file.add_operation_code(schema.BuiltinOperator.CUSTOM, custom=operation)
+                if operation in OPERATIONS
                 else self._file.add_operation_code(schema.BuiltinOperator.FULLY_CONNECTED, _PER_CHANNEL_VERSION)
             )
         return self._codes[operation]

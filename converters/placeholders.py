@@ -6,54 +6,64 @@ real operation there.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
 
-from tfconformer.layers.convolution import STRIDE, WINDOW, Convolution, Patches
+from tfconformer.layers.convolution import STRIDE, WINDOW, Convolution, DepthwiseConvolution, Patches
 from tfconformer.layers.dense import Dense
 from tfconformer.layers.transducer import JointHead, Recurrence
 from tfconformer.quantization.apply import float_layer, float_layers
 
-PLACEHOLDER = "TfconformerDense"
+PLACEHOLDER = "TfconformerPlaceholder"
 PLACEHOLDER_LAYER = "layer"  # its attribute: the name of the layer that it stands for
 
 
-class _Placeholder(Dense):
-    """A dense layer that the converter turns into one custom operation of x and the bias.
+class _Placeholder:
+    """A layer that the converter turns into one custom operation of x and the bias.
 
     It has no kernel, since the file will hold other constants in its place: the large matrices of a model never enter
     the converter.
     """
 
-    def build(self, input_shape: Any) -> None:
-        self.bias = self.add_weight("bias", [self.units]) if self.use_bias else None
-        keras.layers.Layer.build(self, input_shape)
+    name: str
+    bias: tf.Variable | None
 
-    def affine(self, inputs: tf.Tensor) -> tf.Tensor:
+    def _operation(self, inputs: tf.Tensor, shaped: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+        """The operation; `shaped` makes of x anything of the output's shape."""
         attributes = f'attr {{ key: "{PLACEHOLDER_LAYER}" value {{ s: "{self.name}" }} }}'
         keep_whole = 'attr { key: "tfl_fusable_op" value { b: true } }'
 
         @tf.function(experimental_implements=f'name: "{PLACEHOLDER}" {keep_whole} {attributes}')
         def operation(x: tf.Tensor, *bias: tf.Tensor) -> tf.Tensor:
             # Nobody looks into it but for the shape. A kernel, even of zeros, would become a constant of its size.
-            product = self._sums(x) + tf.zeros([self.units])
-            return tf.nn.bias_add(product, *bias) if bias else product
+            return tf.nn.bias_add(shaped(x), *bias) if bias else shaped(x)
 
         return operation(inputs, *([] if self.bias is None else [self.bias]))
+
+
+class _PlaceholderDense(_Placeholder, Dense):
+    """A dense layer."""
+
+    def build(self, input_shape: Any) -> None:
+        self.bias = self.add_weight("bias", [self.units]) if self.use_bias else None
+        keras.layers.Layer.build(self, input_shape)
+
+    def affine(self, inputs: tf.Tensor) -> tf.Tensor:
+        return self._operation(inputs, lambda x: self._sums(x) + tf.zeros([self.units]))
 
     def _sums(self, x: tf.Tensor) -> tf.Tensor:
         """A number for every row of x."""
         return tf.reduce_sum(x, axis=-1, keepdims=True)
 
 
-class _PlaceholderRecurrence(_Placeholder, Recurrence):
+class _PlaceholderRecurrence(_PlaceholderDense, Recurrence):
     """An LSTM's recurrent half, whose product is the operation."""
 
 
-class _PlaceholderJointHead(_Placeholder, JointHead):
+class _PlaceholderJointHead(_PlaceholderDense, JointHead):
     """A joint network's head, whose product is the operation."""
 
 
@@ -64,11 +74,22 @@ class _PaddedImage(Patches):
         return padded
 
 
-class _PlaceholderConvolution(_Placeholder, Convolution):
+class _PlaceholderConvolution(_PlaceholderDense, Convolution):
     """A convolution of a `_PaddedImage`."""
 
     def _sums(self, x: tf.Tensor) -> tf.Tensor:
         return tf.nn.avg_pool2d(super()._sums(x), WINDOW, STRIDE, "VALID")
+
+
+class _PlaceholderDepthwise(_Placeholder, DepthwiseConvolution):
+    """A depthwise convolution, whose input is padded already."""
+
+    def build(self, input_shape: Any) -> None:
+        self.bias = self.add_weight("bias", [int(input_shape[0][-1])])
+        keras.layers.Layer.build(self, input_shape)
+
+    def _convolve(self, padded: tf.Tensor) -> tf.Tensor:
+        return self._operation(padded, lambda x: tf.nn.avg_pool1d(x, self.kernel_size, 1, "VALID"))
 
 
 class _ImageConvolution(Convolution):
@@ -83,21 +104,22 @@ class _ImageConvolution(Convolution):
 
 
 _PLACEHOLDERS: dict[type, Any] = {
-    Dense: _Placeholder,
+    Dense: _PlaceholderDense,
     Recurrence: _PlaceholderRecurrence,
     JointHead: _PlaceholderJointHead,
     Convolution: _PlaceholderConvolution,
+    DepthwiseConvolution: _PlaceholderDepthwise,
 }
 # Layers that are other ones in a file even where they stay in float.
 _BUILTIN: dict[type, Any] = {Patches: _PaddedImage, Convolution: _ImageConvolution}
 
 
 def with_placeholders(model: keras.Model, names: Collection[str], random: bool = False) -> keras.Model:
-    """A float copy of a model whose dense layers named are placeholders.
+    """A float copy of a model whose layers named are placeholders.
 
     Args:
       model: quantized or not.
-      names: of its dense layers.
+      names: of dense layers and depthwise convolutions.
       random: whether the model is abstract, and the other layers are freshly initialized.
     """
 

@@ -15,7 +15,7 @@ from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import flexbuffers
 
 from converters.graph import Graph, GraphFile
-from converters.operators import LayerOperators, LayerWeights, input_width, weights_shape
+from converters.operators import LayerConstants, LayerOperators, input_width, weights_shape
 from converters.placeholders import PLACEHOLDER, PLACEHOLDER_LAYER
 from converters.runtimes import METADATA
 
@@ -25,7 +25,7 @@ _BUILTIN_NAMES = {code: name for name, code in vars(schema.BuiltinOperator).item
 
 def rewrite(
     frozen: bytes,
-    packed: Mapping[str, LayerWeights],
+    constants: Mapping[str, LayerConstants],
     metadata: bytes,
     further_names: Mapping[str, str] | None = None,
 ) -> bytes:
@@ -33,7 +33,7 @@ def rewrite(
 
     Args:
       frozen: from `freeze.freeze` or `freeze_streaming.freeze_streaming`.
-      packed: the constants of every layer that has a placeholder, by layer name.
+      constants: of every layer that has a placeholder, by layer name.
       metadata: content of the metadata entry.
       further_names: by each of which a graph can be called too -> the name that it has.
 
@@ -41,19 +41,19 @@ def rewrite(
       The finished file.
 
     Raises:
-      ValueError: placeholders and packed layers do not correspond, or the graph has custom operations of other kinds.
+      ValueError: placeholders and constants do not correspond, or the graph has custom operations of other kinds.
     """
     file = GraphFile.parse(frozen)
     signatures = {signature.signatureKey.decode("utf-8"): signature for signature in file.model.signatureDefs}
     file.model.signatureDefs += [_renamed(signatures[name], further) for further, name in (further_names or {}).items()]
     placeholders = dict(_placeholders(file))
-    if placeholders.keys() != packed.keys():
-        different = ", ".join(sorted(placeholders.keys() ^ packed.keys()))
-        raise ValueError(f"layers with a placeholder or packed weights, but not both: {different}")
+    if placeholders.keys() != constants.keys():
+        different = ", ".join(sorted(placeholders.keys() ^ constants.keys()))
+        raise ValueError(f"layers with a placeholder or constants, but not both: {different}")
     operators = LayerOperators(file)
     for name, (graph, operator) in placeholders.items():
         x, *bias = operator.inputs
-        weights = packed[name]
+        weights = constants[name]
         shape = tuple(int(graph.subgraph.tensors[index].shape[-1]) for index in (x, *operator.outputs))
         expected = input_width(weights), weights_shape(weights)[1]
         if shape != expected:

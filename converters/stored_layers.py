@@ -1,4 +1,4 @@
-"""Reading packed layers back from a `.tflite` file: constants of the custom operation as numbers again.
+"""Reading layers back from a `.tflite` file: constants of the custom operations as numbers again.
 
 Written for verification, therefore from the description of the format and without the code that packs: fields of the
 flatbuffer are read in place, and every code is looked up where it must be.
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tensorflow.lite.python import schema_py_generated as schema
 
-from converters.custom_ops import OPERATION_NAME
+from converters.custom_ops import DEPTHWISE_CONVOLUTION, FULLY_CONNECTED
 from converters.tflite_file import read_tflite
 from tfconformer.errors import InputError
 
@@ -41,28 +41,59 @@ class StoredLayer:
     bias: NDArray[np.float32] | None
 
 
+@dataclass(frozen=True)
+class StoredDepthwise:
+    """A depthwise convolution of a file: kernel [frames, channels], bias [channels]."""
+
+    kernel: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+
 def read_layers(path: str | Path) -> Iterator[tuple[str, StoredLayer]]:
     """The packed layers of a file, each with its name; one after the other, since decoded they are large.
 
     Raises:
       InputError: the file is missing, truncated or damaged, or the constants of an operation contradict its params.
     """
-    read_tflite(path)  # checks the structure, which the code below trusts
-    model = schema.Model.GetRootAs(Path(path).read_bytes())
-    for graph, operator in _custom_operators(model):
-        tensors = [graph.Tensors(index) for index in operator.InputsAsNumpy()[1:]]
-        name = tensors[0].Name().decode("utf-8").removesuffix("/codes")
+    for name, contents in _constants(path, FULLY_CONNECTED):
         try:
-            yield name, _decode([_content(model, tensor) for tensor in tensors])
+            yield name, _decode(contents)
         except ValueError as error:
             raise InputError(f"{path}: the constants of layer {name} contradict its params ({error})") from None
 
 
-def _custom_operators(model: Any) -> Iterator[tuple[Any, Any]]:
-    """(graph, operator) of every operation of ours."""
+def read_depthwise(path: str | Path) -> Iterator[tuple[str, StoredDepthwise]]:
+    """The depthwise convolutions of a file that are our operation, each with its name.
+
+    Raises:
+      InputError: as `read_layers`.
+    """
+    for name, contents in _constants(path, DEPTHWISE_CONVOLUTION):
+        try:
+            kernel, params, bias = contents
+            _, frames, channels = np.frombuffer(params, "<i4").tolist()
+            yield (
+                name,
+                StoredDepthwise(np.frombuffer(kernel, "<f4").reshape(frames, channels), np.frombuffer(bias, "<f4")),
+            )
+        except ValueError as error:
+            raise InputError(f"{path}: the constants of layer {name} contradict its params ({error})") from None
+
+
+def _constants(path: str | Path, operation: str) -> Iterator[tuple[str, list[bytes]]]:
+    """Layer names and constants of every operation of ours that has that name."""
+    read_tflite(path)  # checks the structure, which the code below trusts
+    model = schema.Model.GetRootAs(Path(path).read_bytes())
+    for graph, operator in _operators(model, operation):
+        tensors = [graph.Tensors(index) for index in operator.InputsAsNumpy()[1:]]
+        yield tensors[0].Name().decode("utf-8").rpartition("/")[0], [_content(model, tensor) for tensor in tensors]
+
+
+def _operators(model: Any, operation: str) -> Iterator[tuple[Any, Any]]:
+    """(graph, operator) of every custom operation of that name."""
     for graph in (model.Subgraphs(i) for i in range(model.SubgraphsLength())):
         for operator in (graph.Operators(i) for i in range(graph.OperatorsLength())):
-            if model.OperatorCodes(operator.OpcodeIndex()).CustomCode() == OPERATION_NAME.encode():
+            if model.OperatorCodes(operator.OpcodeIndex()).CustomCode() == operation.encode():
                 yield graph, operator
 
 

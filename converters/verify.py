@@ -7,7 +7,7 @@ that the Keras model takes through the utterance: so all its graphs are, the sta
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,12 @@ import tf_keras as keras
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from converters.custom_ops import OPERATION_NAME
+from converters.custom_ops import FULLY_CONNECTED
 from converters.plan import LayerPlan
 from converters.runtimes import open_model
 from converters.search import new_search
 from converters.stored_builtin import StoredBuiltin, read_builtin_layers
-from converters.stored_layers import StoredLayer, read_layers
+from converters.stored_layers import StoredLayer, read_depthwise, read_layers
 from converters.transducer_model import TransducerModel
 from tfconformer.config import FeatureConfig
 from tfconformer.decoding.transducer import BLANK, Floats, Network, TransducerStream
@@ -130,6 +130,28 @@ def verify_weights(path: str | Path, trained: keras.Model, plans: Sequence[Layer
         raise VerificationError(f"{path}: planned and packed layers differ in {names}")
 
 
+def verify_depthwise(path: str | Path, trained: keras.Model, names: Collection[str]) -> None:
+    """Compares the depthwise convolutions of a file that are our operation with the trained model's.
+
+    Args:
+      path: the exported file.
+      trained: the model as it trains.
+      names: of the layers that were to become our operation.
+
+    Raises:
+      InputError: as `verify_weights`.
+      VerificationError: there are others, or one holds other numbers.
+    """
+    originals, stored = float_layers(trained), dict(read_depthwise(path))
+    if different := stored.keys() ^ set(names):
+        raise VerificationError(f"{path}: planned and stored depthwise convolutions differ in {sorted(different)[0]}")
+    for name, layer in stored.items():
+        if not np.array_equal(layer.kernel, originals[name].kernel[0, :, :, 0]):
+            raise VerificationError(f"{path}: the kernel of {name} is not that of the trained model")
+        if not np.array_equal(layer.bias, originals[name].bias):
+            raise VerificationError(f"{path}: the bias of {name} is not that of the trained model")
+
+
 def verify_outputs(
     path: str | Path, references: Sequence[Reference], plans: Sequence[LayerPlan], runtime: str
 ) -> Parity:
@@ -156,7 +178,7 @@ def verify_outputs(
     custom = sum(layer.target == "custom" for layer in quantized)
     kernels = opened.kernels()
     if kernels.custom_nodes != custom:
-        raise VerificationError(f"{path}: {kernels.custom_nodes} of {custom} packed layers run in {OPERATION_NAME}")
+        raise VerificationError(f"{path}: {kernels.custom_nodes} of {custom} packed layers run in {FULLY_CONNECTED}")
     parity = compare(logits, [reference.logits for reference in references], alike, opened.runtime, kernels.name)
     limit = max(RELATIVE_RMS_LIMIT[bits] for bits in {None, *map(_activation_bits, quantized)})
     if not parity.relative_rms <= limit:

@@ -120,5 +120,5 @@ def _export(
     prepared = (prepare_streaming if streaming else prepare)(trained, target)
     graph = freeze_prepared(prepared, config, tokenizer)
     path = folder / "model.tflite"
-    path.write_bytes(rewrite(graph.content, prepared.packed, graph.metadata, graph.further_names))
+    path.write_bytes(rewrite(graph.content, prepared.constants, graph.metadata, graph.further_names))
     return Exported(trained, config, prepared, graph.content, path)

@@ -1,6 +1,6 @@
-"""The custom TFLite operation `TfconformerFullyConnected`: C sources, and where the compiled library is.
+"""The custom TFLite operations: C sources, and where the compiled library is.
 
-`core/` says what a packed layer is, `kernels/` computes it, `tflite/` is the delegate through which a runtime loads it.
+`core/` says what a layer is, `kernels/` computes it, `tflite/` is the delegate through which a runtime loads it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from pathlib import Path
 
 from tfconformer.errors import InputError
 
-OPERATION_NAME = "TfconformerFullyConnected"
+FULLY_CONNECTED = "TfconformerFullyConnected"
+DEPTHWISE_CONVOLUTION = "TfconformerDepthwiseConvolution"
+OPERATIONS = frozenset({FULLY_CONNECTED, DEPTHWISE_CONVOLUTION})
 
 
 def library_path() -> Path:

@@ -8,7 +8,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import flexbuffers
 
-from converters.custom_ops import OPERATION_NAME
+from converters.custom_ops import DEPTHWISE_CONVOLUTION, FULLY_CONNECTED
 from converters.graph import ALIGNMENT
 from converters.rewrite import operation_histogram, rewrite
 from converters.tflite_file import Signature, read_tflite
@@ -29,12 +29,14 @@ def model(content):
 
 def custom_operators(model):
     graph = model.subgraphs[0]
-    return [o for o in graph.operators if model.operatorCodes[o.opcodeIndex].customCode == OPERATION_NAME.encode()]
+    return [o for o in graph.operators if model.operatorCodes[o.opcodeIndex].customCode == FULLY_CONNECTED.encode()]
 
 
 def test_placeholders_are_gone_and_packed_layers_are_there(weights_only, content):
     before, after = operation_histogram(weights_only.frozen), operation_histogram(content)
-    assert after.pop(OPERATION_NAME) == before.pop("TfconformerDense") == len(weights_only.prepared.packed)
+    assert after.pop(FULLY_CONNECTED) == len(weights_only.prepared.packed)
+    assert after.pop(DEPTHWISE_CONVOLUTION) == len(weights_only.prepared.depthwise) == 2
+    assert before.pop("TfconformerPlaceholder") == len(weights_only.prepared.constants)
     assert after == before
     assert after["FULLY_CONNECTED"] == 3  # mel filter bank, the layer whose rule says float, head
 
@@ -124,12 +126,12 @@ def test_more_bits_give_less_error(weights_only):
 
 
 def test_every_layer_needs_its_placeholder(weights_only):
-    packed = dict(weights_only.prepared.packed)
+    packed = dict(weights_only.prepared.constants)
     layer = packed.pop("block_00_ff1_expand")
     with pytest.raises(ValueError, match="not both: block_00_ff1_expand"):
         rewrite(weights_only.frozen, packed, b"{}")
     with pytest.raises(ValueError, match="not both: nobody"):
-        rewrite(weights_only.frozen, {**weights_only.prepared.packed, "nobody": layer}, b"{}")
+        rewrite(weights_only.frozen, {**weights_only.prepared.constants, "nobody": layer}, b"{}")
     other = weights_only.prepared.packed["block_00_ff1_contract"]
     with pytest.raises(ValueError, match=r"kernel of block_00_ff1_expand .*\(128, 32\)"):
         rewrite(weights_only.frozen, {**packed, "block_00_ff1_expand": other}, b"{}")

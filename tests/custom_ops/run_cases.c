@@ -1,11 +1,14 @@
 /* Computes layers for a test on another processor. Without arguments it names the kernels that this processor has; with
- * the name of one it reads cases from its input until the end, and writes the outputs.
+ * the name of one it reads cases from its input until the end, and writes the outputs; with a second argument they are
+ * depthwise convolutions.
  *
  * A case: int32 params[12], int64 rows, int64 bytes[6] of codes, positions, scales, offsets, bias and x (0: there is
- * none), and the six arrays. An output: float y[rows, N]. */
+ * none), and the six arrays. An output: float y[rows, N].
+ * Of a depthwise convolution: int32 params[3], int64 batch, frames, and the arrays of kernel, bias and x. */
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "../../converters/custom_ops/core/depthwise_convolution.h"
 #include "../../converters/custom_ops/core/fully_connected.h"
 
 enum { ARRAYS = 6 };
@@ -13,7 +16,10 @@ enum { ARRAYS = 6 };
 const char* tfconformer_kernel_name(int index);
 int tfconformer_fully_connected(const char* kernel, const int32_t params[FULLY_CONNECTED_PARAMS],
                                 const FullyConnectedWeights* weights, int64_t rows, const float* x, float* y,
-                                char message[FULLY_CONNECTED_MESSAGE_SIZE]);
+                                char message[MESSAGE_SIZE]);
+int tfconformer_depthwise_convolution(const char* kernel, const int32_t params[DEPTHWISE_CONVOLUTION_PARAMS],
+                                      const float* weights, const float* bias, int64_t batch, int64_t frames,
+                                      const float* x, float* y, char message[MESSAGE_SIZE]);
 
 static void* read_exactly(int64_t bytes) {
   void* memory = malloc(bytes > 0 ? (size_t)bytes : 1);
@@ -32,7 +38,7 @@ static void run_case(const char* kernel, const int32_t params[FULLY_CONNECTED_PA
   const FullyConnectedWeights weights = {arrays[0], arrays[1], arrays[2], arrays[3], arrays[4]};
   const size_t count = (size_t)rows * (size_t)params[5];
   float* y = calloc(count + 1, sizeof *y);
-  char message[FULLY_CONNECTED_MESSAGE_SIZE];
+  char message[MESSAGE_SIZE];
   if (y == NULL || tfconformer_fully_connected(kernel, params, &weights, rows, arrays[5], y, message)) {
     fprintf(stderr, "%s\n", y == NULL ? "no memory" : message);
     exit(1);
@@ -43,12 +49,35 @@ static void run_case(const char* kernel, const int32_t params[FULLY_CONNECTED_PA
   free(sizes);
 }
 
+static void run_depthwise_case(const char* kernel, const int32_t params[DEPTHWISE_CONVOLUTION_PARAMS]) {
+  int64_t* sizes = read_exactly(2 * (int64_t)sizeof(int64_t));
+  const int64_t batch = sizes[0], frames = sizes[1], length = params[1], channels = params[2];
+  float* weights = read_exactly((int64_t)sizeof(float) * length * channels);
+  float* bias = read_exactly((int64_t)sizeof(float) * channels);
+  float* x = read_exactly((int64_t)sizeof(float) * batch * (frames + length - 1) * channels);
+  const size_t count = (size_t)(batch * frames * channels);
+  float* y = calloc(count + 1, sizeof *y);
+  char message[MESSAGE_SIZE];
+  if (y == NULL || tfconformer_depthwise_convolution(kernel, params, weights, bias, batch, frames, x, y, message)) {
+    fprintf(stderr, "%s\n", y == NULL ? "no memory" : message);
+    exit(1);
+  }
+  fwrite(y, sizeof *y, count, stdout);
+  free(y), free(x), free(bias), free(weights), free(sizes);
+}
+
 int main(int argc, char** argv) {
   if (argc < 2) {
     for (int i = 0; tfconformer_kernel_name(i) != NULL; ++i) puts(tfconformer_kernel_name(i));
     return 0;
   }
   int32_t params[FULLY_CONNECTED_PARAMS];
+  if (argc > 2) {
+    while (fread(params, sizeof params[0], DEPTHWISE_CONVOLUTION_PARAMS, stdin) == DEPTHWISE_CONVOLUTION_PARAMS) {
+      run_depthwise_case(argv[1], params);
+    }
+    return 0;
+  }
   while (fread(params, sizeof params, 1, stdin) == 1) run_case(argv[1], params);
   return 0;
 }

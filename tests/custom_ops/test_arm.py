@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.support.depthwise_layer import SHAPES, DepthwiseLayer, random_depthwise
 from tests.support.packed_layer import PackedLayer, random_layer
 
 COMPILER = "aarch64-linux-gnu-gcc"
@@ -109,3 +110,18 @@ def test_equals_the_definition_bit_for_bit(program: Path, processor: str, kernel
         y, values = values[:count].reshape(len(x), -1), values[count:]
         np.testing.assert_array_equal(y, layer.float32(x), err_msg=f"case {number}: {layer.params}")
     assert not len(values)
+
+
+def depthwise_case(layer: DepthwiseLayer, x: NDArray[np.float32]) -> bytes:
+    """A case as run_cases.c reads it."""
+    header = np.array([len(x), layer.frames(x)], np.int64)
+    return b"".join(array.tobytes() for array in (layer.params, header, layer.kernel, layer.bias, x))
+
+
+@pytest.mark.parametrize(("processor", "kernel"), [*RUNS, ("max", "portable")])
+def test_depthwise_convolutions_equal_the_definition(program: Path, processor: str, kernel: str) -> None:
+    cases = [random_depthwise(np.random.default_rng(seed), *shape) for seed, shape in enumerate(SHAPES)]
+    content = b"".join(depthwise_case(layer, x) for layer, x in cases)
+    values = np.frombuffer(emulate(program, processor, [kernel, "depthwise"], content), np.float32)
+    expected = [layer.float32(x).ravel() for layer, x in cases]
+    np.testing.assert_array_equal(values, np.concatenate(expected))

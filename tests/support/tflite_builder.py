@@ -10,6 +10,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
+from tests.support.depthwise_layer import DepthwiseLayer
 from tests.support.packed_layer import PackedLayer
 
 OPERATION = "TfconformerFullyConnected"
@@ -83,6 +84,14 @@ class ModelBuilder:
         inputs = [self.constant(f"{name}/{key}", value) for key, value in constants.items() if value is not None]
         output = self.tensor(name, shape)
         self.operator(schema.BuiltinOperator.CUSTOM, [x, *inputs], output, OPERATION)
+        return output
+
+    def depthwise_convolution(self, x: int, layer: DepthwiseLayer, name: str, shape: list[int]) -> int:
+        """Adds the custom operation with its constants, returns its output tensor."""
+        constants = {"kernel": layer.kernel, "params": layer.params, "bias": layer.bias}
+        inputs = [self.constant(f"{name}/{key}", value) for key, value in constants.items()]
+        output = self.tensor(name, shape)
+        self.operator(schema.BuiltinOperator.CUSTOM, [x, *inputs], output, "TfconformerDepthwiseConvolution")
         return output
 
     def reshape(self, x: int, shape: list[int], name: str, dtype: Any = np.float32) -> int:

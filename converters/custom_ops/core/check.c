@@ -5,13 +5,13 @@
 
 enum { BLOCK_MULTIPLE = 8 }; /* so that a block begins on a byte at every bit width */
 
-static bool fail(char message[FULLY_CONNECTED_MESSAGE_SIZE], const char* field, int32_t value, const char* expected) {
-  snprintf(message, FULLY_CONNECTED_MESSAGE_SIZE, "params: %s is %d, expected %s", field, (int)value, expected);
+static bool fail(char message[MESSAGE_SIZE], const char* field, int32_t value, const char* expected) {
+  snprintf(message, MESSAGE_SIZE, "params: %s is %d, expected %s", field, (int)value, expected);
   return false;
 }
 
 bool fully_connected_parse(const int32_t params[FULLY_CONNECTED_PARAMS], FullyConnectedAttributes* attributes,
-                           char message[FULLY_CONNECTED_MESSAGE_SIZE]) {
+                           char message[MESSAGE_SIZE]) {
   const int32_t version = params[0], weight_bits = params[1], symmetric = params[2], block_size = params[3];
   const int32_t k = params[4], n = params[5], activation_bits = params[6], has_bias = params[7];
   const int32_t activation = params[8], kept = params[9], window = params[10], stride = params[11];
@@ -61,14 +61,14 @@ static bool half_is_finite(uint16_t half) { return (half & 0x7C00) != 0x7C00; }
 static bool half_is_positive(uint16_t half) { return half != 0 && half < 0x8000; }
 
 bool fully_connected_check_constants(const FullyConnectedAttributes* attributes, const FullyConnectedWeights* weights,
-                                     char message[FULLY_CONNECTED_MESSAGE_SIZE]) {
+                                     char message[MESSAGE_SIZE]) {
   const int64_t blocks = attributes->blocks;
   for (int64_t n = 0; n < attributes->n; ++n) {
     for (int64_t b = 0; b < blocks; ++b) {
       const int64_t at = (n / TILE * blocks + b) * TILE + n % TILE;
       const bool scale_is_good = half_is_finite(weights->scales[at]) && half_is_positive(weights->scales[at]);
       if (!scale_is_good || (!attributes->symmetric && !half_is_finite(weights->offsets[at]))) {
-        snprintf(message, FULLY_CONNECTED_MESSAGE_SIZE, "%s %lld of channel %lld is not a finite number%s",
+        snprintf(message, MESSAGE_SIZE, "%s %lld of channel %lld is not a finite number%s",
                  scale_is_good ? "offset" : "scale", (long long)b, (long long)n, scale_is_good ? "" : " above zero");
         return false;
       }

@@ -23,10 +23,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "message.h"
+
 enum {
   FULLY_CONNECTED_PARAMS = 12,        /* length of the params array of a file */
   FULLY_CONNECTED_FORMAT_VERSION = 3, /* its first element */
-  FULLY_CONNECTED_MESSAGE_SIZE = 160, /* bytes of an error sentence, its end included */
   TILE = 16,                          /* output channels side by side */
   CELL = 64,                          /* bytes; four for each channel of a tile */
   GROUP = 4,                          /* weights of which a sparse layer keeps one or two */
@@ -69,11 +70,11 @@ typedef struct {
  * activation_bits (0: float, 8), has_bias, activation, kept (0: all), window (0: rows), stride}. On failure writes one
  * sentence to `message`. */
 bool fully_connected_parse(const int32_t params[FULLY_CONNECTED_PARAMS], FullyConnectedAttributes* attributes,
-                           char message[FULLY_CONNECTED_MESSAGE_SIZE]);
+                           char message[MESSAGE_SIZE]);
 
 /* Checks that every scale is finite and positive and every offset finite. On failure writes one sentence. */
 bool fully_connected_check_constants(const FullyConnectedAttributes* attributes, const FullyConnectedWeights* weights,
-                                     char message[FULLY_CONNECTED_MESSAGE_SIZE]);
+                                     char message[MESSAGE_SIZE]);
 
 /* Number of tiles. */
 int64_t fully_connected_tiles(const FullyConnectedAttributes* attributes);

@@ -27,6 +27,14 @@ enum {
   CHAINS = 4, /* float sums in flight, times QUARTERS */
 };
 
+typedef float32x4_t Floats;
+enum { FLOATS = 4 };
+INLINE Floats load_floats(const float* from) { return vld1q_f32(from); }
+INLINE void store_floats(float* to, Floats values) { vst1q_f32(to, values); }
+INLINE Floats multiply_add_floats(Floats a, Floats b, Floats sum) { return vfmaq_f32(sum, a, b); }
+
+#include "depthwise_frames.h"
+
 static bool is_available(void) { return true; }
 
 INLINE void clear_floats(float32x4_t (*values)[QUARTERS], const int count) {
@@ -283,6 +291,11 @@ void arm_finish_rows(float (*totals)[TILE], int rows, const float* scales, const
   finish_rows_loop(totals, rows, scales, bias + whole, activation, channels - whole, y + whole, stride);
 }
 
+void arm_convolve_frames(const DepthwiseConvolutionAttributes* attributes, const float* kernel, const float* bias,
+                         int64_t frames, const float* x, float* y) {
+  convolve_frames(attributes, kernel, bias, frames, x, y);
+}
+
 const Kernel arm_neon_kernel = {
     .name = "neon",
     .is_available = is_available,
@@ -292,6 +305,7 @@ const Kernel arm_neon_kernel = {
     .float_product = arm_float_product,
     .quantize_row = arm_quantize_row,
     .finish_rows = arm_finish_rows,
+    .convolve_frames = arm_convolve_frames,
 };
 
 #else

@@ -23,6 +23,7 @@ const Kernel arm_neon_dotprod_kernel = {
     .float_product = arm_float_product,
     .quantize_row = arm_quantize_row,
     .finish_rows = arm_finish_rows,
+    .convolve_frames = arm_convolve_frames,
 };
 
 #else

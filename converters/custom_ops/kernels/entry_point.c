@@ -1,7 +1,8 @@
-/* The layer as one flat C function, for tests and other hosts that bring plain arrays. */
+/* The layers as flat C functions, for tests and other hosts that bring plain arrays. */
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "depthwise_convolution.h"
 #include "fully_connected.h"
 
 #define EXPORT __attribute__((visibility("default")))
@@ -9,36 +10,54 @@
 const char* tfconformer_kernel_name(int index);
 int tfconformer_fully_connected(const char* kernel, const int32_t params[FULLY_CONNECTED_PARAMS],
                                 const FullyConnectedWeights* weights, int64_t rows, const float* x, float* y,
-                                char message[FULLY_CONNECTED_MESSAGE_SIZE]);
+                                char message[MESSAGE_SIZE]);
+int tfconformer_depthwise_convolution(const char* kernel, const int32_t params[DEPTHWISE_CONVOLUTION_PARAMS],
+                                      const float* weights, const float* bias, int64_t batch, int64_t frames,
+                                      const float* x, float* y, char message[MESSAGE_SIZE]);
+
+static const Kernel* find(const char* name, char message[MESSAGE_SIZE]) {
+  const Kernel* found = find_kernel(name);
+  if (found == NULL) snprintf(message, MESSAGE_SIZE, "this processor has no kernel '%.64s'", name);
+  return found;
+}
 
 /* Name of a kernel that this processor can run, the fastest (and default) one at 0; NULL beyond the last. */
 EXPORT const char* tfconformer_kernel_name(int index) { return kernel_name(index); }
 
-/* Computes y[rows, N] from x[rows, K], which must have no windows, with the kernel of that name, or the fastest for NULL; params and weights as in
- * core/fully_connected.h. Returns 0, or 1 with one sentence in `message`. */
+/* Computes y[rows, N] from x[rows, K], which must have no windows, with the kernel of that name, or the fastest for NULL;
+ * params and weights as in core/fully_connected.h. Returns 0, or 1 with one sentence in `message`. */
 EXPORT int tfconformer_fully_connected(const char* kernel, const int32_t params[FULLY_CONNECTED_PARAMS],
                                        const FullyConnectedWeights* weights, int64_t rows, const float* x, float* y,
-                                       char message[FULLY_CONNECTED_MESSAGE_SIZE]) {
+                                       char message[MESSAGE_SIZE]) {
   FullyConnectedAttributes attributes;
-  const Kernel* found = find_kernel(kernel);
-  if (found == NULL) {
-    snprintf(message, FULLY_CONNECTED_MESSAGE_SIZE, "this processor has no kernel '%.64s'", kernel);
-    return 1;
-  }
+  const Kernel* found = find(kernel, message);
+  if (found == NULL) return 1;
   if (!fully_connected_parse(params, &attributes, message)) return 1;
   if (!fully_connected_check_constants(&attributes, weights, message)) return 1;
   if (attributes.window != 0) {
-    snprintf(message, FULLY_CONNECTED_MESSAGE_SIZE, "params: window is %d, expected 0", (int)attributes.window);
+    snprintf(message, MESSAGE_SIZE, "params: window is %d, expected 0", (int)attributes.window);
     return 1;
   }
   const int64_t scratch_bytes = fully_connected_scratch_bytes(&attributes, rows);
   void* scratch = scratch_bytes > 0 ? malloc((size_t)scratch_bytes) : NULL;
   if (scratch_bytes > 0 && scratch == NULL) {
-    snprintf(message, FULLY_CONNECTED_MESSAGE_SIZE, "no memory for %lld bytes", (long long)scratch_bytes);
+    snprintf(message, MESSAGE_SIZE, "no memory for %lld bytes", (long long)scratch_bytes);
     return 1;
   }
   const FullyConnectedInput input = {.values = x, .rows = rows};
   fully_connected(found, NULL, &attributes, weights, &input, scratch, y);
   free(scratch);
+  return 0;
+}
+
+/* Computes y[batch, frames, channels] from x[batch, frames + length - 1, channels] likewise; params as in
+ * core/depthwise_convolution.h, weights [length, channels], bias [channels]. */
+EXPORT int tfconformer_depthwise_convolution(const char* kernel, const int32_t params[DEPTHWISE_CONVOLUTION_PARAMS],
+                                             const float* weights, const float* bias, int64_t batch, int64_t frames,
+                                             const float* x, float* y, char message[MESSAGE_SIZE]) {
+  DepthwiseConvolutionAttributes attributes;
+  const Kernel* found = find(kernel, message);
+  if (found == NULL || !depthwise_convolution_parse(params, &attributes, message)) return 1;
+  depthwise_convolution(found, NULL, &attributes, weights, bias, batch, frames, x, y);
   return 0;
 }

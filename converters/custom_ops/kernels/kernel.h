@@ -2,6 +2,7 @@
 #ifndef TFCONFORMER_KERNELS_KERNEL_H_
 #define TFCONFORMER_KERNELS_KERNEL_H_
 
+#include "../core/depthwise_convolution.h"
 #include "../core/fully_connected.h"
 
 enum {
@@ -57,6 +58,14 @@ typedef float QuantizeRow(const FullyConnectedAttributes* attributes, const floa
 typedef void FinishRows(float (*totals)[TILE], int rows, const float* scales, const float* bias,
                         Activation activation, int channels, float* y, int64_t stride);
 
+/* Frames of a depthwise convolution without padding,
+ *
+ *   y[t, c] = bias[c] + sum over i of kernel[i, c] * x[t + i, c],
+ *
+ * one term after the other, by fused multiply-adds. x is [frames + length - 1, channels]. */
+typedef void ConvolveFrames(const DepthwiseConvolutionAttributes* attributes, const float* kernel, const float* bias,
+                            int64_t frames, const float* x, float* y);
+
 typedef struct {
   const char* name;
   bool (*is_available)(void); /* whether this processor has the instructions */
@@ -66,6 +75,7 @@ typedef struct {
   FloatProduct* float_product;
   QuantizeRow* quantize_row;
   FinishRows* finish_rows;
+  ConvolveFrames* convolve_frames;
 } Kernel;
 
 /* The kernel of that name, or the fastest for NULL. NULL if this processor has none of that name. */

@@ -164,6 +164,21 @@ INLINE float quantize_row_loop(const FullyConnectedAttributes* attributes, const
   return scale;
 }
 
+/* As ConvolveFrames, from channel `first` on. */
+INLINE void convolve_channels(const DepthwiseConvolutionAttributes* attributes, const float* kernel, const float* bias,
+                              int64_t frames, const float* x, int64_t first, float* y) {
+  const int64_t channels = attributes->channels;
+  for (int64_t t = 0; t < frames; ++t) {
+    for (int64_t c = first; c < channels; ++c) {
+      float sum = bias[c];
+      for (int64_t i = 0; i < attributes->length; ++i) {
+        sum = __builtin_fmaf(kernel[i * channels + c], x[(t + i) * channels + c], sum);
+      }
+      y[t * channels + c] = sum;
+    }
+  }
+}
+
 /* The functions of a kernel that are these loops, compiled with the attribute that names its instructions. SHIFT is that
  * of the windows. */
 #define DEFINE_ROW_FUNCTIONS(TARGET, SHIFT)                                                                     \

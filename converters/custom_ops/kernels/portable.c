@@ -101,6 +101,11 @@ static void float_product(const FullyConnectedAttributes* attributes, const Weig
   }
 }
 
+static void convolve_frames(const DepthwiseConvolutionAttributes* attributes, const float* kernel, const float* bias,
+                            int64_t frames, const float* x, float* y) {
+  convolve_channels(attributes, kernel, bias, frames, x, 0, y);
+}
+
 const Kernel portable_kernel = {
     .name = "portable",
     .is_available = is_available,
@@ -110,4 +115,5 @@ const Kernel portable_kernel = {
     .float_product = float_product,
     .quantize_row = quantize_row,
     .finish_rows = finish_rows,
+    .convolve_frames = convolve_frames,
 };

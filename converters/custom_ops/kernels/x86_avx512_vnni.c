@@ -20,6 +20,14 @@ enum {
 /* In a sparse layer x is the unsigned factor: its codes are stored + 128. */
 DEFINE_ROW_FUNCTIONS(TARGET, attributes->kept == GROUP ? 0 : 128)
 
+typedef __m512 Floats;
+enum { FLOATS = 16 };
+KERNEL_INLINE Floats load_floats(const float* from) { return _mm512_loadu_ps(from); }
+KERNEL_INLINE void store_floats(float* to, Floats values) { _mm512_storeu_ps(to, values); }
+KERNEL_INLINE Floats multiply_add_floats(Floats a, Floats b, Floats sum) { return _mm512_fmadd_ps(a, b, sum); }
+
+#include "depthwise_frames.h"
+
 static bool is_available(void) {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
@@ -367,6 +375,7 @@ const Kernel x86_avx512_vnni_kernel = {
     .float_product = float_product,
     .quantize_row = quantize_row,
     .finish_rows = finish_rows,
+    .convolve_frames = convolve_frames,
 };
 
 #else

@@ -1,4 +1,4 @@
-/* The plug-in through which a TFLite runtime gets our operation: an "external delegate".
+/* The plug-in through which a TFLite runtime gets our operations: an "external delegate".
  *
  * A delegate claims nodes of a graph; the runtime merges claimed nodes that follow each other into one partition and
  * creates one kernel node for it, whose functions are below. */
@@ -6,10 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fully_connected_op.h"
+#include "node.h"
 #include "tflite_abi.h"
 
 #define EXPORT __attribute__((visibility("default")))
+#define DELEGATE_NAME "TfconformerDelegate"
 
 TfLiteDelegate* tflite_plugin_create_delegate(const char* const* keys, const char* const* values, size_t count,
                                               void (*report_error)(const char*));
@@ -25,7 +26,7 @@ typedef struct {
 typedef struct {
   Delegate* delegate;
   int count;
-  FullyConnectedOp* ops;       /* [count], in execution order */
+  Node* nodes;                 /* [count], in execution order */
   TfLiteIntArray* temporaries; /* tensors that nobody outside the partition sees; the scratch tensor is the last */
 } Partition;
 
@@ -56,27 +57,28 @@ static void free_partition(TfLiteContext* context, void* user_data) {
   Partition* partition = user_data;
   if (partition == NULL) return;
   for (int i = 0; i < partition->count; ++i) {
-    free(partition->ops[i].inputs);
-    free(partition->ops[i].outputs);
+    free(partition->nodes[i].inputs);
+    free(partition->nodes[i].outputs);
   }
-  free(partition->ops);
+  free(partition->nodes);
   free(partition->temporaries);
   free(partition);
 }
 
 static bool copy_nodes(TfLiteContext* context, const TfLiteIntArray* nodes, Partition* partition) {
-  partition->ops = calloc((size_t)nodes->size, sizeof partition->ops[0]);
-  if (partition->ops == NULL) return false;
+  partition->nodes = calloc((size_t)nodes->size, sizeof partition->nodes[0]);
+  if (partition->nodes == NULL) return false;
   partition->count = nodes->size;
   for (int i = 0; i < nodes->size; ++i) {
     TfLiteNode* node;
     TfLiteRegistration* registration;
     if (context->GetNodeAndRegistration(context, nodes->data[i], &node, &registration) != kTfLiteOk) return false;
-    partition->ops[i].kernel = partition->delegate->kernel;
-    partition->ops[i].pool = &partition->delegate->pool;
-    partition->ops[i].inputs = copy_array(node->inputs);
-    partition->ops[i].outputs = copy_array(node->outputs);
-    if (partition->ops[i].inputs == NULL || partition->ops[i].outputs == NULL) return false;
+    partition->nodes[i].operation = find_operation(registration->custom_name);
+    partition->nodes[i].kernel = partition->delegate->kernel;
+    partition->nodes[i].pool = &partition->delegate->pool;
+    partition->nodes[i].inputs = copy_array(node->inputs);
+    partition->nodes[i].outputs = copy_array(node->outputs);
+    if (partition->nodes[i].inputs == NULL || partition->nodes[i].outputs == NULL) return false;
   }
   return true;
 }
@@ -86,11 +88,11 @@ static bool copy_nodes(TfLiteContext* context, const TfLiteIntArray* nodes, Part
  * comes from the runtime's arena, where it shares its place with the tensors of other nodes. */
 static bool list_temporaries(TfLiteContext* context, const TfLiteIntArray* visible, Partition* partition) {
   int outputs = 0, scratch;
-  for (int i = 0; i < partition->count; ++i) outputs += partition->ops[i].outputs->size;
+  for (int i = 0; i < partition->count; ++i) outputs += partition->nodes[i].outputs->size;
   TfLiteIntArray* temporaries = partition->temporaries = new_array(outputs + 1);
   if (temporaries == NULL) return false;
   for (int i = 0; i < partition->count; ++i) {
-    const TfLiteIntArray* produced = partition->ops[i].outputs;
+    const TfLiteIntArray* produced = partition->nodes[i].outputs;
     for (int j = 0; j < produced->size; ++j) {
       if (!contains(visible, produced->data[j])) temporaries->data[temporaries->size++] = produced->data[j];
     }
@@ -121,12 +123,12 @@ static int scratch_index(const Partition* partition) {
 static TfLiteStatus prepare_scratch(TfLiteContext* context, const Partition* partition) {
   int64_t bytes = 0;
   for (int i = 0; i < partition->count; ++i) {
-    const int64_t needed = fully_connected_op_scratch_bytes(&partition->ops[i]);
+    const int64_t needed = partition->nodes[i].operation->scratch_bytes(&partition->nodes[i]);
     bytes = needed > bytes ? needed : bytes;
   }
   if (bytes > INT32_MAX) {
     context->ReportError(context, "%s: it needs %lld bytes of scratch memory, more than a tensor holds. ",
-                         FULLY_CONNECTED_OP_NAME, (long long)bytes);
+                         DELEGATE_NAME, (long long)bytes);
     return kTfLiteError;
   }
   TfLiteIntArray* size = new_array(1);
@@ -148,7 +150,7 @@ static TfLiteStatus prepare_threads(TfLiteContext* context, Delegate* delegate) 
   delegate->pool = NULL;
   delegate->threads = 1;
   if (threads > 1 && (delegate->pool = thread_pool_create(threads)) == NULL) {
-    context->ReportError(context, "%s: %d threads cannot be started. ", FULLY_CONNECTED_OP_NAME, threads);
+    context->ReportError(context, "%s: %d threads cannot be started. ", DELEGATE_NAME, threads);
     return kTfLiteError;
   }
   delegate->threads = threads;
@@ -158,7 +160,7 @@ static TfLiteStatus prepare_threads(TfLiteContext* context, Delegate* delegate) 
 static TfLiteStatus prepare_partition(TfLiteContext* context, TfLiteNode* node) {
   Partition* partition = node->user_data;
   if (partition == NULL) {
-    context->ReportError(context, "%s: no memory for the node. ", FULLY_CONNECTED_OP_NAME);
+    context->ReportError(context, "%s: no memory for the node. ", DELEGATE_NAME);
     return kTfLiteError;
   }
   if (prepare_threads(context, partition->delegate) != kTfLiteOk) return kTfLiteError;
@@ -166,7 +168,7 @@ static TfLiteStatus prepare_partition(TfLiteContext* context, TfLiteNode* node) 
   node->temporaries = copy_array(partition->temporaries);
   if (node->temporaries == NULL) return kTfLiteError;
   for (int i = 0; i < partition->count; ++i) {
-    if (fully_connected_op_prepare(context, &partition->ops[i]) != kTfLiteOk) return kTfLiteError;
+    if (node_prepare(context, &partition->nodes[i]) != kTfLiteOk) return kTfLiteError;
   }
   return prepare_scratch(context, partition);
 }
@@ -175,12 +177,12 @@ static TfLiteStatus invoke_partition(TfLiteContext* context, TfLiteNode* node) {
   const Partition* partition = node->user_data;
   void* scratch = context->tensors[scratch_index(partition)].data;
   for (int i = 0; i < partition->count; ++i) {
-    if (fully_connected_op_invoke(context, &partition->ops[i], scratch) != kTfLiteOk) return kTfLiteError;
+    if (node_invoke(context, &partition->nodes[i], scratch) != kTfLiteOk) return kTfLiteError;
   }
   return kTfLiteOk;
 }
 
-/* Collects the nodes of the graph that are our operation; NULL without memory or on a runtime error. */
+/* Collects the nodes of the graph that are our operations; NULL without memory or on a runtime error. */
 static TfLiteIntArray* find_nodes(TfLiteContext* context) {
   TfLiteIntArray* plan;
   if (context->GetExecutionPlan(context, &plan) != kTfLiteOk) return NULL;
@@ -195,7 +197,7 @@ static TfLiteIntArray* find_nodes(TfLiteContext* context) {
       return NULL;
     }
     if (registration->builtin_code == kTfLiteBuiltinCustom && registration->custom_name != NULL &&
-        strcmp(registration->custom_name, FULLY_CONNECTED_OP_NAME) == 0) {
+        find_operation(registration->custom_name) != NULL) {
       nodes->data[found++] = nodes->data[i];
     }
   }
@@ -213,7 +215,7 @@ static TfLiteStatus claim_nodes(TfLiteContext* context, TfLiteDelegate* delegate
       .prepare = prepare_partition,
       .invoke = invoke_partition,
       .builtin_code = kTfLiteBuiltinDelegate,
-      .custom_name = "TfconformerDelegate",
+      .custom_name = DELEGATE_NAME,
       .version = 1,
   };
   TfLiteStatus status = kTfLiteOk;
@@ -225,7 +227,7 @@ static TfLiteStatus claim_nodes(TfLiteContext* context, TfLiteDelegate* delegate
 }
 
 static void report(void (*report_error)(const char*), const char* format, const char* argument) {
-  char sentence[FULLY_CONNECTED_MESSAGE_SIZE];
+  char sentence[MESSAGE_SIZE];
   snprintf(sentence, sizeof sentence, format, argument);
   if (report_error != NULL) report_error(sentence);
 }
@@ -252,7 +254,7 @@ EXPORT TfLiteDelegate* tflite_plugin_create_delegate(const char* const* keys, co
   delegate->kernel = kernel;
   delegate->threads = 1;
   delegate->base.Prepare = claim_nodes;
-  /* Without this flag the runtime prepares the graph first and stops at our operation, which it does not know. */
+  /* Without this flag the runtime prepares the graph first and stops at our operations, which it does not know. */
   delegate->base.flags = kTfLiteDelegateFlagsAllowDynamicTensors;
   return &delegate->base;
 }

@@ -69,6 +69,7 @@ typedef struct {
 } Stored;
 
 typedef struct {
+  char operation[64];
   int32_t tensors; /* inputs in their order, then the output */
   Stored stored[MAX_TENSORS];
 } Node;
@@ -83,6 +84,7 @@ static Node* read_corpus(const char* path, int32_t* count) {
   read_exactly(file, count, sizeof *count);
   Node* nodes = calloc((size_t)*count, sizeof *nodes);
   for (int32_t i = 0; i < *count; ++i) {
+    read_exactly(file, nodes[i].operation, sizeof nodes[i].operation);
     read_exactly(file, &nodes[i].tensors, sizeof nodes[i].tensors);
     for (int t = 0; t < nodes[i].tensors; ++t) {
       Stored* one = &nodes[i].stored[t];
@@ -208,7 +210,7 @@ static void set_up(Runtime* runtime, const Node* seed, int threads) {
       .recommended_num_threads = threads,
   };
   runtime->registration = (TfLiteRegistration){.builtin_code = kTfLiteBuiltinCustom,
-                                               .custom_name = "TfconformerFullyConnected"};
+                                               .custom_name = seed->operation};
   int indices[MAX_TENSORS];
   for (int t = 0; t < seed->tensors; ++t) {
     const Stored* stored = &seed->stored[t];

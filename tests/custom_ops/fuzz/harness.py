@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from converters.custom_ops import OPERATION_NAME
+from converters.custom_ops import DEPTHWISE_CONVOLUTION, FULLY_CONNECTED
 from converters.graph import GraphFile
 from converters.layer_graph import layer_graph
+from converters.operators import DepthwiseKernel, LayerOperators
 from converters.pack import pack_weights
 from tfconformer.quantization.spec import QuantSpec
 
@@ -76,7 +77,7 @@ def run(program: Path, corpus: Path, seed: int, first: int, count: int, kernels:
 
 
 def write_corpus(path: Path) -> Path:
-    """Nodes of every scheme, rows and some convolutions, as the exporter writes them."""
+    """Nodes of every scheme, rows and some convolutions, and depthwise ones, as the exporter writes them."""
     nodes = []
     rng = np.random.default_rng(0)
     schemes = itertools.product((2, 4, 8), (True, False), (None, 32, 64), (None, 8), (None, "2:4", "1:4"))
@@ -93,6 +94,8 @@ def write_corpus(path: Path) -> Path:
         if number % 4 == 0:
             convolution = replace(_random_weights(rng, 27, n, spec), window=3, stride=2)
             nodes.append(_node(layer_graph([convolution], rows=1), image=[1, 5, 4, 3]))
+    for frames, channels in [(15, 20), (1, 3), (32, 48), (4, 16)]:
+        nodes.append(_node(_depthwise(rng, frames, channels), DEPTHWISE_CONVOLUTION))
     path.write_bytes(struct.pack("<i", len(nodes)) + b"".join(nodes))
     return path
 
@@ -107,16 +110,31 @@ def _random_weights(rng: np.random.Generator, k: int, n: int, spec: QuantSpec) -
     return pack_weights(codes, scales, None if spec.symmetric else scales, spec)
 
 
-def _node(content: bytes, image: list[int] | None = None) -> bytes:
+def _depthwise(rng: np.random.Generator, frames: int, channels: int) -> bytes:
+    """A file with one depthwise convolution, [2, frames + 9, channels] -> [2, 10, channels]."""
+    file = GraphFile.empty()
+    (graph,) = file.graphs
+    x, y = graph.add_tensor("x", (2, frames + 9, channels)), graph.add_tensor("y", (2, 10, channels))
+    bias = graph.add_constant("bias", rng.standard_normal(channels, np.float32))
+    operator = schema.OperatorT()
+    operator.outputs = np.array([y], np.int32)
+    kernel = DepthwiseKernel(rng.standard_normal((frames, channels), np.float32))
+    LayerOperators(file).set(graph, operator, "layer", kernel, x, bias)
+    graph.subgraph.operators = [operator]
+    graph.subgraph.inputs, graph.subgraph.outputs = np.array([x], np.int32), np.array([y], np.int32)
+    return file.to_bytes()
+
+
+def _node(content: bytes, operation: str = FULLY_CONNECTED, image: list[int] | None = None) -> bytes:
     """The tensors of the only node: inputs in their order, then the output; `image` is another shape for the first."""
     file = GraphFile.parse(content)
     (graph,) = file.graphs
     (operator,) = graph.subgraph.operators
-    assert file.model.operatorCodes[operator.opcodeIndex].customCode == OPERATION_NAME.encode()
+    assert file.model.operatorCodes[operator.opcodeIndex].customCode == operation.encode()
     indices = [*operator.inputs, *operator.outputs]
     if image is not None:
         graph.subgraph.tensors[indices[0]].shape = image
-    parts = [struct.pack("<i", len(indices))]
+    parts = [struct.pack("<64si", operation.encode(), len(indices))]
     for index in indices:
         tensor = graph.subgraph.tensors[index]
         data = file.model.buffers[tensor.buffer].data

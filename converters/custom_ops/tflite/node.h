@@ -1,0 +1,86 @@
+/* One of our operations in a TFLite subgraph, and how it looks at its tensors. */
+#ifndef TFCONFORMER_TFLITE_NODE_H_
+#define TFCONFORMER_TFLITE_NODE_H_
+
+#include "../core/message.h"
+#include "../kernels/depthwise_convolution.h"
+#include "../kernels/fully_connected.h"
+#include "tflite_abi.h"
+
+enum { MAX_CONSTANT_RANK = 3 };
+
+typedef struct Operation Operation;
+
+/* What `prepare` of each operation finds out; constants point into the model file, which outlives the node. */
+typedef struct {
+  FullyConnectedAttributes attributes;
+  FullyConnectedWeights weights;
+  FullyConnectedInput x; /* without its values */
+} FullyConnectedNode;
+
+typedef struct {
+  DepthwiseConvolutionAttributes attributes;
+  const float *kernel, *bias;
+  int64_t batch, frames; /* of the output */
+} DepthwiseConvolutionNode;
+
+/* The first five members are set by whoever creates it, the rest by `operation->prepare`. */
+typedef struct {
+  const Operation* operation;
+  TfLiteIntArray* inputs;
+  TfLiteIntArray* outputs;
+  const Kernel* kernel;
+  ThreadPool* const* pool; /* where to find it at run time: NULL for one thread */
+  bool constants_are_checked;
+  size_t x_bytes, y_bytes;
+  union {
+    FullyConnectedNode fully_connected;
+    DepthwiseConvolutionNode depthwise_convolution;
+  };
+} Node;
+
+struct Operation {
+  const char* name;
+  int min_inputs, max_inputs;
+  /* Reads and checks the constants. A node is reported to the context in one sentence if it is unusable. */
+  TfLiteStatus (*read_constants)(TfLiteContext* context, Node* node);
+  /* Checks x, gives the output its shape and sets `x_bytes` and `y_bytes`; called again after the shape of x changed. */
+  TfLiteStatus (*prepare)(TfLiteContext* context, Node* node);
+  /* Bytes of scratch memory that a prepared node needs. */
+  int64_t (*scratch_bytes)(const Node* node);
+  /* Runs a prepared node. */
+  void (*run)(const Node* node, const float* x, void* scratch, float* y);
+};
+
+/* The operation of that name, NULL if it is none of ours. */
+const Operation* find_operation(const char* name);
+
+/* Checks every tensor of the node and gives the output its shape; may be called again after the shape of x changed. */
+TfLiteStatus node_prepare(TfLiteContext* context, Node* node);
+
+/* Runs a prepared node. */
+TfLiteStatus node_invoke(TfLiteContext* context, const Node* node, void* scratch);
+
+/* Reports "operation 'name of its output': sentence" and returns kTfLiteError. */
+__attribute__((format(printf, 3, 4))) TfLiteStatus node_fail(TfLiteContext* context, const Node* node,
+                                                             const char* format, ...);
+
+/* The shape and item size that a constant must have. */
+typedef struct {
+  const char* name;
+  TfLiteType type;
+  int64_t item_bytes;
+  int rank;
+  int64_t shape[MAX_CONSTANT_RANK];
+} Expected;
+
+/* Checks that input `index` is a constant of the file, just as expected, and returns its content; NULL if it is not. */
+const void* node_constant(TfLiteContext* context, const Node* node, int index, Expected expected);
+
+/* Checks that x, input 0, is of floats whose last dimension is `last`, and counts its vectors. */
+TfLiteStatus node_count_vectors(TfLiteContext* context, Node* node, int32_t last, int64_t* vectors);
+
+/* Gives the output the shape of x, `dims` of whose last dimensions are replaced by `last`. */
+TfLiteStatus node_resize_output(TfLiteContext* context, Node* node, int dims, const int64_t* last);
+
+#endif
