@@ -22,12 +22,19 @@ import numpy as np
 import tf_keras as keras
 
 from benchmarks.litert_layers import NAME as LITERT
-from benchmarks.random_weights import random_builtin, random_depthwise, random_kernel, random_packed, scheme_columns
+from benchmarks.random_weights import (
+    random_builtin,
+    random_float_operations,
+    random_kernel,
+    random_packed,
+    scheme_columns,
+)
 from benchmarks.timing import interleaved_seconds
+from converters.float_operations import FloatOperation
 from converters.freeze import HEAD, freeze, inference_model, single_head_model
 from converters.freeze_streaming import freeze_streaming, position_layers, position_tables
 from converters.metadata import metadata_json
-from converters.operators import DepthwiseKernel, LayerWeights
+from converters.operators import LayerWeights
 from converters.pack import PackedWeights
 from converters.plan import LayerPlan, plan
 from converters.provenance import results_of_this_process
@@ -73,13 +80,13 @@ class Frozen:
     Attributes:
       content: what `rewrite` is given.
       layers: dense ones that have a placeholder.
-      depthwise: the constants of convolutions that have one.
+      float_layers: the constants of others that have one.
       stream: what the file says about its streams; None for whole utterances.
     """
 
     content: bytes
     layers: tuple[LayerPlan, ...]
-    depthwise: Mapping[str, DepthwiseKernel]
+    float_layers: Mapping[str, FloatOperation]
     stream: StreamDescription | None = None
 
 
@@ -108,19 +115,19 @@ def variants() -> Iterator[Variant]:
 def frozen_utterance(config: Config, with_convolutions: bool) -> Frozen:
     """From a whole waveform to logits, with placeholders for the convolutions that can have one or without."""
     model = inference_model(_structure(config))
-    layers, depthwise = _replaced_layers(model, with_convolutions, {HEAD})
-    names = [*(layer.name for layer in layers), *depthwise]
-    return Frozen(freeze(model, config.features, names, random=True), layers, depthwise)
+    layers, float_layers = _replaced_layers(model, with_convolutions, {HEAD})
+    names = [*(layer.name for layer in layers), *float_layers]
+    return Frozen(freeze(model, config.features, names, random=True), layers, float_layers)
 
 
 def frozen_step(config: Config, with_convolutions: bool) -> Frozen:
     """One step of a stream, likewise."""
     tables = position_tables(conformer_ctc(config.model, config.features.mel_bins, VOCABULARY))
     model = single_head_model(_structure(config))
-    layers, depthwise = _replaced_layers(model, with_convolutions, {HEAD, *position_layers(model)})
-    names = [*(layer.name for layer in layers), *depthwise]
+    layers, float_layers = _replaced_layers(model, with_convolutions, {HEAD, *position_layers(model)})
+    names = [*(layer.name for layer in layers), *float_layers]
     stream = freeze_streaming(model, tables, config.features, names, random=True)
-    return Frozen(stream.content, layers, depthwise, stream.description)
+    return Frozen(stream.content, layers, float_layers, stream.description)
 
 
 def _structure(config: Config) -> keras.Model:
@@ -129,10 +136,10 @@ def _structure(config: Config) -> keras.Model:
 
 def _replaced_layers(
     model: keras.Model, with_convolutions: bool, without: Set[str]
-) -> tuple[tuple[LayerPlan, ...], dict[str, DepthwiseKernel]]:
+) -> tuple[tuple[LayerPlan, ...], dict[str, FloatOperation]]:
     layers = tuple(layer for layer in plan(model, {}) if layer.name not in without)
     if with_convolutions:
-        return layers, random_depthwise(model)
+        return layers, random_float_operations(model)
     return tuple(layer for layer in layers if not layer.window), {}
 
 
@@ -146,7 +153,7 @@ def open_variants(freeze_model: Callable[[Config, bool], Frozen], config: Config
         weights = {shape: variant.weights(*shape) for shape in {(layer.k, layer.n) for layer in frozen.layers}}
         packed = {layer.name: _with_window(weights[layer.k, layer.n], layer) for layer in frozen.layers}
         metadata = metadata_json(b"", config, (), stream=frozen.stream)
-        content = rewrite(frozen.content, {**packed, **frozen.depthwise}, metadata, further_names)
+        content = rewrite(frozen.content, {**packed, **frozen.float_layers}, metadata, further_names)
         # The interpreter maps the file, so that it need not stay.
         with tempfile.NamedTemporaryFile(suffix=".tflite") as file:
             file.write(content)

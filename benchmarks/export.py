@@ -26,7 +26,7 @@ import tensorflow as tf
 import tf_keras as keras
 from numpy.typing import NDArray
 
-from benchmarks.random_weights import random_depthwise, random_kernel, scheme_columns
+from benchmarks.random_weights import random_float_operations, random_kernel, scheme_columns
 from converters.export import export, pack_layer
 from converters.freeze import freeze, inference_model
 from converters.metadata import abstract_layer_records, metadata_json
@@ -84,15 +84,15 @@ def export_layers(config: Config, output: Path) -> Cost:
     def write() -> None:
         model = _structure(config, config.data.tokenizer.vocabulary_size)
         specs = match_layers(model, config.quantization)
-        depthwise = random_depthwise(model)
-        frozen = freeze(model, config.features, [*specs, *depthwise], random=True)
+        float_layers = random_float_operations(model)
+        frozen = freeze(model, config.features, [*specs, *float_layers], random=True)
         packed = {}
         for layer in plan(model, specs):
             if layer.spec is not None:
                 kernel = tf.constant(random_kernel(layer.k, layer.n))
                 packed[layer.name] = pack_layer(layer, quantize_weights(kernel, layer.spec))
         metadata = metadata_json(b"", config, abstract_layer_records(model, specs))
-        output.write_bytes(rewrite(frozen, {**packed, **depthwise}, metadata))
+        output.write_bytes(rewrite(frozen, {**packed, **float_layers}, metadata))
 
     cost = _measured(write, output)
     assert np.isfinite(open_model(output).run(_noise())).all()

@@ -9,9 +9,10 @@ import tf_keras as keras
 from numpy.typing import NDArray
 
 from converters.builtin_weights import BuiltinWeights, builtin_weights
-from converters.operators import DepthwiseKernel
+from converters.float_operations import FloatOperation, depthwise_operation, normalization_operation
 from converters.pack import PackedWeights, pack_weights
 from tfconformer.layers.convolution import DepthwiseConvolution
+from tfconformer.layers.normalization import LayerNormalization
 from tfconformer.quantization.spec import QuantSpec
 
 
@@ -31,10 +32,15 @@ def random_kernel(k: int, n: int) -> NDArray[np.float32]:
     return np.random.default_rng(0).standard_normal((k, n), np.float32) / np.float32(np.sqrt(k))
 
 
-def random_depthwise(model: keras.Model) -> dict[str, DepthwiseKernel]:
-    """Kernels for all depthwise convolutions of a model, by name; its own need not exist."""
-    layers = (layer for layer in model.layers if isinstance(layer, DepthwiseConvolution))
-    return {layer.name: DepthwiseKernel(random_kernel(*layer.kernel.shape[1:3])) for layer in layers}
+def random_float_operations(model: keras.Model) -> dict[str, FloatOperation]:
+    """As `float_operations` for a model whose weights need not exist."""
+    found = {}
+    for layer in model.layers:
+        if isinstance(layer, DepthwiseConvolution):
+            found[layer.name] = depthwise_operation(random_kernel(*layer.kernel.shape[1:3]))
+        elif isinstance(layer, LayerNormalization):
+            found[layer.name] = normalization_operation(np.ones(layer.gamma.shape, np.float32), layer.epsilon)
+    return found
 
 
 def scheme_columns(spec: QuantSpec) -> dict[str, Any]:

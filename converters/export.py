@@ -20,21 +20,21 @@ import tf_keras as keras
 from numpy.typing import NDArray
 
 from converters.builtin_weights import BuiltinWeights, builtin_weights
+from converters.float_operations import FloatOperation, float_operations
 from converters.freeze import freeze, inference_model, single_head_model
 from converters.freeze_parts import describe_decoder
 from converters.freeze_streaming import freeze_streaming, position_layers, position_tables
 from converters.metadata import LayerRecord, layer_records, metadata_json
-from converters.operators import DepthwiseKernel, LayerConstants
+from converters.operators import LayerConstants
 from converters.pack import PackedWeights, pack_weights
 from converters.plan import LayerPlan, plan
 from converters.rewrite import operation_histogram, rewrite
 from converters.stream_description import FLUSH, STEP
-from converters.verify import Parity, keras_references, verify_depthwise, verify_outputs, verify_weights
+from converters.verify import Parity, keras_references, verify_float_operations, verify_outputs, verify_weights
 from tfconformer import atomic
 from tfconformer.config import Config
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
-from tfconformer.layers.convolution import DepthwiseConvolution
 from tfconformer.models.conformer_transducer import is_transducer, transducer_parts
 from tfconformer.quantization.apply import QuantizedLayers, float_layer
 from tfconformer.quantization.quantizers import QuantizedWeights
@@ -52,7 +52,7 @@ class PreparedModel:
       model: the part of the trained one that is exported.
       plans: what becomes of its dense layers.
       packed: the constants of those that are packed, by name.
-      depthwise: the kernels of depthwise convolutions, by name; none if they are built-in operations.
+      float_operations: float layers that are operations of ours, by name.
       layers: a record of every layer with weights.
       tables: of a streaming file, what replaces the layers that project positions; None for whole utterances.
     """
@@ -60,14 +60,14 @@ class PreparedModel:
     model: keras.Model
     plans: tuple[LayerPlan, ...]
     packed: dict[str, PackedWeights | BuiltinWeights]
-    depthwise: dict[str, DepthwiseKernel]
+    float_operations: dict[str, FloatOperation]
     layers: tuple[LayerRecord, ...]
     tables: dict[str, NDArray[np.float32]] | None = None
 
     @property
     def constants(self) -> dict[str, LayerConstants]:
         """Of all layers that converters do not look into."""
-        return {**self.packed, **self.depthwise}
+        return {**self.packed, **self.float_operations}
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def export_model(
     with atomic.atomic_path(output) as file:
         file.write_bytes(content)
         verify_weights(file, trained, prepared.plans)
-        verify_depthwise(file, trained, prepared.depthwise.keys())
+        verify_float_operations(file, trained, prepared.float_operations.keys())
         parity = tuple(verify_outputs(file, references, prepared.plans, runtime) for runtime in runtimes)
     for result in parity:
         if result.different_hypotheses:
@@ -203,15 +203,9 @@ def _prepare(
     quantized = QuantizedLayers(trained)
     plans = tuple(layer for layer in plan(model, quantized.specs, target) if layer.name not in replaced)
     packed = {layer.name: pack_layer(layer, quantized[layer.name]) for layer in plans if layer.spec}
-    depthwise = depthwise_kernels(model) if packed and target == "custom" else {}
+    operations = float_operations(model) if packed and target == "custom" else {}
     layers = (layer for layer in map(float_layer, model.layers) if layer.name not in replaced)
-    return PreparedModel(model, plans, packed, depthwise, layer_records(layers, packed, tables), tables)
-
-
-def depthwise_kernels(model: keras.Model) -> dict[str, DepthwiseKernel]:
-    """Of all depthwise convolutions of a model, by name."""
-    layers = (layer for layer in model.layers if isinstance(layer, DepthwiseConvolution))
-    return {layer.name: DepthwiseKernel(layer.kernel.numpy()[0, :, :, 0]) for layer in layers}
+    return PreparedModel(model, plans, packed, operations, layer_records(layers, packed, tables), tables)
 
 
 def freeze_prepared(prepared: PreparedModel, config: Config, tokenizer: Tokenizer, method: str = "qat") -> FrozenModel:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,41 +11,37 @@ from flatbuffers import flexbuffers
 from numpy.typing import NDArray
 
 from converters.builtin_weights import BuiltinWeights
-from converters.custom_ops import DEPTHWISE_CONVOLUTION, FULLY_CONNECTED, OPERATIONS
+from converters.custom_ops import FULLY_CONNECTED, OPERATIONS
+from converters.float_operations import FloatOperation
 from converters.graph import Graph, GraphFile
 from converters.pack import PackedWeights
 
 LayerWeights = PackedWeights | BuiltinWeights | NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class DepthwiseKernel:
-    """The filters of a depthwise convolution along time: [frames, channels]."""
-
-    values: NDArray[np.float32]
-
-
-LayerConstants = LayerWeights | DepthwiseKernel
+LayerConstants = LayerWeights | FloatOperation
 
 _BUILTIN_TYPES = {8: schema.TensorType.INT8, 4: schema.TensorType.INT4, 2: schema.TensorType.INT2}
 # The first version that knows scales per output channel with float activations. Runtimes compare it with the highest
 # one they know, so a later one would only keep older runtimes away.
 _PER_CHANNEL_VERSION = 9
-_DEPTHWISE_VERSION = 1  # of the params of our operation
 
 
 def input_width(weights: LayerConstants) -> int:
     """The last dimension of a layer's input: K, or the channels of a convolution."""
-    if isinstance(weights, DepthwiseKernel):
-        return weights.values.shape[1]
+    if isinstance(weights, FloatOperation):
+        return weights.channels
     windows = weights.window**2 if isinstance(weights, PackedWeights) else 0
     return weights_shape(weights)[0] // (windows or 1)
 
 
-def weights_shape(weights: LayerConstants) -> tuple[int, int]:
-    """(K, N) of a layer; (frames, channels) of a depthwise convolution."""
-    if isinstance(weights, DepthwiseKernel):
-        weights = weights.values
+def output_width(weights: LayerConstants) -> int:
+    """The last dimension of a layer's output."""
+    return weights.channels if isinstance(weights, FloatOperation) else weights_shape(weights)[1]
+
+
+def weights_shape(weights: LayerWeights) -> tuple[int, int]:
+    """(K, N) of a layer."""
     return (weights.shape[0], weights.shape[1]) if isinstance(weights, np.ndarray) else (weights.k, weights.n)
 
 
@@ -72,9 +67,10 @@ class LayerOperators:
         """
         if isinstance(weights, PackedWeights):
             self._set_packed(graph, operator, name, weights, x, bias)
-        elif isinstance(weights, DepthwiseKernel):
+        elif isinstance(weights, FloatOperation):
             assert bias is not None
-            self._set_depthwise(graph, operator, name, weights, x, bias)
+            constants = [graph.add_constant(f"{name}/{role}", value) for role, value in weights.constants.items()]
+            self._set_custom(operator, weights.operation, [x, *constants, bias], {"layer": name})
         else:
             self._set_builtin(graph, operator, name, weights, x, bias)
 
@@ -90,23 +86,13 @@ class LayerOperators:
             "positions": packed.positions,
         }
         added = [graph.add_constant(f"{name}/{role}", value) for role, value in constants.items() if value is not None]
-        self._set_custom(operator, FULLY_CONNECTED, [x, *added, *([] if bias is None else [bias])], name, attributes)
+        inputs = [x, *added, *([] if bias is None else [bias])]
+        self._set_custom(operator, FULLY_CONNECTED, inputs, {"layer": name, **attributes})
 
-    def _set_depthwise(
-        self, graph: Graph, operator: Any, name: str, kernel: DepthwiseKernel, x: int, bias: int
-    ) -> None:
-        frames, channels = kernel.values.shape
-        attributes = {"version": _DEPTHWISE_VERSION, "frames": frames, "channels": channels}
-        values = graph.add_constant(f"{name}/kernel", kernel.values)
-        params = graph.add_constant(f"{name}/params", np.array(list(attributes.values()), np.int32))
-        self._set_custom(operator, DEPTHWISE_CONVOLUTION, [x, values, params, bias], name, attributes)
-
-    def _set_custom(
-        self, operator: Any, operation: str, inputs: list[int], name: str, attributes: Mapping[str, int]
-    ) -> None:
+    def _set_custom(self, operator: Any, operation: str, inputs: list[int], options: Mapping[str, Any]) -> None:
         operator.inputs = np.array(inputs, np.int32)
         operator.opcodeIndex = self._code(operation)
-        operator.customOptions = np.frombuffer(flexbuffers.Dumps({"layer": name, **attributes}), np.uint8)
+        operator.customOptions = np.frombuffer(flexbuffers.Dumps(options), np.uint8)
         operator.customOptionsFormat = schema.CustomOptionsFormat.FLEXBUFFERS
 
     def _set_builtin(

@@ -14,6 +14,7 @@ import tf_keras as keras
 
 from tfconformer.layers.convolution import STRIDE, WINDOW, Convolution, DepthwiseConvolution, Patches
 from tfconformer.layers.dense import Dense
+from tfconformer.layers.normalization import LayerNormalization
 from tfconformer.layers.transducer import JointHead, Recurrence
 from tfconformer.quantization.apply import float_layer, float_layers
 
@@ -92,6 +93,17 @@ class _PlaceholderDepthwise(_Placeholder, DepthwiseConvolution):
         return self._operation(padded, lambda x: tf.nn.avg_pool1d(x, self.kernel_size, 1, "VALID"))
 
 
+class _PlaceholderNormalization(_Placeholder, LayerNormalization):
+    """A layer normalization."""
+
+    def build(self, input_shape: Any) -> None:
+        self.bias = self.add_weight("beta", [int(input_shape[-1])])
+        keras.layers.Layer.build(self, input_shape)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return self._operation(inputs, tf.identity)
+
+
 class _ImageConvolution(Convolution):
     """The same in float: a built-in operation."""
 
@@ -109,6 +121,7 @@ _PLACEHOLDERS: dict[type, Any] = {
     JointHead: _PlaceholderJointHead,
     Convolution: _PlaceholderConvolution,
     DepthwiseConvolution: _PlaceholderDepthwise,
+    LayerNormalization: _PlaceholderNormalization,
 }
 # Layers that are other ones in a file even where they stay in float.
 _BUILTIN: dict[type, Any] = {Patches: _PaddedImage, Convolution: _ImageConvolution}
@@ -119,7 +132,7 @@ def with_placeholders(model: keras.Model, names: Collection[str], random: bool =
 
     Args:
       model: quantized or not.
-      names: of dense layers and depthwise convolutions.
+      names: of layers of the kinds above.
       random: whether the model is abstract, and the other layers are freshly initialized.
     """
 
@@ -142,4 +155,4 @@ def _copy_weights(model: keras.Model, clone: keras.Model) -> None:
         if not isinstance(layer, _Placeholder):
             layer.set_weights(original.get_weights())
         elif layer.bias is not None:
-            layer.bias.assign(original.bias)
+            layer.bias.assign(original.beta if isinstance(layer, LayerNormalization) else original.bias)

@@ -15,7 +15,7 @@ from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import flexbuffers
 
 from converters.graph import Graph, GraphFile
-from converters.operators import LayerConstants, LayerOperators, input_width, weights_shape
+from converters.operators import LayerConstants, LayerOperators, input_width, output_width
 from converters.placeholders import PLACEHOLDER, PLACEHOLDER_LAYER
 from converters.runtimes import METADATA
 
@@ -55,7 +55,7 @@ def rewrite(
         x, *bias = operator.inputs
         weights = constants[name]
         shape = tuple(int(graph.subgraph.tensors[index].shape[-1]) for index in (x, *operator.outputs))
-        expected = input_width(weights), weights_shape(weights)[1]
+        expected = input_width(weights), output_width(weights)
         if shape != expected:
             raise ValueError(f"the kernel of {name} has shape {shape}, not {expected}")
         operators.set(graph, operator, name, weights, x, *bias)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tensorflow.lite.python import schema_py_generated as schema
 
-from converters.custom_ops import DEPTHWISE_CONVOLUTION, FULLY_CONNECTED
+from converters.custom_ops import FULLY_CONNECTED, OPERATIONS
 from converters.tflite_file import read_tflite
 from tfconformer.errors import InputError
 
@@ -41,14 +41,6 @@ class StoredLayer:
     bias: NDArray[np.float32] | None
 
 
-@dataclass(frozen=True)
-class StoredDepthwise:
-    """A depthwise convolution of a file: kernel [frames, channels], bias [channels]."""
-
-    kernel: NDArray[np.float32]
-    bias: NDArray[np.float32]
-
-
 def read_layers(path: str | Path) -> Iterator[tuple[str, StoredLayer]]:
     """The packed layers of a file, each with its name; one after the other, since decoded they are large.
 
@@ -62,22 +54,15 @@ def read_layers(path: str | Path) -> Iterator[tuple[str, StoredLayer]]:
             raise InputError(f"{path}: the constants of layer {name} contradict its params ({error})") from None
 
 
-def read_depthwise(path: str | Path) -> Iterator[tuple[str, StoredDepthwise]]:
-    """The depthwise convolutions of a file that are our operation, each with its name.
+def read_float_operations(path: str | Path) -> Iterator[tuple[str, str, list[bytes]]]:
+    """The float layers of a file that are our operations: operation, layer, and its constants in their order.
 
     Raises:
       InputError: as `read_layers`.
     """
-    for name, contents in _constants(path, DEPTHWISE_CONVOLUTION):
-        try:
-            kernel, params, bias = contents
-            _, frames, channels = np.frombuffer(params, "<i4").tolist()
-            yield (
-                name,
-                StoredDepthwise(np.frombuffer(kernel, "<f4").reshape(frames, channels), np.frombuffer(bias, "<f4")),
-            )
-        except ValueError as error:
-            raise InputError(f"{path}: the constants of layer {name} contradict its params ({error})") from None
+    for operation in sorted(OPERATIONS - {FULLY_CONNECTED}):
+        for name, contents in _constants(path, operation):
+            yield operation, name, contents
 
 
 def _constants(path: str | Path, operation: str) -> Iterator[tuple[str, list[bytes]]]:

@@ -19,16 +19,18 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from converters.custom_ops import FULLY_CONNECTED
+from converters.float_operations import float_operations
 from converters.plan import LayerPlan
 from converters.runtimes import open_model
 from converters.search import new_search
 from converters.stored_builtin import StoredBuiltin, read_builtin_layers
-from converters.stored_layers import StoredLayer, read_depthwise, read_layers
+from converters.stored_layers import StoredLayer, read_float_operations, read_layers
 from converters.transducer_model import TransducerModel
 from tfconformer.config import FeatureConfig
 from tfconformer.decoding.transducer import BLANK, Floats, Network, TransducerStream
 from tfconformer.errors import InputError
 from tfconformer.features.log_mel import log_mel
+from tfconformer.layers.normalization import LayerNormalization
 from tfconformer.models.conformer_transducer import Transducer, is_transducer
 from tfconformer.quantization.apply import QuantizedLayers, float_layers
 from tfconformer.quantization.quantizers import QuantizedWeights
@@ -130,26 +132,27 @@ def verify_weights(path: str | Path, trained: keras.Model, plans: Sequence[Layer
         raise VerificationError(f"{path}: planned and packed layers differ in {names}")
 
 
-def verify_depthwise(path: str | Path, trained: keras.Model, names: Collection[str]) -> None:
-    """Compares the depthwise convolutions of a file that are our operation with the trained model's.
+def verify_float_operations(path: str | Path, trained: keras.Model, names: Collection[str]) -> None:
+    """Compares the float layers of a file that are our operations, bit for bit, with the trained model's.
 
     Args:
       path: the exported file.
       trained: the model as it trains.
-      names: of the layers that were to become our operation.
+      names: of the layers that were to become our operations.
 
     Raises:
       InputError: as `verify_weights`.
       VerificationError: there are others, or one holds other numbers.
     """
-    originals, stored = float_layers(trained), dict(read_depthwise(path))
-    if different := stored.keys() ^ set(names):
-        raise VerificationError(f"{path}: planned and stored depthwise convolutions differ in {sorted(different)[0]}")
-    for name, layer in stored.items():
-        if not np.array_equal(layer.kernel, originals[name].kernel[0, :, :, 0]):
-            raise VerificationError(f"{path}: the kernel of {name} is not that of the trained model")
-        if not np.array_equal(layer.bias, originals[name].bias):
-            raise VerificationError(f"{path}: the bias of {name} is not that of the trained model")
+    layers, expected = float_layers(trained), float_operations(trained)
+    stored = {name: (operation, constants) for operation, name, constants in read_float_operations(path)}
+    if different := sorted(stored.keys() ^ set(names)):
+        raise VerificationError(f"{path}: planned and stored float operations differ in {', '.join(different)}")
+    for name, (operation, constants) in stored.items():
+        bias = layers[name].beta if isinstance(layers[name], LayerNormalization) else layers[name].bias
+        values = [*expected[name].constants.values(), bias.numpy()]
+        if operation != expected[name].operation or constants != [value.tobytes() for value in values]:
+            raise VerificationError(f"{path}: the constants of {name} are not those of the trained model")
 
 
 def verify_outputs(

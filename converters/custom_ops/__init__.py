@@ -13,7 +13,8 @@ from tfconformer.errors import InputError
 
 FULLY_CONNECTED = "TfconformerFullyConnected"
 DEPTHWISE_CONVOLUTION = "TfconformerDepthwiseConvolution"
-OPERATIONS = frozenset({FULLY_CONNECTED, DEPTHWISE_CONVOLUTION})
+LAYER_NORMALIZATION = "TfconformerLayerNormalization"
+OPERATIONS = frozenset({FULLY_CONNECTED, DEPTHWISE_CONVOLUTION, LAYER_NORMALIZATION})
 
 
 def library_path() -> Path:

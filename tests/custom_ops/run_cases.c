@@ -4,12 +4,15 @@
  *
  * A case: int32 params[12], int64 rows, int64 bytes[6] of codes, positions, scales, offsets, bias and x (0: there is
  * none), and the six arrays. An output: float y[rows, N].
- * Of a depthwise convolution: int32 params[3], int64 batch, frames, and the arrays of kernel, bias and x. */
+ * Of "depthwise": int32 params[3], int64 batch, frames, and the arrays of kernel, bias and x. Of "normalization": int32
+ * params[2], int64 rows, float epsilon, and the arrays of gain, bias and x. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "../../converters/custom_ops/core/depthwise_convolution.h"
 #include "../../converters/custom_ops/core/fully_connected.h"
+#include "../../converters/custom_ops/core/layer_normalization.h"
 
 enum { ARRAYS = 6 };
 
@@ -20,6 +23,9 @@ int tfconformer_fully_connected(const char* kernel, const int32_t params[FULLY_C
 int tfconformer_depthwise_convolution(const char* kernel, const int32_t params[DEPTHWISE_CONVOLUTION_PARAMS],
                                       const float* weights, const float* bias, int64_t batch, int64_t frames,
                                       const float* x, float* y, char message[MESSAGE_SIZE]);
+int tfconformer_layer_normalization(const char* kernel, const int32_t params[LAYER_NORMALIZATION_PARAMS], float epsilon,
+                                    const float* gain, const float* bias, int64_t rows, const float* x, float* y,
+                                    char message[MESSAGE_SIZE]);
 
 static void* read_exactly(int64_t bytes) {
   void* memory = malloc(bytes > 0 ? (size_t)bytes : 1);
@@ -66,18 +72,35 @@ static void run_depthwise_case(const char* kernel, const int32_t params[DEPTHWIS
   free(y), free(x), free(bias), free(weights), free(sizes);
 }
 
+static void run_normalization_case(const char* kernel, const int32_t params[LAYER_NORMALIZATION_PARAMS]) {
+  int64_t* rows = read_exactly((int64_t)sizeof(int64_t));
+  float* epsilon = read_exactly((int64_t)sizeof(float));
+  const int64_t bytes = (int64_t)sizeof(float) * params[1];
+  float *gain = read_exactly(bytes), *bias = read_exactly(bytes), *x = read_exactly(*rows * bytes);
+  const size_t count = (size_t)(*rows * params[1]);
+  float* y = calloc(count + 1, sizeof *y);
+  char message[MESSAGE_SIZE];
+  if (y == NULL || tfconformer_layer_normalization(kernel, params, *epsilon, gain, bias, *rows, x, y, message)) {
+    fprintf(stderr, "%s\n", y == NULL ? "no memory" : message);
+    exit(1);
+  }
+  fwrite(y, sizeof *y, count, stdout);
+  free(y), free(x), free(bias), free(gain), free(epsilon), free(rows);
+}
+
 int main(int argc, char** argv) {
   if (argc < 2) {
     for (int i = 0; tfconformer_kernel_name(i) != NULL; ++i) puts(tfconformer_kernel_name(i));
     return 0;
   }
-  int32_t params[FULLY_CONNECTED_PARAMS];
-  if (argc > 2) {
-    while (fread(params, sizeof params[0], DEPTHWISE_CONVOLUTION_PARAMS, stdin) == DEPTHWISE_CONVOLUTION_PARAMS) {
-      run_depthwise_case(argv[1], params);
-    }
-    return 0;
+  int32_t params[FULLY_CONNECTED_PARAMS]; /* the longest */
+  const char* operation = argc > 2 ? argv[2] : "packed";
+  const bool is_depthwise = strcmp(operation, "depthwise") == 0, is_packed = strcmp(operation, "packed") == 0;
+  const size_t count = is_packed      ? FULLY_CONNECTED_PARAMS
+                       : is_depthwise ? DEPTHWISE_CONVOLUTION_PARAMS
+                                      : LAYER_NORMALIZATION_PARAMS;
+  while (fread(params, sizeof params[0], count, stdin) == count) {
+    (is_packed ? run_case : is_depthwise ? run_depthwise_case : run_normalization_case)(argv[1], params);
   }
-  while (fread(params, sizeof params, 1, stdin) == 1) run_case(argv[1], params);
   return 0;
 }

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.support.depthwise_layer import SHAPES, DepthwiseLayer, random_depthwise
+from tests.support import depthwise_layer, normalization_layer
+from tests.support.depthwise_layer import DepthwiseLayer, random_depthwise
+from tests.support.normalization_layer import NormalizationLayer, random_normalization
 from tests.support.packed_layer import PackedLayer, random_layer
 
 COMPILER = "aarch64-linux-gnu-gcc"
@@ -120,8 +122,23 @@ def depthwise_case(layer: DepthwiseLayer, x: NDArray[np.float32]) -> bytes:
 
 @pytest.mark.parametrize(("processor", "kernel"), [*RUNS, ("max", "portable")])
 def test_depthwise_convolutions_equal_the_definition(program: Path, processor: str, kernel: str) -> None:
-    cases = [random_depthwise(np.random.default_rng(seed), *shape) for seed, shape in enumerate(SHAPES)]
+    cases = [random_depthwise(np.random.default_rng(seed), *shape) for seed, shape in enumerate(depthwise_layer.SHAPES)]
     content = b"".join(depthwise_case(layer, x) for layer, x in cases)
     values = np.frombuffer(emulate(program, processor, [kernel, "depthwise"], content), np.float32)
     expected = [layer.float32(x).ravel() for layer, x in cases]
     np.testing.assert_array_equal(values, np.concatenate(expected))
+
+
+def normalization_case(layer: NormalizationLayer, x: NDArray[np.float32]) -> bytes:
+    """A case as run_cases.c reads it."""
+    rows, epsilon = np.array([len(x)], np.int64), np.array([layer.epsilon], np.float32)
+    return b"".join(array.tobytes() for array in (layer.params, rows, epsilon, layer.gain, layer.bias, x))
+
+
+@pytest.mark.parametrize(("processor", "kernel"), [*RUNS, ("max", "portable")])
+def test_normalizations_equal_the_definition(program: Path, processor: str, kernel: str) -> None:
+    shapes = enumerate(normalization_layer.SHAPES)
+    cases = [random_normalization(np.random.default_rng(seed), *shape) for seed, shape in shapes]
+    content = b"".join(normalization_case(layer, x) for layer, x in cases)
+    values = np.frombuffer(emulate(program, processor, [kernel, "normalization"], content), np.float32)
+    np.testing.assert_array_equal(values, np.concatenate([layer.float32(x).ravel() for layer, x in cases]))

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ai_edge_litert.interpreter import Interpreter, load_delegate
 from numpy.typing import NDArray
 
-from converters.custom_ops import kernel_names, library_path
+from converters.custom_ops import kernel_names
 from tests.support.packed_layer import PackedLayer, random_layer
-from tests.support.tflite_builder import ModelBuilder
+from tests.support.tflite_builder import ModelBuilder, load_with_delegate
 
 # Images, height, width, channels, output channels, window, stride. One window of all; windows that overlap, touch and
 # leave lines out; more of them than the 64 rows that are prepared at a time: chunks begin in the middle of a line.
@@ -41,9 +40,7 @@ def run(layer: PackedLayer, images: NDArray[np.float32], kernel: str, path: Path
     x = builder.tensor("x", list(images.shape))
     y = builder.fully_connected(x, layer, "y", [1, 1, 1, len(layer.codes)])
     path.write_bytes(builder.build([x], [y]))
-    delegate = load_delegate(str(library_path()), {"kernel": kernel})
-    interpreter = Interpreter(str(path), experimental_delegates=[delegate], num_threads=2)
-    interpreter.allocate_tensors()
+    interpreter = load_with_delegate(path, kernel, threads=2)
     interpreter.set_tensor(x, images)
     interpreter.invoke()
     return interpreter.get_tensor(y)

@@ -4,31 +4,33 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from ai_edge_litert.interpreter import Interpreter, load_delegate
 
-from converters.custom_ops import kernel_names, library_path
-from tests.support.depthwise_layer import SHAPES, DepthwiseLayer, random_depthwise
-from tests.support.tflite_builder import ModelBuilder
+from converters.custom_ops import kernel_names
+from tests.support.depthwise_layer import SHAPES, random_depthwise
+from tests.support.tflite_builder import ModelBuilder, load_with_delegate
 
 
-def load(builder, x, y, path, kernel=None, threads=2):
+def model_of(constants, shape, path, kernel=None, threads=2):
+    """(interpreter, index of x, index of y)."""
+    builder = ModelBuilder()
+    x = builder.tensor("x", shape)
+    y = builder.custom(x, "TfconformerDepthwiseConvolution", constants, "layer", shape)
     path.write_bytes(builder.build([x], [y]))
-    delegate = load_delegate(str(library_path()), {} if kernel is None else {"kernel": kernel})
-    interpreter = Interpreter(str(path), experimental_delegates=[delegate], num_threads=threads)
-    interpreter.allocate_tensors()
-    return interpreter
+    return load_with_delegate(path, kernel, threads), x, y
+
+
+def constants_of(layer):
+    return {"kernel": layer.kernel, "params": layer.params, "bias": layer.bias}
 
 
 @pytest.mark.parametrize("kernel", kernel_names())
 @pytest.mark.parametrize("threads", [1, 2])
 def test_equals_the_definition_bit_for_bit(kernel, threads, tmp_path):
-    for seed, (batch, frames, length, channels) in enumerate(SHAPES):
+    for seed, shape in enumerate(SHAPES):
         print(f"seed {seed}")
-        layer, values = random_depthwise(np.random.default_rng(seed), batch, frames, length, channels)
-        builder = ModelBuilder()
-        x = builder.tensor("x", list(values.shape))
-        y = builder.depthwise_convolution(x, layer, "y", [batch, max(frames, 1), channels])
-        interpreter = load(builder, x, y, tmp_path / "model.tflite", kernel, threads)
+        layer, values = random_depthwise(np.random.default_rng(seed), *shape)
+        file = tmp_path / "model.tflite"
+        interpreter, x, y = model_of(constants_of(layer), list(values.shape), file, kernel, threads)
         interpreter.set_tensor(x, values)
         interpreter.invoke()
         np.testing.assert_array_equal(interpreter.get_tensor(y), layer.float32(values))
@@ -43,10 +45,7 @@ def test_the_definition_is_a_convolution(shape):
 
 def test_the_number_of_frames_may_change(tmp_path):
     layer, values = random_depthwise(np.random.default_rng(6), 1, 40, 15, 24)
-    builder = ModelBuilder()
-    x = builder.tensor("x", [1, -1, 24])
-    y = builder.depthwise_convolution(x, layer, "y", [1, -1, 24])
-    interpreter = load(builder, x, y, tmp_path / "model.tflite")
+    interpreter, x, y = model_of(constants_of(layer), [1, -1, 24], tmp_path / "model.tflite")
     for frames in (54, 15, 14, 1, 30):
         interpreter.resize_tensor_input(x, [1, frames, 24])
         interpreter.allocate_tensors()
@@ -55,48 +54,35 @@ def test_the_number_of_frames_may_change(tmp_path):
         np.testing.assert_array_equal(interpreter.get_tensor(y), layer.float32(values[:, :frames]))
 
 
-def test_numbers_that_are_not_finite_pass_through(tmp_path):
+def test_numbers_that_are_not_finite_stay_in_their_windows(tmp_path):
     layer, values = random_depthwise(np.random.default_rng(7), 1, 20, 5, 18)
     values[0, 3, 2], values[0, 9, 17] = np.nan, np.inf
-    builder = ModelBuilder()
-    x = builder.tensor("x", list(values.shape))
-    y = builder.depthwise_convolution(x, layer, "y", [1, 20, 18])
-    interpreter = load(builder, x, y, tmp_path / "model.tflite")
+    interpreter, x, y = model_of(constants_of(layer), list(values.shape), tmp_path / "model.tflite")
     interpreter.set_tensor(x, values)
     interpreter.invoke()
-    np.testing.assert_array_equal(interpreter.get_tensor(y), layer.float32(values))
-
-
-class WrongParams(DepthwiseLayer):
-    """A layer whose params say something else."""
-
-    wrong: tuple[int, ...] = ()
-
-    @property
-    def params(self):
-        return np.array(self.wrong, np.int32)
+    found = interpreter.get_tensor(y)
+    spoiled = np.zeros(found.shape, bool)
+    spoiled[0, 0:4, 2] = spoiled[0, 5:10, 17] = True
+    np.testing.assert_array_equal(np.isfinite(found), ~spoiled)
 
 
 @pytest.mark.parametrize(
-    ("params", "sentence"),
+    ("role", "value", "sentence"),
     [
-        ((2, 5, 18), "params: version is 2, expected 1"),
-        ((1, 0, 18), "params: length is 0, expected at least 1"),
-        ((1, 5, -3), "params: channels is -3, expected at least 1"),
-        ((1, 6, 18), r"kernel has the wrong shape, expected \[6, 18\]"),
-        ((1, 5, 17), r"kernel has the wrong shape, expected \[5, 17\]"),
-        ((1, 5, 18, 0), r"params has the wrong shape, expected \[3\]"),
+        ("params", np.array([2, 5, 18], np.int32), "params: version is 2, expected 1"),
+        ("params", np.array([1, 0, 18], np.int32), "params: length is 0, expected at least 1"),
+        ("params", np.array([1, 5, -3], np.int32), "params: channels is -3, expected at least 1"),
+        ("params", np.array([1, 6, 18], np.int32), r"kernel has the wrong shape, expected \[6, 18\]"),
+        ("params", np.array([1, 5, 17], np.int32), r"kernel has the wrong shape, expected \[5, 17\]"),
+        ("params", np.array([1, 5, 18, 0], np.int32), r"params has the wrong shape, expected \[3\]"),
+        ("bias", np.zeros(17, np.float32), r"bias has the wrong shape, expected \[18\]"),
+        ("kernel", np.zeros((5, 18), np.float16), "kernel is FLOAT16, expected FLOAT32"),
     ],
 )
-def test_a_damaged_layer_is_refused(params, sentence, tmp_path):
-    good, _ = random_depthwise(np.random.default_rng(8), 1, 20, 5, 18)
-    layer = WrongParams(good.kernel, good.bias)
-    layer.wrong = params
-    builder = ModelBuilder()
-    x = builder.tensor("x", [1, 24, 18])
-    y = builder.depthwise_convolution(x, layer, "layer", [1, 20, 18])
+def test_a_damaged_layer_is_refused(role, value, sentence, tmp_path):
+    layer, _ = random_depthwise(np.random.default_rng(8), 1, 20, 5, 18)
     with pytest.raises(RuntimeError, match=f"TfconformerDepthwiseConvolution 'layer': {sentence}"):
-        load(builder, x, y, tmp_path / "model.tflite")
+        model_of({**constants_of(layer), role: value}, [1, 24, 18], tmp_path / "model.tflite")
 
 
 @pytest.mark.parametrize(
@@ -108,8 +94,5 @@ def test_a_damaged_layer_is_refused(params, sentence, tmp_path):
 )
 def test_an_input_of_another_shape_is_refused(shape, sentence, tmp_path):
     layer, _ = random_depthwise(np.random.default_rng(8), 1, 20, 5, 18)
-    builder = ModelBuilder()
-    x = builder.tensor("x", shape)
-    y = builder.depthwise_convolution(x, layer, "layer", [1, 20, 18])
     with pytest.raises(RuntimeError, match=sentence):
-        load(builder, x, y, tmp_path / "model.tflite")
+        model_of(constants_of(layer), shape, tmp_path / "model.tflite")

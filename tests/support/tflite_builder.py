@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter, load_delegate
 from numpy.typing import NDArray
 
-from tests.support.depthwise_layer import DepthwiseLayer
+from converters.custom_ops import library_path
 from tests.support.packed_layer import PackedLayer
 
 OPERATION = "TfconformerFullyConnected"
@@ -81,17 +83,14 @@ class ModelBuilder:
             "positions": layer.packed_positions,
             "bias": layer.bias,
         }
-        inputs = [self.constant(f"{name}/{key}", value) for key, value in constants.items() if value is not None]
-        output = self.tensor(name, shape)
-        self.operator(schema.BuiltinOperator.CUSTOM, [x, *inputs], output, OPERATION)
-        return output
+        given = {key: value for key, value in constants.items() if value is not None}
+        return self.custom(x, OPERATION, given, name, shape)
 
-    def depthwise_convolution(self, x: int, layer: DepthwiseLayer, name: str, shape: list[int]) -> int:
-        """Adds the custom operation with its constants, returns its output tensor."""
-        constants = {"kernel": layer.kernel, "params": layer.params, "bias": layer.bias}
+    def custom(self, x: int, operation: str, constants: dict[str, NDArray[Any]], name: str, shape: list[int]) -> int:
+        """Adds a custom operation of x and constants, returns its output tensor."""
         inputs = [self.constant(f"{name}/{key}", value) for key, value in constants.items()]
         output = self.tensor(name, shape)
-        self.operator(schema.BuiltinOperator.CUSTOM, [x, *inputs], output, "TfconformerDepthwiseConvolution")
+        self.operator(schema.BuiltinOperator.CUSTOM, [x, *inputs], output, operation)
         return output
 
     def reshape(self, x: int, shape: list[int], name: str, dtype: Any = np.float32) -> int:
@@ -119,6 +118,14 @@ class ModelBuilder:
         builder = flatbuffers.Builder(1 << 16)
         builder.Finish(self.model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
+
+
+def load_with_delegate(path: Path, kernel: str | None = None, threads: int = 1) -> Interpreter:
+    """An interpreter, ready to be given inputs, with our delegate and one of its kernels."""
+    delegate = load_delegate(str(library_path()), {} if kernel is None else {"kernel": kernel})
+    interpreter = Interpreter(str(path), experimental_delegates=[delegate], num_threads=threads)
+    interpreter.allocate_tensors()
+    return interpreter
 
 
 def _tensor_maps(tensors: dict[str, int]) -> list[schema.TensorMapT]:

@@ -17,6 +17,7 @@ extern FloatProduct arm_float_product;
 extern QuantizeRow arm_quantize_row;
 extern FinishRows arm_finish_rows;
 extern ConvolveFrames arm_convolve_frames;
+extern NormalizeRows arm_normalize_rows;
 
 INLINE float32x4_t load_halves(const uint16_t* halves) {
   return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(halves)));

@@ -107,6 +107,7 @@ const Kernel arm_i8mm_kernel = {
     .quantize_row = arm_quantize_row,
     .finish_rows = arm_finish_rows,
     .convolve_frames = arm_convolve_frames,
+    .normalize_rows = arm_normalize_rows,
 };
 
 #else

@@ -31,9 +31,10 @@ typedef float32x4_t Floats;
 enum { FLOATS = 4 };
 INLINE Floats load_floats(const float* from) { return vld1q_f32(from); }
 INLINE void store_floats(float* to, Floats values) { vst1q_f32(to, values); }
+INLINE Floats broadcast_float(float value) { return vdupq_n_f32(value); }
 INLINE Floats multiply_add_floats(Floats a, Floats b, Floats sum) { return vfmaq_f32(sum, a, b); }
 
-#include "depthwise_frames.h"
+#include "float_loops.h"
 
 static bool is_available(void) { return true; }
 
@@ -296,6 +297,11 @@ void arm_convolve_frames(const DepthwiseConvolutionAttributes* attributes, const
   convolve_frames(attributes, kernel, bias, frames, x, y);
 }
 
+void arm_normalize_rows(const LayerNormalizationAttributes* attributes, const float* gain, const float* bias,
+                        int64_t rows, const float* x, float* y) {
+  normalize_rows(attributes, gain, bias, rows, x, y);
+}
+
 const Kernel arm_neon_kernel = {
     .name = "neon",
     .is_available = is_available,
@@ -306,6 +312,7 @@ const Kernel arm_neon_kernel = {
     .quantize_row = arm_quantize_row,
     .finish_rows = arm_finish_rows,
     .convolve_frames = arm_convolve_frames,
+    .normalize_rows = arm_normalize_rows,
 };
 
 #else

@@ -24,6 +24,7 @@ const Kernel arm_neon_dotprod_kernel = {
     .quantize_row = arm_quantize_row,
     .finish_rows = arm_finish_rows,
     .convolve_frames = arm_convolve_frames,
+    .normalize_rows = arm_normalize_rows,
 };
 
 #else

@@ -4,6 +4,7 @@
 
 #include "depthwise_convolution.h"
 #include "fully_connected.h"
+#include "layer_normalization.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -14,6 +15,9 @@ int tfconformer_fully_connected(const char* kernel, const int32_t params[FULLY_C
 int tfconformer_depthwise_convolution(const char* kernel, const int32_t params[DEPTHWISE_CONVOLUTION_PARAMS],
                                       const float* weights, const float* bias, int64_t batch, int64_t frames,
                                       const float* x, float* y, char message[MESSAGE_SIZE]);
+int tfconformer_layer_normalization(const char* kernel, const int32_t params[LAYER_NORMALIZATION_PARAMS], float epsilon,
+                                    const float* gain, const float* bias, int64_t rows, const float* x, float* y,
+                                    char message[MESSAGE_SIZE]);
 
 static const Kernel* find(const char* name, char message[MESSAGE_SIZE]) {
   const Kernel* found = find_kernel(name);
@@ -59,5 +63,17 @@ EXPORT int tfconformer_depthwise_convolution(const char* kernel, const int32_t p
   const Kernel* found = find(kernel, message);
   if (found == NULL || !depthwise_convolution_parse(params, &attributes, message)) return 1;
   depthwise_convolution(found, NULL, &attributes, weights, bias, batch, frames, x, y);
+  return 0;
+}
+
+/* Computes y[rows, channels] from x[rows, channels] likewise; params as in core/layer_normalization.h, gain and bias
+ * [channels]. */
+EXPORT int tfconformer_layer_normalization(const char* kernel, const int32_t params[LAYER_NORMALIZATION_PARAMS],
+                                           float epsilon, const float* gain, const float* bias, int64_t rows,
+                                           const float* x, float* y, char message[MESSAGE_SIZE]) {
+  LayerNormalizationAttributes attributes;
+  const Kernel* found = find(kernel, message);
+  if (found == NULL || !layer_normalization_parse(params, epsilon, &attributes, message)) return 1;
+  layer_normalization(found, NULL, &attributes, gain, bias, rows, x, y);
   return 0;
 }

@@ -7,7 +7,7 @@
 
 enum {
   CHUNK = 64, /* rows for which x is prepared at a time, so that they stay in a cache while the weights pass by */
-  LANES = 16, /* partial sums of a block of float inputs */
+  SUM_LANES = 16, /* partial sums of a block of float inputs */
 };
 
 /* A chunk of rows is cut into groups of powers of 2, the largest that the kernel takes first. */
@@ -78,15 +78,15 @@ static FloatRows float_group(const FullyConnectedAttributes* attributes, const P
   };
 }
 
-/* LANES partial sums, then their pairwise sum. */
+/* SUM_LANES partial sums, then their pairwise sum. */
 static float block_sum(const float* x, int64_t length) {
-  float lanes[LANES] = {0.0f};
+  float lanes[SUM_LANES] = {0.0f};
   int64_t i = 0;
-  for (; i + LANES <= length; i += LANES) {
-    for (int j = 0; j < LANES; ++j) lanes[j] += x[i + j];
+  for (; i + SUM_LANES <= length; i += SUM_LANES) {
+    for (int j = 0; j < SUM_LANES; ++j) lanes[j] += x[i + j];
   }
   for (int j = 0; i + j < length; ++j) lanes[j] += x[i + j];
-  for (int half = LANES / 2; half > 0; half /= 2) {
+  for (int half = SUM_LANES / 2; half > 0; half /= 2) {
     for (int j = 0; j < half; ++j) lanes[j] += lanes[j + half];
   }
   return lanes[0];

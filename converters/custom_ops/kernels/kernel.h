@@ -4,6 +4,7 @@
 
 #include "../core/depthwise_convolution.h"
 #include "../core/fully_connected.h"
+#include "../core/layer_normalization.h"
 
 enum {
   MAX_ROWS = 16, /* rows of x that a kernel takes at once, */
@@ -66,6 +67,12 @@ typedef void FinishRows(float (*totals)[TILE], int rows, const float* scales, co
 typedef void ConvolveFrames(const DepthwiseConvolutionAttributes* attributes, const float* kernel, const float* bias,
                             int64_t frames, const float* x, float* y);
 
+/* Rows of a layer normalization, with the sums that loops.h defines:
+ *
+ *   y[m, c] = ((x[m, c] - mean) * (1 / sqrt(variance + epsilon))) * gain[c] + bias[c],   the last two by one fused multiply-add */
+typedef void NormalizeRows(const LayerNormalizationAttributes* attributes, const float* gain, const float* bias,
+                           int64_t rows, const float* x, float* y);
+
 typedef struct {
   const char* name;
   bool (*is_available)(void); /* whether this processor has the instructions */
@@ -76,6 +83,7 @@ typedef struct {
   QuantizeRow* quantize_row;
   FinishRows* finish_rows;
   ConvolveFrames* convolve_frames;
+  NormalizeRows* normalize_rows;
 } Kernel;
 
 /* The kernel of that name, or the fastest for NULL. NULL if this processor has none of that name. */

@@ -179,6 +179,23 @@ INLINE void convolve_channels(const DepthwiseConvolutionAttributes* attributes, 
   }
 }
 
+enum { LANES = 64 }; /* partial sums of a row: number i is in that of i % LANES, and they are added pairwise */
+
+INLINE float add_lanes(float* lanes, int count) {
+  for (int half = count / 2; half > 0; half /= 2) {
+    for (int j = 0; j < half; ++j) lanes[j] += lanes[j + half];
+  }
+  return lanes[0];
+}
+
+/* Adds numbers of a row, or the squares of their distances to the mean, to the first of its partial sums. */
+INLINE void add_rest(const float* x, int64_t count, float mean, bool squared, float* lanes) {
+  for (int64_t i = 0; i < count; ++i) {
+    const float centered = x[i] - mean;
+    lanes[i] = squared ? __builtin_fmaf(centered, centered, lanes[i]) : lanes[i] + x[i];
+  }
+}
+
 /* The functions of a kernel that are these loops, compiled with the attribute that names its instructions. SHIFT is that
  * of the windows. */
 #define DEFINE_ROW_FUNCTIONS(TARGET, SHIFT)                                                                     \

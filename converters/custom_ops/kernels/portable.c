@@ -106,6 +106,23 @@ static void convolve_frames(const DepthwiseConvolutionAttributes* attributes, co
   convolve_channels(attributes, kernel, bias, frames, x, 0, y);
 }
 
+static float sum_row(const float* x, int64_t channels, float mean, bool squared) {
+  float lanes[LANES] = {0.0f};
+  for (int64_t c = 0; c < channels; c += LANES) add_rest(x + c, smaller(LANES, channels - c), mean, squared, lanes);
+  return add_lanes(lanes, LANES);
+}
+
+static void normalize_rows(const LayerNormalizationAttributes* attributes, const float* gain, const float* bias,
+                           int64_t rows, const float* x, float* y) {
+  const int64_t channels = attributes->channels;
+  for (int64_t m = 0; m < rows; ++m, x += channels, y += channels) {
+    const float mean = sum_row(x, channels, 0.0f, false) / (float)channels;
+    const float variance = sum_row(x, channels, mean, true) / (float)channels;
+    const float inverse = 1.0f / sqrtf(variance + attributes->epsilon);
+    for (int64_t c = 0; c < channels; ++c) y[c] = __builtin_fmaf((x[c] - mean) * inverse, gain[c], bias[c]);
+  }
+}
+
 const Kernel portable_kernel = {
     .name = "portable",
     .is_available = is_available,
@@ -116,4 +133,5 @@ const Kernel portable_kernel = {
     .quantize_row = quantize_row,
     .finish_rows = finish_rows,
     .convolve_frames = convolve_frames,
+    .normalize_rows = normalize_rows,
 };

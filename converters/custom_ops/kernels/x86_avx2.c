@@ -23,9 +23,10 @@ typedef __m256 Floats;
 enum { FLOATS = 8 };
 KERNEL_INLINE Floats load_floats(const float* from) { return _mm256_loadu_ps(from); }
 KERNEL_INLINE void store_floats(float* to, Floats values) { _mm256_storeu_ps(to, values); }
+KERNEL_INLINE Floats broadcast_float(float value) { return _mm256_set1_ps(value); }
 KERNEL_INLINE Floats multiply_add_floats(Floats a, Floats b, Floats sum) { return _mm256_fmadd_ps(a, b, sum); }
 
-#include "depthwise_frames.h"
+#include "float_loops.h"
 
 static bool is_available(void) {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
@@ -362,6 +363,7 @@ const Kernel x86_avx2_kernel = {
     .quantize_row = quantize_row,
     .finish_rows = finish_rows,
     .convolve_frames = convolve_frames,
+    .normalize_rows = normalize_rows,
 };
 
 #else

@@ -24,9 +24,10 @@ typedef __m512 Floats;
 enum { FLOATS = 16 };
 KERNEL_INLINE Floats load_floats(const float* from) { return _mm512_loadu_ps(from); }
 KERNEL_INLINE void store_floats(float* to, Floats values) { _mm512_storeu_ps(to, values); }
+KERNEL_INLINE Floats broadcast_float(float value) { return _mm512_set1_ps(value); }
 KERNEL_INLINE Floats multiply_add_floats(Floats a, Floats b, Floats sum) { return _mm512_fmadd_ps(a, b, sum); }
 
-#include "depthwise_frames.h"
+#include "float_loops.h"
 
 static bool is_available(void) {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -376,6 +377,7 @@ const Kernel x86_avx512_vnni_kernel = {
     .quantize_row = quantize_row,
     .finish_rows = finish_rows,
     .convolve_frames = convolve_frames,
+    .normalize_rows = normalize_rows,
 };
 
 #else

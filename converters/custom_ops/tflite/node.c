@@ -5,10 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-extern const Operation fully_connected_operation, depthwise_convolution_operation;
+extern const Operation fully_connected_operation, depthwise_convolution_operation, layer_normalization_operation;
 
 const Operation* find_operation(const char* name) {
-  const Operation* const operations[] = {&fully_connected_operation, &depthwise_convolution_operation};
+  const Operation* const operations[] = {&fully_connected_operation, &depthwise_convolution_operation,
+                                         &layer_normalization_operation};
   for (size_t i = 0; i < sizeof operations / sizeof operations[0]; ++i) {
     if (strcmp(operations[i]->name, name) == 0) return operations[i];
   }

@@ -5,6 +5,7 @@
 #include "../core/message.h"
 #include "../kernels/depthwise_convolution.h"
 #include "../kernels/fully_connected.h"
+#include "../kernels/layer_normalization.h"
 #include "tflite_abi.h"
 
 enum { MAX_CONSTANT_RANK = 3 };
@@ -24,6 +25,12 @@ typedef struct {
   int64_t batch, frames; /* of the output */
 } DepthwiseConvolutionNode;
 
+typedef struct {
+  LayerNormalizationAttributes attributes;
+  const float *gain, *bias;
+  int64_t rows;
+} LayerNormalizationNode;
+
 /* The first five members are set by whoever creates it, the rest by `operation->prepare`. */
 typedef struct {
   const Operation* operation;
@@ -36,6 +43,7 @@ typedef struct {
   union {
     FullyConnectedNode fully_connected;
     DepthwiseConvolutionNode depthwise_convolution;
+    LayerNormalizationNode layer_normalization;
   };
 } Node;
 

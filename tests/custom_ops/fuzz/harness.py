@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from converters.custom_ops import DEPTHWISE_CONVOLUTION, FULLY_CONNECTED
+from converters.custom_ops import FULLY_CONNECTED
+from converters.float_operations import FloatOperation, depthwise_operation, normalization_operation
 from converters.graph import GraphFile
 from converters.layer_graph import layer_graph
-from converters.operators import DepthwiseKernel, LayerOperators
+from converters.operators import LayerOperators
 from converters.pack import pack_weights
 from tfconformer.quantization.spec import QuantSpec
 
@@ -77,7 +78,7 @@ def run(program: Path, corpus: Path, seed: int, first: int, count: int, kernels:
 
 
 def write_corpus(path: Path) -> Path:
-    """Nodes of every scheme, rows and some convolutions, and depthwise ones, as the exporter writes them."""
+    """Nodes of every scheme, rows and some convolutions, and the float operations, as the exporter writes them."""
     nodes = []
     rng = np.random.default_rng(0)
     schemes = itertools.product((2, 4, 8), (True, False), (None, 32, 64), (None, 8), (None, "2:4", "1:4"))
@@ -95,7 +96,9 @@ def write_corpus(path: Path) -> Path:
             convolution = replace(_random_weights(rng, 27, n, spec), window=3, stride=2)
             nodes.append(_node(layer_graph([convolution], rows=1), image=[1, 5, 4, 3]))
     for frames, channels in [(15, 20), (1, 3), (32, 48), (4, 16)]:
-        nodes.append(_node(_depthwise(rng, frames, channels), DEPTHWISE_CONVOLUTION))
+        nodes.append(_float_node(rng, depthwise_operation(rng.standard_normal((frames, channels), np.float32)), frames))
+    for channels in (1, 64, 70, 200):
+        nodes.append(_float_node(rng, normalization_operation(rng.standard_normal(channels, np.float32), 1e-5)))
     path.write_bytes(struct.pack("<i", len(nodes)) + b"".join(nodes))
     return path
 
@@ -110,19 +113,19 @@ def _random_weights(rng: np.random.Generator, k: int, n: int, spec: QuantSpec) -
     return pack_weights(codes, scales, None if spec.symmetric else scales, spec)
 
 
-def _depthwise(rng: np.random.Generator, frames: int, channels: int) -> bytes:
-    """A file with one depthwise convolution, [2, frames + 9, channels] -> [2, 10, channels]."""
+def _float_node(rng: np.random.Generator, layer: FloatOperation, frames: int = 1) -> bytes:
+    """A node [2, frames + 9, channels] -> [2, 10, channels]."""
     file = GraphFile.empty()
     (graph,) = file.graphs
-    x, y = graph.add_tensor("x", (2, frames + 9, channels)), graph.add_tensor("y", (2, 10, channels))
-    bias = graph.add_constant("bias", rng.standard_normal(channels, np.float32))
+    x = graph.add_tensor("x", (2, frames + 9, layer.channels))
+    y = graph.add_tensor("y", (2, 10, layer.channels))
+    bias = graph.add_constant("bias", rng.standard_normal(layer.channels, np.float32))
     operator = schema.OperatorT()
     operator.outputs = np.array([y], np.int32)
-    kernel = DepthwiseKernel(rng.standard_normal((frames, channels), np.float32))
-    LayerOperators(file).set(graph, operator, "layer", kernel, x, bias)
+    LayerOperators(file).set(graph, operator, "layer", layer, x, bias)
     graph.subgraph.operators = [operator]
     graph.subgraph.inputs, graph.subgraph.outputs = np.array([x], np.int32), np.array([y], np.int32)
-    return file.to_bytes()
+    return _node(file.to_bytes(), layer.operation)
 
 
 def _node(content: bytes, operation: str = FULLY_CONNECTED, image: list[int] | None = None) -> bytes:
