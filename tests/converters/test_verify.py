@@ -13,6 +13,7 @@ from converters.verify import (
     VerificationError,
     compare,
     keras_references,
+    verify_float_operations,
     verify_outputs,
     verify_weights,
 )
@@ -26,6 +27,11 @@ def check_weights(exported, path=None, plans=None):
     verify_weights(path or exported.path, exported.trained, plans or exported.prepared.plans)
 
 
+def check_float_operations(exported, path=None, names=None):
+    names = exported.prepared.float_operations.keys() if names is None else names
+    verify_float_operations(path or exported.path, exported.trained, names)
+
+
 def check_outputs(exported, waveforms, runtime="ai-edge-litert", trained=None, plans=None):
     references = keras_references(trained or exported.trained, exported.config.features, waveforms)
     return verify_outputs(exported.path, references, plans or exported.prepared.plans, runtime)
@@ -33,7 +39,9 @@ def check_outputs(exported, waveforms, runtime="ai-edge-litert", trained=None, p
 
 @pytest.mark.parametrize("model", ["weights_only", "int8_activations"])
 def test_the_file_holds_the_codes_of_training(model, request):
-    check_weights(request.getfixturevalue(model))
+    exported = request.getfixturevalue(model)
+    check_weights(exported)
+    check_float_operations(exported)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -57,17 +65,41 @@ def test_int8_activations_stay_within_their_own_rounding(int8_activations, wavef
 
 
 def flip_bit(path, layer: str, role: str, folder, *, byte: int = 0):
-    """A copy of the file with the lowest bit of a byte of a layer's constant flipped."""
+    """A copy of the file with the lowest bit of a byte flipped, in a constant of a packed layer or a float operation."""
     content = bytearray(path.read_bytes())
     model = schema.Model.GetRootAs(content)
     graph = model.Subgraphs(0)
     for operator in (graph.Operators(i) for i in range(graph.OperatorsLength())):
         tensors = [graph.Tensors(i) for i in operator.InputsAsNumpy() if i >= 0]
-        if len(tensors) > 1 and tensors[1].Name() == f"{layer}/codes".encode():
-            model.Buffers(tensors[ROLES[role]].Buffer()).DataAsNumpy()[byte] ^= 1
+        named = {tensor.Name().decode(): tensor for tensor in tensors}
+        if f"{layer}/params" in named:
+            tensor = tensors[ROLES[role]] if role in ROLES else named[f"{layer}/{role}"]
+            model.Buffers(tensor.Buffer()).DataAsNumpy()[byte] ^= 1
     damaged = folder / "damaged.tflite"
     damaged.write_bytes(content)
     return damaged
+
+
+@pytest.mark.parametrize(
+    ("layer", "role"),
+    [
+        ("block_01_conv_depthwise", "kernel"),
+        ("block_01_conv_depthwise", "params"),
+        ("block_00_ff1_norm", "gain"),
+        ("block_00_norm", "epsilon"),
+    ],
+)
+def test_one_wrong_bit_of_a_float_operation_is_found(weights_only, layer, role, tmp_path):
+    damaged = flip_bit(weights_only.path, layer, role, tmp_path)
+    with pytest.raises(VerificationError, match=f"the constants of {layer} are not those of the trained model"):
+        check_float_operations(weights_only, damaged)
+
+
+def test_a_layer_that_became_another_operation_is_found(weights_only, litert):
+    with pytest.raises(VerificationError, match="planned and stored float operations differ in block_00_norm"):
+        check_float_operations(weights_only, names=weights_only.prepared.float_operations.keys() - {"block_00_norm"})
+    check_float_operations(litert)
+    assert not litert.prepared.float_operations
 
 
 @pytest.mark.parametrize("role", ROLES)
