@@ -65,7 +65,7 @@ def test_int8_activations_stay_within_their_own_rounding(int8_activations, wavef
 
 
 def flip_bit(path, layer: str, role: str, folder, *, byte: int = 0):
-    """A copy of the file with the lowest bit of a byte flipped, in a constant of a packed layer or a float operation."""
+    """A copy of the file with the lowest bit of a byte of a packed layer's or a float operation's constant flipped."""
     content = bytearray(path.read_bytes())
     model = schema.Model.GetRootAs(content)
     graph = model.Subgraphs(0)
