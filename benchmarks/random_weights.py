@@ -37,9 +37,12 @@ def random_float_operations(model: keras.Model) -> dict[str, FloatOperation]:
     found = {}
     for layer in model.layers:
         if isinstance(layer, DepthwiseConvolution):
-            found[layer.name] = depthwise_operation(random_kernel(*layer.kernel.shape[1:3]))
+            found[layer.name] = depthwise_operation(
+                random_kernel(*layer.kernel.shape[1:3]), np.zeros(layer.bias.shape, np.float32)
+            )
         elif isinstance(layer, LayerNormalization):
-            found[layer.name] = normalization_operation(np.ones(layer.gamma.shape, np.float32), layer.epsilon)
+            ones, zeros = (np.full(layer.beta.shape, value, np.float32) for value in (1, 0))
+            found[layer.name] = normalization_operation(ones, zeros, layer.epsilon)
     return found
 
 

@@ -27,7 +27,7 @@ class FloatOperation:
 
     Attributes:
       operation: its name in a file.
-      constants: by role, in the order of the operation's inputs, between x and the bias.
+      constants: by role, in the order of the operation's inputs behind x.
     """
 
     operation: str
@@ -44,21 +44,19 @@ def float_operations(model: keras.Model) -> dict[str, FloatOperation]:
     found = {}
     for layer in model.layers:
         if isinstance(layer, DepthwiseConvolution):
-            found[layer.name] = depthwise_operation(layer.kernel.numpy()[0, :, :, 0])
+            found[layer.name] = depthwise_operation(layer.kernel.numpy()[0, :, :, 0], layer.bias.numpy())
         elif isinstance(layer, LayerNormalization):
-            found[layer.name] = normalization_operation(layer.gamma.numpy(), layer.epsilon)
+            found[layer.name] = normalization_operation(layer.gamma.numpy(), layer.beta.numpy(), layer.epsilon)
     return found
 
 
-def depthwise_operation(kernel: NDArray[np.float32]) -> FloatOperation:
-    """A depthwise convolution with a kernel [frames, channels]."""
+def depthwise_operation(kernel: NDArray[np.float32], bias: NDArray[np.float32]) -> FloatOperation:
+    """A depthwise convolution with a kernel [frames, channels] and a bias [channels]."""
     params = np.array([_FORMAT_VERSION, *kernel.shape], np.int32)
-    return FloatOperation(DEPTHWISE_CONVOLUTION, {"kernel": kernel, "params": params})
+    return FloatOperation(DEPTHWISE_CONVOLUTION, {"kernel": kernel, "params": params, "bias": bias})
 
 
-def normalization_operation(gain: NDArray[np.float32], epsilon: float) -> FloatOperation:
-    """A layer normalization with a gain [channels]."""
-    params = np.array([_FORMAT_VERSION, *gain.shape], np.int32)
-    return FloatOperation(
-        LAYER_NORMALIZATION, {"gain": gain, "params": params, "epsilon": np.array([epsilon], np.float32)}
-    )
+def normalization_operation(gain: NDArray[np.float32], bias: NDArray[np.float32], epsilon: float) -> FloatOperation:
+    """A layer normalization with a gain and a bias [channels]."""
+    params, number = np.array([_FORMAT_VERSION, *gain.shape], np.int32), np.array([epsilon], np.float32)
+    return FloatOperation(LAYER_NORMALIZATION, {"gain": gain, "params": params, "epsilon": number, "bias": bias})

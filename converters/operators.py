@@ -68,9 +68,8 @@ class LayerOperators:
         if isinstance(weights, PackedWeights):
             self._set_packed(graph, operator, name, weights, x, bias)
         elif isinstance(weights, FloatOperation):
-            assert bias is not None
             constants = [graph.add_constant(f"{name}/{role}", value) for role, value in weights.constants.items()]
-            self._set_custom(operator, weights.operation, [x, *constants, bias], {"layer": name})
+            self._set_custom(operator, weights.operation, [x, *constants], {"layer": name})
         else:
             self._set_builtin(graph, operator, name, weights, x, bias)
 

@@ -1,7 +1,7 @@
 """Layers that the TFLite converter cannot look into, so that what will be packed reaches the file as it is.
 
-A placeholder is one operation of its layer's input and bias, which carries the name of the layer; `rewrite.py` puts the
-real operation there.
+A placeholder is one operation of its layer's input, and of a dense layer's bias, which carries the name of the layer;
+`rewrite.py` puts the real operation there.
 """
 
 from __future__ import annotations
@@ -23,17 +23,18 @@ PLACEHOLDER_LAYER = "layer"  # its attribute: the name of the layer that it stan
 
 
 class _Placeholder:
-    """A layer that the converter turns into one custom operation of x and the bias.
+    """A layer that the converter turns into one custom operation.
 
     It has no kernel, since the file will hold other constants in its place: the large matrices of a model never enter
     the converter.
     """
 
     name: str
-    bias: tf.Variable | None
 
-    def _operation(self, inputs: tf.Tensor, shaped: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
-        """The operation; `shaped` makes of x anything of the output's shape."""
+    def _operation(
+        self, shaped: Callable[[tf.Tensor], tf.Tensor], inputs: tf.Tensor, bias: tf.Variable | None = None
+    ) -> tf.Tensor:
+        """The operation of inputs and bias; `shaped` makes of the inputs anything of the output's shape."""
         attributes = f'attr {{ key: "{PLACEHOLDER_LAYER}" value {{ s: "{self.name}" }} }}'
         keep_whole = 'attr { key: "tfl_fusable_op" value { b: true } }'
 
@@ -42,7 +43,7 @@ class _Placeholder:
             # Nobody looks into it but for the shape. A kernel, even of zeros, would become a constant of its size.
             return tf.nn.bias_add(shaped(x), *bias) if bias else shaped(x)
 
-        return operation(inputs, *([] if self.bias is None else [self.bias]))
+        return operation(inputs, *([] if bias is None else [bias]))
 
 
 class _PlaceholderDense(_Placeholder, Dense):
@@ -53,7 +54,7 @@ class _PlaceholderDense(_Placeholder, Dense):
         keras.layers.Layer.build(self, input_shape)
 
     def affine(self, inputs: tf.Tensor) -> tf.Tensor:
-        return self._operation(inputs, lambda x: self._sums(x) + tf.zeros([self.units]))
+        return self._operation(lambda x: self._sums(x) + tf.zeros([self.units]), inputs, self.bias)
 
     def _sums(self, x: tf.Tensor) -> tf.Tensor:
         """A number for every row of x."""
@@ -83,25 +84,23 @@ class _PlaceholderConvolution(_PlaceholderDense, Convolution):
 
 
 class _PlaceholderDepthwise(_Placeholder, DepthwiseConvolution):
-    """A depthwise convolution, whose input is padded already."""
+    """A depthwise convolution, whose input is padded already. Its bias too is a constant of the file."""
 
     def build(self, input_shape: Any) -> None:
-        self.bias = self.add_weight("bias", [int(input_shape[0][-1])])
         keras.layers.Layer.build(self, input_shape)
 
     def _convolve(self, padded: tf.Tensor) -> tf.Tensor:
-        return self._operation(padded, lambda x: tf.nn.avg_pool1d(x, self.kernel_size, 1, "VALID"))
+        return self._operation(lambda x: tf.nn.avg_pool1d(x, self.kernel_size, 1, "VALID"), padded)
 
 
 class _PlaceholderNormalization(_Placeholder, LayerNormalization):
-    """A layer normalization."""
+    """A layer normalization, likewise."""
 
     def build(self, input_shape: Any) -> None:
-        self.bias = self.add_weight("beta", [int(input_shape[-1])])
         keras.layers.Layer.build(self, input_shape)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        return self._operation(inputs, tf.identity)
+        return self._operation(tf.identity, inputs)
 
 
 class _ImageConvolution(Convolution):
@@ -154,5 +153,5 @@ def _copy_weights(model: keras.Model, clone: keras.Model) -> None:
         original = originals[layer.name]
         if not isinstance(layer, _Placeholder):
             layer.set_weights(original.get_weights())
-        elif layer.bias is not None:
-            layer.bias.assign(original.beta if isinstance(layer, LayerNormalization) else original.bias)
+        elif isinstance(layer, _PlaceholderDense) and layer.bias is not None:
+            layer.bias.assign(original.bias)

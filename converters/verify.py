@@ -30,7 +30,6 @@ from tfconformer.config import FeatureConfig
 from tfconformer.decoding.transducer import BLANK, Floats, Network, TransducerStream
 from tfconformer.errors import InputError
 from tfconformer.features.log_mel import log_mel
-from tfconformer.layers.normalization import LayerNormalization
 from tfconformer.models.conformer_transducer import Transducer, is_transducer
 from tfconformer.quantization.apply import QuantizedLayers, float_layers
 from tfconformer.quantization.quantizers import QuantizedWeights
@@ -144,13 +143,12 @@ def verify_float_operations(path: str | Path, trained: keras.Model, names: Colle
       InputError: as `verify_weights`.
       VerificationError: there are others, or one holds other numbers.
     """
-    layers, expected = float_layers(trained), float_operations(trained)
+    expected = float_operations(trained)
     stored = {name: (operation, constants) for operation, name, constants in read_float_operations(path)}
     if different := sorted(stored.keys() ^ set(names)):
         raise VerificationError(f"{path}: planned and stored float operations differ in {', '.join(different)}")
     for name, (operation, constants) in stored.items():
-        bias = layers[name].beta if isinstance(layers[name], LayerNormalization) else layers[name].bias
-        values = [*expected[name].constants.values(), bias.numpy()]
+        values = expected[name].constants.values()
         if operation != expected[name].operation or constants != [value.tobytes() for value in values]:
             raise VerificationError(f"{path}: the constants of {name} are not those of the trained model")
 

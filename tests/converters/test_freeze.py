@@ -9,7 +9,7 @@ from flatbuffers import flexbuffers
 from tensorflow.lite.python import schema_py_generated as schema
 
 from converters.freeze import freeze, inference_model
-from converters.operators import input_width
+from converters.operators import input_width, output_width
 from converters.placeholders import with_placeholders
 from converters.rewrite import operation_histogram
 from converters.runtimes import RUNTIMES, open_model
@@ -81,13 +81,13 @@ def test_placeholders_stand_for_their_layers(weights_only):
         layer = float_layers(weights_only.trained)[name]
         x, *bias = (graph.tensors[index] for index in operator.inputs)
         (y,) = (graph.tensors[index] for index in operator.outputs)
-        packed = weights_only.prepared.packed[name]
-        assert (x.shape[-1], y.shape[-1]) == (input_width(packed), packed.n)
-        assert len(bias) == (layer.bias is not None)
+        constants = weights_only.prepared.constants[name]
+        assert (x.shape[-1], y.shape[-1]) == (input_width(constants), output_width(constants))
+        assert len(bias) == (name in weights_only.prepared.packed and layer.bias is not None)
         for tensor in bias:
             assert bytes(model.buffers[tensor.buffer].data) == layer.bias.numpy().tobytes()
         found[name] += 1
-    assert found == Counter(weights_only.prepared.packed.keys())
+    assert found == Counter(weights_only.prepared.constants.keys())
     quantized = sum(4 * layer.k * layer.n for layer in weights_only.prepared.packed.values())
     everything = 4 * sum(layer.count_params() for layer in map(float_layer, weights_only.prepared.model.layers))
     constants = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)

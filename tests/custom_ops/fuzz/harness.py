@@ -96,9 +96,10 @@ def write_corpus(path: Path) -> Path:
             convolution = replace(_random_weights(rng, 27, n, spec), window=3, stride=2)
             nodes.append(_node(layer_graph([convolution], rows=1), image=[1, 5, 4, 3]))
     for frames, channels in [(15, 20), (1, 3), (32, 48), (4, 16)]:
-        nodes.append(_float_node(rng, depthwise_operation(rng.standard_normal((frames, channels), np.float32)), frames))
+        kernel, bias = rng.standard_normal((frames, channels), np.float32), rng.standard_normal(channels, np.float32)
+        nodes.append(_float_node(depthwise_operation(kernel, bias), frames))
     for channels in (1, 64, 70, 200):
-        nodes.append(_float_node(rng, normalization_operation(rng.standard_normal(channels, np.float32), 1e-5)))
+        nodes.append(_float_node(normalization_operation(*rng.standard_normal((2, channels), np.float32), 1e-5)))
     path.write_bytes(struct.pack("<i", len(nodes)) + b"".join(nodes))
     return path
 
@@ -113,16 +114,15 @@ def _random_weights(rng: np.random.Generator, k: int, n: int, spec: QuantSpec) -
     return pack_weights(codes, scales, None if spec.symmetric else scales, spec)
 
 
-def _float_node(rng: np.random.Generator, layer: FloatOperation, frames: int = 1) -> bytes:
+def _float_node(layer: FloatOperation, frames: int = 1) -> bytes:
     """A node [2, frames + 9, channels] -> [2, 10, channels]."""
     file = GraphFile.empty()
     (graph,) = file.graphs
     x = graph.add_tensor("x", (2, frames + 9, layer.channels))
     y = graph.add_tensor("y", (2, 10, layer.channels))
-    bias = graph.add_constant("bias", rng.standard_normal(layer.channels, np.float32))
     operator = schema.OperatorT()
     operator.outputs = np.array([y], np.int32)
-    LayerOperators(file).set(graph, operator, "layer", layer, x, bias)
+    LayerOperators(file).set(graph, operator, "layer", layer, x)
     graph.subgraph.operators = [operator]
     graph.subgraph.inputs, graph.subgraph.outputs = np.array([x], np.int32), np.array([y], np.int32)
     return _node(file.to_bytes(), layer.operation)
