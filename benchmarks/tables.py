@@ -154,10 +154,11 @@ def main(results: Path, root: Path) -> None:
         "training_step": training_table(rows("training_step")),
         "arm_instructions": "\n".join(layer_table(arm, *shape, thousands_of_instructions) for shape in ARM_SHAPES),
     }
+    transducers = rows("transducer_float32", "transducer_int4", "transducer_scratch")
     pages = {
         "docs/benchmarks.md": benchmarks,
         "docs/streaming.md": {"streaming": streaming_table(rows("streaming"))},
-        "docs/transducer.md": {"transducer": render_markdown_table(rows("transducer_float32", "transducer_int4"))},
+        "docs/transducer.md": {"transducer": render_markdown_table(transducers)},
         "README.md": encoder,
     }
     for page, sections in pages.items():
