@@ -2,9 +2,10 @@
 
     python -m benchmarks.encoder configs/conformer_l.yaml --output docs/results/encoder.json
 
-Our formats and LiteRT's take turns. The files of a workload differ in their dense layers and in the second convolution:
-ours pack it, in LiteRT's it is float, as are the first one, the head and the front end in all of them. (LiteRT has int8
-convolutions, with one activation scale for the whole input, so that a stream would not compute what an utterance does.)
+Our formats and LiteRT's take turns. The files of a workload differ in their dense layers, in the second convolution,
+the depthwise ones and the layer normalizations: in ours these are our operations, in LiteRT's its own in float, as are
+the first convolution, the head and the front end in all of them. (LiteRT has int8 convolutions, with one activation
+scale for the whole input, so that a stream would not compute what an utterance does.)
 """
 
 from __future__ import annotations
@@ -112,19 +113,19 @@ def variants() -> Iterator[Variant]:
         yield Variant(LITERT, scheme_columns(spec), partial(random_builtin, spec))
 
 
-def frozen_utterance(config: Config, with_convolutions: bool) -> Frozen:
-    """From a whole waveform to logits, with placeholders for the convolutions that can have one or without."""
+def frozen_utterance(config: Config, ours: bool) -> Frozen:
+    """From a whole waveform to logits; with `ours` not only dense layers have placeholders."""
     model = inference_model(_structure(config))
-    layers, float_layers = _replaced_layers(model, with_convolutions, {HEAD})
+    layers, float_layers = _replaced_layers(model, ours, {HEAD})
     names = [*(layer.name for layer in layers), *float_layers]
     return Frozen(freeze(model, config.features, names, random=True), layers, float_layers)
 
 
-def frozen_step(config: Config, with_convolutions: bool) -> Frozen:
+def frozen_step(config: Config, ours: bool) -> Frozen:
     """One step of a stream, likewise."""
     tables = position_tables(conformer_ctc(config.model, config.features.mel_bins, VOCABULARY))
     model = single_head_model(_structure(config))
-    layers, float_layers = _replaced_layers(model, with_convolutions, {HEAD, *position_layers(model)})
+    layers, float_layers = _replaced_layers(model, ours, {HEAD, *position_layers(model)})
     names = [*(layer.name for layer in layers), *float_layers]
     stream = freeze_streaming(model, tables, config.features, names, random=True)
     return Frozen(stream.content, layers, float_layers, stream.description)
@@ -135,21 +136,21 @@ def _structure(config: Config) -> keras.Model:
 
 
 def _replaced_layers(
-    model: keras.Model, with_convolutions: bool, without: Set[str]
+    model: keras.Model, ours: bool, without: Set[str]
 ) -> tuple[tuple[LayerPlan, ...], dict[str, FloatOperation]]:
     layers = tuple(layer for layer in plan(model, {}) if layer.name not in without)
-    if with_convolutions:
+    if ours:
         return layers, random_float_operations(model)
     return tuple(layer for layer in layers if not layer.window), {}
 
 
 def open_variants(freeze_model: Callable[[Config, bool], Frozen], config: Config) -> dict[str, Opened]:
     """The models by the names of their variants."""
-    ours, theirs = (freeze_model(config, with_convolutions) for with_convolutions in (True, False))
-    further_names = {} if ours.stream is None else {FLUSH: STEP}
+    our_graph, their_graph = (freeze_model(config, ours) for ours in (True, False))
+    further_names = {} if our_graph.stream is None else {FLUSH: STEP}
     opened = {}
     for variant in variants():
-        frozen = theirs if variant.implementation == LITERT else ours
+        frozen = their_graph if variant.implementation == LITERT else our_graph
         weights = {shape: variant.weights(*shape) for shape in {(layer.k, layer.n) for layer in frozen.layers}}
         packed = {layer.name: _with_window(weights[layer.k, layer.n], layer) for layer in frozen.layers}
         metadata = metadata_json(b"", config, (), stream=frozen.stream)

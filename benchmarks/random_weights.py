@@ -9,10 +9,8 @@ import tf_keras as keras
 from numpy.typing import NDArray
 
 from converters.builtin_weights import BuiltinWeights, builtin_weights
-from converters.float_operations import FloatOperation, depthwise_operation, normalization_operation
+from converters.float_operations import FloatOperation, float_operations
 from converters.pack import PackedWeights, pack_weights
-from tfconformer.layers.convolution import DepthwiseConvolution
-from tfconformer.layers.normalization import LayerNormalization
 from tfconformer.quantization.spec import QuantSpec
 
 
@@ -33,17 +31,10 @@ def random_kernel(k: int, n: int) -> NDArray[np.float32]:
 
 
 def random_float_operations(model: keras.Model) -> dict[str, FloatOperation]:
-    """As `float_operations` for a model whose weights need not exist."""
-    found = {}
-    for layer in model.layers:
-        if isinstance(layer, DepthwiseConvolution):
-            found[layer.name] = depthwise_operation(
-                random_kernel(*layer.kernel.shape[1:3]), np.zeros(layer.bias.shape, np.float32)
-            )
-        elif isinstance(layer, LayerNormalization):
-            ones, zeros = (np.full(layer.beta.shape, value, np.float32) for value in (1, 0))
-            found[layer.name] = normalization_operation(ones, zeros, layer.epsilon)
-    return found
+    """As `float_operations`, for a model whose weights need not exist."""
+    return float_operations(
+        model, lambda variable: np.random.default_rng(0).uniform(0.5, 1, variable.shape).astype("f4")
+    )
 
 
 def scheme_columns(spec: QuantSpec) -> dict[str, Any]:

@@ -6,11 +6,12 @@ made for images. The constants of ours are float: nothing is quantized here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 import tf_keras as keras
 from numpy.typing import NDArray
 
@@ -39,14 +40,16 @@ class FloatOperation:
         return int(self.constants["params"][-1])
 
 
-def float_operations(model: keras.Model) -> dict[str, FloatOperation]:
-    """The layers of a model that can be such an operation, by name."""
+def float_operations(
+    model: keras.Model, value_of: Callable[[tf.Variable], NDArray[np.float32]] = lambda variable: variable.numpy()
+) -> dict[str, FloatOperation]:
+    """The layers of a model that can be such an operation, by name; `value_of` reads a weight, which may not exist."""
     found = {}
     for layer in model.layers:
         if isinstance(layer, DepthwiseConvolution):
-            found[layer.name] = depthwise_operation(layer.kernel.numpy()[0, :, :, 0], layer.bias.numpy())
+            found[layer.name] = depthwise_operation(value_of(layer.kernel)[0, :, :, 0], value_of(layer.bias))
         elif isinstance(layer, LayerNormalization):
-            found[layer.name] = normalization_operation(layer.gamma.numpy(), layer.beta.numpy(), layer.epsilon)
+            found[layer.name] = normalization_operation(value_of(layer.gamma), value_of(layer.beta), layer.epsilon)
     return found
 
 

@@ -1,6 +1,6 @@
 /* Computes layers for a test on another processor. Without arguments it names the kernels that this processor has; with
- * the name of one it reads cases from its input until the end, and writes the outputs; with a second argument they are
- * depthwise convolutions.
+ * the name of one it reads cases from its input until the end, and writes the outputs; a second argument names
+ * another layer than the packed one.
  *
  * A case: int32 params[12], int64 rows, int64 bytes[6] of codes, positions, scales, offsets, bias and x (0: there is
  * none), and the six arrays. An output: float y[rows, N].
@@ -10,22 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../converters/custom_ops/core/depthwise_convolution.h"
-#include "../../converters/custom_ops/core/fully_connected.h"
-#include "../../converters/custom_ops/core/layer_normalization.h"
+#include "../../converters/custom_ops/kernels/entry_point.h"
 
 enum { ARRAYS = 6 };
-
-const char* tfconformer_kernel_name(int index);
-int tfconformer_fully_connected(const char* kernel, const int32_t params[FULLY_CONNECTED_PARAMS],
-                                const FullyConnectedWeights* weights, int64_t rows, const float* x, float* y,
-                                char message[MESSAGE_SIZE]);
-int tfconformer_depthwise_convolution(const char* kernel, const int32_t params[DEPTHWISE_CONVOLUTION_PARAMS],
-                                      const float* weights, const float* bias, int64_t batch, int64_t frames,
-                                      const float* x, float* y, char message[MESSAGE_SIZE]);
-int tfconformer_layer_normalization(const char* kernel, const int32_t params[LAYER_NORMALIZATION_PARAMS], float epsilon,
-                                    const float* gain, const float* bias, int64_t rows, const float* x, float* y,
-                                    char message[MESSAGE_SIZE]);
 
 static void* read_exactly(int64_t bytes) {
   void* memory = malloc(bytes > 0 ? (size_t)bytes : 1);

@@ -5,8 +5,8 @@
 #include "kernel.h"
 #include "thread_pool.h"
 
-/* Computes y [batch, frames, channels] from x [batch, frames + length - 1, channels]. Allocates nothing; the result depends
- * neither on the kernel nor on the threads, which share the frames; without a pool the caller's does all. */
+/* Computes y [batch, frames, channels] from x [batch, frames + length - 1, channels]. Allocates nothing; the result
+ * depends neither on the kernel nor on the threads, which share the frames; without a pool the caller's does all. */
 void depthwise_convolution(const Kernel* kernel, ThreadPool* pool, const DepthwiseConvolutionAttributes* attributes,
                            const float* weights, const float* bias, int64_t batch, int64_t frames, const float* x,
                            float* y);

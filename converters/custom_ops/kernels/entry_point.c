@@ -1,4 +1,5 @@
-/* The layers as flat C functions, for tests and other hosts that bring plain arrays. */
+#include "entry_point.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -8,28 +9,14 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-const char* tfconformer_kernel_name(int index);
-int tfconformer_fully_connected(const char* kernel, const int32_t params[FULLY_CONNECTED_PARAMS],
-                                const FullyConnectedWeights* weights, int64_t rows, const float* x, float* y,
-                                char message[MESSAGE_SIZE]);
-int tfconformer_depthwise_convolution(const char* kernel, const int32_t params[DEPTHWISE_CONVOLUTION_PARAMS],
-                                      const float* weights, const float* bias, int64_t batch, int64_t frames,
-                                      const float* x, float* y, char message[MESSAGE_SIZE]);
-int tfconformer_layer_normalization(const char* kernel, const int32_t params[LAYER_NORMALIZATION_PARAMS], float epsilon,
-                                    const float* gain, const float* bias, int64_t rows, const float* x, float* y,
-                                    char message[MESSAGE_SIZE]);
-
 static const Kernel* find(const char* name, char message[MESSAGE_SIZE]) {
   const Kernel* found = find_kernel(name);
   if (found == NULL) snprintf(message, MESSAGE_SIZE, "this processor has no kernel '%.64s'", name);
   return found;
 }
 
-/* Name of a kernel that this processor can run, the fastest (and default) one at 0; NULL beyond the last. */
 EXPORT const char* tfconformer_kernel_name(int index) { return kernel_name(index); }
 
-/* Computes y[rows, N] from x[rows, K], which must have no windows, with the kernel of that name, or the fastest for NULL;
- * params and weights as in core/fully_connected.h. Returns 0, or 1 with one sentence in `message`. */
 EXPORT int tfconformer_fully_connected(const char* kernel, const int32_t params[FULLY_CONNECTED_PARAMS],
                                        const FullyConnectedWeights* weights, int64_t rows, const float* x, float* y,
                                        char message[MESSAGE_SIZE]) {
@@ -54,8 +41,6 @@ EXPORT int tfconformer_fully_connected(const char* kernel, const int32_t params[
   return 0;
 }
 
-/* Computes y[batch, frames, channels] from x[batch, frames + length - 1, channels] likewise; params as in
- * core/depthwise_convolution.h, weights [length, channels], bias [channels]. */
 EXPORT int tfconformer_depthwise_convolution(const char* kernel, const int32_t params[DEPTHWISE_CONVOLUTION_PARAMS],
                                              const float* weights, const float* bias, int64_t batch, int64_t frames,
                                              const float* x, float* y, char message[MESSAGE_SIZE]) {
@@ -66,8 +51,6 @@ EXPORT int tfconformer_depthwise_convolution(const char* kernel, const int32_t p
   return 0;
 }
 
-/* Computes y[rows, channels] from x[rows, channels] likewise; params as in core/layer_normalization.h, gain and bias
- * [channels]. */
 EXPORT int tfconformer_layer_normalization(const char* kernel, const int32_t params[LAYER_NORMALIZATION_PARAMS],
                                            float epsilon, const float* gain, const float* bias, int64_t rows,
                                            const float* x, float* y, char message[MESSAGE_SIZE]) {

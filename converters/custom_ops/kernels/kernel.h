@@ -69,7 +69,9 @@ typedef void ConvolveFrames(const DepthwiseConvolutionAttributes* attributes, co
 
 /* Rows of a layer normalization, with the sums that loops.h defines:
  *
- *   y[m, c] = ((x[m, c] - mean) * (1 / sqrt(variance + epsilon))) * gain[c] + bias[c],   the last two by one fused multiply-add */
+ *   y[m, c] = ((x[m, c] - mean) * (1 / sqrt(variance + epsilon))) * gain[c] + bias[c],
+ *
+ * gain and bias by one fused multiply-add. */
 typedef void NormalizeRows(const LayerNormalizationAttributes* attributes, const float* gain, const float* bias,
                            int64_t rows, const float* x, float* y);
 

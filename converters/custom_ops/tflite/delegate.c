@@ -123,7 +123,7 @@ static int scratch_index(const Partition* partition) {
 static TfLiteStatus prepare_scratch(TfLiteContext* context, const Partition* partition) {
   int64_t bytes = 0;
   for (int i = 0; i < partition->count; ++i) {
-    const int64_t needed = partition->nodes[i].operation->scratch_bytes(&partition->nodes[i]);
+    const int64_t needed = node_scratch_bytes(&partition->nodes[i]);
     bytes = needed > bytes ? needed : bytes;
   }
   if (bytes > INT32_MAX) {

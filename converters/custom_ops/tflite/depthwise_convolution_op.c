@@ -1,7 +1,7 @@
 /* The custom operation TfconformerDepthwiseConvolution.
  *
- * Inputs: x FLOAT32 [batch, frames, channels]; kernel FLOAT32 [length, channels]; params INT32 [3]; bias FLOAT32 [channels].
- * All but x are constants. Output: FLOAT32 [batch, frames - length + 1, channels], no frame if x has too few.
+ * Inputs: x FLOAT32 [batch, frames, channels]; kernel FLOAT32 [length, channels]; params INT32 [3]; bias FLOAT32
+ * [channels]. All but x are constants. Output: FLOAT32 [batch, frames - length + 1, channels], no frame if x has too few.
  * What they hold is described in ../core/depthwise_convolution.h. */
 #include "node.h"
 
@@ -13,7 +13,9 @@ static TfLiteStatus read_constants(TfLiteContext* context, Node* node) {
   const int32_t* params = node_constant(context, node, PARAMS, expected);
   if (params == NULL) return kTfLiteError;
   char sentence[MESSAGE_SIZE];
-  if (!depthwise_convolution_parse(params, &layer->attributes, sentence)) return node_fail(context, node, "%s", sentence);
+  if (!depthwise_convolution_parse(params, &layer->attributes, sentence)) {
+    return node_fail(context, node, "%s", sentence);
+  }
   const int64_t length = layer->attributes.length, channels = layer->attributes.channels;
   const Expected kernel = {"kernel", kTfLiteFloat32, sizeof(float), 2, {length, channels}};
   const Expected bias = {"bias", kTfLiteFloat32, sizeof(float), 1, {channels}};
@@ -34,11 +36,6 @@ static TfLiteStatus prepare(TfLiteContext* context, Node* node) {
   return node_resize_output(context, node, 2, (int64_t[]){layer->frames, layer->attributes.channels});
 }
 
-static int64_t scratch_bytes(const Node* node) {
-  (void)node;
-  return 0;
-}
-
 static void run(const Node* node, const float* x, void* scratch, float* y) {
   (void)scratch;
   const DepthwiseConvolutionNode* layer = &node->depthwise_convolution;
@@ -52,6 +49,5 @@ const Operation depthwise_convolution_operation = {
     .max_inputs = INPUTS,
     .read_constants = read_constants,
     .prepare = prepare,
-    .scratch_bytes = scratch_bytes,
     .run = run,
 };

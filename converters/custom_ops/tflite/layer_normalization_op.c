@@ -32,11 +32,6 @@ static TfLiteStatus prepare(TfLiteContext* context, Node* node) {
   return node_resize_output(context, node, 0, NULL);
 }
 
-static int64_t scratch_bytes(const Node* node) {
-  (void)node;
-  return 0;
-}
-
 static void run(const Node* node, const float* x, void* scratch, float* y) {
   (void)scratch;
   const LayerNormalizationNode* layer = &node->layer_normalization;
@@ -49,6 +44,5 @@ const Operation layer_normalization_operation = {
     .max_inputs = INPUTS,
     .read_constants = read_constants,
     .prepare = prepare,
-    .scratch_bytes = scratch_bytes,
     .run = run,
 };

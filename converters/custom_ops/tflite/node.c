@@ -119,7 +119,9 @@ TfLiteStatus node_count_vectors(TfLiteContext* context, Node* node, int32_t last
 
 TfLiteStatus node_resize_output(TfLiteContext* context, Node* node, int dims, const int64_t* last) {
   TfLiteTensor* y = &context->tensors[node->outputs->data[0]];
-  if (y->type != kTfLiteFloat32) return node_fail(context, node, "the output is %s, expected FLOAT32", type_name(y->type));
+  if (y->type != kTfLiteFloat32) {
+    return node_fail(context, node, "the output is %s, expected FLOAT32", type_name(y->type));
+  }
   const TfLiteIntArray* x_dims = context->tensors[node->inputs->data[0]].dims;
   const size_t size_bytes = sizeof *x_dims + (size_t)x_dims->size * sizeof x_dims->data[0];
   TfLiteIntArray* size = malloc(size_bytes);
@@ -146,6 +148,10 @@ TfLiteStatus node_prepare(TfLiteContext* context, Node* node) {
     node->constants_are_checked = true;
   }
   return node->operation->prepare(context, node);
+}
+
+int64_t node_scratch_bytes(const Node* node) {
+  return node->operation->scratch_bytes == NULL ? 0 : node->operation->scratch_bytes(node);
 }
 
 TfLiteStatus node_invoke(TfLiteContext* context, const Node* node, void* scratch) {

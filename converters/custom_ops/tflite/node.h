@@ -52,9 +52,9 @@ struct Operation {
   int min_inputs, max_inputs;
   /* Reads and checks the constants. A node is reported to the context in one sentence if it is unusable. */
   TfLiteStatus (*read_constants)(TfLiteContext* context, Node* node);
-  /* Checks x, gives the output its shape and sets `x_bytes` and `y_bytes`; called again after the shape of x changed. */
+  /* Checks x, gives the output its shape and sets `x_bytes` and `y_bytes`; called again after x changed its shape. */
   TfLiteStatus (*prepare)(TfLiteContext* context, Node* node);
-  /* Bytes of scratch memory that a prepared node needs. */
+  /* Bytes of scratch memory that a prepared node needs; NULL: none. */
   int64_t (*scratch_bytes)(const Node* node);
   /* Runs a prepared node. */
   void (*run)(const Node* node, const float* x, void* scratch, float* y);
@@ -62,6 +62,9 @@ struct Operation {
 
 /* The operation of that name, NULL if it is none of ours. */
 const Operation* find_operation(const char* name);
+
+/* Bytes of scratch memory that a prepared node needs. */
+int64_t node_scratch_bytes(const Node* node);
 
 /* Checks every tensor of the node and gives the output its shape; may be called again after the shape of x changed. */
 TfLiteStatus node_prepare(TfLiteContext* context, Node* node);
