@@ -21,6 +21,7 @@ from typing import Any
 import click
 import numpy as np
 import tf_keras as keras
+from numpy.typing import NDArray
 
 from benchmarks.litert_layers import NAME as LITERT
 from benchmarks.random_weights import (
@@ -125,7 +126,7 @@ def frozen_step(config: Config, ours: bool) -> Frozen:
     """One step of a stream, likewise."""
     tables = position_tables(conformer_ctc(config.model, config.features.mel_bins, VOCABULARY))
     model = single_head_model(_structure(config))
-    layers, float_layers = _replaced_layers(model, ours, {HEAD, *position_layers(model)})
+    layers, float_layers = _replaced_layers(model, ours, {HEAD, *position_layers(model)}, tables)
     names = [*(layer.name for layer in layers), *float_layers]
     stream = freeze_streaming(model, tables, config.features, names, random=True)
     return Frozen(stream.content, layers, float_layers, stream.description)
@@ -136,11 +137,11 @@ def _structure(config: Config) -> keras.Model:
 
 
 def _replaced_layers(
-    model: keras.Model, ours: bool, without: Set[str]
+    model: keras.Model, ours: bool, without: Set[str], tables: Mapping[str, NDArray[np.float32]] | None = None
 ) -> tuple[tuple[LayerPlan, ...], dict[str, FloatOperation]]:
     layers = tuple(layer for layer in plan(model, {}) if layer.name not in without)
     if ours:
-        return layers, random_float_operations(model)
+        return layers, random_float_operations(model, tables)
     return tuple(layer for layer in layers if not layer.window), {}
 
 

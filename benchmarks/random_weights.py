@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -30,10 +31,12 @@ def random_kernel(k: int, n: int) -> NDArray[np.float32]:
     return np.random.default_rng(0).standard_normal((k, n), np.float32) / np.float32(np.sqrt(k))
 
 
-def random_float_operations(model: keras.Model) -> dict[str, FloatOperation]:
+def random_float_operations(
+    model: keras.Model, tables: Mapping[str, NDArray[np.float32]] | None = None
+) -> dict[str, FloatOperation]:
     """As `float_operations`, for a model whose weights need not exist."""
     return float_operations(
-        model, lambda variable: np.random.default_rng(0).uniform(0.5, 1, variable.shape).astype("f4")
+        model, tables, lambda variable: np.random.default_rng(0).uniform(0.5, 1, variable.shape).astype("f4")
     )
 
 

@@ -161,7 +161,7 @@ def export_model(
     with atomic.atomic_path(output) as file:
         file.write_bytes(content)
         verify_weights(file, trained, prepared.plans)
-        verify_float_operations(file, trained, prepared.float_operations.keys())
+        verify_float_operations(file, trained, prepared.float_operations.keys(), prepared.tables)
         parity = tuple(verify_outputs(file, references, prepared.plans, runtime) for runtime in runtimes)
     for result in parity:
         if result.different_hypotheses:
@@ -203,7 +203,7 @@ def _prepare(
     quantized = QuantizedLayers(trained)
     plans = tuple(layer for layer in plan(model, quantized.specs, target) if layer.name not in replaced)
     packed = {layer.name: pack_layer(layer, quantized[layer.name]) for layer in plans if layer.spec}
-    operations = float_operations(model) if packed and target == "custom" else {}
+    operations = float_operations(model, tables) if packed and target == "custom" else {}
     layers = (layer for layer in map(float_layer, model.layers) if layer.name not in replaced)
     return PreparedModel(model, plans, packed, operations, layer_records(layers, packed, tables), tables)
 

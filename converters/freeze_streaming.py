@@ -80,7 +80,7 @@ def freeze_streaming(
     """
     constants = {name: tf.constant(table) for name, table in tables.items()}
     parts = freeze_parts(model, placeholders, random)
-    streaming = StreamingModel(_on_audio(parts.encoder, features))
+    streaming = StreamingModel(_on_audio(parts.encoder, features), unit_steps=True)
     names = {state.name: state.name.replace("/", "_") for state in streaming.states}
     assert len(set(names.values())) == len(names), "two states would have one name in the file"
     signature = {

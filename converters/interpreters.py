@@ -106,7 +106,7 @@ def load_file(path: str, file: TfliteFile, runtime: str, threads: int) -> Loaded
     if threads < 1:
         raise InputError(f"threads must be at least 1, got {threads}")
     module = import_runtime(runtime)
-    unknown = sorted(file.custom_operations.keys() - OPERATIONS)
+    unknown = sorted(file.custom_operations.keys() - OPERATIONS.keys())
     if unknown:
         known = " and ".join(map(repr, sorted(OPERATIONS)))
         raise InputError(f"{path}: it needs the custom operation {unknown[0]!r}, expected none but {known}")

@@ -52,9 +52,7 @@ class LayerOperators:
         self._file = file
         self._codes: dict[str, int] = {}
 
-    def set(
-        self, graph: Graph, operator: Any, name: str, weights: LayerConstants, x: int, bias: int | None = None
-    ) -> None:
+    def set(self, graph: Graph, operator: Any, name: str, weights: LayerConstants, x: int, *others: int) -> None:
         """Makes an operator compute the layer; its output stays.
 
         Args:
@@ -63,13 +61,14 @@ class LayerOperators:
           name: of the layer, for the names of its constants.
           weights: its constants; those of a float layer are its kernel, [K, N].
           x: index of its input.
-          bias: index of its bias, None for a layer without.
+          others: indices of the bias, if a dense layer has one, or of what else a float layer reads.
         """
+        bias = others[0] if others else None
         if isinstance(weights, PackedWeights):
             self._set_packed(graph, operator, name, weights, x, bias)
         elif isinstance(weights, FloatOperation):
             constants = [graph.add_constant(f"{name}/{role}", value) for role, value in weights.constants.items()]
-            self._set_custom(operator, weights.operation, [x, *constants], {"layer": name})
+            self._set_custom(operator, weights.operation, [x, *others, *constants], {"layer": name})
         else:
             self._set_builtin(graph, operator, name, weights, x, bias)
 

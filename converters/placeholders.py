@@ -1,6 +1,6 @@
 """Layers that the TFLite converter cannot look into, so that what will be packed reaches the file as it is.
 
-A placeholder is one operation of its layer's input, and of a dense layer's bias, which carries the name of the layer;
+A placeholder is one operation of its layer's inputs, and of a dense layer's bias, which carries the name of the layer;
 `rewrite.py` puts the real operation there.
 """
 
@@ -12,9 +12,12 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from converters.custom_ops import padded_columns
+from tfconformer.layers.attention import RelativeAttention
 from tfconformer.layers.convolution import STRIDE, WINDOW, Convolution, DepthwiseConvolution, Patches
 from tfconformer.layers.dense import Dense
 from tfconformer.layers.normalization import LayerNormalization
+from tfconformer.layers.streaming import Constant, Frames, StreamStep
 from tfconformer.layers.transducer import JointHead, Recurrence
 from tfconformer.quantization.apply import float_layer, float_layers
 
@@ -32,18 +35,19 @@ class _Placeholder:
     name: str
 
     def _operation(
-        self, shaped: Callable[[tf.Tensor], tf.Tensor], inputs: tf.Tensor, bias: tf.Variable | None = None
+        self, shaped: Callable[[tf.Tensor], tf.Tensor], inputs: tf.Tensor, *others: tf.Tensor | tf.Variable
     ) -> tf.Tensor:
-        """The operation of inputs and bias; `shaped` makes of the inputs anything of the output's shape."""
+        """The operation of inputs and others; `shaped` makes of the inputs anything of the output's shape."""
         attributes = f'attr {{ key: "{PLACEHOLDER_LAYER}" value {{ s: "{self.name}" }} }}'
         keep_whole = 'attr { key: "tfl_fusable_op" value { b: true } }'
 
         @tf.function(experimental_implements=f'name: "{PLACEHOLDER}" {keep_whole} {attributes}')
-        def operation(x: tf.Tensor, *bias: tf.Tensor) -> tf.Tensor:
+        def operation(x: tf.Tensor, *others: tf.Tensor) -> tf.Tensor:
             # Nobody looks into it but for the shape. A kernel, even of zeros, would become a constant of its size.
-            return tf.nn.bias_add(shaped(x), *bias) if bias else shaped(x)
+            used = (tf.cast(tf.reduce_sum(other), tf.float32) for other in others)
+            return sum(used, shaped(x))
 
-        return operation(inputs, *([] if bias is None else [bias]))
+        return operation(inputs, *others)
 
 
 class _PlaceholderDense(_Placeholder, Dense):
@@ -54,7 +58,8 @@ class _PlaceholderDense(_Placeholder, Dense):
         keras.layers.Layer.build(self, input_shape)
 
     def affine(self, inputs: tf.Tensor) -> tf.Tensor:
-        return self._operation(lambda x: self._sums(x) + tf.zeros([self.units]), inputs, self.bias)
+        bias = [] if self.bias is None else [self.bias]
+        return self._operation(lambda x: self._sums(x) + tf.zeros([self.units]), inputs, *bias)
 
     def _sums(self, x: tf.Tensor) -> tf.Tensor:
         """A number for every row of x."""
@@ -103,6 +108,32 @@ class _PlaceholderNormalization(_Placeholder, LayerNormalization):
         return self._operation(tf.identity, inputs)
 
 
+class _PlaceholderAttention(_Placeholder, RelativeAttention):
+    """Attention, whose biases too are constants of the file. In a stream it keeps keys and values in place."""
+
+    def build(self, input_shape: Any) -> None:
+        keras.layers.Layer.build(self, input_shape)
+
+    def call(self, inputs: tuple[tf.Tensor, ...]) -> tf.Tensor:
+        return self._operation(tf.identity, *inputs)
+
+    def _attend_window(
+        self,
+        step: StreamStep,
+        query: Frames,
+        key: Frames,
+        value: Frames,
+        position: Constant,
+        mask: tf.Tensor,
+        past: int,
+    ) -> tf.Tensor:
+        dim, capacity = query.values.shape[-1], past + query.count
+        keys = step.kept(f"{self.name}/key", [dim, padded_columns(capacity)], tf.float32)
+        values = step.kept(f"{self.name}/value", [capacity, dim], tf.float32)
+        first = step.first_index(key)
+        return self._operation(tf.identity, query.values, key.values, value.values, mask, first, keys, values)
+
+
 class _ImageConvolution(Convolution):
     """The same in float: a built-in operation."""
 
@@ -121,6 +152,7 @@ _PLACEHOLDERS: dict[type, Any] = {
     Convolution: _PlaceholderConvolution,
     DepthwiseConvolution: _PlaceholderDepthwise,
     LayerNormalization: _PlaceholderNormalization,
+    RelativeAttention: _PlaceholderAttention,
 }
 # Layers that are other ones in a file even where they stay in float.
 _BUILTIN: dict[type, Any] = {Patches: _PaddedImage, Convolution: _ImageConvolution}

@@ -52,13 +52,13 @@ def rewrite(
         raise ValueError(f"layers with a placeholder or constants, but not both: {different}")
     operators = LayerOperators(file)
     for name, (graph, operator) in placeholders.items():
-        x, *bias = operator.inputs
+        x, *others = operator.inputs
         weights = constants[name]
         shape = tuple(int(graph.subgraph.tensors[index].shape[-1]) for index in (x, *operator.outputs))
         expected = input_width(weights), output_width(weights)
         if shape != expected:
             raise ValueError(f"the kernel of {name} has shape {shape}, not {expected}")
-        operators.set(graph, operator, name, weights, x, *bias)
+        operators.set(graph, operator, name, weights, x, *others)
     file.add_metadata(METADATA, metadata)
     file.model.description = _DESCRIPTION
     return file.to_bytes()

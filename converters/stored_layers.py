@@ -60,7 +60,7 @@ def read_float_operations(path: str | Path) -> Iterator[tuple[str, str, list[byt
     Raises:
       InputError: as `read_layers`.
     """
-    for operation in sorted(OPERATIONS - {FULLY_CONNECTED}):
+    for operation in sorted(OPERATIONS.keys() - {FULLY_CONNECTED}):
         for name, contents in _constants(path, operation):
             yield operation, name, contents
 
@@ -70,7 +70,7 @@ def _constants(path: str | Path, operation: str) -> Iterator[tuple[str, list[byt
     read_tflite(path)  # checks the structure, which the code below trusts
     model = schema.Model.GetRootAs(Path(path).read_bytes())
     for graph, operator in _operators(model, operation):
-        tensors = [graph.Tensors(index) for index in operator.InputsAsNumpy()[1:]]
+        tensors = [graph.Tensors(index) for index in operator.InputsAsNumpy()[OPERATIONS[operation] :]]
         yield tensors[0].Name().decode("utf-8").rpartition("/")[0], [_content(model, tensor) for tensor in tensors]
 
 

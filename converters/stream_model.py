@@ -5,8 +5,9 @@
         outputs = model.step(piece)        # the frames that have become certain
     outputs = model.finish(rest)
 
-The state stays inside of the interpreter: after a step every state is copied once, from the output to the input of the
-same name. Several streams open the file several times; its constants are mapped from the file, so they share them.
+The state stays inside of the interpreter: after a step a state is copied once, from the output to the input of the same
+name, unless both are one tensor, which the step changes in place. Several streams open the file several times; its
+constants are mapped from the file, so they share them.
 """
 
 from __future__ import annotations
@@ -71,6 +72,8 @@ class StreamModel:
         inputs, outputs = runner.get_input_details(), runner.get_output_details()
         self._inputs = {name: details["index"] for name, details in inputs.items()}
         self._outputs = {name: details["index"] for name, details in outputs.items()}
+        # The others are updated where they are: one tensor comes in and goes out.
+        self._copied = [name for name, index in self._inputs.items() if self._outputs.get(name, index) != index]
         expected = {state.name: (state.shape, state.dtype) for state in description.states}
         audio = {AUDIO: ((1, description.step_samples), "float32"), COUNT: ((1,), "int32")}
         self._width = int(outputs[description.output]["shape"][-1]) if decoder is None else decoder.description.joint
@@ -176,8 +179,8 @@ class StreamModel:
             interpreter.invoke()
         except (RuntimeError, ValueError) as error:
             raise InputError(f"{self.path}: {self.runtime} cannot compute it ({one_line(error)})") from error
-        for state in description.states:
-            np.copyto(interpreter.tensor(self._inputs[state.name])(), interpreter.tensor(self._outputs[state.name])())
+        for name in self._copied:
+            np.copyto(interpreter.tensor(self._inputs[name])(), interpreter.tensor(self._outputs[name])())
         first = position // description.frame_samples - description.delay_frames
         frames = int(interpreter.get_tensor(self._outputs[FRAMES])[0])
         outputs = interpreter.get_tensor(self._outputs[description.output])[0]

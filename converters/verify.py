@@ -7,7 +7,7 @@ that the Keras model takes through the utterance: so all its graphs are, the sta
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,19 +131,25 @@ def verify_weights(path: str | Path, trained: keras.Model, plans: Sequence[Layer
         raise VerificationError(f"{path}: planned and packed layers differ in {names}")
 
 
-def verify_float_operations(path: str | Path, trained: keras.Model, names: Collection[str]) -> None:
+def verify_float_operations(
+    path: str | Path,
+    trained: keras.Model,
+    names: Collection[str],
+    tables: Mapping[str, NDArray[np.float32]] | None = None,
+) -> None:
     """Compares the float layers of a file that are our operations, bit for bit, with the trained model's.
 
     Args:
       path: the exported file.
       trained: the model as it trains.
       names: of the layers that were to become our operations.
+      tables: of a streaming file, as of `float_operations`.
 
     Raises:
       InputError: as `verify_weights`.
       VerificationError: there are others, or one holds other numbers.
     """
-    expected = float_operations(trained)
+    expected = float_operations(trained, tables)
     stored = {name: (operation, constants) for operation, name, constants in read_float_operations(path)}
     if different := sorted(stored.keys() ^ set(names)):
         raise VerificationError(f"{path}: planned and stored float operations differ in {', '.join(different)}")

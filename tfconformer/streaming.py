@@ -48,26 +48,19 @@ class StreamingModel:
       InputError: a layer cannot run on a stream.
     """
 
-    def __init__(self, model: keras.Model):
+    def __init__(self, model: keras.Model, unit_steps: bool = False):
+        """Finds out what the layers need; with `unit_steps` every step will take just one unit."""
         self.model = model
-        inputs = model.inputs[0]
-        found = []
-
-        @tf.function(input_signature=[tf.TensorSpec([1, None, *inputs.shape[2:]], tf.float32)])
-        def trace(values: tf.Tensor) -> tf.Tensor:
-            # Only shapes and requests count here; nothing is computed.
-            found.append(self._run(values, tf.zeros([1], tf.int32), tf.zeros([1], tf.int32), None, {}))
-            return found[-1][1].values
-
-        trace.get_concrete_function()
-        step, outputs = found[-1]
+        step, outputs = self._trace(None)
+        if unit_steps:
+            step, outputs = self._trace(step.unit)
         counters = tuple(StateSpec(name, (), tf.int32) for name in (POSITION, RECEIVED))
         self.states: tuple[StateSpec, ...] = (*step.specs.values(), *counters)
         self.constants = tuple(step.constants)
         self.unit = step.unit
         self.stride = outputs.stride
         self.delay = outputs.delay
-        self._input_shape = tuple(inputs.shape[2:])
+        self._input_shape = tuple(model.inputs[0].shape[2:])
         self._shapes = {spec.name: spec.shape for spec in self.states}
         self.output_shape = tuple(outputs.values.shape[2:])
         self.compiled_step = tf.function(self.step, reduce_retracing=True)
@@ -134,6 +127,18 @@ class StreamingModel:
     def open(self, batch: int = 1) -> Stream:
         """Begins a stream of so many utterances of equal length."""
         return Stream(self, batch)
+
+    def _trace(self, count: int | None) -> tuple[StreamStep, Frames]:
+        """A step of so many inputs, of which only shapes and requests count; nothing is computed."""
+        found = []
+
+        @tf.function(input_signature=[tf.TensorSpec([1, count, *self.model.inputs[0].shape[2:]], tf.float32)])
+        def trace(values: tf.Tensor) -> tf.Tensor:
+            found.append(self._run(values, tf.zeros([1], tf.int32), tf.zeros([1], tf.int32), None, {}))
+            return found[-1][1].values
+
+        trace.get_concrete_function()
+        return found[-1]
 
     def _run(
         self,

@@ -152,7 +152,8 @@ static bool run_step(Recognizer* recognizer, TfLiteSignatureRunner* runner, cons
     if (tensor == NULL || tensor_bytes(session, tensor) != state->bytes) {
       return fail(failure, RUN_MODEL_REFUSED, "the state '%s' gets lost or changes its size", state->name);
     }
-    memcpy(state->content, tensor_data(session, tensor), state->bytes);
+    const void* content = tensor_data(session, tensor);
+    if (content != state->content) memcpy(state->content, content, state->bytes); /* else it was changed in place */
   }
   const TfLiteTensor* count_so_far = signature_output(session, runner, kFrames);
   if (count_so_far != NULL && tensor_bytes(session, count_so_far) == sizeof *frames) {

@@ -14,7 +14,22 @@ from tfconformer.errors import InputError
 FULLY_CONNECTED = "TfconformerFullyConnected"
 DEPTHWISE_CONVOLUTION = "TfconformerDepthwiseConvolution"
 LAYER_NORMALIZATION = "TfconformerLayerNormalization"
-OPERATIONS = frozenset({FULLY_CONNECTED, DEPTHWISE_CONVOLUTION, LAYER_NORMALIZATION})
+ATTENTION = "TfconformerAttention"
+ATTENTION_STEP = "TfconformerAttentionStep"
+# Each with the number of its inputs that are no constants; they come first.
+OPERATIONS = {
+    FULLY_CONNECTED: 1,
+    DEPTHWISE_CONVOLUTION: 1,
+    LAYER_NORMALIZATION: 1,
+    ATTENTION: 5,
+    ATTENTION_STEP: 7,
+}
+COLUMNS = 16  # a matrix that lies in columns has a multiple of so many
+
+
+def padded_columns(count: int) -> int:
+    """The next multiple of COLUMNS."""
+    return -(-count // COLUMNS) * COLUMNS
 
 
 def library_path() -> Path:

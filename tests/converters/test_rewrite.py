@@ -8,7 +8,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import flexbuffers
 
-from converters.custom_ops import DEPTHWISE_CONVOLUTION, FULLY_CONNECTED, LAYER_NORMALIZATION
+from converters.custom_ops import ATTENTION, DEPTHWISE_CONVOLUTION, FULLY_CONNECTED, LAYER_NORMALIZATION
 from converters.graph import ALIGNMENT
 from converters.rewrite import operation_histogram, rewrite
 from converters.tflite_file import Signature, read_tflite
@@ -36,7 +36,8 @@ def test_placeholders_are_gone_and_packed_layers_are_there(weights_only, content
     before, after = operation_histogram(weights_only.frozen), operation_histogram(content)
     assert after.pop(FULLY_CONNECTED) == len(weights_only.prepared.packed)
     assert after.pop(DEPTHWISE_CONVOLUTION) == 2
-    assert after.pop(LAYER_NORMALIZATION) == len(weights_only.prepared.float_operations) - 2
+    assert after.pop(ATTENTION) == 2
+    assert after.pop(LAYER_NORMALIZATION) == len(weights_only.prepared.float_operations) - 4
     assert before.pop("TfconformerPlaceholder") == len(weights_only.prepared.constants)
     assert after == before
     assert after["FULLY_CONNECTED"] == 3  # mel filter bank, the layer whose rule says float, head

@@ -50,17 +50,28 @@ def test_it_says_how_it_is_used_and_is_one_graph_with_two_names(stream, whole_of
     assert (described.sample_rate, described.step_samples, described.frame_samples) == (16000, 3 * 640, 640)
     assert (described.delay_frames, described.flush_samples) == (0, 0)
     states = {state.name: state.shape for state in described.states}
-    assert states["block_01_attention_key"] == (1, 2, 10, 16)
+    assert states["block_01_attention_key"] == (1, 32, 16)  # 10 past frames and 3 new ones, in columns
+    assert states["block_01_attention_value"] == (1, 13, 32)
     assert states["block_01_conv_depthwise"] == (1, 4, 32)
     # 320 samples, two frames of features and one of the first convolution; keys, values and convolution of two blocks;
     # two counters.
-    assert described.state_bytes == 4 * (320 + 2 * 80 + 40 * 3 + 2 * (2 * 10 * 32 + 4 * 32) + 2)
+    assert described.state_bytes == 4 * (320 + 2 * 80 + 40 * 3 + 2 * (32 * 16 + 13 * 32 + 4 * 32) + 2)
     # Nothing is there twice: each of the two tables of projected positions, 13 rows of 32, replaces a matrix.
     tables = 2 * 13 * 32 * 4
     assert stream.path.stat().st_size < whole_of_stream.path.stat().st_size + tables + 20_000
     layers = {layer.name: layer for layer in read_model_file(stream.path).layer_rows()}
     assert layers["block_00_attention/position"].bytes == tables / 2
     assert "block_00_attention_position" not in layers
+
+
+def test_keys_and_values_are_updated_where_they_are(stream):
+    runner = open_stream(stream.path)._interpreter.get_signature_runner(STEP)
+    inputs, outputs = (
+        {name: one["index"] for name, one in details.items()}
+        for details in (runner.get_input_details(), runner.get_output_details())
+    )
+    in_place = {name for name, index in inputs.items() if outputs.get(name) == index}
+    assert in_place == {f"block_0{block}_attention_{role}" for block in (0, 1) for role in ("key", "value")}
 
 
 def test_flush_computes_what_encode_step_computes(stream, waveforms):
@@ -114,9 +125,7 @@ def test_bad_input_is_refused_and_the_stream_goes_on(stream, late_stream, wavefo
     for finish in (False, True):
         with pytest.raises(InputError, match="not finite"):
             (model.finish if finish else model.step)(np.full(size - finish, np.nan, np.float32))
-    with pytest.raises(
-        InputError, match=r"not of this model: block_00_attention_key should be float32 \[1, 2, 10, 16\]"
-    ):
+    with pytest.raises(InputError, match=r"not of this model: block_00_attention_key should be float32 \[1, 32, 16\]"):
         model.restore(open_stream(late_stream.path).state())
     with pytest.raises(InputError, match=r"received should be int32 .*, got float32"):
         model.restore({**before, "received": np.zeros(1, np.float32)})

@@ -11,7 +11,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.support import depthwise_layer, normalization_layer
+from converters.custom_ops import padded_columns
+from tests.support import attention_layer, depthwise_layer, normalization_layer
+from tests.support.attention_layer import (
+    AttentionInputs,
+    AttentionLayer,
+    RandomStream,
+    random_stream,
+    random_utterance,
+)
 from tests.support.depthwise_layer import DepthwiseLayer, random_depthwise
 from tests.support.normalization_layer import NormalizationLayer, random_normalization
 from tests.support.packed_layer import PackedLayer, random_layer
@@ -142,3 +150,53 @@ def test_normalizations_equal_the_definition(program: Path, processor: str, kern
     content = b"".join(normalization_case(layer, x) for layer, x in cases)
     values = np.frombuffer(emulate(program, processor, [kernel, "normalization"], content), np.float32)
     np.testing.assert_array_equal(values, np.concatenate([layer.float32(x).ravel() for layer, x in cases]))
+
+
+def attention_case(layer: AttentionLayer, inputs: AttentionInputs) -> bytes:
+    """A case as run_cases.c reads it."""
+    header = np.array([*inputs.query.shape[:2], inputs.mask.shape[2]], np.int64)
+    arrays = [inputs.query, inputs.key, inputs.value, inputs.position, inputs.mask]
+    return b"".join(
+        array.tobytes() for array in (layer.params, header, layer.content_bias, layer.position_bias, *arrays)
+    )
+
+
+@pytest.mark.parametrize(("processor", "kernel"), [*RUNS, ("max", "portable")])
+def test_attention_equals_the_definition(program: Path, processor: str, kernel: str) -> None:
+    shapes = enumerate(attention_layer.UTTERANCES)
+    cases = [random_utterance(np.random.default_rng(seed), *shape) for seed, shape in shapes]
+    content = b"".join(attention_case(layer, inputs) for layer, inputs in cases)
+    values = np.frombuffer(emulate(program, processor, [kernel, "attention"], content), np.float32)
+    np.testing.assert_array_equal(values, np.concatenate([layer.float32(inputs).ravel() for layer, inputs in cases]))
+
+
+def attention_step_case(stream: RandomStream, index: int, first: int) -> tuple[bytes, list[NDArray[np.float32]]]:
+    """A case as run_cases.c reads it, of the step `index`, and what must come out."""
+    capacity, frames = stream.capacity, stream.frames
+    values = np.zeros((len(stream.key), capacity, stream.key.shape[2]), np.float32)
+    keys = np.zeros((*values.shape[::2], padded_columns(capacity)), np.float32)
+
+    def remember(frame: int) -> None:
+        place = (first + frame - index * frames) % capacity
+        keys[:, :, place], values[:, place] = stream.key[:, frame], stream.value[:, frame]
+
+    for frame in range(max(0, index * frames - capacity), index * frames):
+        remember(frame)
+    header = np.array([len(values), frames, stream.span, capacity, first], np.int64)
+    new = [stream.new(x, index) for x in (stream.query, stream.key, stream.value)]
+    layer, mask = stream.layer, stream.masks[index]
+    arrays = [layer.content_bias, layer.position_bias, *new, mask, keys, values, layer.position_columns]
+    content = b"".join(array.tobytes() for array in (layer.params, header, *arrays))
+    for frame in range(index * frames, (index + 1) * frames):
+        remember(frame)
+    return content, [layer.float32(stream.step(index)), keys, values]
+
+
+@pytest.mark.parametrize(("processor", "kernel"), [*RUNS, ("max", "portable")])
+def test_steps_of_attention_equal_the_definition(program: Path, processor: str, kernel: str) -> None:
+    shapes = enumerate(attention_layer.STEPS)
+    streams = [random_stream(np.random.default_rng(seed), *shape, steps=9) for seed, shape in shapes]
+    cases = [attention_step_case(stream, 8, first) for stream, first in zip(streams, (0, -7, 3, 100, 64), strict=True)]
+    content = b"".join(case for case, _ in cases)
+    values = np.frombuffer(emulate(program, processor, [kernel, "attention_step"], content), np.float32)
+    np.testing.assert_array_equal(values, np.concatenate([one.ravel() for _, expected in cases for one in expected]))

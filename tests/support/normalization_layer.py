@@ -34,11 +34,16 @@ class NormalizationLayer:
     def float32(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Bit for bit: every rounding in the documented place and order."""
         channels = np.float32(x.shape[1])
-        mean = _pairwise(_lanes(x, lambda lanes, terms: lanes + terms)) / channels
+        mean = lane_sum(x) / channels
         centered = x - mean
         variance = _pairwise(_lanes(centered, lambda lanes, terms: fma(terms, terms, lanes))) / channels
         inverse = np.float32(1) / np.sqrt(variance + np.float32(self.epsilon))
         return fma(centered * inverse, self.gain, self.bias)
+
+
+def lane_sum(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[rows, 1]: the sums of the rows of x, in 64 partial sums."""
+    return _pairwise(_lanes(x, lambda lanes, terms: lanes + terms))
 
 
 def _lanes(x: NDArray[np.float32], add) -> NDArray[np.float32]:

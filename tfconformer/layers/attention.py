@@ -71,19 +71,31 @@ class RelativeAttention(keras.layers.Layer):
         wait = delay - query.delay
         query = step.delayed(f"{self.name}/query", query, delay)
         frames = query.count
-        keys, values = (
-            step.window(f"{self.name}/{role}", self._split(stream.values), left + wait, axis=2)[
-                :, :, : left + frames + ahead
-            ]
-            for role, stream in (("key", key), ("value", value))
-        )
         index = tf.range(-left, frames + ahead)  # of the keys, from the first query on
         allowed = tf.cast(context.allowed(tf.expand_dims(tf.range(frames), 1), index), tf.float32)
         real = step.mask_between(step.first_index(query) - left, left + frames + ahead, validity.lengths)
         mask = (1.0 - allowed * tf.expand_dims(tf.transpose(real, [0, 2, 1]), 1)) * NEVER
-        table = step.constant(f"{self.name}/position", position)
-        outputs = self._attend(query.values, keys, values, table, mask, banded_shift)
+        outputs = self._attend_window(step, query, key, value, position, mask, past=left + wait)
         return Frames(outputs, delay, query.stride)
+
+    def _attend_window(
+        self,
+        step: StreamStep,
+        query: Frames,
+        key: Frames,
+        value: Frames,
+        position: Constant,
+        mask: tf.Tensor,
+        past: int,
+    ) -> tf.Tensor:
+        """Attends to keys of the last `past` frames and the new ones, as many as the mask [B, 1, n, keys] has."""
+        span = mask.shape[-1] if mask.shape[-1] is not None else tf.shape(mask)[-1]
+        keys, values = (
+            step.window(f"{self.name}/{role}", self._split(stream.values), past, axis=2)[:, :, :span]
+            for role, stream in (("key", key), ("value", value))
+        )
+        table = step.constant(f"{self.name}/position", position)
+        return self._attend(query.values, keys, values, table, mask, banded_shift)
 
     def _attend(
         self,

@@ -85,7 +85,7 @@ class StreamStep:
     """
 
     def __init__(self, position: tf.Tensor, states: dict[str, tf.Tensor] | None, constants: dict[str, tf.Tensor]):
-        """`states` None only collects what the layers ask for."""
+        """`states` None only collects what the layers ask for, in a batch of one."""
         self.position = position
         self.lengths: dict[int, tf.Tensor] = {}
         self.new_states: dict[str, tf.Tensor] = {}
@@ -102,14 +102,17 @@ class StreamStep:
         """
         if not past:
             return values
-        spec = StateSpec(name, (*values.shape[1:axis], past, *values.shape[axis + 1 :]), values.dtype)
-        self.specs[name] = spec
-        before = (
-            tf.zeros([tf.shape(values)[0], *spec.shape], spec.dtype) if self._states is None else self._states[name]
-        )
+        before = self.kept(name, (*values.shape[1:axis], past, *values.shape[axis + 1 :]), values.dtype)
         window = tf.concat([before, values], axis)
         self.new_states[name] = window[(slice(None),) * axis + (slice(-past, None),)]
         return window
+
+    def kept(self, name: str, shape: Sequence[int], dtype: tf.DType) -> tf.Tensor:
+        """A state [batch, *shape], zeros at first, which stays as it is unless whoever reads it changes it in place."""
+        self.specs[name] = StateSpec(name, tuple(shape), dtype)
+        state = tf.zeros([1, *shape], dtype) if self._states is None else self._states[name]
+        self.new_states[name] = state
+        return state
 
     def delayed(self, name: str, frames: Frames, delay: int) -> Frames:
         """The same stream, later: with `delay` instead of its own."""

@@ -18,6 +18,8 @@ extern QuantizeRow arm_quantize_row;
 extern FinishRows arm_finish_rows;
 extern ConvolveFrames arm_convolve_frames;
 extern NormalizeRows arm_normalize_rows;
+extern MultiplyMatrix arm_multiply_matrix;
+extern ExponentiateScores arm_exponentiate_scores;
 
 INLINE float32x4_t load_halves(const uint16_t* halves) {
   return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(halves)));

@@ -108,6 +108,8 @@ const Kernel arm_i8mm_kernel = {
     .finish_rows = arm_finish_rows,
     .convolve_frames = arm_convolve_frames,
     .normalize_rows = arm_normalize_rows,
+    .multiply_matrix = arm_multiply_matrix,
+    .exponentiate_scores = arm_exponentiate_scores,
 };
 
 #else

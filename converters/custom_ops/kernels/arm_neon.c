@@ -28,7 +28,7 @@ enum {
 };
 
 typedef float32x4_t Floats;
-enum { FLOATS = 4 };
+enum { FLOATS = 4, PRODUCT_ROWS = 4, PRODUCT_VECTORS = 4 };
 INLINE Floats load_floats(const float* from) { return vld1q_f32(from); }
 INLINE void store_floats(float* to, Floats values) { vst1q_f32(to, values); }
 INLINE Floats broadcast_float(float value) { return vdupq_n_f32(value); }
@@ -302,6 +302,15 @@ void arm_normalize_rows(const LayerNormalizationAttributes* attributes, const fl
   normalize_rows(attributes, gain, bias, rows, x, y);
 }
 
+void arm_multiply_matrix(int64_t rows, int64_t depth, int64_t columns, const float* x, int64_t x_stride,
+                         const float* matrix, int64_t matrix_stride, bool add, float* y, int64_t y_stride) {
+  multiply_matrix(rows, depth, columns, x, x_stride, matrix, matrix_stride, add, y, y_stride);
+}
+
+float arm_exponentiate_scores(const float* positions, const float* mask, int64_t count, float* scores) {
+  return exponentiate_scores(positions, mask, count, scores);
+}
+
 const Kernel arm_neon_kernel = {
     .name = "neon",
     .is_available = is_available,
@@ -313,6 +322,8 @@ const Kernel arm_neon_kernel = {
     .finish_rows = arm_finish_rows,
     .convolve_frames = arm_convolve_frames,
     .normalize_rows = arm_normalize_rows,
+    .multiply_matrix = arm_multiply_matrix,
+    .exponentiate_scores = arm_exponentiate_scores,
 };
 
 #else

@@ -15,6 +15,13 @@ static const Kernel* find(const char* name, char message[MESSAGE_SIZE]) {
   return found;
 }
 
+/* Scratch memory; NULL, with a sentence, if there is none. */
+static void* allocate(int64_t bytes, char message[MESSAGE_SIZE]) {
+  void* memory = malloc(bytes > 0 ? (size_t)bytes : 1);
+  if (memory == NULL) snprintf(message, MESSAGE_SIZE, "no memory for %lld bytes", (long long)bytes);
+  return memory;
+}
+
 EXPORT const char* tfconformer_kernel_name(int index) { return kernel_name(index); }
 
 EXPORT int tfconformer_fully_connected(const char* kernel, const int32_t params[FULLY_CONNECTED_PARAMS],
@@ -29,12 +36,8 @@ EXPORT int tfconformer_fully_connected(const char* kernel, const int32_t params[
     snprintf(message, MESSAGE_SIZE, "params: window is %d, expected 0", (int)attributes.window);
     return 1;
   }
-  const int64_t scratch_bytes = fully_connected_scratch_bytes(&attributes, rows);
-  void* scratch = scratch_bytes > 0 ? malloc((size_t)scratch_bytes) : NULL;
-  if (scratch_bytes > 0 && scratch == NULL) {
-    snprintf(message, MESSAGE_SIZE, "no memory for %lld bytes", (long long)scratch_bytes);
-    return 1;
-  }
+  void* scratch = allocate(fully_connected_scratch_bytes(&attributes, rows), message);
+  if (scratch == NULL) return 1;
   const FullyConnectedInput input = {.values = x, .rows = rows};
   fully_connected(found, NULL, &attributes, weights, &input, scratch, y);
   free(scratch);
@@ -58,5 +61,32 @@ EXPORT int tfconformer_layer_normalization(const char* kernel, const int32_t par
   const Kernel* found = find(kernel, message);
   if (found == NULL || !layer_normalization_parse(params, epsilon, &attributes, message)) return 1;
   layer_normalization(found, NULL, &attributes, gain, bias, rows, x, y);
+  return 0;
+}
+
+EXPORT int tfconformer_attention(const char* kernel, const int32_t params[ATTENTION_PARAMS],
+                                 const AttentionBiases* biases, const AttentionUtterance* utterance, float* y,
+                                 char message[MESSAGE_SIZE]) {
+  AttentionAttributes attributes;
+  const Kernel* found = find(kernel, message);
+  if (found == NULL || !attention_parse(params, &attributes, message)) return 1;
+  void* scratch =
+      allocate(attention_utterance_scratch_bytes(&attributes, utterance->batch, utterance->frames), message);
+  if (scratch == NULL) return 1;
+  attention_utterance(found, NULL, &attributes, biases, utterance, scratch, y);
+  free(scratch);
+  return 0;
+}
+
+EXPORT int tfconformer_attention_step(const char* kernel, const int32_t params[ATTENTION_PARAMS],
+                                      const AttentionBiases* biases, const AttentionStep* step, float* y,
+                                      char message[MESSAGE_SIZE]) {
+  AttentionAttributes attributes;
+  const Kernel* found = find(kernel, message);
+  if (found == NULL || !attention_parse(params, &attributes, message)) return 1;
+  void* scratch = allocate(attention_step_scratch_bytes(&attributes, step->batch, step->span, step->capacity), message);
+  if (scratch == NULL) return 1;
+  attention_step(found, NULL, &attributes, biases, step, scratch, y);
+  free(scratch);
   return 0;
 }

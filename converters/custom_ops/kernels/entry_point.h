@@ -5,6 +5,7 @@
 #include "../core/depthwise_convolution.h"
 #include "../core/fully_connected.h"
 #include "../core/layer_normalization.h"
+#include "attention.h"
 
 /* Name of a kernel that this processor can run, the fastest (and default) one at 0; NULL beyond the last. */
 const char* tfconformer_kernel_name(int index);
@@ -26,5 +27,13 @@ int tfconformer_depthwise_convolution(const char* kernel, const int32_t params[D
 int tfconformer_layer_normalization(const char* kernel, const int32_t params[LAYER_NORMALIZATION_PARAMS], float epsilon,
                                     const float* gain, const float* bias, int64_t rows, const float* x, float* y,
                                     char message[MESSAGE_SIZE]);
+
+/* Compute y[batch, frames, dim] of utterances, and of a step, whose states get the new keys and values, likewise; params as
+ * in core/attention.h. */
+int tfconformer_attention(const char* kernel, const int32_t params[ATTENTION_PARAMS], const AttentionBiases* biases,
+                          const AttentionUtterance* utterance, float* y, char message[MESSAGE_SIZE]);
+int tfconformer_attention_step(const char* kernel, const int32_t params[ATTENTION_PARAMS],
+                               const AttentionBiases* biases, const AttentionStep* step, float* y,
+                               char message[MESSAGE_SIZE]);
 
 #endif

@@ -2,6 +2,7 @@
 #ifndef TFCONFORMER_KERNELS_KERNEL_H_
 #define TFCONFORMER_KERNELS_KERNEL_H_
 
+#include "../core/attention.h"
 #include "../core/depthwise_convolution.h"
 #include "../core/fully_connected.h"
 #include "../core/layer_normalization.h"
@@ -75,6 +76,15 @@ typedef void ConvolveFrames(const DepthwiseConvolutionAttributes* attributes, co
 typedef void NormalizeRows(const LayerNormalizationAttributes* attributes, const float* gain, const float* bias,
                            int64_t rows, const float* x, float* y);
 
+/* y[r, c] = (add ? y[r, c] : 0) + sum over d of x[r, d] * matrix[d, c], one term after the other, by fused
+ * multiply-adds. Rows lie so many floats apart as the strides say. */
+typedef void MultiplyMatrix(int64_t rows, int64_t depth, int64_t columns, const float* x, int64_t x_stride,
+                            const float* matrix, int64_t matrix_stride, bool add, float* y, int64_t y_stride);
+
+/* With s[j] = (scores[j] + positions[j]) + mask[j], replaces every score by exp(s[j] - max s), as loops.h defines exp and
+ * sums, and returns the sum of all. `scores` has room for a multiple of LANES; those beyond `count` become 0. */
+typedef float ExponentiateScores(const float* positions, const float* mask, int64_t count, float* scores);
+
 typedef struct {
   const char* name;
   bool (*is_available)(void); /* whether this processor has the instructions */
@@ -86,6 +96,8 @@ typedef struct {
   FinishRows* finish_rows;
   ConvolveFrames* convolve_frames;
   NormalizeRows* normalize_rows;
+  MultiplyMatrix* multiply_matrix;
+  ExponentiateScores* exponentiate_scores;
 } Kernel;
 
 /* The kernel of that name, or the fastest for NULL. NULL if this processor has none of that name. */

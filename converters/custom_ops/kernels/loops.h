@@ -196,6 +196,51 @@ INLINE void add_rest(const float* x, int64_t count, float mean, bool squared, fl
   }
 }
 
+/* As MultiplyMatrix, from column `first` on. */
+INLINE void multiply_columns(int64_t rows, int64_t depth, int64_t columns, const float* x, int64_t x_stride,
+                             const float* matrix, int64_t matrix_stride, bool add, int64_t first, float* y,
+                             int64_t y_stride) {
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t c = first; c < columns; ++c) {
+      float sum = add ? y[r * y_stride + c] : 0.0f;
+      for (int64_t d = 0; d < depth; ++d) sum = __builtin_fmaf(x[r * x_stride + d], matrix[d * matrix_stride + c], sum);
+      y[r * y_stride + c] = sum;
+    }
+  }
+}
+
+/* exp(x) of a number that is not above 0, within 2 ulp, is
+ *
+ *   2^n * (1 + r + r^2 / 2! + ... + r^7 / 7!),   n = round(x / ln 2), r = x - n ln 2, in fused multiply-adds;
+ *
+ * below LEAST_EXPONENT it is 0. The Taylor series ends where its terms, |r| <= ln 2 / 2, are below half an ulp. */
+#define LEAST_EXPONENT -87.0f
+#define LOG2_E 0x1.715476p0f
+#define LN_2_HIGH 0x1.62e400p-1f /* with few bits, so that n times it is exact */
+#define LN_2_LOW 0x1.7f7d1cp-20f
+#define EXPONENT_BIAS 127
+#define EXPONENT_SHIFT 23
+static const float TAYLOR[] = {1.0f / 5040, 1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f};
+enum { TAYLOR_TERMS = sizeof TAYLOR / sizeof TAYLOR[0] };
+
+INLINE float exponential(float x) {
+  const float shifted = __builtin_fmaf(x, LOG2_E, ROUNDER), rounder = ROUNDER;
+  const float n = shifted - ROUNDER;
+  const float r = __builtin_fmaf(-n, LN_2_LOW, __builtin_fmaf(-n, LN_2_HIGH, x));
+  float series = TAYLOR[0];
+  for (int i = 1; i < TAYLOR_TERMS; ++i) series = __builtin_fmaf(series, r, TAYLOR[i]);
+  uint32_t bits, rounder_bits;
+  memcpy(&bits, &shifted, sizeof bits);
+  memcpy(&rounder_bits, &rounder, sizeof rounder_bits);
+  bits = (bits - rounder_bits + EXPONENT_BIAS) << EXPONENT_SHIFT;
+  float power;
+  memcpy(&power, &bits, sizeof power);
+  return x < LEAST_EXPONENT ? 0.0f : series * power; /* a NaN passes through */
+}
+
+/* Whole groups of partial sums. */
+INLINE int64_t whole_lanes(int64_t count) { return (count + LANES - 1) / LANES * LANES; }
+
 /* The functions of a kernel that are these loops, compiled with the attribute that names its instructions. SHIFT is that
  * of the windows. */
 #define DEFINE_ROW_FUNCTIONS(TARGET, SHIFT)                                                                     \

@@ -123,6 +123,22 @@ static void normalize_rows(const LayerNormalizationAttributes* attributes, const
   }
 }
 
+static void multiply_matrix(int64_t rows, int64_t depth, int64_t columns, const float* x, int64_t x_stride,
+                            const float* matrix, int64_t matrix_stride, bool add, float* y, int64_t y_stride) {
+  multiply_columns(rows, depth, columns, x, x_stride, matrix, matrix_stride, add, 0, y, y_stride);
+}
+
+static float exponentiate_scores(const float* positions, const float* mask, int64_t count, float* scores) {
+  float largest = -INFINITY;
+  for (int64_t j = 0; j < count; ++j) {
+    scores[j] = (scores[j] + positions[j]) + mask[j];
+    largest = scores[j] > largest ? scores[j] : largest;
+  }
+  for (int64_t j = 0; j < count; ++j) scores[j] = exponential(scores[j] - largest);
+  for (int64_t j = count; j < whole_lanes(count); ++j) scores[j] = 0.0f;
+  return sum_row(scores, whole_lanes(count), 0.0f, false);
+}
+
 const Kernel portable_kernel = {
     .name = "portable",
     .is_available = is_available,
@@ -134,4 +150,6 @@ const Kernel portable_kernel = {
     .finish_rows = finish_rows,
     .convolve_frames = convolve_frames,
     .normalize_rows = normalize_rows,
+    .multiply_matrix = multiply_matrix,
+    .exponentiate_scores = exponentiate_scores,
 };

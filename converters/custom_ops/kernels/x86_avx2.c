@@ -20,7 +20,7 @@ enum {
 DEFINE_ROW_FUNCTIONS(TARGET, 0)
 
 typedef __m256 Floats;
-enum { FLOATS = 8 };
+enum { FLOATS = 8, PRODUCT_ROWS = 4, PRODUCT_VECTORS = 2 };
 KERNEL_INLINE Floats load_floats(const float* from) { return _mm256_loadu_ps(from); }
 KERNEL_INLINE void store_floats(float* to, Floats values) { _mm256_storeu_ps(to, values); }
 KERNEL_INLINE Floats broadcast_float(float value) { return _mm256_set1_ps(value); }
@@ -364,6 +364,8 @@ const Kernel x86_avx2_kernel = {
     .finish_rows = finish_rows,
     .convolve_frames = convolve_frames,
     .normalize_rows = normalize_rows,
+    .multiply_matrix = multiply_matrix,
+    .exponentiate_scores = exponentiate_scores,
 };
 
 #else

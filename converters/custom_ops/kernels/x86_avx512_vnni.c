@@ -21,7 +21,7 @@ enum {
 DEFINE_ROW_FUNCTIONS(TARGET, attributes->kept == GROUP ? 0 : 128)
 
 typedef __m512 Floats;
-enum { FLOATS = 16 };
+enum { FLOATS = 16, PRODUCT_ROWS = 8, PRODUCT_VECTORS = 2 };
 KERNEL_INLINE Floats load_floats(const float* from) { return _mm512_loadu_ps(from); }
 KERNEL_INLINE void store_floats(float* to, Floats values) { _mm512_storeu_ps(to, values); }
 KERNEL_INLINE Floats broadcast_float(float value) { return _mm512_set1_ps(value); }
@@ -378,6 +378,8 @@ const Kernel x86_avx512_vnni_kernel = {
     .finish_rows = finish_rows,
     .convolve_frames = convolve_frames,
     .normalize_rows = normalize_rows,
+    .multiply_matrix = multiply_matrix,
+    .exponentiate_scores = exponentiate_scores,
 };
 
 #else

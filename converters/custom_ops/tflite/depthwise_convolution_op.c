@@ -36,17 +36,18 @@ static TfLiteStatus prepare(TfLiteContext* context, Node* node) {
   return node_resize_output(context, node, 2, (int64_t[]){layer->frames, layer->attributes.channels});
 }
 
-static void run(const Node* node, const float* x, void* scratch, float* y) {
+static void run(const Node* node, void* const* inputs, void* scratch, float* y) {
   (void)scratch;
   const DepthwiseConvolutionNode* layer = &node->depthwise_convolution;
   depthwise_convolution(node->kernel, *node->pool, &layer->attributes, layer->kernel, layer->bias, layer->batch,
-                        layer->frames, x, y);
+                        layer->frames, inputs[X], y);
 }
 
 const Operation depthwise_convolution_operation = {
     .name = "TfconformerDepthwiseConvolution",
     .min_inputs = INPUTS,
     .max_inputs = INPUTS,
+    .variables = 1,
     .read_constants = read_constants,
     .prepare = prepare,
     .run = run,

@@ -77,10 +77,10 @@ static int64_t scratch_bytes(const Node* node) {
   return fully_connected_scratch_bytes(&node->fully_connected.attributes, node->fully_connected.x.rows);
 }
 
-static void run(const Node* node, const float* x, void* scratch, float* y) {
+static void run(const Node* node, void* const* inputs, void* scratch, float* y) {
   const FullyConnectedNode* layer = &node->fully_connected;
   FullyConnectedInput input = layer->x;
-  input.values = x;
+  input.values = inputs[X];
   fully_connected(node->kernel, *node->pool, &layer->attributes, &layer->weights, &input, scratch, y);
 }
 
@@ -88,6 +88,7 @@ const Operation fully_connected_operation = {
     .name = "TfconformerFullyConnected",
     .min_inputs = MIN_INPUTS,
     .max_inputs = MAX_INPUTS,
+    .variables = 1,
     .read_constants = read_constants,
     .prepare = prepare,
     .scratch_bytes = scratch_bytes,

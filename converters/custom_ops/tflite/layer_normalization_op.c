@@ -32,16 +32,17 @@ static TfLiteStatus prepare(TfLiteContext* context, Node* node) {
   return node_resize_output(context, node, 0, NULL);
 }
 
-static void run(const Node* node, const float* x, void* scratch, float* y) {
+static void run(const Node* node, void* const* inputs, void* scratch, float* y) {
   (void)scratch;
   const LayerNormalizationNode* layer = &node->layer_normalization;
-  layer_normalization(node->kernel, *node->pool, &layer->attributes, layer->gain, layer->bias, layer->rows, x, y);
+  layer_normalization(node->kernel, *node->pool, &layer->attributes, layer->gain, layer->bias, layer->rows, inputs[X], y);
 }
 
 const Operation layer_normalization_operation = {
     .name = "TfconformerLayerNormalization",
     .min_inputs = INPUTS,
     .max_inputs = INPUTS,
+    .variables = 1,
     .read_constants = read_constants,
     .prepare = prepare,
     .run = run,

@@ -5,11 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-extern const Operation fully_connected_operation, depthwise_convolution_operation, layer_normalization_operation;
+extern const Operation fully_connected_operation, depthwise_convolution_operation, layer_normalization_operation,
+    attention_operation, attention_step_operation;
 
 const Operation* find_operation(const char* name) {
   const Operation* const operations[] = {&fully_connected_operation, &depthwise_convolution_operation,
-                                         &layer_normalization_operation};
+                                         &layer_normalization_operation, &attention_operation,
+                                         &attention_step_operation};
   for (size_t i = 0; i < sizeof operations / sizeof operations[0]; ++i) {
     if (strcmp(operations[i]->name, name) == 0) return operations[i];
   }
@@ -62,18 +64,14 @@ static TfLiteStatus check_indices(TfLiteContext* context, const Node* node) {
   return kTfLiteOk;
 }
 
-const void* node_constant(TfLiteContext* context, const Node* node, int index, Expected expected) {
-  const TfLiteTensor* tensor = &context->tensors[node->inputs->data[index]];
+/* Whether a tensor is as expected; if not, it was said. */
+static bool is_as_expected(TfLiteContext* context, const Node* node, const TfLiteTensor* tensor, Expected expected) {
   if (tensor->type != expected.type) {
     node_fail(context, node, "%s is %s, expected %s", expected.name, type_name(tensor->type), type_name(expected.type));
-    return NULL;
-  }
-  if (tensor->allocation_type != kTfLiteMmapRo || tensor->data == NULL) {
-    node_fail(context, node, "%s must be a constant of the file", expected.name);
-    return NULL;
+    return false;
   }
   bool same = tensor->dims->size == expected.rank;
-  char shape[64] = "";
+  char shape[MAX_RANK * 24] = "";
   int64_t bytes = expected.item_bytes;
   for (int i = 0, at = 0; i < expected.rank; ++i) {
     same = same && tensor->dims->data[i] == expected.shape[i];
@@ -84,12 +82,31 @@ const void* node_constant(TfLiteContext* context, const Node* node, int index, E
     node_fail(context, node, "%s has the wrong shape, expected [%s]", expected.name, shape);
   } else if (tensor->bytes != (uint64_t)bytes) {
     node_fail(context, node, "%s has %zu bytes", expected.name, tensor->bytes);
-  } else if ((uintptr_t)tensor->data % (uintptr_t)expected.item_bytes != 0) {
+  } else if (tensor->allocation_type == kTfLiteMmapRo && (uintptr_t)tensor->data % (uintptr_t)expected.item_bytes != 0) {
     node_fail(context, node, "%s is not aligned", expected.name);
   } else {
-    return tensor->data;
+    return true;
   }
-  return NULL;
+  return false;
+}
+
+const void* node_constant(TfLiteContext* context, const Node* node, int index, Expected expected) {
+  const TfLiteTensor* tensor = &context->tensors[node->inputs->data[index]];
+  if (tensor->allocation_type != kTfLiteMmapRo || tensor->data == NULL) {
+    node_fail(context, node, "%s must be a constant of the file", expected.name);
+    return NULL;
+  }
+  return is_as_expected(context, node, tensor, expected) ? tensor->data : NULL;
+}
+
+TfLiteStatus node_check_variable(TfLiteContext* context, Node* node, int index, Expected expected, bool is_state) {
+  const TfLiteTensor* tensor = &context->tensors[node->inputs->data[index]];
+  if (!is_as_expected(context, node, tensor, expected)) return kTfLiteError;
+  if (is_state && tensor->allocation_type == kTfLiteMmapRo) {
+    return node_fail(context, node, "%s must not be a constant", expected.name);
+  }
+  node->input_bytes[index] = tensor->bytes;
+  return kTfLiteOk;
 }
 
 TfLiteStatus node_count_vectors(TfLiteContext* context, Node* node, int32_t last, int64_t* vectors) {
@@ -113,7 +130,7 @@ TfLiteStatus node_count_vectors(TfLiteContext* context, Node* node, int32_t last
   if (x->allocation_type == kTfLiteMmapRo && (uintptr_t)x->data % sizeof(float) != 0) {
     return node_fail(context, node, "x is not aligned");
   }
-  node->x_bytes = (size_t)bytes;
+  node->input_bytes[0] = (size_t)bytes;
   return kTfLiteOk;
 }
 
@@ -156,11 +173,15 @@ int64_t node_scratch_bytes(const Node* node) {
 
 TfLiteStatus node_invoke(TfLiteContext* context, const Node* node, void* scratch) {
   if (node->y_bytes == 0) return kTfLiteOk;
-  const TfLiteTensor* x = &context->tensors[node->inputs->data[0]];
   const TfLiteTensor* y = &context->tensors[node->outputs->data[0]];
-  if (x->data == NULL || y->data == NULL || x->bytes != node->x_bytes || y->bytes != node->y_bytes) {
-    return node_fail(context, node, "its tensors changed after they were prepared");
+  void* inputs[MAX_VARIABLES];
+  bool same = y->data != NULL && y->bytes == node->y_bytes;
+  for (int i = 0; i < node->operation->variables; ++i) {
+    const TfLiteTensor* input = &context->tensors[node->inputs->data[i]];
+    same = same && input->data != NULL && input->bytes == node->input_bytes[i];
+    inputs[i] = input->data;
   }
-  node->operation->run(node, x->data, scratch, y->data);
+  if (!same) return node_fail(context, node, "its tensors changed after they were prepared");
+  node->operation->run(node, inputs, scratch, y->data);
   return kTfLiteOk;
 }

@@ -3,12 +3,16 @@
 #define TFCONFORMER_TFLITE_NODE_H_
 
 #include "../core/message.h"
+#include "../kernels/attention.h"
 #include "../kernels/depthwise_convolution.h"
 #include "../kernels/fully_connected.h"
 #include "../kernels/layer_normalization.h"
 #include "tflite_abi.h"
 
-enum { MAX_CONSTANT_RANK = 3 };
+enum {
+  MAX_RANK = 4,
+  MAX_VARIABLES = 7, /* inputs that are no constants */
+};
 
 typedef struct Operation Operation;
 
@@ -31,6 +35,13 @@ typedef struct {
   int64_t rows;
 } LayerNormalizationNode;
 
+typedef struct {
+  AttentionAttributes attributes;
+  AttentionBiases biases;
+  const float* position; /* of a step */
+  int64_t batch, frames, span, capacity, mask_rows;
+} AttentionNode;
+
 /* The first five members are set by whoever creates it, the rest by `operation->prepare`. */
 typedef struct {
   const Operation* operation;
@@ -39,25 +50,27 @@ typedef struct {
   const Kernel* kernel;
   ThreadPool* const* pool; /* where to find it at run time: NULL for one thread */
   bool constants_are_checked;
-  size_t x_bytes, y_bytes;
+  size_t input_bytes[MAX_VARIABLES], y_bytes;
   union {
     FullyConnectedNode fully_connected;
     DepthwiseConvolutionNode depthwise_convolution;
     LayerNormalizationNode layer_normalization;
+    AttentionNode attention;
   };
 } Node;
 
 struct Operation {
   const char* name;
   int min_inputs, max_inputs;
+  int variables; /* so many of the inputs, the first ones, are no constants */
   /* Reads and checks the constants. A node is reported to the context in one sentence if it is unusable. */
   TfLiteStatus (*read_constants)(TfLiteContext* context, Node* node);
-  /* Checks x, gives the output its shape and sets `x_bytes` and `y_bytes`; called again after x changed its shape. */
+  /* Checks the variables, gives the output its shape and sets the bytes of both; called again after a shape changed. */
   TfLiteStatus (*prepare)(TfLiteContext* context, Node* node);
   /* Bytes of scratch memory that a prepared node needs; NULL: none. */
   int64_t (*scratch_bytes)(const Node* node);
-  /* Runs a prepared node. */
-  void (*run)(const Node* node, const float* x, void* scratch, float* y);
+  /* Runs a prepared node on its variables. */
+  void (*run)(const Node* node, void* const* inputs, void* scratch, float* y);
 };
 
 /* The operation of that name, NULL if it is none of ours. */
@@ -76,17 +89,20 @@ TfLiteStatus node_invoke(TfLiteContext* context, const Node* node, void* scratch
 __attribute__((format(printf, 3, 4))) TfLiteStatus node_fail(TfLiteContext* context, const Node* node,
                                                              const char* format, ...);
 
-/* The shape and item size that a constant must have. */
+/* The shape and item size that a tensor must have. */
 typedef struct {
   const char* name;
   TfLiteType type;
   int64_t item_bytes;
   int rank;
-  int64_t shape[MAX_CONSTANT_RANK];
+  int64_t shape[MAX_RANK];
 } Expected;
 
 /* Checks that input `index` is a constant of the file, just as expected, and returns its content; NULL if it is not. */
 const void* node_constant(TfLiteContext* context, const Node* node, int index, Expected expected);
+
+/* Checks that input `index` is a variable, just as expected; `is_state` if it will be written. */
+TfLiteStatus node_check_variable(TfLiteContext* context, Node* node, int index, Expected expected, bool is_state);
 
 /* Checks that x, input 0, is of floats whose last dimension is `last`, and counts its vectors. */
 TfLiteStatus node_count_vectors(TfLiteContext* context, Node* node, int32_t last, int64_t* vectors);

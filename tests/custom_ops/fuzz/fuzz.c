@@ -65,7 +65,7 @@ static int32_t odd_number(int32_t old) {
 typedef struct {
   int32_t type, rank, dims[MAX_RANK];
   int64_t bytes;
-  uint8_t* data; /* NULL for x and the output */
+  uint8_t* data; /* NULL for what is no constant */
 } Stored;
 
 typedef struct {
@@ -118,6 +118,7 @@ typedef struct {
   TfLiteNode node, kernel_node;
   TfLiteRegistration registration, kernel;
   TfLiteIntArray* plan;
+  int params; /* which tensor holds them */
   char sentence[512];
   int sentences;
 } Runtime;
@@ -219,6 +220,7 @@ static void set_up(Runtime* runtime, const Node* seed, int threads) {
     tensor->dims = new_array(stored->rank, stored->dims);
     tensor->name = "layer";
     tensor->allocation_type = stored->data != NULL ? kTfLiteMmapRo : kTfLiteArenaRw;
+    if (stored->data != NULL && stored->type == kTfLiteInt32) runtime->params = t;
     if (stored->data != NULL) place(runtime, t, stored->data, stored->bytes, (size_t)stored->bytes, 0);
     indices[t] = t;
   }
@@ -241,7 +243,7 @@ static void tear_down(Runtime* runtime) {
 
 /* ---- Mutations ---- */
 
-enum { X = 0, CODES = 1, PARAMS = 2 };
+enum { X = 0, FIRST_OTHER = 1 };
 
 static void mutate_indices(TfLiteIntArray** list, int tensors) {
   TfLiteIntArray* old = *list;
@@ -287,7 +289,7 @@ static void mutate_dims(TfLiteTensor* tensor) {
 
 /* A number of the params changes, and often so does every dimension that was the same number. */
 static void mutate_params(Runtime* runtime, int tensors) {
-  TfLiteTensor* params = &runtime->tensors[PARAMS];
+  TfLiteTensor* params = &runtime->tensors[runtime->params];
   const int count = (int)(params->bytes / sizeof(int32_t));
   if (count == 0) return;
   int32_t* values = params->data;
@@ -332,7 +334,7 @@ static void mutate_length(Runtime* runtime, int t) {
 
 static void mutate(Runtime* runtime) {
   const int tensors = (int)runtime->context.tensors_size;
-  const int t = below(tensors), constant = CODES + below(tensors - 2);
+  const int t = below(tensors), constant = FIRST_OTHER + below(tensors - 2);
   TfLiteTensor* tensor = &runtime->tensors[constant];
   static const int types[] = {0, kTfLiteFloat32, kTfLiteInt32, kTfLiteUInt8, kTfLiteFloat16, 7, 9, 20, -1};
   switch (below(16)) {
@@ -340,7 +342,7 @@ static void mutate(Runtime* runtime) {
     case 1:
     case 2:
     case 3:
-      if (runtime->tensors[PARAMS].data != NULL) mutate_params(runtime, tensors);
+      if (runtime->tensors[runtime->params].data != NULL) mutate_params(runtime, tensors);
       break;
     case 4:
     case 5:
@@ -372,7 +374,8 @@ static void mutate(Runtime* runtime) {
       break;
     case 14:
       if (below(2) == 0) {
-        tensor->allocation_type = kTfLiteArenaRw;
+        const bool is_constant = tensor->allocation_type == kTfLiteMmapRo;
+        tensor->allocation_type = is_constant ? kTfLiteArenaRw : kTfLiteMmapRo;
       } else {
         free(runtime->blocks[constant]);
         runtime->blocks[constant] = tensor->data = NULL;
@@ -396,13 +399,12 @@ static float odd_float(void) {
   return (float)(int32_t)next() * 0x1p-29f;
 }
 
-/* Gives x a shape and room for it; false if that would be too much for a test. */
-static bool shape_x(Runtime* runtime, int index) {
-  TfLiteTensor* x = &runtime->tensors[index];
-  if (x->dims->size >= 2 && below(2) == 0) x->dims->data[below(x->dims->size - 1)] = below(20);
-  uint64_t bytes = sizeof(float);
-  for (int i = 0; i < x->dims->size; ++i) {
-    if (x->dims->data[i] < 0 || __builtin_mul_overflow(bytes, (uint64_t)x->dims->data[i], &bytes)) {
+/* Gives a variable room for its shape, and numbers; false if that would be too much for a test. */
+static bool fill_variable(Runtime* runtime, int index) {
+  TfLiteTensor* tensor = &runtime->tensors[index];
+  uint64_t bytes = (uint64_t)type_bytes(tensor->type);
+  for (int i = 0; i < tensor->dims->size; ++i) {
+    if (tensor->dims->data[i] < 0 || __builtin_mul_overflow(bytes, (uint64_t)tensor->dims->data[i], &bytes)) {
       bytes = (uint64_t)below(1000); /* the runtime would not get so far; the operation must not rely on it */
       break;
     }
@@ -410,16 +412,27 @@ static bool shape_x(Runtime* runtime, int index) {
   if (bytes > MAX_X_BYTES) return false;
   if (below(50) == 0) bytes = (uint64_t)below(1000);
   place(runtime, index, NULL, 0, (size_t)bytes, 0);
-  for (size_t i = 0; i < bytes / sizeof(float); ++i) ((float*)x->data)[i] = odd_float();
+  for (size_t i = 0; i < bytes / sizeof(float); ++i) {
+    if (tensor->type == kTfLiteInt32) ((int32_t*)tensor->data)[i] = odd_number(0);
+    if (tensor->type != kTfLiteInt32) ((float*)tensor->data)[i] = odd_float();
+  }
   return true;
 }
 
-/* Where an array of indices, or a tensor, is out of the runtime's reach a real runtime refuses the file itself; the
- * operation checks again. */
-static int first_input(const Runtime* runtime) {
+/* Fills the inputs that are no constants; x often has another shape. Where an array of indices, or a tensor, is out of
+ * the runtime's reach a real runtime refuses the file itself; the operation checks again. */
+static bool fill_variables(Runtime* runtime) {
   const TfLiteIntArray* inputs = runtime->node.inputs;
-  const bool there = inputs->size > 0 && inputs->data[0] >= 0 && (size_t)inputs->data[0] < runtime->context.tensors_size;
-  return there && runtime->tensors[inputs->data[0]].allocation_type == kTfLiteArenaRw ? inputs->data[0] : -1;
+  for (int i = 0; i < inputs->size; ++i) {
+    const int index = inputs->data[i];
+    if (index < 0 || (size_t)index >= runtime->context.tensors_size) continue;
+    TfLiteTensor* tensor = &runtime->tensors[index];
+    if (tensor->allocation_type != kTfLiteArenaRw) continue;
+    const int rank = tensor->dims->size;
+    if (i == X && rank >= 2 && below(2) == 0) tensor->dims->data[below(rank - 1)] = below(20);
+    if (!fill_variable(runtime, index)) return false;
+  }
+  return true;
 }
 
 typedef enum { REFUSED, RUN, SKIPPED, OUTCOMES } Outcome;
@@ -432,8 +445,7 @@ static Outcome run_case(const Node* seed, int mutations, int threads, TfLiteDele
   TfLiteContext* context = &runtime.context;
   if (delegate->Prepare(context, delegate) != kTfLiteOk) abort();
   for (int shapes = 1 + below(3); shapes > 0; --shapes) {
-    const int x = first_input(&runtime);
-    if (x >= 0 && !shape_x(&runtime, x)) break;
+    if (!fill_variables(&runtime)) break;
     runtime.sentences = 0;
     if (runtime.kernel.prepare(context, &runtime.kernel_node) != kTfLiteOk) {
       outcome = REFUSED;

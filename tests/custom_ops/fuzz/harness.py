@@ -14,8 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from converters.custom_ops import FULLY_CONNECTED
-from converters.float_operations import FloatOperation, depthwise_operation, normalization_operation
+from converters.custom_ops import FULLY_CONNECTED, padded_columns
+from converters.float_operations import (
+    FloatOperation,
+    attention_operation,
+    depthwise_operation,
+    normalization_operation,
+)
 from converters.graph import GraphFile
 from converters.layer_graph import layer_graph
 from converters.operators import LayerOperators
@@ -97,9 +102,24 @@ def write_corpus(path: Path) -> Path:
             nodes.append(_node(layer_graph([convolution], rows=1), image=[1, 5, 4, 3]))
     for frames, channels in [(15, 20), (1, 3), (32, 48), (4, 16)]:
         kernel, bias = rng.standard_normal((frames, channels), np.float32), rng.standard_normal(channels, np.float32)
-        nodes.append(_float_node(depthwise_operation(kernel, bias), frames))
+        variables = [(2, frames + 9, channels)]
+        nodes.append(_float_node(depthwise_operation(kernel, bias), variables, (2, 10, channels)))
     for channels in (1, 64, 70, 200):
-        nodes.append(_float_node(normalization_operation(*rng.standard_normal((2, channels), np.float32), 1e-5)))
+        operation = normalization_operation(*rng.standard_normal((2, channels), np.float32), 1e-5)
+        nodes.append(_float_node(operation, [(2, 10, channels)], (2, 10, channels)))
+    for batch, frames, heads, width, mask_rows in [(1, 1, 1, 1, 1), (2, 9, 2, 3, 1), (1, 17, 1, 20, 17)]:
+        frames_shape = (batch, frames, heads * width)
+        variables = [frames_shape] * 3 + [(1, 2 * frames - 1, heads * width), (batch, 1, mask_rows, frames)]
+        biases = rng.standard_normal((2, heads, width), np.float32)
+        nodes.append(_float_node(attention_operation(*biases), variables, frames_shape))
+    steps = [(1, 1, 1, 1, 1, 1, 1), (2, 3, 2, 5, 8, 10, 6), (1, 1, 2, 16, 17, 17, 17), (1, 20, 1, 3, 30, 33, 40)]
+    for batch, frames, heads, width, span, capacity, distances in steps:
+        dim = heads * width
+        states = [(batch, dim, padded_columns(capacity)), (batch, capacity, dim)]
+        variables = [(batch, frames, dim)] * 3 + [(batch, 1, frames, span), (1,), *states]
+        biases = rng.standard_normal((2, heads, width), np.float32)
+        table = rng.standard_normal((distances, dim), np.float32)
+        nodes.append(_float_node(attention_operation(*biases, table), variables, (batch, frames, dim)))
     path.write_bytes(struct.pack("<i", len(nodes)) + b"".join(nodes))
     return path
 
@@ -114,17 +134,20 @@ def _random_weights(rng: np.random.Generator, k: int, n: int, spec: QuantSpec) -
     return pack_weights(codes, scales, None if spec.symmetric else scales, spec)
 
 
-def _float_node(layer: FloatOperation, frames: int = 1) -> bytes:
-    """A node [2, frames + 9, channels] -> [2, 10, channels]."""
+def _float_node(layer: FloatOperation, variables: list[tuple[int, ...]], output: tuple[int, ...]) -> bytes:
+    """A node of variables of these shapes; one with the shape [1] is of integers."""
     file = GraphFile.empty()
     (graph,) = file.graphs
-    x = graph.add_tensor("x", (2, frames + 9, layer.channels))
-    y = graph.add_tensor("y", (2, 10, layer.channels))
+    inputs = [graph.add_tensor(f"x{number}", shape) for number, shape in enumerate(variables)]
+    for index, shape in zip(inputs, variables, strict=True):
+        if shape == (1,):
+            graph.subgraph.tensors[index].type = schema.TensorType.INT32
+    y = graph.add_tensor("y", output)
     operator = schema.OperatorT()
     operator.outputs = np.array([y], np.int32)
-    LayerOperators(file).set(graph, operator, "layer", layer, x)
+    LayerOperators(file).set(graph, operator, "layer", layer, *inputs)
     graph.subgraph.operators = [operator]
-    graph.subgraph.inputs, graph.subgraph.outputs = np.array([x], np.int32), np.array([y], np.int32)
+    graph.subgraph.inputs, graph.subgraph.outputs = np.array(inputs, np.int32), np.array([y], np.int32)
     return _node(file.to_bytes(), layer.operation)
 
 
