@@ -87,6 +87,12 @@ def late_stream(tmp_path_factory) -> Exported:
 
 
 @pytest.fixture(scope="session")
+def late_packed_stream(tmp_path_factory) -> Exported:
+    """The same with packed layers, whose attention is an operation of ours."""
+    return _export(WEIGHTS_ONLY, tmp_path_factory.mktemp("late_packed_stream"), LOOK_AHEAD, streaming=True)
+
+
+@pytest.fixture(scope="session")
 def transducer_stream(tmp_path_factory) -> Exported:
     """A transducer with packed layers of 2, 4 and 8 bits in its encoder and decoder, in chunks of three frames."""
     return _export(TRANSDUCER_RULES, tmp_path_factory.mktemp("transducer"), STREAMING | TRANSDUCER, streaming=True)

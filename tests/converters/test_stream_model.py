@@ -31,11 +31,13 @@ def test_a_streaming_file_is_the_file_for_whole_utterances(stream, whole_of_stre
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_late_logits_are_the_keras_model_s(late_stream, waveforms, runtime):
-    model = open_stream(late_stream.path, runtime)
+@pytest.mark.parametrize("file", ["late_stream", "late_packed_stream"])
+def test_late_logits_are_the_keras_model_s(file, waveforms, runtime, request):
+    exported = request.getfixturevalue(file)
+    model = open_stream(exported.path, runtime)
     # Two blocks, each with one frame of attention and two of convolution ahead; the subsampling adds another.
     assert (model.description.delay_frames, model.description.flush_samples) == (7, 7 * 640)
-    for reference in keras_references(late_stream.trained, late_stream.config.features, waveforms):
+    for reference in keras_references(exported.trained, exported.config.features, waveforms):
         # Float32 sums in another order, as in `test_freeze.py`.
         np.testing.assert_allclose(
             model.run(reference.waveform), reference.logits, atol=1e-4 * np.abs(reference.logits).max()

@@ -5,10 +5,10 @@
  * A case: int32 params[12], int64 rows, int64 bytes[6] of codes, positions, scales, offsets, bias and x (0: there is
  * none), and the six arrays. An output: float y[rows, N].
  * Of "depthwise": int32 params[3], int64 batch, frames, and the arrays of kernel, bias and x. Of "normalization": int32
- * params[2], int64 rows, float epsilon, and the arrays of gain, bias and x. Of "attention": int32 params[4], int64 batch,
- * frames, mask_rows, and the arrays of both biases, query, key, value, position and mask. Of "attention_step": int32
- * params[4], int64 batch, frames, span, capacity, first, and the arrays of both biases, query, key, value, mask, keys,
- * values and position; behind y the output has the states. */
+ * params[2], int64 rows, float epsilon, and the arrays of gain, bias and x.
+ * Of "attention": int32 params[4], int64 batch, frames, mask_rows, and the arrays of both biases, query, key, value,
+ * position and mask. Of "attention_step": int32 params[4], int64 batch, frames, span, capacity, first, and the arrays of
+ * both biases, query, key, value, mask, keys, values and position; behind y the output has the states. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* Self-attention with relative positions, what a file says about it.
  *
- * A head with the vectors u and v of its content and position bias looks from frame i, whose query is q_i, at the keys k_j:
+ * A head with the vectors u and v of its content and position bias looks from frame i, whose query is q_i, at keys k_j:
  *
  *   score[i, j] = (q_i + u) / sqrt(width) . k_j + (q_i + v) / sqrt(width) . p_{i - j} + mask[i, j]
  *   y_i = sum over j of exp(score[i, j]) / (sum over j of exp(score[i, j])) * value_j

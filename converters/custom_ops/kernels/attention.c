@@ -15,11 +15,11 @@ typedef struct {
   const Kernel* kernel;
   int64_t width, dim, queries, span;
   const float *query, *content_bias, *position_bias;
-  const float* keys; /* [width, places] in columns; the first key is in place `start`, and behind the last place is the first */
-  int64_t places, start;
-  const float* values;    /* [places, dim] */
-  const float* positions; /* [width, distances] in columns; the first key of query i is at distance number nearest - i */
-  int64_t distances, nearest;
+  const float* keys;   /* [width, places] in columns */
+  const float* values; /* [places, dim] */
+  int64_t places, start; /* the first key is in place `start`, and behind the last place is place 0 */
+  const float* positions; /* [width, distances] in columns */
+  int64_t distances, nearest; /* the first key of query i is at distance number nearest - i */
   const float* mask; /* rows are mask_stride apart */
   int64_t mask_stride;
   float* y;
@@ -76,7 +76,7 @@ static void unroll_ring(const float* ring, int64_t places, int64_t start, int64_
   memcpy(target + before, ring, (size_t)(count - before) * sizeof *target);
 }
 
-/* The position scores of a query's keys, of which the first is at distance number `first`; zeros beyond the distances. */
+/* The position scores of a query's keys, the first of which is at distance number `first`; zeros beyond the distances. */
 static const float* key_positions(const Head* head, const float* position, int64_t first, float* band) {
   if (first >= 0 && first + head->span <= head->distances) return position + first;
   for (int64_t j = 0; j < head->span; ++j) {
@@ -112,8 +112,8 @@ static void attend_queries(const Head* head, int64_t first, int64_t count, const
   kernel->multiply_matrix(count, before, width, scratch->scores, score_stride, head->values + head->start * dim, dim,
                           false, y, dim);
   if (before < span) {
-    kernel->multiply_matrix(count, span - before, width, scratch->scores + before, score_stride, head->values, dim, true,
-                            y, dim);
+    kernel->multiply_matrix(count, span - before, width, scratch->scores + before, score_stride, head->values, dim,
+                            true, y, dim);
   }
   for (int64_t r = 0; r < count; ++r) {
     const float inverse = 1.0f / sums[r];

@@ -28,7 +28,7 @@ typedef struct {
   int32_t first;                         /* number of the first frame of key and value */
   float* keys;                           /* state, [batch, dim, attention_columns(capacity)]; gets the new keys */
   float* values;                         /* state, [batch, capacity, dim]; likewise */
-  const float* position; /* [dim, attention_columns(distances)], from the distance of the first query to the first key down */
+  const float* position; /* [dim, attention_columns(distances)]: the first is the distance of first query to first key */
 } AttentionStep;
 
 /* Bytes of scratch memory; INT64_MAX if there are more. */

@@ -10,8 +10,8 @@
 /* Name of a kernel that this processor can run, the fastest (and default) one at 0; NULL beyond the last. */
 const char* tfconformer_kernel_name(int index);
 
-/* Computes y[rows, N] from x[rows, K], which must have no windows, with the kernel of that name, or the fastest for NULL;
- * params and weights as in core/fully_connected.h. Returns 0, or 1 with one sentence in `message`. */
+/* Computes y[rows, N] from x[rows, K], which must have no windows, with the kernel of that name, or the fastest for
+ * NULL; params and weights as in core/fully_connected.h. Returns 0, or 1 with one sentence in `message`. */
 int tfconformer_fully_connected(const char* kernel, const int32_t params[FULLY_CONNECTED_PARAMS],
                                 const FullyConnectedWeights* weights, int64_t rows, const float* x, float* y,
                                 char message[MESSAGE_SIZE]);
@@ -28,8 +28,8 @@ int tfconformer_layer_normalization(const char* kernel, const int32_t params[LAY
                                     const float* gain, const float* bias, int64_t rows, const float* x, float* y,
                                     char message[MESSAGE_SIZE]);
 
-/* Compute y[batch, frames, dim] of utterances, and of a step, whose states get the new keys and values, likewise; params as
- * in core/attention.h. */
+/* Compute y[batch, frames, dim] of utterances, and of a step, whose states get the new keys and values, likewise;
+ * params as in core/attention.h. */
 int tfconformer_attention(const char* kernel, const int32_t params[ATTENTION_PARAMS], const AttentionBiases* biases,
                           const AttentionUtterance* utterance, float* y, char message[MESSAGE_SIZE]);
 int tfconformer_attention_step(const char* kernel, const int32_t params[ATTENTION_PARAMS],

@@ -24,7 +24,7 @@ typedef struct {
  *
  * A quad is four consecutive stored weights of a channel; a row's window of a quad is the codes of x that it may be
  * multiplied with: 4 of them if the layer is dense, 8 or 16 if it keeps two or one of four. Windows beyond the end of
- * a block, up to its last cell, are of zeros. A kernel may add a constant to all codes in windows, for its own product. */
+ * a block, up to its last cell, are of zeros. A kernel may add a constant to all codes in windows for its own product. */
 typedef struct {
   int rows;
   int8_t* windows;    /* [quads of all blocks, rows, window] */
@@ -55,8 +55,8 @@ typedef void FloatProduct(const FullyConnectedAttributes* attributes, const Weig
 typedef float QuantizeRow(const FullyConnectedAttributes* attributes, const float* x, int row,
                           QuantizedRows* quantized);
 
-/* y[m * stride + c] = activation(scales[m] * totals[c / TILE * rows + m][c % TILE] + bias[c]) for so many channels, by one
- * fused multiply-add; without `scales` they are 1. */
+/* y[m * stride + c] = activation(scales[m] * totals[c / TILE * rows + m][c % TILE] + bias[c]) for so many channels, by
+ * one fused multiply-add; without `scales` they are 1. */
 typedef void FinishRows(float (*totals)[TILE], int rows, const float* scales, const float* bias,
                         Activation activation, int channels, float* y, int64_t stride);
 
@@ -81,8 +81,8 @@ typedef void NormalizeRows(const LayerNormalizationAttributes* attributes, const
 typedef void MultiplyMatrix(int64_t rows, int64_t depth, int64_t columns, const float* x, int64_t x_stride,
                             const float* matrix, int64_t matrix_stride, bool add, float* y, int64_t y_stride);
 
-/* With s[j] = (scores[j] + positions[j]) + mask[j], replaces every score by exp(s[j] - max s), as loops.h defines exp and
- * sums, and returns the sum of all. `scores` has room for a multiple of LANES; those beyond `count` become 0. */
+/* With s[j] = (scores[j] + positions[j]) + mask[j], replaces every score by exp(s[j] - max s), as loops.h defines exp
+ * and sums, and returns the sum of all. `scores` has room for a multiple of LANES; those beyond `count` become 0. */
 typedef float ExponentiateScores(const float* positions, const float* mask, int64_t count, float* scores);
 
 typedef struct {

@@ -241,8 +241,8 @@ INLINE float exponential(float x) {
 /* Whole groups of partial sums. */
 INLINE int64_t whole_lanes(int64_t count) { return (count + LANES - 1) / LANES * LANES; }
 
-/* The functions of a kernel that are these loops, compiled with the attribute that names its instructions. SHIFT is that
- * of the windows. */
+/* The functions of a kernel that are these loops, compiled with the attribute that names its instructions. SHIFT is
+ * that of the windows. */
 #define DEFINE_ROW_FUNCTIONS(TARGET, SHIFT)                                                                     \
   TARGET static float quantize_row(const FullyConnectedAttributes* attributes, const float* x, int row,         \
                                    QuantizedRows* quantized) {                                                  \

@@ -2,11 +2,11 @@
  *
  * Inputs: query, key and value FLOAT32 [batch, frames, dim];
  *   of whole utterances: position FLOAT32 [1, 2 frames - 1, dim]; mask FLOAT32 [batch, 1, frames or 1, frames];
- *   of a step: mask FLOAT32 [batch, 1, frames, span]; first INT32 [1], the number of its first key; the states keys FLOAT32
- *   [batch, dim, capacity in columns] and values FLOAT32 [batch, capacity, dim], which are written;
- * then constants: params INT32 [4]; content_bias and position_bias FLOAT32 [heads, width]; and of a step positions FLOAT32
- * [dim, distances in columns]. "In columns" means the next multiple of COLUMNS. Output: FLOAT32 [batch, frames, dim].
- * What they hold is described in ../core/attention.h and ../kernels/attention.h. */
+ *   of a step: mask FLOAT32 [batch, 1, frames, span]; first INT32 [1], the number of its first key; the states keys
+ *   FLOAT32 [batch, dim, capacity in columns] and values FLOAT32 [batch, capacity, dim], which are written;
+ * then constants: params INT32 [4]; content_bias and position_bias FLOAT32 [heads, width]; and of a step positions
+ * FLOAT32 [dim, distances in columns]. "In columns" means the next multiple of COLUMNS. Output: FLOAT32 [batch, frames,
+ * dim]. What they hold is described in ../core/attention.h and ../kernels/attention.h. */
 #include "node.h"
 
 enum { QUERY, KEY, VALUE, POSITION, MASK, UTTERANCE_VARIABLES };

@@ -82,7 +82,8 @@ static bool is_as_expected(TfLiteContext* context, const Node* node, const TfLit
     node_fail(context, node, "%s has the wrong shape, expected [%s]", expected.name, shape);
   } else if (tensor->bytes != (uint64_t)bytes) {
     node_fail(context, node, "%s has %zu bytes", expected.name, tensor->bytes);
-  } else if (tensor->allocation_type == kTfLiteMmapRo && (uintptr_t)tensor->data % (uintptr_t)expected.item_bytes != 0) {
+  } else if (tensor->allocation_type == kTfLiteMmapRo &&
+             (uintptr_t)tensor->data % (uintptr_t)expected.item_bytes != 0) {
     node_fail(context, node, "%s is not aligned", expected.name);
   } else {
     return true;

@@ -2,8 +2,8 @@
  *
  *   fuzz CORPUS SEED FIRST COUNT KERNEL...
  *
- * CORPUS holds valid nodes. Case number I is one of them with a few mutations, drawn from SEED and I alone: params, types,
- * shapes, lengths, bytes, indices, allocation and alignment of its tensors, one at a time or in step. Every node goes
+ * CORPUS holds valid nodes. Case number I is one of them with a few mutations, drawn from SEED and I alone: params,
+ * types, shapes, lengths, bytes, indices, allocation and alignment of its tensors, one at a time or in step. Every node goes
  * through the delegate's life as in a runtime, with several shapes of x. Each buffer is a block of its own, exactly as
  * long as the tensor says, so that the sanitizers see every access outside. Prints how many nodes were run and refused;
  * a refusal must come with one sentence. */
