@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -147,21 +147,28 @@ def _replaced_layers(
 
 def open_variants(freeze_model: Callable[[Config, bool], Frozen], config: Config) -> dict[str, Opened]:
     """The models by the names of their variants."""
-    our_graph, their_graph = (freeze_model(config, ours) for ours in (True, False))
-    further_names = {} if our_graph.stream is None else {FLUSH: STEP}
     opened = {}
-    for variant in variants():
-        frozen = their_graph if variant.implementation == LITERT else our_graph
-        weights = {shape: variant.weights(*shape) for shape in {(layer.k, layer.n) for layer in frozen.layers}}
-        packed = {layer.name: _with_window(weights[layer.k, layer.n], layer) for layer in frozen.layers}
-        metadata = metadata_json(b"", config, (), stream=frozen.stream)
-        content = rewrite(frozen.content, {**packed, **frozen.float_layers}, metadata, further_names)
+    for variant, content in contents(freeze_model, config, variants()):
         # The interpreter maps the file, so that it need not stay.
         with tempfile.NamedTemporaryFile(suffix=".tflite") as file:
             file.write(content)
             file.flush()
             opened[variant.name] = Opened(variant, open_model(file.name), len(content))
     return opened
+
+
+def contents(
+    freeze_model: Callable[[Config, bool], Frozen], config: Config, chosen: Iterable[Variant]
+) -> Iterator[tuple[Variant, bytes]]:
+    """The files of variants."""
+    our_graph, their_graph = (freeze_model(config, ours) for ours in (True, False))
+    further_names = {} if our_graph.stream is None else {FLUSH: STEP}
+    for variant in chosen:
+        frozen = their_graph if variant.implementation == LITERT else our_graph
+        weights = {shape: variant.weights(*shape) for shape in {(layer.k, layer.n) for layer in frozen.layers}}
+        packed = {layer.name: _with_window(weights[layer.k, layer.n], layer) for layer in frozen.layers}
+        metadata = metadata_json(b"", config, (), stream=frozen.stream)
+        yield variant, rewrite(frozen.content, {**packed, **frozen.float_layers}, metadata, further_names)
 
 
 def _with_window(weights: LayerWeights, layer: LayerPlan) -> LayerWeights:

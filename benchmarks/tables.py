@@ -61,6 +61,18 @@ def encoder_table(rows: Sequence[ResultRow]) -> str:
     return _numbers(["implementation", "file, MB", "10 s of audio, ms", "a step of 40 ms, ms", "kernel"], lines)
 
 
+def long_audio_table(rows: Sequence[ResultRow]) -> str:
+    """Seconds and peak memory of whole utterances, implementations by lengths."""
+    measured = {(_implementation(row), row.audio_seconds): row for row in rows}
+    lengths = sorted({row.audio_seconds for row in rows if row.audio_seconds is not None})
+    lines = []
+    for name in dict.fromkeys(_implementation(row) for row in rows):
+        ours = [measured[name, length] for length in lengths]
+        times = [f"{number((row.latency_ms_p50 or 0) / 1e3, 2)} s, {number(row.peak_rss_mb, 0)} MB" for row in ours]
+        lines.append([name, *times, str(ours[0].kernel)])
+    return _numbers(["implementation", *(f"{length:g} s of audio" for length in lengths), "kernel"], lines)
+
+
 def export_table(results: ResultsFile) -> str:
     """What the exports of large models take; shares and multiples are of the weights in float32."""
     seconds = {stage.name: stage.seconds for stage in results.stages}
@@ -150,6 +162,7 @@ def main(results: Path, root: Path) -> None:
     encoder = {"encoder": encoder_table(rows("encoder"))}
     benchmarks = encoder | {
         "kernels": "\n".join(layer_table(kernels, *shape, time_and_limit) for shape in KERNEL_SHAPES),
+        "long_audio": long_audio_table(rows("long_audio")),
         "export": export_table(read_results(results / "export.json")),
         "training_step": training_table(rows("training_step")),
         "arm_instructions": "\n".join(layer_table(arm, *shape, thousands_of_instructions) for shape in ARM_SHAPES),

@@ -1,0 +1,79 @@
+"""How time and memory of a whole Conformer grow with the length of the audio.
+
+    python -m benchmarks.long_audio configs/conformer_l.yaml --output docs/results/long_audio.json
+
+Our int2 and int4 and LiteRT's int8 and int4, with random weights, every one in a process of its own for every length.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import click
+import numpy as np
+
+from benchmarks.encoder import Variant, contents, frozen_utterance, variants
+from converters.isolated import IsolatedRecognizer
+from converters.provenance import results_of_this_process
+from converters.results import ResultRow, write_results
+from tfconformer.config import Config, load_config
+
+CHOSEN = (("tfconformer", 2), ("tfconformer", 4), ("LiteRT", 8), ("LiteRT", 4))
+
+
+def chosen_variants() -> Iterator[Variant]:
+    """Those of `CHOSEN`, per channel and dense."""
+    for variant in variants():
+        columns = variant.columns
+        if columns.get("granularity") != "channel" or columns.get("sparsity") is not None:
+            continue
+        if (variant.implementation.split()[0], columns["weight_bits"]) in CHOSEN:
+            yield variant
+
+
+def rows_of(config: Config, lengths: Sequence[float], runs: int) -> Iterator[ResultRow]:
+    """A row for every variant and length in seconds, with the median time of so many runs."""
+    rng = np.random.default_rng(0)
+    for variant, content in contents(frozen_utterance, config, chosen_variants()):
+        with tempfile.NamedTemporaryFile(suffix=".tflite") as file:
+            file.write(content)
+            file.flush()
+            for seconds in lengths:
+                samples = int(seconds * config.features.sample_rate)
+                waveform = rng.standard_normal(samples, np.float32) * np.float32(0.05)
+                with IsolatedRecognizer(file.name, "ai-edge-litert") as recognizer:
+                    answers = [recognizer.decode(waveform) for _ in range(runs)]
+                median = statistics.median(answer.seconds for answer in answers)
+                peak = answers[-1].peak_rss_bytes / 1e6
+                click.echo(f"{variant.name}: {seconds:g} s of audio in {median:.2f} s, {peak:.0f} MB")
+                yield ResultRow(
+                    implementation=variant.implementation,
+                    **variant.columns,
+                    file_bytes=len(content),
+                    runtime=recognizer.runtime,
+                    kernel=answers[-1].kernel,
+                    threads=1,
+                    audio_seconds=seconds,
+                    latency_ms_p50=1e3 * median,
+                    peak_rss_mb=peak,
+                )
+
+
+@click.command()
+@click.argument("config_file", type=click.Path(path_type=Path))
+@click.option("--seconds", "lengths", type=click.FloatRange(min=0.1), multiple=True, default=(10, 30, 60))
+@click.option("--runs", type=click.IntRange(min=1), default=3, show_default=True)
+@click.option("--output", type=click.Path(path_type=Path), help="Results file to write (JSON).")
+def main(config_file: Path, lengths: tuple[float, ...], runs: int, output: Path | None) -> None:
+    """Measure the model of CONFIG_FILE, single thread."""
+    rows = tuple(rows_of(load_config(config_file), lengths, runs))
+    if output is not None:
+        named = tuple(row.model_copy(update={"model": config_file.stem}) for row in rows)
+        write_results(output, results_of_this_process(rows=named))
+
+
+if __name__ == "__main__":
+    main()
