@@ -29,6 +29,7 @@ setup(
                 "-Wall",
                 "-Wextra",
                 "-ffp-contract=off",  # a fused multiply-add would change the documented result
+                "-fno-wrapv",  # Python asks for -fwrapv, with which gcc makes matrix products an eighth slower
                 "-fvisibility=hidden",
             ],
         )
