@@ -8,6 +8,8 @@ import tensorflow as tf
 from flatbuffers import flexbuffers
 from tensorflow.lite.python import schema_py_generated as schema
 
+from converters.custom_ops import OPERATIONS
+from converters.float_operations import FloatOperation
 from converters.freeze import freeze, inference_model
 from converters.operators import input_width, output_width
 from converters.placeholders import with_placeholders
@@ -79,13 +81,16 @@ def test_placeholders_stand_for_their_layers(weights_only):
             continue
         name = flexbuffers.Loads(bytes(operator.customOptions))["layer"]
         layer = float_layers(weights_only.trained)[name]
-        x, *bias = (graph.tensors[index] for index in operator.inputs)
+        x, *others = (graph.tensors[index] for index in operator.inputs)
         (y,) = (graph.tensors[index] for index in operator.outputs)
         constants = weights_only.prepared.constants[name]
         assert (x.shape[-1], y.shape[-1]) == (input_width(constants), output_width(constants))
-        assert len(bias) == (name in weights_only.prepared.packed and layer.bias is not None)
-        for tensor in bias:
-            assert bytes(model.buffers[tensor.buffer].data) == layer.bias.numpy().tobytes()
+        if isinstance(constants, FloatOperation):
+            assert len(others) == OPERATIONS[constants.operation] - 1
+        else:
+            assert len(others) == (layer.bias is not None)
+            for tensor in others:
+                assert bytes(model.buffers[tensor.buffer].data) == layer.bias.numpy().tobytes()
         found[name] += 1
     assert found == Counter(weights_only.prepared.constants.keys())
     quantized = sum(4 * layer.k * layer.n for layer in weights_only.prepared.packed.values())
