@@ -3,9 +3,9 @@
     python -m benchmarks.encoder configs/conformer_l.yaml --output docs/results/encoder.json
 
 Our formats and LiteRT's take turns. The files of a workload differ in their dense layers, in the second convolution,
-the depthwise ones and the layer normalizations: in ours these are our operations, in LiteRT's its own in float, as are
-the first convolution, the head and the front end in all of them. (LiteRT has int8 convolutions, with one activation
-scale for the whole input, so that a stream would not compute what an utterance does.)
+the depthwise ones, attention and the layer normalizations: in ours these are our operations, in LiteRT's its own in
+float, as are the first convolution, the head and the front end in all of them. (LiteRT has int8 convolutions, with one
+activation scale for the whole input, so that a stream would not compute what an utterance does.)
 """
 
 from __future__ import annotations

@@ -5,39 +5,38 @@
 
 enum { BLOCK_MULTIPLE = 8 }; /* so that a block begins on a byte at every bit width */
 
-static bool fail(char message[MESSAGE_SIZE], const char* field, int32_t value, const char* expected) {
-  snprintf(message, MESSAGE_SIZE, "params: %s is %d, expected %s", field, (int)value, expected);
-  return false;
-}
-
 bool fully_connected_parse(const int32_t params[FULLY_CONNECTED_PARAMS], FullyConnectedAttributes* attributes,
                            char message[MESSAGE_SIZE]) {
   const int32_t version = params[0], weight_bits = params[1], symmetric = params[2], block_size = params[3];
   const int32_t k = params[4], n = params[5], activation_bits = params[6], has_bias = params[7];
   const int32_t activation = params[8], kept = params[9], window = params[10], stride = params[11];
-  if (version != FULLY_CONNECTED_FORMAT_VERSION) return fail(message, "version", version, "3");
-  if (weight_bits != 2 && weight_bits != 4 && weight_bits != 8) return fail(message, "bits", weight_bits, "2, 4 or 8");
-  if (symmetric != 0 && symmetric != 1) return fail(message, "symmetric", symmetric, "0 or 1");
+  if (version != FULLY_CONNECTED_FORMAT_VERSION) return refuse_param(message, "version", version, "3");
+  if (weight_bits != 2 && weight_bits != 4 && weight_bits != 8) {
+    return refuse_param(message, "bits", weight_bits, "2, 4 or 8");
+  }
+  if (symmetric != 0 && symmetric != 1) return refuse_param(message, "symmetric", symmetric, "0 or 1");
   if (block_size < 0 || block_size % BLOCK_MULTIPLE != 0) {
-    return fail(message, "block_size", block_size, "0 or a positive multiple of 8");
+    return refuse_param(message, "block_size", block_size, "0 or a positive multiple of 8");
   }
-  if (k < 1) return fail(message, "K", k, "at least 1");
-  if (n < 1) return fail(message, "N", n, "at least 1");
-  if (activation_bits != 0 && activation_bits != 8) return fail(message, "activation_bits", activation_bits, "0 or 8");
-  if (has_bias != 0 && has_bias != 1) return fail(message, "has_bias", has_bias, "0 or 1");
+  if (k < 1) return refuse_param(message, "K", k, "at least 1");
+  if (n < 1) return refuse_param(message, "N", n, "at least 1");
+  if (activation_bits != 0 && activation_bits != 8) {
+    return refuse_param(message, "activation_bits", activation_bits, "0 or 8");
+  }
+  if (has_bias != 0 && has_bias != 1) return refuse_param(message, "has_bias", has_bias, "0 or 1");
   if (activation < ACTIVATION_NONE || activation > ACTIVATION_RELU6) {
-    return fail(message, "activation", activation, "0 (none), 1 (relu), 2 (relu_n1_to_1) or 3 (relu6)");
+    return refuse_param(message, "activation", activation, "0 (none), 1 (relu), 2 (relu_n1_to_1) or 3 (relu6)");
   }
-  if (kept != 0 && kept != 1 && kept != 2) return fail(message, "kept", kept, "0 (all), 1 or 2");
-  if (window < 0 || window > MAX_WINDOW) return fail(message, "window", window, "0 (rows) or 1 to 16");
+  if (kept != 0 && kept != 1 && kept != 2) return refuse_param(message, "kept", kept, "0 (all), 1 or 2");
+  if (window < 0 || window > MAX_WINDOW) return refuse_param(message, "window", window, "0 (rows) or 1 to 16");
   if (stride < (window > 0) || stride > (window > 0 ? MAX_WINDOW : 0)) {
-    return fail(message, "stride", stride, window > 0 ? "1 to 16" : "0, as there is no window");
+    return refuse_param(message, "stride", stride, window > 0 ? "1 to 16" : "0, as there is no window");
   }
-  if (window > 0 && k % (window * window) != 0) return fail(message, "K", k, "a multiple of the window's size");
+  if (window > 0 && k % (window * window) != 0) return refuse_param(message, "K", k, "a multiple of the window's size");
   const int32_t block_length = block_size == 0 || block_size > k ? k : block_size;
   const int64_t largest_sum = ((int64_t)block_length << (weight_bits - 1)) * 127;
   if (activation_bits == 8 && largest_sum > INT32_MAX) {
-    return fail(message, "block length", block_length, "a length whose products always fit a 32-bit sum");
+    return refuse_param(message, "block length", block_length, "a length whose products always fit a 32-bit sum");
   }
   *attributes = (FullyConnectedAttributes){
       .weight_bits = weight_bits,
