@@ -14,7 +14,7 @@ enum { QUARTERS = 4 };
 
 /* Compiled once, in arm_neon.c: other instruction sets add nothing to them. */
 extern FloatProduct arm_float_product;
-extern QuantizeRow arm_quantize_row;
+extern QuantizeRows arm_quantize_rows;
 extern FinishRows arm_finish_rows;
 extern ConvolveFrames arm_convolve_frames;
 extern NormalizeRows arm_normalize_rows;

@@ -227,11 +227,11 @@ INLINE int32_t quantize_block(const float* x, float inverse, int64_t length, int
   }
   for (; i < padded; i += SIXTEEN) {
     float rest[SIXTEEN] = {0.0f};
-    uint8_t stored[SIXTEEN];
+    int8_t stored[SIXTEEN];
     if (i < length) memcpy(rest, x + i, (size_t)(length - i) * sizeof rest[0]);
     const int8x16_t codes = quantize_sixteen(rest, inverse);
     sum = vpadalq_s16(sum, vpaddlq_s8(codes));
-    vst1q_u8(stored, vreinterpretq_u8_s8(codes));
+    vst1q_s8(stored, codes);
     if (piece == 16 && padded - i < SIXTEEN) { /* a single row of a layer with shorter windows */
       memcpy(*target, stored, (size_t)(padded - i));
       *target += padded - i;
@@ -243,14 +243,14 @@ INLINE int32_t quantize_block(const float* x, float inverse, int64_t length, int
 }
 
 /* As quantize_row_loop. */
-float arm_quantize_row(const FullyConnectedAttributes* attributes, const float* x, int row, QuantizedRows* quantized) {
+static float quantize_row(const FullyConnectedAttributes* attributes, const float* x, int row,
+                          QuantizedRows* quantized) {
   const int rows = quantized->rows, window = window_codes(attributes);
   float inverse;
   const float scale = row_scale(largest_bits(x, attributes->k), &inverse);
   int8_t* target = quantized->windows + row * window;
   for (int64_t b = 0; b < attributes->blocks; ++b) {
-    const int64_t first = b * attributes->block_length;
-    const int64_t length = smaller(attributes->block_length, attributes->k - first);
+    const int64_t first = b * attributes->block_length, length = block_inputs(attributes, b);
     const int64_t padded = block_quads(stored_codes(attributes, b), attributes->weight_bits) * window;
     int32_t* sum = &quantized->code_sums[b * rows + row];
     if (rows == 1 || window == 16) { /* the windows of a single row make one piece */
@@ -262,6 +262,11 @@ float arm_quantize_row(const FullyConnectedAttributes* attributes, const float* 
     }
   }
   return scale;
+}
+
+void arm_quantize_rows(const FullyConnectedAttributes* attributes, const float* x, QuantizedRows* quantized,
+                       float* scales) {
+  for (int m = 0; m < quantized->rows; ++m) scales[m] = quantize_row(attributes, x + m * attributes->k, m, quantized);
 }
 
 /* As `activate`. */
@@ -318,7 +323,7 @@ const Kernel arm_neon_kernel = {
     .float_rows = FLOAT_ROWS,
     .integer_product = integer_product,
     .float_product = arm_float_product,
-    .quantize_row = arm_quantize_row,
+    .quantize_rows = arm_quantize_rows,
     .finish_rows = arm_finish_rows,
     .convolve_frames = arm_convolve_frames,
     .normalize_rows = arm_normalize_rows,

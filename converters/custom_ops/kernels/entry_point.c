@@ -39,7 +39,7 @@ EXPORT int tfconformer_fully_connected(const char* kernel, const int32_t params[
   void* scratch = allocate(fully_connected_scratch_bytes(&attributes, rows), message);
   if (scratch == NULL) return 1;
   const FullyConnectedInput input = {.values = x, .rows = rows};
-  fully_connected(found, NULL, &attributes, weights, &input, scratch, y);
+  fully_connected(found, NULL, &attributes, weights, weights, &input, scratch, y);
   free(scratch);
   return 0;
 }

@@ -8,6 +8,7 @@
 enum {
   CHUNK = 64, /* rows for which x is prepared at a time, so that they stay in a cache while the weights pass by */
   SUM_LANES = 16, /* partial sums of a block of float inputs */
+  AHEAD = 16384, /* bytes of weights that are fetched ahead, which hides the latency of memory */
 };
 
 /* A chunk of rows is cut into groups of powers of 2, the largest that the kernel takes first. */
@@ -118,9 +119,8 @@ static void prepare(const Kernel* kernel, const FullyConnectedAttributes* attrib
     for (int64_t first = 0; first < rows;) {
       QuantizedRows group =
           quantized_group(attributes, prepared, first, group_rows(rows - first, kernel->integer_rows));
-      for (int m = 0; m < group.rows; ++m, ++first) {
-        prepared->scales[first] = kernel->quantize_row(attributes, x + first * k, m, &group);
-      }
+      kernel->quantize_rows(attributes, x + first * k, &group, prepared->scales + first);
+      first += group.rows;
     }
   } else if (prepared->sums != NULL) {
     float* sums = prepared->sums;
@@ -140,24 +140,60 @@ typedef struct {
   const Kernel* kernel;
   const FullyConnectedAttributes* attributes;
   const FullyConnectedWeights* weights;
-  int64_t code_bytes, position_bytes; /* of a tile */
+  int64_t tiles, code_bytes, position_bytes; /* of a tile */
+  int64_t codes_ahead, positions_ahead;      /* tiles */
+  const FullyConnectedWeights* next; /* needed after those of the last tile */
   const PreparedRows* prepared;
   int64_t rows;
   const float* x;
   float* y;
 } Chunk;
 
+/* Tiles of so many bytes that lie between what is used and what is fetched. */
+static int64_t tiles_ahead(int64_t tile_bytes) { return larger((AHEAD + tile_bytes - 1) / tile_bytes, MAX_TILES); }
+
+/* From something of a tile to the same of so many tiles later or, near the end, the beginning of `next`. */
+static int64_t bytes_ahead(const Chunk* chunk, int64_t tile, int64_t ahead, int64_t tile_bytes, const uint8_t* first,
+                           const uint8_t* next) {
+  if (tile + ahead < chunk->tiles || next == NULL) return ahead * tile_bytes;
+  return ((intptr_t)next - (intptr_t)first) + (ahead - chunk->tiles) * tile_bytes;
+}
+
 static WeightTile weight_tile(const Chunk* chunk, int64_t tile) {
-  const FullyConnectedWeights* weights = chunk->weights;
+  const FullyConnectedWeights *weights = chunk->weights, *next = chunk->next;
   const int64_t at = tile * chunk->attributes->blocks * TILE;
-  WeightTile view = {.codes = weights->codes + tile * chunk->code_bytes, .scales = weights->scales + at};
-  if (weights->positions != NULL) view.positions = weights->positions + tile * chunk->position_bytes;
+  WeightTile view = {
+      .codes = weights->codes + tile * chunk->code_bytes,
+      .scales = weights->scales + at,
+      .codes_ahead = bytes_ahead(chunk, tile, chunk->codes_ahead, chunk->code_bytes, weights->codes, next->codes),
+  };
   if (weights->offsets != NULL) view.offsets = weights->offsets + at;
+  if (weights->positions != NULL) {
+    view.positions = weights->positions + tile * chunk->position_bytes;
+    view.positions_ahead = bytes_ahead(chunk, tile, chunk->positions_ahead, chunk->position_bytes, weights->positions,
+                                       next->positions);
+  }
   return view;
 }
 
+/* Inlined, as all that fetch: gcc takes a function that does nothing else for one without effect and drops its calls. */
+INLINE void fetch(const void* first, int64_t bytes) {
+  enum { LINE = 64 };
+  for (int64_t i = 0; i < bytes; i += LINE) __builtin_prefetch((const char*)first + i);
+}
+
+/* Fetches the scales and offsets of MAX_TILES tiles, from `tile` on. */
+INLINE void fetch_scales(const Chunk* chunk, int64_t tile) {
+  const bool is_last = tile >= chunk->tiles;
+  const FullyConnectedWeights* weights = is_last ? chunk->next : chunk->weights;
+  const int64_t values = chunk->attributes->blocks * TILE, at = is_last ? 0 : tile * values;
+  const int64_t bytes = MAX_TILES * values * (int64_t)sizeof(uint16_t);
+  if (weights->scales != NULL) fetch(weights->scales + at, bytes);
+  if (weights->offsets != NULL) fetch(weights->offsets + at, bytes);
+}
+
 /* The product reads for so long that its results find their place in the cache when they are written. */
-static void prefetch_outputs(const float* y, int rows, int channels, int64_t stride) {
+INLINE void fetch_outputs(const float* y, int rows, int channels, int64_t stride) {
   for (int m = 0; m < rows; ++m) {
     for (int c = 0; c < channels; c += TILE) __builtin_prefetch(y + m * stride + c, 1);
   }
@@ -170,17 +206,18 @@ static void compute_tiles(void* context, int index) {
   const FullyConnectedAttributes* attributes = chunk->attributes;
   const PreparedRows* prepared = chunk->prepared;
   const int64_t first_tile = (int64_t)index * MAX_TILES, channel = first_tile * TILE, stride = attributes->n;
-  const int count = (int)smaller(MAX_TILES, fully_connected_tiles(attributes) - first_tile);
+  const int count = (int)smaller(MAX_TILES, chunk->tiles - first_tile);
   const int channels = (int)smaller(count * TILE, attributes->n - channel);
   const float* bias = chunk->weights->bias == NULL ? no_bias : chunk->weights->bias + channel;
   WeightTile tiles[MAX_TILES];
   for (int t = 0; t < count; ++t) tiles[t] = weight_tile(chunk, first_tile + t);
+  fetch_scales(chunk, first_tile + MAX_TILES);
   const int most_rows = attributes->int8_activations ? chunk->kernel->integer_rows : chunk->kernel->float_rows;
   for (int64_t first = 0; first < chunk->rows;) {
     float totals[MAX_TILES * MAX_ROWS][TILE];
     const int group = group_rows(chunk->rows - first, most_rows);
     float* y = chunk->y + first * stride + channel;
-    prefetch_outputs(y, group, channels, stride);
+    fetch_outputs(y, group, channels, stride);
     if (attributes->int8_activations) {
       const QuantizedRows quantized = quantized_group(attributes, prepared, first, group);
       chunk->kernel->integer_product(attributes, tiles, count, &quantized, totals);
@@ -195,8 +232,12 @@ static void compute_tiles(void* context, int index) {
 }
 
 void fully_connected(const Kernel* kernel, ThreadPool* pool, const FullyConnectedAttributes* attributes,
-                     const FullyConnectedWeights* weights, const FullyConnectedInput* x, void* scratch, float* y) {
-  const int tasks = (int)((fully_connected_tiles(attributes) + MAX_TILES - 1) / MAX_TILES);
+                     const FullyConnectedWeights* weights, const FullyConnectedWeights* next,
+                     const FullyConnectedInput* x, void* scratch, float* y) {
+  const int64_t tiles = fully_connected_tiles(attributes);
+  const int64_t code_bytes = fully_connected_tile_cells(attributes, attributes->weight_bits) * CELL;
+  const int64_t position_bytes = fully_connected_tile_cells(attributes, POSITION_BITS) * CELL;
+  const int tasks = (int)((tiles + MAX_TILES - 1) / MAX_TILES);
   float* windows = scratch;
   for (int64_t first = 0; first < x->rows; first += CHUNK) {
     const int64_t count = smaller(CHUNK, x->rows - first);
@@ -206,8 +247,12 @@ void fully_connected(const Kernel* kernel, ThreadPool* pool, const FullyConnecte
         .kernel = kernel,
         .attributes = attributes,
         .weights = weights,
-        .code_bytes = fully_connected_tile_cells(attributes, attributes->weight_bits) * CELL,
-        .position_bytes = fully_connected_tile_cells(attributes, POSITION_BITS) * CELL,
+        .tiles = tiles,
+        .code_bytes = code_bytes,
+        .position_bytes = position_bytes,
+        .codes_ahead = tiles_ahead(code_bytes),
+        .positions_ahead = tiles_ahead(position_bytes),
+        .next = first + count < x->rows ? weights : next,
         .prepared = &prepared,
         .rows = count,
         .x = chunk_rows(attributes, x, first, count, windows),

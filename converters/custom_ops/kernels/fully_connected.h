@@ -19,8 +19,11 @@ int64_t fully_connected_scratch_bytes(const FullyConnectedAttributes* attributes
  * kernel, nor on the threads, which share the tiles; without a pool the caller's does all.
  *
  * y = activation(total + bias), total as in kernel.h; with integer activations y = activation(scale * total + bias), by
- * one fused multiply-add, where x was replaced by scale * codes row by row (loops.h). */
+ * one fused multiply-add, where x was replaced by scale * codes row by row (loops.h).
+ *
+ * The beginning of `next`, weights that will be needed after these, is fetched into the cache; its pointers may be NULL. */
 void fully_connected(const Kernel* kernel, ThreadPool* pool, const FullyConnectedAttributes* attributes,
-                     const FullyConnectedWeights* weights, const FullyConnectedInput* x, void* scratch, float* y);
+                     const FullyConnectedWeights* weights, const FullyConnectedWeights* next,
+                     const FullyConnectedInput* x, void* scratch, float* y);
 
 #endif

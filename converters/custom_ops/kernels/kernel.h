@@ -18,6 +18,9 @@ typedef struct {
   const uint8_t* positions; /* likewise; NULL unless sparse */
   const uint16_t* scales;   /* [blocks, TILE] */
   const uint16_t* offsets;  /* likewise; NULL if symmetric */
+  /* Bytes from a cell to the one that should be fetched when it is read, */
+  int64_t codes_ahead;
+  int64_t positions_ahead; /* and the same for positions */
 } WeightTile;
 
 /* Quantized rows of x, side by side.
@@ -51,9 +54,9 @@ typedef void IntegerProduct(const FullyConnectedAttributes* attributes, const We
 typedef void FloatProduct(const FullyConnectedAttributes* attributes, const WeightTile* tiles, int count,
                           const FloatRows* x, float (*totals)[TILE]);
 
-/* Writes row `row` of `quantized` and returns its scale: see loops.h. */
-typedef float QuantizeRow(const FullyConnectedAttributes* attributes, const float* x, int row,
-                          QuantizedRows* quantized);
+/* Quantizes the rows of x that `quantized` is for, row m of which begins at m * k, and writes their scales: see loops.h. */
+typedef void QuantizeRows(const FullyConnectedAttributes* attributes, const float* x, QuantizedRows* quantized,
+                          float* scales);
 
 /* y[m * stride + c] = activation(scales[m] * totals[c / TILE * rows + m][c % TILE] + bias[c]) for so many channels, by
  * one fused multiply-add; without `scales` they are 1. */
@@ -92,7 +95,7 @@ typedef struct {
   int float_rows;             /* the same of `float_product` */
   IntegerProduct* integer_product;
   FloatProduct* float_product;
-  QuantizeRow* quantize_row;
+  QuantizeRows* quantize_rows;
   FinishRows* finish_rows;
   ConvolveFrames* convolve_frames;
   NormalizeRows* normalize_rows;

@@ -84,10 +84,14 @@ INLINE int32_t largest_magnitude_bits(const float* x, int64_t count) {
 /* Codes of x per row and quad; see QuantizedRows. */
 INLINE int window_codes(const FullyConnectedAttributes* attributes) { return GROUP * GROUP / attributes->kept; }
 
+/* Input features of a block. */
+INLINE int64_t block_inputs(const FullyConnectedAttributes* attributes, int64_t block) {
+  return smaller(attributes->block_length, attributes->k - block * attributes->block_length);
+}
+
 /* Weights of a channel that are stored for a block. */
 INLINE int64_t stored_codes(const FullyConnectedAttributes* attributes, int64_t block) {
-  const int64_t first = block * attributes->block_length;
-  const int64_t length = smaller(attributes->block_length, attributes->k - first);
+  const int64_t length = block_inputs(attributes, block);
   return attributes->kept == GROUP ? length : (length + GROUP - 1) / GROUP * attributes->kept;
 }
 
@@ -100,20 +104,19 @@ INLINE int64_t block_quads(int64_t codes, int bits) {
 /* Adding it leaves no fraction bits: the sum is rounded to an integer, half to even, for |value| < 2^22. */
 #define ROUNDER 0x1.8p23f
 
-/* Rounds x * inverse, half to even; no code leaves -127..127. Writes code + shift, returns the sum of the codes. */
-INLINE int32_t quantize_values(const float* restrict x, float inverse, int64_t count, int shift,
-                               uint8_t* restrict codes) {
+/* Rounds x * inverse, half to even; no code leaves -127..127. Writes the codes and returns their sum. */
+INLINE int32_t quantize_values(const float* restrict x, float inverse, int64_t count, int8_t* restrict codes) {
   int32_t sum = 0;
   for (int64_t i = 0; i < count; ++i) {
     const int32_t code = (int32_t)(x[i] * inverse + ROUNDER - ROUNDER);
-    codes[i] = (uint8_t)(code + shift);
+    codes[i] = (int8_t)code;
     sum += code;
   }
   return sum;
 }
 
 /* Spreads codes over the windows of a row, which are `stride` bytes apart. Returns where the next one is. */
-INLINE int8_t* write_windows(const uint8_t* restrict codes, int64_t count, const int window, int64_t stride,
+INLINE int8_t* write_windows(const int8_t* restrict codes, int64_t count, const int window, int64_t stride,
                              int8_t* restrict target) {
   for (int64_t i = 0; i < count; i += window, target += stride) memcpy(target, codes + i, (size_t)window);
   return target;
@@ -131,10 +134,8 @@ INLINE float row_scale(int32_t largest_bits, float* inverse) {
 
 /* Replaces x by scale * code, code = round_half_even(x * (127 / max|x|)) in -127..127, scale = max|x| * (1 / 127).
  * Writes the codes to their windows and returns the scale. A row whose 127 / max|x| is infinite (zeros, or nothing
- * above 3.8e-37) gets the codes 0 and the scale 0; a row with a NaN or an infinity the scale NaN.
- *
- * Every byte of a window is its code + shift. */
-INLINE float quantize_row_loop(const FullyConnectedAttributes* attributes, const float* x, int row, int shift,
+ * above 3.8e-37) gets the codes 0 and the scale 0; a row with a NaN or an infinity the scale NaN. */
+INLINE float quantize_row_loop(const FullyConnectedAttributes* attributes, const float* x, int row,
                                QuantizedRows* quantized) {
   enum { PIECE = 256 }; /* codes at a time; a multiple of every window */
   const int rows = quantized->rows, window = window_codes(attributes);
@@ -144,15 +145,15 @@ INLINE float quantize_row_loop(const FullyConnectedAttributes* attributes, const
   int8_t* target = quantized->windows + row * window;
   for (int64_t b = 0; b < attributes->blocks; ++b) {
     const float* values = x + b * attributes->block_length;
-    const int64_t length = smaller(attributes->block_length, attributes->k - b * attributes->block_length);
+    const int64_t length = block_inputs(attributes, b);
     const int64_t padded = block_quads(stored_codes(attributes, b), attributes->weight_bits) * window;
     int32_t sum = 0;
     for (int64_t first = 0; first < padded; first += PIECE) {
-      uint8_t codes[PIECE];
+      int8_t codes[PIECE];
       const int64_t count = smaller(PIECE, padded - first);
       const int64_t filled = is_finite && first < length ? smaller(count, length - first) : 0;
-      sum += quantize_values(values + first, inverse, filled, shift, codes);
-      memset(codes + filled, shift, (size_t)(count - filled));
+      sum += quantize_values(values + first, inverse, filled, codes);
+      memset(codes + filled, 0, (size_t)(count - filled));
       switch (window) { /* known sizes are copied by one load and one store */
         case 4: target = write_windows(codes, count, 4, rows * 4, target); break;
         case 8: target = write_windows(codes, count, 8, rows * 8, target); break;
@@ -241,12 +242,13 @@ INLINE float exponential(float x) {
 /* Whole groups of partial sums. */
 INLINE int64_t whole_lanes(int64_t count) { return (count + LANES - 1) / LANES * LANES; }
 
-/* The functions of a kernel that are these loops, compiled with the attribute that names its instructions. SHIFT is
- * that of the windows. */
-#define DEFINE_ROW_FUNCTIONS(TARGET, SHIFT)                                                                     \
-  TARGET static float quantize_row(const FullyConnectedAttributes* attributes, const float* x, int row,         \
-                                   QuantizedRows* quantized) {                                                  \
-    return quantize_row_loop(attributes, x, row, SHIFT, quantized);                                             \
+/* The functions of a kernel that are these loops, compiled with the attribute that names its instructions. */
+#define DEFINE_ROW_FUNCTIONS(TARGET)                                                                            \
+  TARGET static void quantize_rows(const FullyConnectedAttributes* attributes, const float* x,                  \
+                                   QuantizedRows* quantized, float* scales) {                                   \
+    for (int m = 0; m < quantized->rows; ++m) {                                                                 \
+      scales[m] = quantize_row_loop(attributes, x + m * attributes->k, m, quantized);                           \
+    }                                                                                                           \
   }                                                                                                             \
   TARGET static void finish_rows(float (*totals)[TILE], int rows, const float* scales, const float* bias,       \
                                  Activation activation, int channels, float* y, int64_t stride) {               \

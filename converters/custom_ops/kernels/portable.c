@@ -1,7 +1,7 @@
 /* The kernel in plain C: the definition of the result, which every other kernel reproduces bit for bit. */
 #include "loops.h"
 
-DEFINE_ROW_FUNCTIONS(, 0)
+DEFINE_ROW_FUNCTIONS()
 
 static bool is_available(void) { return true; }
 
@@ -146,7 +146,7 @@ const Kernel portable_kernel = {
     .float_rows = 1,
     .integer_product = integer_product,
     .float_product = float_product,
-    .quantize_row = quantize_row,
+    .quantize_rows = quantize_rows,
     .finish_rows = finish_rows,
     .convolve_frames = convolve_frames,
     .normalize_rows = normalize_rows,

@@ -12,12 +12,11 @@
 enum {
   INTEGER_ROWS = 4,
   FLOAT_ROWS = 4,
-  HALVES = 2,       /* registers of a cell, of 8 channels each */
-  CHAINS = 4,       /* float sums in flight, times HALVES, that hide the latency of one */
-  PREFETCH = 16384, /* bytes ahead that hide the latency of memory */
+  HALVES = 2, /* registers of a cell, of 8 channels each */
+  CHAINS = 4, /* float sums in flight, times HALVES, that hide the latency of one */
 };
 
-DEFINE_ROW_FUNCTIONS(TARGET, 0)
+DEFINE_ROW_FUNCTIONS(TARGET)
 
 typedef __m256 Floats;
 enum { FLOATS = 8, PRODUCT_ROWS = 4, PRODUCT_VECTORS = 2 };
@@ -66,8 +65,12 @@ KERNEL_INLINE __m256i field(__m256i half, int index, const int bits) {
   return _mm256_and_si256(shifted, _mm256_set1_epi8((char)((1 << bits) - 1)));
 }
 
+/* Fetches what lies `ahead` of a cell. */
+KERNEL_INLINE void fetch_ahead(const uint8_t* cell, int64_t ahead) {
+  _mm_prefetch((const char*)cell + ahead, _MM_HINT_T0);
+}
+
 KERNEL_INLINE __m256i load_half(const uint8_t* cell, int half) {
-  if (half == 0) _mm_prefetch((const char*)cell + PREFETCH, _MM_HINT_T0);
   return _mm256_loadu_si256((const __m256i*)(cell + half * CELL / HALVES));
 }
 
@@ -105,6 +108,7 @@ KERNEL_INLINE void dense_product(const FullyConnectedAttributes* attributes, con
       const int64_t count = smaller(cells, narrow_cells);
       for (int64_t i = 0; i < count; ++i, cell += CELL) {
         const __m256i codes[HALVES] = {load_half(cell, 0), load_half(cell, 1)};
+        fetch_ahead(cell, tile->codes_ahead);
         for (int f = 0; f < fields; ++f) {
           const __m256i first = field(codes[0], f, bits), second = field(codes[1], f, bits);
           for (int m = 0; m < rows; ++m, windows += GROUP) {
@@ -166,6 +170,7 @@ KERNEL_INLINE void sparse_product(const FullyConnectedAttributes* attributes, co
     }
     for (int64_t quad = 0; quad < quads; ++quad, windows += rows * window) {
       const uint8_t* places = positions + quad / GROUP * CELL;
+      if (quad % fields == 0) fetch_ahead(cell + quad / fields * CELL, tile->codes_ahead);
       for (int h = 0; h < HALVES; ++h) {
         const __m256i u = field(load_half(cell + quad / fields * CELL, h), (int)(quad % fields), bits);
         const __m256i q = _mm256_sub_epi8(u, zero);
@@ -215,10 +220,11 @@ KERNEL_INLINE __m256 code_value(__m256i half, int index, const int bits) {
 }
 
 /* Adds the first `codes` codes of a cell in each tile. */
-KERNEL_INLINE void add_cell(const uint8_t* const* cells, const float* x, int64_t k, const int bits, int codes,
-                            const int count, const int rows, __m256 (*sums)[HALVES]) {
+KERNEL_INLINE void add_cell(const WeightTile* tiles, const uint8_t* const* cells, const float* x, int64_t k,
+                            const int bits, int codes, const int count, const int rows, __m256 (*sums)[HALVES]) {
   __m256i half[MAX_TILES][HALVES];
   for (int t = 0; t < count; ++t) {
+    fetch_ahead(cells[t], tiles[t].codes_ahead);
     for (int h = 0; h < HALVES; ++h) half[t][h] = load_half(cells[t], h);
   }
   for (int i = 0; i < codes; ++i) {
@@ -247,11 +253,11 @@ KERNEL_INLINE void dense_float_product(const FullyConnectedAttributes* attribute
     clear(sums, count * rows);
     int64_t left = stored_codes(attributes, b);
     for (; left >= cell_length; left -= cell_length, values += cell_length) {
-      add_cell(cells, values, k, bits, (int)cell_length, count, rows, sums);
+      add_cell(tiles, cells, values, k, bits, (int)cell_length, count, rows, sums);
       for (int t = 0; t < count; ++t) cells[t] += CELL;
     }
     if (left > 0) {
-      add_cell(cells, values, k, bits, (int)left, count, rows, sums);
+      add_cell(tiles, cells, values, k, bits, (int)left, count, rows, sums);
       for (int t = 0; t < count; ++t) cells[t] += CELL;
     }
     for (int m = 0; m < rows; ++m) {
@@ -360,7 +366,7 @@ const Kernel x86_avx2_kernel = {
     .float_rows = FLOAT_ROWS,
     .integer_product = integer_product,
     .float_product = float_product,
-    .quantize_row = quantize_row,
+    .quantize_rows = quantize_rows,
     .finish_rows = finish_rows,
     .convolve_frames = convolve_frames,
     .normalize_rows = normalize_rows,

@@ -11,14 +11,25 @@
 
 enum {
   INTEGER_ROWS = 8,
-  INTEGER_TILES = 2,
+  INTEGER_SUMS = 16,  /* registers for the sums of a dense layer, as many as leave room for the rest */
+  SUMS_IN_FLIGHT = 8, /* of them, which hide the latency of one */
   FLOAT_ROWS = 8,
-  CHAINS = 4,       /* sums in flight that hide the latency of one; 8 rows bring enough of their own */
-  PREFETCH = 16384, /* bytes ahead that hide the latency of memory */
+  CHAINS = 4, /* sums of a sparse layer in flight that hide the latency of one; 8 rows bring enough of their own */
 };
 
-/* In a sparse layer x is the unsigned factor: its codes are stored + 128. */
-DEFINE_ROW_FUNCTIONS(TARGET, attributes->kept == GROUP ? 0 : 128)
+TARGET static void finish_rows(float (*totals)[TILE], int rows, const float* scales, const float* bias,
+                               Activation activation, int channels, float* y, int64_t stride) {
+  finish_rows_loop(totals, rows, scales, bias, activation, channels, y, stride);
+}
+
+/* sum[i] += a[4 i] * b[4 i] + ... + a[4 i + 3] * b[4 i + 3], a unsigned and b signed. In assembly, because gcc 12 copies
+ * the sums to and fro around the intrinsic. */
+KERNEL_INLINE __m512i multiply_add(__m512i sum, __m512i a, __m512i b) {
+  __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+  return sum;
+}
+
+#include "x86_avx512_quantize.h"
 
 typedef __m512 Floats;
 enum { FLOATS = 16, PRODUCT_ROWS = 8, PRODUCT_VECTORS = 2 };
@@ -42,11 +53,13 @@ KERNEL_INLINE __m512 load_halves(const uint16_t* halves) {
 /* totals[m] += scale * sums[m] - offset * x_sums[m] of one block. */
 KERNEL_INLINE void add_block(const WeightTile* tile, int64_t block, const __m512* sums, const __m512* x_sums,
                              const int rows, __m512* totals) {
+  const bool is_symmetric = tile->offsets == NULL;
   const __m512 scales = load_halves(tile->scales + block * TILE);
-  for (int m = 0; m < rows; ++m) totals[m] = _mm512_fmadd_ps(scales, sums[m], totals[m]);
-  if (tile->offsets == NULL) return;
-  const __m512 offsets = load_halves(tile->offsets + block * TILE);
-  for (int m = 0; m < rows; ++m) totals[m] = _mm512_fnmadd_ps(offsets, x_sums[m], totals[m]);
+  const __m512 offsets = is_symmetric ? _mm512_setzero_ps() : load_halves(tile->offsets + block * TILE);
+  for (int m = 0; m < rows; ++m) {
+    const __m512 total = _mm512_fmadd_ps(scales, sums[m], totals[m]);
+    totals[m] = is_symmetric ? total : _mm512_fnmadd_ps(offsets, x_sums[m], total);
+  }
 }
 
 /* Field `index` of every byte. */
@@ -55,7 +68,7 @@ KERNEL_INLINE __m512i field(__m512i cell, const int index, const int bits) {
   return _mm512_and_si512(_mm512_srli_epi16(cell, index * bits), _mm512_set1_epi8((char)((1 << bits) - 1)));
 }
 
-/* Loads a cell, and `ahead` bytes further on fetches what will be loaded later. */
+/* Loads a cell and fetches what lies `ahead` of it. */
 KERNEL_INLINE __m512i load_cell(const uint8_t* cell, int64_t ahead) {
   _mm_prefetch((const char*)cell + ahead, _MM_HINT_T0);
   return _mm512_loadu_si512(cell);
@@ -63,56 +76,71 @@ KERNEL_INLINE __m512i load_cell(const uint8_t* cell, int64_t ahead) {
 
 /* ---- Integer activations ---- */
 
-/* sum[i] += a[4 i] * b[4 i] + ... + a[4 i + 3] * b[4 i + 3], a unsigned and b signed. In assembly, because gcc 12 copies
- * the sums to and fro around the intrinsic. */
-KERNEL_INLINE __m512i multiply_add(__m512i sum, __m512i a, __m512i b) {
-  __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
-  return sum;
-}
-
 KERNEL_INLINE __m512i broadcast(const int8_t* window) {
   int32_t codes;
   memcpy(&codes, window, sizeof codes);
   return _mm512_set1_epi32(codes);
 }
 
+/* Tiles that a product of so many rows takes at once. Few rows of wide weights wait for memory, which is fastest when read
+ * in one sequence; the others multiply for longer than they read, and a broadcast window then serves several tiles. */
+KERNEL_INLINE int tiles_together(const int rows, const int bits) {
+  if (rows <= 2 && bits > 2) return 1;
+  return rows * MAX_TILES <= INTEGER_SUMS ? MAX_TILES : INTEGER_SUMS / rows;
+}
+
+/* Adds the products of `cells` cells of each tile with their windows, and fetches as many from `ahead` on. Successive
+ * products of a channel go to `chains` sums in turn. */
+KERNEL_INLINE void add_cells(const uint8_t** codes, const uint8_t** ahead, const int8_t** windows, const int cells,
+                             const int bits, const int count, const int rows, const int chains, __m512i* sum) {
+  const int fields = 8 / bits;
+  for (int i = 0; i < cells; ++i) {
+    __m512i cell[MAX_TILES];
+    for (int t = 0; t < count; ++t) {
+      _mm_prefetch((const char*)*ahead + (i * count + t) * CELL, _MM_HINT_T0);
+      cell[t] = _mm512_loadu_si512(codes[t] + i * CELL);
+    }
+    for (int f = 0; f < fields; ++f) {
+      __m512i u[MAX_TILES];
+      for (int t = 0; t < count; ++t) u[t] = field(cell[t], f, bits);
+      for (int m = 0; m < rows; ++m, *windows += GROUP) {
+        const __m512i values = broadcast(*windows);
+        for (int t = 0; t < count; ++t) {
+          const int s = ((i * fields + f) % chains * count + t) * rows + m;
+          sum[s] = multiply_add(sum[s], u[t], values);
+        }
+      }
+    }
+  }
+  for (int t = 0; t < count; ++t) codes[t] += cells * CELL;
+  *ahead += cells * count * CELL;
+}
+
 /* sum q x = sum u x - 2^(bits - 1) sum x, where u = q + 2^(bits - 1) is what a cell holds. */
 KERNEL_INLINE void dense_product(const FullyConnectedAttributes* attributes, const WeightTile* tiles,
                                  const QuantizedRows* x, const int bits, const int count, const int rows,
                                  float (*totals)[TILE]) {
-  const int fields = 8 / bits, chains = rows * count * fields <= 2 * CHAINS ? fields : 1, all = count * rows;
-  /* Tiles lie one behind the other: the place of the next two, or a minimum that hides the latency of memory. */
-  const int64_t ahead = larger(count > 1 ? count * (tiles[1].codes - tiles[0].codes) : 0, PREFETCH);
+  const int fields = 8 / bits, all = count * rows;
+  const int together = all * fields < SUMS_IN_FLIGHT ? SUMS_IN_FLIGHT / (all * fields) : 1; /* cells */
+  const int chains = all * fields * together <= INTEGER_SUMS ? fields * together : INTEGER_SUMS / all;
   const int8_t* windows = x->windows;
-  const uint8_t* cells[INTEGER_TILES];
-  __m512 total[INTEGER_TILES * INTEGER_ROWS];
-  for (int t = 0; t < count; ++t) cells[t] = tiles[t].codes;
+  const uint8_t *codes[MAX_TILES], *ahead = tiles[0].codes + tiles[0].codes_ahead;
+  __m512 total[INTEGER_SUMS];
+  for (int t = 0; t < count; ++t) codes[t] = tiles[t].codes;
   for (int s = 0; s < all; ++s) total[s] = _mm512_setzero_ps();
   for (int64_t b = 0; b < attributes->blocks; ++b) {
     const int32_t* code_sums = x->code_sums + b * rows;
-    __m512i sum[INTEGER_TILES * INTEGER_ROWS];
+    __m512i sum[INTEGER_SUMS];
     for (int s = 0; s < all; ++s) {
       sum[s] = _mm512_slli_epi32(_mm512_set1_epi32(-code_sums[s % rows]), bits - 1);
       for (int c = 1; c < chains; ++c) sum[c * all + s] = _mm512_setzero_si512();
     }
-    const int64_t block_cells = block_quads(stored_codes(attributes, b), bits) / fields;
-    for (int64_t i = 0; i < block_cells; ++i) {
-      __m512i codes[INTEGER_TILES];
-      for (int t = 0; t < count; ++t) codes[t] = load_cell(cells[t] + i * CELL, ahead);
-      for (int f = 0; f < fields; ++f) {
-        __m512i u[INTEGER_TILES];
-        for (int t = 0; t < count; ++t) u[t] = field(codes[t], f, bits);
-        for (int m = 0; m < rows; ++m, windows += GROUP) {
-          const __m512i values = broadcast(windows);
-          for (int t = 0; t < count; ++t) {
-            const int s = f % chains * all + t * rows + m;
-            sum[s] = multiply_add(sum[s], u[t], values);
-          }
-        }
-      }
+    int64_t left = block_quads(stored_codes(attributes, b), bits) / fields;
+    for (; left >= together; left -= together) {
+      add_cells(codes, &ahead, &windows, together, bits, count, rows, chains, sum);
     }
-    for (int t = 0; t < count; ++t) cells[t] += block_cells * CELL;
-    __m512 sums[INTEGER_TILES * INTEGER_ROWS], x_sums[INTEGER_ROWS];
+    for (; together > 1 && left > 0; --left) add_cells(codes, &ahead, &windows, 1, bits, count, rows, chains, sum);
+    __m512 sums[INTEGER_SUMS], x_sums[INTEGER_ROWS];
     for (int s = 0; s < all; ++s) {
       for (int c = 1; c < chains; ++c) sum[s] = _mm512_add_epi32(sum[s], sum[c * all + s]);
       sums[s] = _mm512_cvtepi32_ps(sum[s]);
@@ -134,8 +162,8 @@ KERNEL_INLINE __m512i broadcast_window(const int8_t* window, const int kept) {
 }
 
 /* Positions of the kept codes of quad `quad` within their window. */
-KERNEL_INLINE __m512i window_positions(const uint8_t* positions, int64_t quad, const int kept) {
-  const __m512i cell = _mm512_loadu_si512(positions + quad / GROUP * CELL);
+KERNEL_INLINE __m512i window_positions(const uint8_t* positions, int64_t ahead, int64_t quad, const int kept) {
+  const __m512i cell = load_cell(positions + quad / GROUP * CELL, ahead);
   const __m128i shift = _mm_cvtsi32_si128((int)(quad % GROUP) * POSITION_BITS);
   const __m512i in_group = _mm512_and_si512(_mm512_srl_epi16(cell, shift), _mm512_set1_epi8(GROUP - 1));
   /* The groups that codes 0..3 of a quad belong to begin at these places. */
@@ -158,10 +186,10 @@ KERNEL_INLINE void sparse_product(const FullyConnectedAttributes* attributes, co
     for (int s = 0; s < chains * rows; ++s) sum[s] = x_sum[s] = _mm512_setzero_si512();
     for (int c = 0; c < chains; ++c) code_sum[c] = _mm512_setzero_si512();
     for (int64_t quad = 0; quad < quads; cell += CELL) {
-      const __m512i codes = load_cell(cell, PREFETCH);
+      const __m512i codes = load_cell(cell, tile->codes_ahead);
       for (int f = 0; f < fields; ++f, ++quad) {
         const __m512i q = _mm512_sub_epi8(field(codes, f, bits), zero);
-        const __m512i places = window_positions(positions, quad, kept);
+        const __m512i places = window_positions(positions, tile->positions_ahead, quad, kept);
         const int c = f % chains;
         code_sum[c] = multiply_add(code_sum[c], ones, q);
         for (int m = 0; m < rows; ++m, windows += window) {
@@ -172,7 +200,7 @@ KERNEL_INLINE void sparse_product(const FullyConnectedAttributes* attributes, co
         }
       }
     }
-    positions += fully_connected_block_cells(attributes, POSITION_BITS) * CELL;
+    positions += (quads + GROUP - 1) / GROUP * CELL;
     for (int c = 1; c < chains; ++c) {
       code_sum[0] = _mm512_add_epi32(code_sum[0], code_sum[c]);
       for (int m = 0; m < rows; ++m) {
@@ -212,8 +240,9 @@ KERNEL_INLINE void integer_rows(const FullyConnectedAttributes* attributes, cons
     for (; t < count; ++t) sparse_rows(attributes, tiles + t, x, bits, rows, totals + t * rows);
     return;
   }
-  for (; t + INTEGER_TILES <= count; t += INTEGER_TILES) {
-    dense_product(attributes, tiles + t, x, bits, INTEGER_TILES, rows, totals + t * rows);
+  const int together = tiles_together(rows, bits);
+  for (; t + together <= count; t += together) {
+    dense_product(attributes, tiles + t, x, bits, together, rows, totals + t * rows);
   }
   for (; t < count; ++t) dense_product(attributes, tiles + t, x, bits, 1, rows, totals + t * rows);
 }
@@ -240,10 +269,10 @@ KERNEL_INLINE __m512 code_value(__m512i cell, int index, __m512 table, const int
 }
 
 /* Adds the first `codes` codes of a cell in each tile. */
-KERNEL_INLINE void add_cell(const uint8_t* const* cells, const float* x, int64_t k, __m512 table, const int bits,
-                            int codes, const int count, const int rows, __m512* sums) {
+KERNEL_INLINE void add_cell(const WeightTile* tiles, const uint8_t* const* cells, const float* x, int64_t k,
+                            __m512 table, const int bits, int codes, const int count, const int rows, __m512* sums) {
   __m512i cell[MAX_TILES];
-  for (int t = 0; t < count; ++t) cell[t] = load_cell(cells[t], PREFETCH);
+  for (int t = 0; t < count; ++t) cell[t] = load_cell(cells[t], tiles[t].codes_ahead);
   for (int i = 0; i < codes; ++i) {
     for (int t = 0; t < count; ++t) {
       const __m512 q = code_value(cell[t], i, table, bits);
@@ -269,11 +298,11 @@ KERNEL_INLINE void dense_float_product(const FullyConnectedAttributes* attribute
     for (int s = 0; s < count * rows; ++s) sums[s] = _mm512_setzero_ps();
     int64_t left = stored_codes(attributes, b);
     for (; left >= cell_length; left -= cell_length, values += cell_length) {
-      add_cell(cells, values, k, table, bits, (int)cell_length, count, rows, sums);
+      add_cell(tiles, cells, values, k, table, bits, (int)cell_length, count, rows, sums);
       for (int t = 0; t < count; ++t) cells[t] += CELL;
     }
     if (left > 0) {
-      add_cell(cells, values, k, table, bits, (int)left, count, rows, sums);
+      add_cell(tiles, cells, values, k, table, bits, (int)left, count, rows, sums);
       for (int t = 0; t < count; ++t) cells[t] += CELL;
     }
     for (int m = 0; m < rows; ++m) x_sums[m] = _mm512_set1_ps(x->sums == NULL ? 0.0f : x->sums[b * rows + m]);
@@ -374,7 +403,7 @@ const Kernel x86_avx512_vnni_kernel = {
     .float_rows = FLOAT_ROWS,
     .integer_product = integer_product,
     .float_product = float_product,
-    .quantize_row = quantize_row,
+    .quantize_rows = quantize_rows,
     .finish_rows = finish_rows,
     .convolve_frames = convolve_frames,
     .normalize_rows = normalize_rows,

@@ -21,6 +21,7 @@ typedef struct {
   const Kernel* kernel;
   ThreadPool* pool; /* NULL: one thread */
   int threads;
+  FullyConnectedNode* last; /* the layer that was prepared last; NULL: none */
 } Delegate;
 
 typedef struct {
@@ -56,6 +57,7 @@ static void free_partition(TfLiteContext* context, void* user_data) {
   (void)context;
   Partition* partition = user_data;
   if (partition == NULL) return;
+  partition->delegate->last = NULL;
   for (int i = 0; i < partition->count; ++i) {
     free(partition->nodes[i].inputs);
     free(partition->nodes[i].outputs);
@@ -157,6 +159,13 @@ static TfLiteStatus prepare_threads(TfLiteContext* context, Delegate* delegate) 
   return kTfLiteOk;
 }
 
+/* Tells the layer before this one which weights will be needed after its own. Nodes are prepared in execution order. */
+static void link_layer(Delegate* delegate, Node* node) {
+  if (node->operation != &fully_connected_operation) return;
+  if (delegate->last != NULL) delegate->last->next = node->fully_connected.weights;
+  delegate->last = &node->fully_connected;
+}
+
 static TfLiteStatus prepare_partition(TfLiteContext* context, TfLiteNode* node) {
   Partition* partition = node->user_data;
   if (partition == NULL) {
@@ -169,6 +178,7 @@ static TfLiteStatus prepare_partition(TfLiteContext* context, TfLiteNode* node) 
   if (node->temporaries == NULL) return kTfLiteError;
   for (int i = 0; i < partition->count; ++i) {
     if (node_prepare(context, &partition->nodes[i]) != kTfLiteOk) return kTfLiteError;
+    link_layer(partition->delegate, &partition->nodes[i]);
   }
   return prepare_scratch(context, partition);
 }

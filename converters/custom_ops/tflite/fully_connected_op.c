@@ -81,7 +81,7 @@ static void run(const Node* node, void* const* inputs, void* scratch, float* y) 
   const FullyConnectedNode* layer = &node->fully_connected;
   FullyConnectedInput input = layer->x;
   input.values = inputs[X];
-  fully_connected(node->kernel, *node->pool, &layer->attributes, &layer->weights, &input, scratch, y);
+  fully_connected(node->kernel, *node->pool, &layer->attributes, &layer->weights, &layer->next, &input, scratch, y);
 }
 
 const Operation fully_connected_operation = {

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-extern const Operation fully_connected_operation, depthwise_convolution_operation, layer_normalization_operation,
-    attention_operation, attention_step_operation;
+extern const Operation depthwise_convolution_operation, layer_normalization_operation, attention_operation,
+    attention_step_operation;
 
 const Operation* find_operation(const char* name) {
   const Operation* const operations[] = {&fully_connected_operation, &depthwise_convolution_operation,

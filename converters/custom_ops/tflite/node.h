@@ -20,6 +20,7 @@ typedef struct Operation Operation;
 typedef struct {
   FullyConnectedAttributes attributes;
   FullyConnectedWeights weights;
+  FullyConnectedWeights next; /* of the layer that runs after this one, only to be fetched; NULLs if not known */
   FullyConnectedInput x; /* without its values */
 } FullyConnectedNode;
 
@@ -72,6 +73,8 @@ struct Operation {
   /* Runs a prepared node on its variables. */
   void (*run)(const Node* node, void* const* inputs, void* scratch, float* y);
 };
+
+extern const Operation fully_connected_operation;
 
 /* The operation of that name, NULL if it is none of ours. */
 const Operation* find_operation(const char* name);
