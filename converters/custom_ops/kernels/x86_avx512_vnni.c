@@ -19,7 +19,15 @@ enum {
 
 TARGET static void finish_rows(float (*totals)[TILE], int rows, const float* scales, const float* bias,
                                Activation activation, int channels, float* y, int64_t stride) {
-  finish_rows_loop(totals, rows, scales, bias, activation, channels, y, stride);
+  const int whole = activation == ACTIVATION_NONE ? channels / TILE * TILE : 0;
+  for (int first = 0; first < whole; first += TILE, totals += rows) {
+    const __m512 biases = _mm512_loadu_ps(bias + first);
+    for (int m = 0; m < rows; ++m) {
+      const __m512 scale = _mm512_set1_ps(scales == NULL ? 1.0f : scales[m]);
+      _mm512_storeu_ps(y + m * stride + first, _mm512_fmadd_ps(scale, _mm512_loadu_ps(totals[m]), biases));
+    }
+  }
+  finish_rows_loop(totals, rows, scales, bias + whole, activation, channels - whole, y + whole, stride);
 }
 
 /* sum[i] += a[4 i] * b[4 i] + ... + a[4 i + 3] * b[4 i + 3], a unsigned and b signed. In assembly, because gcc 12 copies
@@ -131,10 +139,7 @@ KERNEL_INLINE void dense_product(const FullyConnectedAttributes* attributes, con
   for (int64_t b = 0; b < attributes->blocks; ++b) {
     const int32_t* code_sums = x->code_sums + b * rows;
     __m512i sum[INTEGER_SUMS];
-    for (int s = 0; s < all; ++s) {
-      sum[s] = _mm512_slli_epi32(_mm512_set1_epi32(-code_sums[s % rows]), bits - 1);
-      for (int c = 1; c < chains; ++c) sum[c * all + s] = _mm512_setzero_si512();
-    }
+    for (int s = 0; s < chains * all; ++s) sum[s] = _mm512_setzero_si512();
     int64_t left = block_quads(stored_codes(attributes, b), bits) / fields;
     for (; left >= together; left -= together) {
       add_cells(codes, &ahead, &windows, together, bits, count, rows, chains, sum);
@@ -143,7 +148,8 @@ KERNEL_INLINE void dense_product(const FullyConnectedAttributes* attributes, con
     __m512 sums[INTEGER_SUMS], x_sums[INTEGER_ROWS];
     for (int s = 0; s < all; ++s) {
       for (int c = 1; c < chains; ++c) sum[s] = _mm512_add_epi32(sum[s], sum[c * all + s]);
-      sums[s] = _mm512_cvtepi32_ps(sum[s]);
+      const __m512i surplus = _mm512_slli_epi32(_mm512_set1_epi32(code_sums[s % rows]), bits - 1);
+      sums[s] = _mm512_cvtepi32_ps(_mm512_sub_epi32(sum[s], surplus));
     }
     for (int m = 0; m < rows; ++m) x_sums[m] = _mm512_cvtepi32_ps(_mm512_set1_epi32(code_sums[m]));
     for (int t = 0; t < count; ++t) add_block(&tiles[t], b, sums + t * rows, x_sums, rows, total + t * rows);
