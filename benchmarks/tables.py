@@ -1,4 +1,4 @@
-"""The tables of docs/benchmarks.md, streaming.md and transducer.md, and one of the README, from their results files.
+"""The tables of docs/benchmarks.md, streaming.md and transducer.md, and two of the README, from their results files.
 
 python -m benchmarks.tables
 """
@@ -172,7 +172,7 @@ def main(results: Path, root: Path) -> None:
         "docs/benchmarks.md": benchmarks,
         "docs/streaming.md": {"streaming": streaming_table(rows("streaming"))},
         "docs/transducer.md": {"transducer": render_markdown_table(transducers)},
-        "README.md": encoder,
+        "README.md": encoder | {"kernels": layer_table(kernels, *KERNEL_SHAPES[0], time_and_limit)},
     }
     for page, sections in pages.items():
         update_markdown(root / page, {name: f"\n{content}\n" for name, content in sections.items()})

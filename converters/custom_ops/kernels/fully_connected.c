@@ -140,9 +140,10 @@ typedef struct {
   const Kernel* kernel;
   const FullyConnectedAttributes* attributes;
   const FullyConnectedWeights* weights;
-  int64_t tiles, code_bytes, position_bytes; /* of a tile */
-  int64_t codes_ahead, positions_ahead;      /* tiles */
-  const FullyConnectedWeights* next; /* needed after those of the last tile */
+  const FullyConnectedWeights* next; /* what is needed after the last tile */
+  int64_t tiles;
+  int64_t code_bytes, position_bytes;   /* of a tile */
+  int64_t codes_ahead, positions_ahead; /* how many tiles ahead they are fetched */
   const PreparedRows* prepared;
   int64_t rows;
   const float* x;
@@ -227,6 +228,7 @@ static void compute_tiles(void* context, int index) {
     }
     chunk->kernel->finish_rows(totals, group, prepared->scales == NULL ? NULL : prepared->scales + first, bias,
                                attributes->activation, channels, y, stride);
+    for (int t = 0; t < count; ++t) tiles[t].codes_ahead = tiles[t].positions_ahead = 0; /* fetched by now */
     first += group;
   }
 }
@@ -247,12 +249,12 @@ void fully_connected(const Kernel* kernel, ThreadPool* pool, const FullyConnecte
         .kernel = kernel,
         .attributes = attributes,
         .weights = weights,
+        .next = first + count < x->rows ? weights : next,
         .tiles = tiles,
         .code_bytes = code_bytes,
         .position_bytes = position_bytes,
         .codes_ahead = tiles_ahead(code_bytes),
         .positions_ahead = tiles_ahead(position_bytes),
-        .next = first + count < x->rows ? weights : next,
         .prepared = &prepared,
         .rows = count,
         .x = chunk_rows(attributes, x, first, count, windows),

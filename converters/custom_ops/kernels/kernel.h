@@ -18,9 +18,9 @@ typedef struct {
   const uint8_t* positions; /* likewise; NULL unless sparse */
   const uint16_t* scales;   /* [blocks, TILE] */
   const uint16_t* offsets;  /* likewise; NULL if symmetric */
-  /* Bytes from a cell to the one that should be fetched when it is read, */
-  int64_t codes_ahead;
-  int64_t positions_ahead; /* and the same for positions */
+  /* How many bytes further on lies what should be fetched while codes and positions are read. Tiles follow each other in
+   * memory: a product of several at once may fetch as much in sequence, from the first one's place on. */
+  int64_t codes_ahead, positions_ahead;
 } WeightTile;
 
 /* Quantized rows of x, side by side.

@@ -82,7 +82,7 @@ KERNEL_INLINE void quantize_eight_rows(const FullyConnectedAttributes* attribute
   int8_t* target = quantized->windows;
   for (int64_t b = 0; b < attributes->blocks; ++b, x += attributes->block_length) {
     const int64_t length = block_inputs(attributes, b);
-    int64_t quads = block_quads(length, attributes->weight_bits);
+    const int64_t quads = block_quads(length, attributes->weight_bits);
     __m512i sum = _mm512_setzero_si512();
     for (int64_t first = 0; first < quads * GROUP; first += PIECE) {
       __m512i pieces[ROWS], pairs[PIECE / GROUP / 2];
