@@ -168,6 +168,17 @@ def test_integer_sums_are_exact_up_to_their_limit() -> None:
         run(longer, np.full((1, k + 1), 127, np.float32))
 
 
+@pytest.mark.parametrize("bits", [2, 4])
+@pytest.mark.parametrize("k", [2**17, 2**20])
+def test_enlarged_sums_of_a_single_row_do_not_overflow(bits: int, k: int) -> None:
+    """The longest block whose codes kernels multiply where they stand in their bytes, and one for which that would fail."""
+    code = 2 ** (bits - 1) - 1
+    layer = PackedLayer(bits, np.full((1, k), code), np.ones((1, 1), np.float16), int8_activations=True)
+    # max|x| = 127 makes the scale of the row exactly 1, so that the output is the sum, rounded to float once.
+    for kernel, x_code in itertools.product(KERNELS, (-127, 127)):
+        assert run(layer, np.full((1, k), x_code, np.float32), kernel)[0, 0] == np.float32(code * x_code * k)
+
+
 @pytest.mark.parametrize("bits", [2, 4, 8])
 def test_every_code_is_unpacked(bits: int) -> None:
     """All codes of a width at every place of a byte, read one by one with unit vectors."""

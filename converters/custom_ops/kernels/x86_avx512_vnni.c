@@ -14,8 +14,11 @@ enum {
   INTEGER_SUMS = 16,  /* registers for the sums of a dense layer, as many as leave room for the rest */
   SUMS_IN_FLIGHT = 8, /* of them, which hide the latency of one */
   FLOAT_ROWS = 8,
+  LONGEST_BLOCK = 1 << 15, /* quads whose products with fields in place fit sums of 32 bits */
   CHAINS = 4, /* sums of a sparse layer in flight that hide the latency of one; 8 rows bring enough of their own */
 };
+
+extern const Kernel portable_kernel;
 
 TARGET static void finish_rows(float (*totals)[TILE], int rows, const float* scales, const float* bias,
                                Activation activation, int channels, float* y, int64_t stride) {
@@ -76,6 +79,11 @@ KERNEL_INLINE __m512i field(__m512i cell, const int index, const int bits) {
   return _mm512_and_si512(_mm512_srli_epi16(cell, index * bits), _mm512_set1_epi8((char)((1 << bits) - 1)));
 }
 
+/* The same, 2^(index * bits) times its value. */
+KERNEL_INLINE __m512i field_in_place(__m512i cell, const int index, const int bits) {
+  return bits == 8 ? cell : _mm512_and_si512(cell, _mm512_set1_epi8((char)(((1 << bits) - 1) << index * bits)));
+}
+
 /* Loads a cell and fetches what lies `ahead` of it. */
 KERNEL_INLINE __m512i load_cell(const uint8_t* cell, int64_t ahead) {
   _mm_prefetch((const char*)cell + ahead, _MM_HINT_T0);
@@ -110,7 +118,7 @@ KERNEL_INLINE void add_cells(const uint8_t** codes, const uint8_t** ahead, const
     }
     for (int f = 0; f < fields; ++f) {
       __m512i u[MAX_TILES];
-      for (int t = 0; t < count; ++t) u[t] = field(cell[t], f, bits);
+      for (int t = 0; t < count; ++t) u[t] = rows == 1 ? field_in_place(cell[t], f, bits) : field(cell[t], f, bits);
       for (int m = 0; m < rows; ++m, *windows += GROUP) {
         const __m512i values = broadcast(*windows);
         for (int t = 0; t < count; ++t) {
@@ -124,7 +132,8 @@ KERNEL_INLINE void add_cells(const uint8_t** codes, const uint8_t** ahead, const
   *ahead += cells * count * CELL;
 }
 
-/* sum q x = sum u x - 2^(bits - 1) sum x, where u = q + 2^(bits - 1) is what a cell holds. */
+/* sum q x = sum u x - 2^(bits - 1) sum x, where u = q + 2^(bits - 1) is what a cell holds. A single row, for which shifts
+ * cost as much as products, uses fields in place: each has sums of its own then, which are shifted at the end. */
 KERNEL_INLINE void dense_product(const FullyConnectedAttributes* attributes, const WeightTile* tiles,
                                  const QuantizedRows* x, const int bits, const int count, const int rows,
                                  float (*totals)[TILE]) {
@@ -147,7 +156,10 @@ KERNEL_INLINE void dense_product(const FullyConnectedAttributes* attributes, con
     for (; together > 1 && left > 0; --left) add_cells(codes, &ahead, &windows, 1, bits, count, rows, chains, sum);
     __m512 sums[INTEGER_SUMS], x_sums[INTEGER_ROWS];
     for (int s = 0; s < all; ++s) {
-      for (int c = 1; c < chains; ++c) sum[s] = _mm512_add_epi32(sum[s], sum[c * all + s]);
+      for (int c = 1; c < chains; ++c) {
+        const int shift = rows == 1 ? c % fields * bits : 0;
+        sum[s] = _mm512_add_epi32(sum[s], _mm512_srai_epi32(sum[c * all + s], shift));
+      }
       const __m512i surplus = _mm512_slli_epi32(_mm512_set1_epi32(code_sums[s % rows]), bits - 1);
       sums[s] = _mm512_cvtepi32_ps(_mm512_sub_epi32(sum[s], surplus));
     }
@@ -388,7 +400,11 @@ DEFINE_PRODUCTS(8)
 
 static void integer_product(const FullyConnectedAttributes* attributes, const WeightTile* tiles, int count,
                             const QuantizedRows* x, float (*totals)[TILE]) {
-  if (x->rows == 1) integer_product_1(attributes, tiles, count, x, totals);
+  if (x->rows == 1 && block_quads(stored_codes(attributes, 0), attributes->weight_bits) > LONGEST_BLOCK) {
+    portable_kernel.integer_product(attributes, tiles, count, x, totals);
+  } else if (x->rows == 1) {
+    integer_product_1(attributes, tiles, count, x, totals);
+  }
   if (x->rows == 2) integer_product_2(attributes, tiles, count, x, totals);
   if (x->rows == 4) integer_product_4(attributes, tiles, count, x, totals);
   if (x->rows == 8) integer_product_8(attributes, tiles, count, x, totals);
