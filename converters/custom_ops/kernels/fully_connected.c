@@ -183,14 +183,14 @@ INLINE void fetch(const void* first, int64_t bytes) {
   for (int64_t i = 0; i < bytes; i += LINE) __builtin_prefetch((const char*)first + i);
 }
 
-/* Fetches the scales and offsets of MAX_TILES tiles, from `tile` on. */
-INLINE void fetch_scales(const Chunk* chunk, int64_t tile) {
+/* Fetches scales, offsets and biases of MAX_TILES tiles, from `tile` on. */
+INLINE void fetch_constants(const Chunk* chunk, int64_t tile) {
   const bool is_last = tile >= chunk->tiles;
   const FullyConnectedWeights* weights = is_last ? chunk->next : chunk->weights;
-  const int64_t values = chunk->attributes->blocks * TILE, at = is_last ? 0 : tile * values;
-  const int64_t bytes = MAX_TILES * values * (int64_t)sizeof(uint16_t);
-  if (weights->scales != NULL) fetch(weights->scales + at, bytes);
-  if (weights->offsets != NULL) fetch(weights->offsets + at, bytes);
+  const int64_t blocks = chunk->attributes->blocks, at = is_last ? 0 : tile * TILE, count = MAX_TILES * TILE;
+  if (weights->scales != NULL) fetch(weights->scales + at * blocks, count * blocks * (int64_t)sizeof(uint16_t));
+  if (weights->offsets != NULL) fetch(weights->offsets + at * blocks, count * blocks * (int64_t)sizeof(uint16_t));
+  if (weights->bias != NULL) fetch(weights->bias + at, count * (int64_t)sizeof(float));
 }
 
 /* The product reads for so long that its results find their place in the cache when they are written. */
@@ -212,7 +212,7 @@ static void compute_tiles(void* context, int index) {
   const float* bias = chunk->weights->bias == NULL ? no_bias : chunk->weights->bias + channel;
   WeightTile tiles[MAX_TILES];
   for (int t = 0; t < count; ++t) tiles[t] = weight_tile(chunk, first_tile + t);
-  fetch_scales(chunk, first_tile + MAX_TILES);
+  fetch_constants(chunk, first_tile + MAX_TILES);
   const int most_rows = attributes->int8_activations ? chunk->kernel->integer_rows : chunk->kernel->float_rows;
   for (int64_t first = 0; first < chunk->rows;) {
     float totals[MAX_TILES * MAX_ROWS][TILE];
