@@ -151,7 +151,9 @@ typedef struct {
 } Chunk;
 
 /* Tiles of so many bytes that lie between what is used and what is fetched. */
-static int64_t tiles_ahead(int64_t tile_bytes) { return larger((AHEAD + tile_bytes - 1) / tile_bytes, MAX_TILES); }
+static int64_t tiles_ahead(int64_t tile_bytes, int tiles_at_once) {
+  return larger((AHEAD + tile_bytes - 1) / tile_bytes, tiles_at_once);
+}
 
 /* From something of a tile to the same of so many tiles later or, near the end, the beginning of `next`. */
 static int64_t bytes_ahead(const Chunk* chunk, int64_t tile, int64_t ahead, int64_t tile_bytes, const uint8_t* first,
@@ -240,6 +242,8 @@ void fully_connected(const Kernel* kernel, ThreadPool* pool, const FullyConnecte
   const int64_t code_bytes = fully_connected_tile_cells(attributes, attributes->weight_bits) * CELL;
   const int64_t position_bytes = fully_connected_tile_cells(attributes, POSITION_BITS) * CELL;
   const int tasks = (int)((tiles + MAX_TILES - 1) / MAX_TILES);
+  const bool in_sequence = reads_in_sequence(attributes->weight_bits, (int)smaller(x->rows, MAX_ROWS));
+  const int tiles_at_once = in_sequence ? 1 : MAX_TILES;
   float* windows = scratch;
   for (int64_t first = 0; first < x->rows; first += CHUNK) {
     const int64_t count = smaller(CHUNK, x->rows - first);
@@ -253,8 +257,8 @@ void fully_connected(const Kernel* kernel, ThreadPool* pool, const FullyConnecte
         .tiles = tiles,
         .code_bytes = code_bytes,
         .position_bytes = position_bytes,
-        .codes_ahead = tiles_ahead(code_bytes),
-        .positions_ahead = tiles_ahead(position_bytes),
+        .codes_ahead = tiles_ahead(code_bytes, tiles_at_once),
+        .positions_ahead = tiles_ahead(position_bytes, tiles_at_once),
         .prepared = &prepared,
         .rows = count,
         .x = chunk_rows(attributes, x, first, count, windows),

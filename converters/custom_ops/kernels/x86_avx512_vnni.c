@@ -98,10 +98,9 @@ KERNEL_INLINE __m512i broadcast(const int8_t* window) {
   return _mm512_set1_epi32(codes);
 }
 
-/* Tiles that a product of so many rows takes at once. Few rows of wide weights wait for memory, which is fastest when read
- * in one sequence; the others multiply for longer than they read, and a broadcast window then serves several tiles. */
-KERNEL_INLINE int tiles_together(const int rows, const int bits) {
-  if (rows <= 2 && bits > 2) return 1;
+/* Tiles that a product of so many rows takes at once: a broadcast window then serves several. */
+KERNEL_INLINE int tiles_together(const int bits, const int rows) {
+  if (reads_in_sequence(bits, rows)) return 1;
   return rows * MAX_TILES <= INTEGER_SUMS ? MAX_TILES : INTEGER_SUMS / rows;
 }
 
@@ -258,7 +257,7 @@ KERNEL_INLINE void integer_rows(const FullyConnectedAttributes* attributes, cons
     for (; t < count; ++t) sparse_rows(attributes, tiles + t, x, bits, rows, totals + t * rows);
     return;
   }
-  const int together = tiles_together(rows, bits);
+  const int together = tiles_together(bits, rows);
   for (; t + together <= count; t += together) {
     dense_product(attributes, tiles + t, x, bits, together, rows, totals + t * rows);
   }
