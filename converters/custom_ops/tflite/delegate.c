@@ -21,11 +21,12 @@ typedef struct {
   const Kernel* kernel;
   ThreadPool* pool; /* NULL: one thread */
   int threads;
-  FullyConnectedNode* last; /* the layer that was prepared last; NULL: none */
+  LayerSequence* layers; /* of the graph whose nodes are being claimed; NULL at other times */
 } Delegate;
 
 typedef struct {
   Delegate* delegate;
+  LayerSequence* layers; /* of the whole graph; NULL without memory for it */
   int count;
   Node* nodes;                 /* [count], in execution order */
   TfLiteIntArray* temporaries; /* tensors that nobody outside the partition sees; the scratch tensor is the last */
@@ -53,15 +54,31 @@ static bool contains(const TfLiteIntArray* array, int value) {
   return false;
 }
 
+static LayerSequence* new_layers(int capacity) {
+  LayerSequence* layers = calloc(1, sizeof *layers + (size_t)capacity * sizeof layers->weights[0]);
+  if (layers != NULL) *layers = (LayerSequence){.owners = 1, .capacity = capacity};
+  return layers;
+}
+
+static LayerSequence* share_layers(LayerSequence* layers) {
+  if (layers != NULL) ++layers->owners;
+  return layers;
+}
+
+static void release_layers(LayerSequence* layers) {
+  if (layers != NULL && --layers->owners == 0) free(layers);
+}
+
+/* A runtime may have destroyed the delegate before. */
 static void free_partition(TfLiteContext* context, void* user_data) {
   (void)context;
   Partition* partition = user_data;
   if (partition == NULL) return;
-  partition->delegate->last = NULL;
   for (int i = 0; i < partition->count; ++i) {
     free(partition->nodes[i].inputs);
     free(partition->nodes[i].outputs);
   }
+  release_layers(partition->layers);
   free(partition->nodes);
   free(partition->temporaries);
   free(partition);
@@ -78,6 +95,7 @@ static bool copy_nodes(TfLiteContext* context, const TfLiteIntArray* nodes, Part
     partition->nodes[i].operation = find_operation(registration->custom_name);
     partition->nodes[i].kernel = partition->delegate->kernel;
     partition->nodes[i].pool = &partition->delegate->pool;
+    partition->nodes[i].layers = partition->layers;
     partition->nodes[i].inputs = copy_array(node->inputs);
     partition->nodes[i].outputs = copy_array(node->outputs);
     if (partition->nodes[i].inputs == NULL || partition->nodes[i].outputs == NULL) return false;
@@ -110,6 +128,7 @@ static void* init_partition(TfLiteContext* context, const char* buffer, size_t l
   Partition* partition = calloc(1, sizeof *partition);
   if (partition == NULL) return NULL;
   partition->delegate = (Delegate*)(void*)params->delegate;
+  partition->layers = share_layers(partition->delegate->layers);
   if (!copy_nodes(context, params->nodes_to_replace, partition) ||
       !list_temporaries(context, params->output_tensors, partition)) {
     free_partition(context, partition);
@@ -159,11 +178,13 @@ static TfLiteStatus prepare_threads(TfLiteContext* context, Delegate* delegate) 
   return kTfLiteOk;
 }
 
-/* Tells the layer before this one which weights will be needed after its own. Nodes are prepared in execution order. */
-static void link_layer(Delegate* delegate, Node* node) {
-  if (node->operation != &fully_connected_operation) return;
-  if (delegate->last != NULL) delegate->last->next = node->fully_connected.weights;
-  delegate->last = &node->fully_connected;
+/* Gives a layer its place in the sequence when it is prepared for the first time, which happens in execution order. */
+static void place_layer(Node* node) {
+  LayerSequence* layers = node->layers;
+  if (node->operation != &fully_connected_operation || node->fully_connected.next > 0) return;
+  if (layers == NULL || layers->count == layers->capacity) return;
+  layers->weights[layers->count++] = node->fully_connected.weights;
+  node->fully_connected.next = layers->count;
 }
 
 static TfLiteStatus prepare_partition(TfLiteContext* context, TfLiteNode* node) {
@@ -178,7 +199,7 @@ static TfLiteStatus prepare_partition(TfLiteContext* context, TfLiteNode* node) 
   if (node->temporaries == NULL) return kTfLiteError;
   for (int i = 0; i < partition->count; ++i) {
     if (node_prepare(context, &partition->nodes[i]) != kTfLiteOk) return kTfLiteError;
-    link_layer(partition->delegate, &partition->nodes[i]);
+    place_layer(&partition->nodes[i]);
   }
   return prepare_scratch(context, partition);
 }
@@ -230,7 +251,11 @@ static TfLiteStatus claim_nodes(TfLiteContext* context, TfLiteDelegate* delegate
   };
   TfLiteStatus status = kTfLiteOk;
   if (nodes->size > 0) {
+    Delegate* ours = (Delegate*)(void*)delegate;
+    LayerSequence* layers = ours->layers = new_layers(nodes->size);
     status = context->ReplaceNodeSubsetsWithDelegateKernels(context, registration, nodes, delegate);
+    ours->layers = NULL;
+    release_layers(layers);
   }
   free(nodes);
   return status;

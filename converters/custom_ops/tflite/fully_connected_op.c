@@ -78,10 +78,13 @@ static int64_t scratch_bytes(const Node* node) {
 }
 
 static void run(const Node* node, void* const* inputs, void* scratch, float* y) {
+  static const FullyConnectedWeights nothing;
   const FullyConnectedNode* layer = &node->fully_connected;
+  const bool has_next = layer->next > 0 && layer->next < node->layers->count;
+  const FullyConnectedWeights* next = has_next ? &node->layers->weights[layer->next] : &nothing;
   FullyConnectedInput input = layer->x;
   input.values = inputs[X];
-  fully_connected(node->kernel, *node->pool, &layer->attributes, &layer->weights, &layer->next, &input, scratch, y);
+  fully_connected(node->kernel, *node->pool, &layer->attributes, &layer->weights, next, &input, scratch, y);
 }
 
 const Operation fully_connected_operation = {

@@ -20,7 +20,7 @@ typedef struct Operation Operation;
 typedef struct {
   FullyConnectedAttributes attributes;
   FullyConnectedWeights weights;
-  FullyConnectedWeights next; /* of the layer that runs after this one, only to be fetched; NULLs if not known */
+  int next; /* place in `LayerSequence` of the layer that runs after this one; 0: not known */
   FullyConnectedInput x; /* without its values */
 } FullyConnectedNode;
 
@@ -43,13 +43,21 @@ typedef struct {
   int64_t batch, frames, span, capacity, mask_rows;
 } AttentionNode;
 
-/* The first five members are set by whoever creates it, the rest by `operation->prepare`. */
+/* Weights of the fully connected layers of a graph in execution order, to fetch those of the next one. */
+typedef struct {
+  int owners; /* partitions that refer to it */
+  int count, capacity;
+  FullyConnectedWeights weights[];
+} LayerSequence;
+
+/* The first six members are set by whoever creates it, the rest by `operation->prepare`. */
 typedef struct {
   const Operation* operation;
   TfLiteIntArray* inputs;
   TfLiteIntArray* outputs;
   const Kernel* kernel;
   ThreadPool* const* pool; /* where to find it at run time: NULL for one thread */
+  LayerSequence* layers;   /* NULL: not known */
   bool constants_are_checked;
   size_t input_bytes[MAX_VARIABLES], y_bytes;
   union {
