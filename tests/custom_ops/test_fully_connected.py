@@ -171,7 +171,7 @@ def test_integer_sums_are_exact_up_to_their_limit() -> None:
 @pytest.mark.parametrize("bits", [2, 4])
 @pytest.mark.parametrize("k", [2**17, 2**20])
 def test_enlarged_sums_of_a_single_row_do_not_overflow(bits: int, k: int) -> None:
-    """The longest block whose codes kernels multiply where they stand in their bytes, and one for which that would fail."""
+    """The longest block whose codes kernels multiply where they stand in their bytes, and one too long for that."""
     code = 2 ** (bits - 1) - 1
     layer = PackedLayer(bits, np.full((1, k), code), np.ones((1, 1), np.float16), int8_activations=True)
     # max|x| = 127 makes the scale of the row exactly 1, so that the output is the sum, rounded to float once.
