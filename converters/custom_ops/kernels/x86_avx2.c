@@ -171,6 +171,7 @@ KERNEL_INLINE void sparse_product(const FullyConnectedAttributes* attributes, co
     for (int64_t quad = 0; quad < quads; ++quad, windows += rows * window) {
       const uint8_t* places = positions + quad / GROUP * CELL;
       if (quad % fields == 0) fetch_ahead(cell + quad / fields * CELL, tile->codes_ahead);
+      if (quad % GROUP == 0) fetch_ahead(places, tile->positions_ahead);
       for (int h = 0; h < HALVES; ++h) {
         const __m256i u = field(load_half(cell + quad / fields * CELL, h), (int)(quad % fields), bits);
         const __m256i q = _mm256_sub_epi8(u, zero);

@@ -132,7 +132,8 @@ KERNEL_INLINE void add_cells(const uint8_t** codes, const uint8_t** ahead, const
 }
 
 /* sum q x = sum u x - 2^(bits - 1) sum x, where u = q + 2^(bits - 1) is what a cell holds. A single row, for which shifts
- * cost as much as products, uses fields in place: each has sums of its own then, which are shifted at the end. */
+ * cost as much as products, uses fields in place: each has sums of its own then (`chains` is a multiple of the fields),
+ * which are shifted at the end. */
 KERNEL_INLINE void dense_product(const FullyConnectedAttributes* attributes, const WeightTile* tiles,
                                  const QuantizedRows* x, const int bits, const int count, const int rows,
                                  float (*totals)[TILE]) {
