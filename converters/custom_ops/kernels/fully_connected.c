@@ -187,9 +187,9 @@ INLINE void fetch(const void* first, int64_t bytes) {
 
 /* Fetches scales, offsets and biases of MAX_TILES tiles, from `tile` on. */
 INLINE void fetch_constants(const Chunk* chunk, int64_t tile) {
-  const bool is_last = tile >= chunk->tiles;
-  const FullyConnectedWeights* weights = is_last ? chunk->next : chunk->weights;
-  const int64_t blocks = chunk->attributes->blocks, at = is_last ? 0 : tile * TILE, count = MAX_TILES * TILE;
+  const bool is_beyond = tile >= chunk->tiles;
+  const FullyConnectedWeights* weights = is_beyond ? chunk->next : chunk->weights;
+  const int64_t blocks = chunk->attributes->blocks, at = is_beyond ? 0 : tile * TILE, count = MAX_TILES * TILE;
   if (weights->scales != NULL) fetch(weights->scales + at * blocks, count * blocks * (int64_t)sizeof(uint16_t));
   if (weights->offsets != NULL) fetch(weights->offsets + at * blocks, count * blocks * (int64_t)sizeof(uint16_t));
   if (weights->bias != NULL) fetch(weights->bias + at, count * (int64_t)sizeof(float));
@@ -242,8 +242,7 @@ void fully_connected(const Kernel* kernel, ThreadPool* pool, const FullyConnecte
   const int64_t code_bytes = fully_connected_tile_cells(attributes, attributes->weight_bits) * CELL;
   const int64_t position_bytes = fully_connected_tile_cells(attributes, POSITION_BITS) * CELL;
   const int tasks = (int)((tiles + MAX_TILES - 1) / MAX_TILES);
-  const bool in_sequence = reads_in_sequence(attributes->weight_bits, (int)smaller(x->rows, MAX_ROWS));
-  const int tiles_at_once = in_sequence ? 1 : MAX_TILES;
+  const int tiles_at_once = reads_in_sequence(attributes->weight_bits, x->rows) ? 1 : MAX_TILES;
   float* windows = scratch;
   for (int64_t first = 0; first < x->rows; first += CHUNK) {
     const int64_t count = smaller(CHUNK, x->rows - first);

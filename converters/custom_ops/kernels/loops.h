@@ -103,7 +103,7 @@ INLINE int64_t block_quads(int64_t codes, int bits) {
 
 /* Whether a product of so many rows waits for memory, which is fastest when read in one sequence: it should take tiles
  * one after the other then. The more rows and the fewer bits, the longer it multiplies what it has read. */
-INLINE bool reads_in_sequence(int bits, int rows) { return rows <= bits / 2; }
+INLINE bool reads_in_sequence(int bits, int64_t rows) { return rows <= bits / 2; }
 
 /* Adding it leaves no fraction bits: the sum is rounded to an integer, half to even, for |value| < 2^22. */
 #define ROUNDER 0x1.8p23f

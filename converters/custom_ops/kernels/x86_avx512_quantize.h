@@ -5,8 +5,8 @@
 enum {
   PIECE = 64,   /* codes in a register, */
   QUARTER = 16, /* and floats */
-  ROWS = 8,     /* that are quantized at once */
 };
+_Static_assert(INTEGER_ROWS == 8, "`interleave` is made for eight rows");
 
 KERNEL_INLINE uint64_t first_lanes(int64_t count) {
   return count >= PIECE ? UINT64_MAX : count > 0 ? ((uint64_t)1 << count) - 1 : 0;
@@ -60,8 +60,8 @@ KERNEL_INLINE int32_t quantize_block(const float* x, int64_t length, float inver
 KERNEL_INLINE void interleave(const __m512i* pieces, __m512i* pairs) {
   const __m512i lower = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
   const __m512i upper = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
-  __m512i fours[ROWS / 4][4]; /* of four rows: number i of every lane */
-  for (int h = 0; h < ROWS / 4; ++h) {
+  __m512i fours[INTEGER_ROWS / 4][4]; /* of four rows: number i of every lane */
+  for (int h = 0; h < INTEGER_ROWS / 4; ++h) {
     const __m512i* rows = pieces + h * 4;
     const __m512i low_01 = _mm512_unpacklo_epi32(rows[0], rows[1]), low_23 = _mm512_unpacklo_epi32(rows[2], rows[3]);
     const __m512i high_01 = _mm512_unpackhi_epi32(rows[0], rows[1]), high_23 = _mm512_unpackhi_epi32(rows[2], rows[3]);
@@ -85,8 +85,8 @@ KERNEL_INLINE void quantize_eight_rows(const FullyConnectedAttributes* attribute
     const int64_t quads = block_quads(length, attributes->weight_bits);
     __m512i sum = _mm512_setzero_si512();
     for (int64_t first = 0; first < quads * GROUP; first += PIECE) {
-      __m512i pieces[ROWS], pairs[PIECE / GROUP / 2];
-      for (int m = 0; m < ROWS; ++m) {
+      __m512i pieces[INTEGER_ROWS], pairs[PIECE / GROUP / 2];
+      for (int m = 0; m < INTEGER_ROWS; ++m) {
         const int64_t count = isnan(scales[m]) ? 0 : length - first;
         pieces[m] = quantize_piece(x + m * attributes->k + first, count, inverses[m]);
       }
@@ -96,9 +96,9 @@ KERNEL_INLINE void quantize_eight_rows(const FullyConnectedAttributes* attribute
         sum = add_codes(sum, pairs[i]);
         _mm512_mask_storeu_epi32(target + i * CELL, 2 * i + 1 < left ? 0xFFFF : 0x00FF, pairs[i]);
       }
-      target += left * ROWS * GROUP;
+      target += left * INTEGER_ROWS * GROUP;
     }
-    _mm256_storeu_si256((__m256i*)(quantized->code_sums + b * ROWS),
+    _mm256_storeu_si256((__m256i*)(quantized->code_sums + b * INTEGER_ROWS),
                         _mm256_add_epi32(_mm512_castsi512_si256(sum), _mm512_extracti64x4_epi64(sum, 1)));
   }
 }
@@ -107,11 +107,11 @@ TARGET static void quantize_rows(const FullyConnectedAttributes* attributes, con
                                  float* scales) {
   const int rows = quantized->rows, window = window_codes(attributes);
   const bool is_sparse = attributes->kept != GROUP;
-  float inverses[ROWS];
+  float inverses[INTEGER_ROWS];
   for (int m = 0; m < rows; ++m) {
     scales[m] = row_scale(largest_magnitude_bits(x + m * attributes->k, attributes->k), &inverses[m]);
   }
-  if (rows == ROWS && !is_sparse) {
+  if (rows == INTEGER_ROWS && !is_sparse) {
     quantize_eight_rows(attributes, x, scales, inverses, quantized);
     return;
   }
