@@ -126,7 +126,7 @@ def onnx_blockwise(bits: int, block_size: int) -> Candidate:
     }
 
     def open_layers(k: int, n: int, copies: int) -> Layers:
-        return OnnxLayers(blockwise_weights(np.random.default_rng(0), k, n, bits, block_size), copies)
+        return OnnxLayers(blockwise_weights(random_kernel(k, n), bits, block_size), copies)
 
     return Candidate(onnx_layers.NAME, scheme, open_layers)
 
@@ -159,7 +159,7 @@ def candidates(k: int) -> Iterator[Candidate]:
     yield Candidate(
         onnx_layers.NAME,
         {"weight_bits": 8, "symmetric": True, "granularity": "channel", "activation_bits": 8},
-        lambda k, n, copies: OnnxLayers(int8_weights(np.random.default_rng(0), k, n), copies),
+        lambda k, n, copies: OnnxLayers(int8_weights(random_kernel(k, n)), copies),
     )
     for bits in (8, 4, 2):
         yield onnx_blockwise(bits, block)

@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from benchmarks.encoder import Variant, contents, frozen_utterance, variants
+from benchmarks.random_conformers import Variant, contents, frozen_utterance, variants
 from converters.isolated import IsolatedRecognizer
 from converters.provenance import results_of_this_process
 from converters.results import ResultRow, write_results

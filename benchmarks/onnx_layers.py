@@ -28,6 +28,7 @@ class OnnxWeights:
       operation, domain, attributes: of the node.
       constants: its inputs after x, in order.
       kernel: float [K, N], what the constants stand for.
+      bias_input: which input of the node may be a bias, x being 0; None if it has none.
     """
 
     operation: str
@@ -35,6 +36,7 @@ class OnnxWeights:
     attributes: dict[str, int]
     constants: dict[str, NDArray[Any]]
     kernel: NDArray[np.float32]
+    bias_input: int | None = None
 
 
 def float_weights(kernel: NDArray[np.float32]) -> OnnxWeights:
@@ -42,27 +44,52 @@ def float_weights(kernel: NDArray[np.float32]) -> OnnxWeights:
     return OnnxWeights("MatMul", "", {}, {"kernel": kernel}, kernel)
 
 
-def int8_weights(rng: np.random.Generator, k: int, n: int) -> OnnxWeights:
-    """DynamicQuantizeMatMul: activations are quantized per tensor at run time, weights have a scale per channel."""
-    # Codes of 7 bits: on processors without 8-bit dot products its sums of two products would saturate.
-    codes = rng.integers(-63, 64, (k, n)).astype(np.int8)
-    scales = rng.uniform(0.01, 0.02, n).astype(np.float32)
-    return OnnxWeights("DynamicQuantizeMatMul", _CONTRIB, {}, {"codes": codes, "scales": scales}, codes * scales)
+def int8_weights(kernel: NDArray[np.float32]) -> OnnxWeights:
+    """DynamicQuantizeMatMul: activations are quantized per tensor at run time, weights [K, N] have a scale per channel.
+
+    Codes have 7 bits: on processors without 8-bit dot products its sums of two products would saturate.
+    """
+    scales = _positive(np.abs(kernel).max(axis=0) / 63)
+    codes = np.rint(kernel / scales).astype(np.int8)
+    constants = {"codes": codes, "scales": scales}
+    return OnnxWeights("DynamicQuantizeMatMul", _CONTRIB, {}, constants, codes * scales, bias_input=4)
 
 
-def blockwise_weights(rng: np.random.Generator, k: int, n: int, bits: int, block_size: int) -> OnnxWeights:
-    """MatMulNBits with symmetric blocks along K, 8-bit activations; K must hold whole blocks.
+def blockwise_weights(kernel: NDArray[np.float32], bits: int, block_size: int) -> OnnxWeights:
+    """MatMulNBits with symmetric blocks along K of [K, N], 8-bit activations; K must hold whole blocks.
 
     Codes stand in a byte low bits first, as numbers above zero from which 2^(bits - 1) is taken.
     """
-    blocks = k // block_size
-    codes = rng.integers(0, 2**bits, (n, blocks, block_size)).astype(np.uint8)
-    scales = rng.uniform(0.01, 0.02, (n, blocks)).astype(np.float32)
-    fields = codes.reshape(n, blocks, -1, 8 // bits) << np.arange(0, 8, bits, dtype=np.uint8)
-    packed = np.bitwise_or.reduce(fields, axis=-1)
-    kernel = ((codes.astype(np.float32) - 2 ** (bits - 1)) * scales[:, :, None]).reshape(n, k).T
+    k, n = kernel.shape
+    zero = 2 ** (bits - 1)
+    blocks = kernel.T.reshape(n, k // block_size, block_size)
+    scales = _positive(np.abs(blocks).max(axis=-1) / zero)
+    codes = np.clip(np.rint(blocks / scales[..., None]), -zero, zero - 1)
+    above = (codes + zero).astype(np.uint8).reshape(n, -1, block_size // 8 * bits, 8 // bits)
+    packed = np.bitwise_or.reduce(above << np.arange(0, 8, bits, dtype=np.uint8), axis=-1)
     attributes = {"K": k, "N": n, "bits": bits, "block_size": block_size, "accuracy_level": _INT8_ACTIVATIONS}
-    return OnnxWeights("MatMulNBits", _CONTRIB, attributes, {"codes": packed, "scales": scales.reshape(-1)}, kernel)
+    meant = np.float32(codes * scales[..., None]).reshape(n, k).T
+    constants = {"codes": packed, "scales": scales.reshape(-1)}
+    return OnnxWeights("MatMulNBits", _CONTRIB, attributes, constants, meant, bias_input=5)
+
+
+def _positive(scales: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.where(scales > 0, scales, 1).astype(np.float32)
+
+
+def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    """Opens a model, single thread."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def model_of(graph: onnx.GraphProto) -> onnx.ModelProto:
+    """A model with the operations of onnxruntime's own domain."""
+    versions = [helper.make_opsetid("", 21), helper.make_opsetid(_CONTRIB, 1)]
+    model = helper.make_model(graph, opset_imports=versions)
+    model.ir_version = onnx.IR_VERSION
+    return model
 
 
 class OnnxLayers:
@@ -71,10 +98,7 @@ class OnnxLayers:
     def __init__(self, weights: OnnxWeights, copies: int) -> None:
         self.kernel = weights.kernel
         self.weight_bytes = sum(value.nbytes for value in weights.constants.values())
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        model = _model(weights, copies).SerializeToString()
-        self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self._session = session(_layers(weights, copies))
         self._binding = self._session.io_binding()
         self._x: list[NDArray[np.float32]] = []
         self._y: list[NDArray[np.float32]] = []
@@ -96,7 +120,7 @@ class OnnxLayers:
         return self._y
 
 
-def _model(weights: OnnxWeights, copies: int) -> Any:
+def _layers(weights: OnnxWeights, copies: int) -> onnx.ModelProto:
     k, n = weights.kernel.shape
     nodes, initializers = [], []
     for i in range(copies):
@@ -113,8 +137,4 @@ def _model(weights: OnnxWeights, copies: int) -> Any:
     def ends(name: str, size: int) -> list[Any]:
         return [helper.make_tensor_value_info(f"{name}{i}", TensorProto.FLOAT, ["rows", size]) for i in range(copies)]
 
-    graph = helper.make_graph(nodes, "layers", ends("x", k), ends("y", n), initializers)
-    versions = [helper.make_opsetid("", 21), helper.make_opsetid(_CONTRIB, 1)]
-    model = helper.make_model(graph, opset_imports=versions)
-    model.ir_version = onnx.IR_VERSION
-    return model
+    return model_of(helper.make_graph(nodes, "layers", ends("x", k), ends("y", n), initializers))

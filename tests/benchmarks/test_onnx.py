@@ -1,0 +1,83 @@
+"""onnxruntime, a peer of the benchmarks, computes what ours does."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from benchmarks.random_weights import random_kernel
+from converters.freeze import inference_model
+from tfconformer.config import load_config
+from tfconformer.features.log_mel import log_mel
+from tfconformer.models.conformer import conformer
+
+pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install '.[benchmarks]'")
+
+from benchmarks.onnx_conformer import OnnxConformer
+from benchmarks.onnx_layers import OnnxLayers, blockwise_weights, float_weights, int8_weights
+
+VOCABULARY = 20
+SIZES = ("blocks=2", "dim=32", "heads=4", "conv_kernel=6", "subsampling_channels=8", "intermediate_ctc=null")
+
+
+@pytest.mark.parametrize(
+    ("quantize", "step"),
+    [
+        (float_weights, 0),
+        (int8_weights, 1 / 63),
+        (lambda kernel: blockwise_weights(kernel, 8, 16), 1 / 128),
+        (lambda kernel: blockwise_weights(kernel, 4, 16), 1 / 8),
+        (lambda kernel: blockwise_weights(kernel, 2, 16), 1 / 2),
+    ],
+    ids=["float", "int8", "8 bits in blocks", "4 bits in blocks", "2 bits in blocks"],
+)
+def test_layers_compute_their_kernel(quantize, step):
+    kernel = random_kernel(64, 24)
+    weights = quantize(kernel)
+    # Half a step of the largest weight; the one that has no code above it a whole one.
+    assert np.abs(weights.kernel - kernel).max() <= 1.01 * step * np.abs(kernel).max()
+    layers = OnnxLayers(weights, copies=3)
+    x = np.random.default_rng(0).standard_normal((5, 64), np.float32)
+    layers.feed(x)
+    layers.run()
+    for y in layers.outputs():
+        # 8-bit activations cost about 1 %. The first two channels bear the stamp of a copy.
+        assert np.linalg.norm((y - x @ weights.kernel)[:, 2:]) < 0.05 * np.linalg.norm(y[:, 2:])
+
+
+@pytest.fixture(scope="module")
+def config(pytestconfig):
+    return load_config(pytestconfig.rootpath / "configs/small.yaml", [f"model.{size}" for size in SIZES])
+
+
+@pytest.fixture(scope="module")
+def model(config):
+    """A Keras model none of whose weights has a value that another could have."""
+    model = inference_model(conformer(config.model, config.features.mel_bins, VOCABULARY))
+    rng = np.random.default_rng(0)
+    for variable in model.variables:
+        variable.assign(variable + rng.uniform(0.1, 0.3, variable.shape))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("quantize", "tolerance"),
+    [(float_weights, 1e-4), (int8_weights, 0.2)],  # float sums in another order; 7-bit weights
+    ids=["float", "int8"],
+)
+def test_the_conformer_is_that_of_keras(config, model, quantize, tolerance):
+    variables = {variable.name: variable.numpy() for variable in model.variables}
+    shapes = {}
+
+    def of_keras(name, shape):
+        shapes[f"{name}:0"] = shape
+        return variables[f"{name}:0"].reshape(shape)
+
+    peer = OnnxConformer(config, VOCABULARY, of_keras, quantize)
+    assert {name: value.shape for name, value in variables.items()} == shapes
+    for samples in (8000, 13111):
+        waveform = np.random.default_rng(samples).standard_normal(samples, np.float32) * np.float32(0.1)
+        features = log_mel(tf.constant(waveform[None]), config.features)
+        (expected,) = model([features, tf.shape(features)[1:2]]).numpy()
+        logits = peer.run(waveform)
+        assert logits.shape == expected.shape
+        assert np.linalg.norm(logits - expected) < tolerance * np.linalg.norm(expected - expected.mean())
