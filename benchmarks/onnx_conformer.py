@@ -80,11 +80,11 @@ class _Graph:
 
     def model(self, source: str, source_shape: list[Any], result: str, result_shape: list[Any]) -> Any:
         """The model from one float tensor to another."""
-        ends = [
+        inputs, outputs = (
             [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)]
             for name, shape in ((source, source_shape), (result, result_shape))
-        ]
-        return model_of(helper.make_graph(self._nodes, "conformer", *ends, self._constants))
+        )
+        return model_of(helper.make_graph(self._nodes, "conformer", inputs, outputs, self._constants))
 
     def dense(self, x: str, name: str, k: int, n: int, bias: bool = True, quantized: bool = True) -> str:
         """A dense layer on [T, K]."""

@@ -33,7 +33,7 @@ class OnnxWeights:
 
     operation: str
     domain: str
-    attributes: dict[str, int]
+    attributes: dict[str, Any]
     constants: dict[str, NDArray[Any]]
     kernel: NDArray[np.float32]
     bias_input: int | None = None
