@@ -12,9 +12,13 @@ codes clipped at the range ends stop it (the straight-through estimator, masked)
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from tfconformer.quantization.quantizers import QuantizedWeights, quantize_rows
+from tfconformer.quantization.spec import QuantSpec
 
 _EXACT = 2**24
 
@@ -24,22 +28,46 @@ def integer_product(rows: tf.Tensor, weights: QuantizedWeights) -> tf.Tensor:
 
     Gradients flow to the rows and, through `weights.dequantize()`, to whatever the weights were computed from.
     """
-    bits = weights.spec.activation_bits
+    k, n = weights.codes.shape
+    operands = weights.codes, weights.scales, weights.offsets, weights.mask, weights.dequantize()
+    sums = _product(weights.spec, k, n)(tf.reshape(rows, [-1, k]), *operands)
+    return tf.reshape(sums, tf.concat([tf.shape(rows)[:-1], [n]], axis=0))
+
+
+@functools.cache
+def _product(spec: QuantSpec, k: int, n: int) -> Callable[..., tf.Tensor]:
+    """(rows [M, K], codes, scales, offsets and mask of weights [K, N], dequantized) -> [M, N].
+
+    A function of its own, traced once for layers of one shape, because TensorFlow never frees a graph in which a custom
+    gradient was defined, and Keras calls every layer in a graph to learn its output's shape.
+    """
+    bits = spec.activation_bits
     assert bits is not None
 
-    @tf.custom_gradient
-    def product(rows: tf.Tensor, dequantized: tf.Tensor) -> tuple[tf.Tensor, object]:
-        codes, scales = quantize_rows(rows, bits)
+    @tf.function(autograph=False, reduce_retracing=True)
+    def product(
+        rows: tf.Tensor,
+        codes: tf.Tensor,
+        scales: tf.Tensor,
+        offsets: tf.Tensor | None,
+        mask: tf.Tensor | None,
+        dequantized: tf.Tensor,
+    ) -> tf.Tensor:
+        weights = QuantizedWeights(codes, scales, offsets, spec, mask)
 
-        def backward(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            flat_rows = tf.reshape(codes * scales, [-1, dequantized.shape[0]])
-            flat = tf.reshape(upstream, [-1, dequantized.shape[1]])
-            to_rows = tf.reshape(tf.matmul(flat, dequantized, transpose_b=True), tf.shape(rows))
-            return to_rows, tf.matmul(flat_rows, flat, transpose_a=True)
+        @tf.custom_gradient
+        def straight_through(rows: tf.Tensor, dequantized: tf.Tensor) -> tuple[tf.Tensor, object]:
+            row_codes, row_scales = quantize_rows(rows, bits)
 
-        return scales * _weighted_sums(codes, weights, bits), backward
+            def backward(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+                to_rows = tf.matmul(upstream, dequantized, transpose_b=True)
+                return to_rows, tf.matmul(row_codes * row_scales, upstream, transpose_a=True)
 
-    return product(rows, weights.dequantize())
+            return row_scales * _weighted_sums(row_codes, weights, bits), backward
+
+        return straight_through(rows, dequantized)
+
+    return product
 
 
 def exact_product(a: tf.Tensor, b: tf.Tensor, largest: int) -> tf.Tensor:
@@ -58,13 +86,13 @@ def exact_product(a: tf.Tensor, b: tf.Tensor, largest: int) -> tf.Tensor:
 
 
 def _weighted_sums(codes: tf.Tensor, weights: QuantizedWeights, bits: int) -> tf.Tensor:
-    """[..., K] codes -> [..., N]: sum_b (s_b * sum q qx - o_b * sum qx)."""
+    """[M, K] codes -> [M, N]: sum_b (s_b * sum q qx - o_b * sum qx)."""
     k, n = weights.codes.shape
     size = weights.spec.block_size or k
     blocks, row_limit = weights.spec.blocks(k), 2 ** (bits - 1) - 1
     largest = 2 ** (weights.spec.bits - 1) * row_limit
     fill = [[0, blocks * size - k], [0, 0]]
-    rows = tf.transpose(tf.reshape(tf.pad(tf.reshape(codes, [-1, k]), fill[::-1]), [-1, blocks, size]), [1, 0, 2])
+    rows = tf.transpose(tf.reshape(tf.pad(codes, fill[::-1]), [-1, blocks, size]), [1, 0, 2])
 
     def in_blocks(matrix: tf.Tensor) -> tf.Tensor:
         return tf.reshape(tf.pad(matrix, fill), [blocks, size, n])
@@ -85,5 +113,4 @@ def _weighted_sums(codes: tf.Tensor, weights: QuantizedWeights, bits: int) -> tf
         if weights.mask is not None:
             operands["mask"] = in_blocks(weights.mask)
     # One block after the other: the sums of all of them together would be `blocks` times the result.
-    total = tf.foldl(add_block, operands, tf.zeros([tf.shape(rows)[1], n]), parallel_iterations=1)
-    return tf.reshape(total, tf.concat([tf.shape(codes)[:-1], [n]], axis=0))
+    return tf.foldl(add_block, operands, tf.zeros([tf.shape(rows)[1], n]), parallel_iterations=1)

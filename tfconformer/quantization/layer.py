@@ -78,7 +78,11 @@ class QuantizedDense(QuantizeWrapperV2):
     def call(self, inputs: tf.Tensor, training: bool | tf.Tensor | None = None) -> tf.Tensor:
         in_training = tf.constant(False) if training is None else tf.cast(training, tf.bool)
         self.layer.product = lambda x, kernel: self._product(x, kernel, in_training)
-        return self.layer.call(inputs)
+        try:
+            return self.layer.call(inputs)
+        finally:
+            # It holds a tensor of the graph that is being made, and would keep all of that in memory.
+            self.layer.product = float_product
 
     @property
     def memory(self) -> Memory:
