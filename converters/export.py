@@ -8,6 +8,8 @@ streaming file differs in what is frozen: one step of the model instead of the m
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -157,6 +159,7 @@ def export_model(
     if not references:
         raise InputError("export needs at least one utterance to verify the file with")
     frozen = freeze_prepared(prepared, config, tokenizer, method)
+    _release_freed_memory()
     content = rewrite(frozen.content, prepared.constants, frozen.metadata, frozen.further_names)
     with atomic.atomic_path(output) as file:
         file.write_bytes(content)
@@ -172,6 +175,13 @@ def export_model(
     report = _report(content, prepared, parity)
     atomic.write_text(report_path(output), json.dumps(_tree(report), indent=2) + "\n")
     return report
+
+
+def _release_freed_memory() -> None:
+    """Gives back what the converter no longer needs; Python and the C library would keep it."""
+    gc.collect()
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # only glibc has it
+        trim(0)
 
 
 def prepare(trained: keras.Model, target: str = "custom") -> PreparedModel:

@@ -143,9 +143,11 @@ class GraphFile:
         self._drop_unused_codes()
         self._drop_unused_tensors()
         self._drop_unused_buffers()
-        builder = flatbuffers.Builder(sum(len(one.data) for one in self.model.buffers if one.data is not None))
+        contents = sum(len(one.data) for one in self.model.buffers if one.data is not None)
+        # With room for everything else: a builder that grows doubles, and for a while has both.
+        builder = flatbuffers.Builder(contents + contents // 16 + 2**20)
         builder.Finish(self.model.Pack(builder), _IDENTIFIER)
-        return bytes(builder.Output())
+        return bytes(memoryview(builder.Bytes)[builder.Head() :])
 
     def _drop_unused_codes(self) -> None:
         operators = [operator for graph in self.graphs for operator in graph.subgraph.operators]

@@ -35,7 +35,7 @@ class StoredLayer:
     """
 
     params: tuple[int, ...]
-    codes: NDArray[np.int64]
+    codes: NDArray[np.int16]
     scales: NDArray[np.float32]
     offsets: NDArray[np.float32] | None
     bias: NDArray[np.float32] | None
@@ -102,7 +102,7 @@ def _decode(contents: list[bytes]) -> StoredLayer:
     else:
         stored = [-(-length // 4) * kept for length in lengths]
         positions = 4 * (np.arange(sum(stored)) // kept) + _entries(contents[4 - symmetric], 2, stored, n)
-        codes = np.zeros((n, positions.max() + 4), np.int64)
+        codes = np.zeros((n, positions.max() + 4), np.int16)
         np.put_along_axis(codes, positions, _entries(contents[0], bits, stored, n) - 2 ** (bits - 1), axis=1)
         codes = codes[:, :k]
     return StoredLayer(
@@ -120,7 +120,7 @@ def _by_channel(content: bytes, blocks: int, n: int) -> NDArray[np.float32]:
     return tiles.swapaxes(1, 2).reshape(-1, blocks)[:n].astype(np.float32)
 
 
-def _entries(content: bytes, bits: int, lengths: list[int], n: int) -> NDArray[np.int64]:
+def _entries(content: bytes, bits: int, lengths: list[int], n: int) -> NDArray[np.int16]:
     """[N, sum of lengths] unsigned numbers of a width, of which every block of these lengths begins a cell."""
     per_cell = 32 // bits
     first_cells = np.cumsum([0] + [-(-length // per_cell) for length in lengths])
@@ -130,4 +130,4 @@ def _entries(content: bytes, bits: int, lengths: list[int], n: int) -> NDArray[n
     cell = np.repeat(first_cells[:-1], lengths) + index // per_cell
     at = index % per_cell
     found = cells[channel // _TILE, cell, 4 * (channel % _TILE) + at % 4]
-    return (found >> (at // 4 * bits)).astype(np.int64) % 2**bits
+    return (found >> (at // 4 * bits).astype(np.uint8)).astype(np.int16) % 2**bits
