@@ -47,18 +47,23 @@ class Candidate:
     Attributes:
       columns: of its results row: who computes what, and the size of the file.
       run: the workload once.
+      kernel: what multiplied, once it has run.
     """
 
     columns: Mapping[str, Any]
     run: Callable[[], Any]
+    kernel: Callable[[], str]
 
 
 def utterance_candidates(config: Config, seconds: float) -> Iterator[Candidate]:
     """Every model for whole utterances, on one of that length."""
     waveform = _noise(int(seconds * config.features.sample_rate))
-    for columns, model in [*_opened(config, frozen_utterance), *_onnx_models(config)]:
-        assert isinstance(model, (Model, OnnxConformer))
-        yield Candidate({**columns, "audio_seconds": seconds}, partial(model.run, waveform))
+    length = {"audio_seconds": seconds}
+    for columns, model in _opened(config, frozen_utterance):
+        assert isinstance(model, Model)
+        yield Candidate(columns | length, partial(model.run, waveform), partial(_kernel, model))
+    for columns, peer in _onnx_models(config):
+        yield Candidate(columns | length, partial(peer.run, waveform), lambda: "mlas")
 
 
 def step_candidates(config: Config) -> Iterator[Candidate]:
@@ -66,8 +71,8 @@ def step_candidates(config: Config) -> Iterator[Candidate]:
     for columns, model in _opened(config, frozen_step):
         assert isinstance(model, StreamModel)
         samples = model.description.step_samples
-        chunk_ms = 1e3 * samples / config.features.sample_rate
-        yield Candidate({**columns, "chunk_ms": chunk_ms}, partial(model.step, _noise(samples)))
+        chunk = {"chunk_ms": 1e3 * samples / config.features.sample_rate}
+        yield Candidate(columns | chunk, partial(model.step, _noise(samples)), partial(_kernel, model))
 
 
 def _opened(
@@ -80,8 +85,12 @@ def _opened(
             file.write(content)
             file.flush()
             model = open_model(file.name)
-        columns = {"file_bytes": len(content), "runtime": model.runtime, "kernel": model.kernels().name}
+        columns = {"file_bytes": len(content), "runtime": model.runtime}
         yield {"implementation": variant.implementation, **variant.columns, **columns}, model
+
+
+def _kernel(model: Model | StreamModel) -> str:
+    return model.kernels().name
 
 
 def _onnx_models(config: Config) -> Iterator[tuple[dict[str, Any], OnnxConformer]]:
@@ -101,7 +110,7 @@ def _onnx_models(config: Config) -> Iterator[tuple[dict[str, Any], OnnxConformer
 
     for weights, quantize in formats:
         model = OnnxConformer(config, VOCABULARY, variables, quantize)
-        columns = {"file_bytes": model.file_bytes, "runtime": onnx_layers.NAME, "kernel": "mlas"}
+        columns = {"file_bytes": model.file_bytes, "runtime": onnx_layers.NAME}
         yield {"implementation": onnx_layers.NAME, **weights, **columns}, model
 
 
@@ -116,7 +125,7 @@ def measure(
     runs = {str(number): candidate.run for number, candidate in enumerate(candidates)}
     for candidate, times in zip(candidates, interleaved_seconds(runs, rounds).values(), strict=True):
         seconds = statistics.median(times)
-        row = ResultRow(**candidate.columns, threads=1, **columns(seconds))
+        row = ResultRow(**candidate.columns, kernel=candidate.kernel(), threads=1, **columns(seconds))
         click.echo(f"{row.implementation}, {scheme(row)}: {1e3 * seconds:.2f} ms")
         yield row
 

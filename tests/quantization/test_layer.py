@@ -1,9 +1,12 @@
 """A quantized layer in `fit`: schedules, what it remembers, and that a restored model is the one that was saved."""
 
+import gc
+
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
+from tensorflow.python.framework.func_graph import FuncGraph
 
 from tfconformer.errors import InputError
 from tfconformer.layers.dense import Dense
@@ -230,3 +233,17 @@ def test_a_search_that_skips_steps_is_made_up_for():
         QuantizedLayers(model)["dense"].scales, quantize_weights(tf.constant(KERNEL**3), spec).scales
     )
     assert not np.array_equal(old, QuantizedLayers(model)["dense"].scales)
+
+
+def graphs() -> int:
+    """How many graphs in which a quantized layer was called are in memory."""
+    gc.collect()
+    return sum(isinstance(one, FuncGraph) and "quant_dense" in one.name for one in gc.get_objects())
+
+
+@pytest.mark.parametrize("activation_bits", [None, 8])
+def test_no_graph_of_its_building_stays_in_memory(activation_bits):
+    before = graphs()
+    model = quantized_model({"bits": 4, "activation_bits": activation_bits})
+    assert model.built
+    assert graphs() == before
