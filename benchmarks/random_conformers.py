@@ -74,7 +74,7 @@ class Frozen:
 
 
 def variants() -> Iterator[Variant]:
-    """Everything that is measured."""
+    """Our formats and LiteRT's."""
     for bits, block_size in ((2, None), (2, 64), (4, None), (4, 64), (8, None)):
         spec = QuantSpec(bits=bits, block_size=block_size, activation_bits=8)
         yield Variant("tfconformer", scheme_columns(spec), partial(random_packed, spec))
