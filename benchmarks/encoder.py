@@ -2,11 +2,11 @@
 
     python -m benchmarks.encoder configs/conformer_l.yaml --output docs/results/encoder.json
 
-Our formats, LiteRT's and, for whole utterances, onnxruntime's take turns. The models of a workload differ in their
-dense layers, in the second convolution, the depthwise ones, attention and the layer normalizations: in ours these are
-our operations, in the others' their own in float, as are the first convolution, the head and the front end in all of
-them. (LiteRT and onnxruntime have int8 convolutions, with one activation scale for the whole input, so that a stream
-would not compute what an utterance does.)
+Our formats, LiteRT's and onnxruntime's take turns. The models of a workload differ in their dense layers, in the
+second convolution, the depthwise ones, attention and the layer normalizations: in ours these are our operations, in the
+others' their own in float, as are the first convolution, the head and the front end in all of them. (LiteRT and
+onnxruntime have int8 convolutions, with one activation scale for the whole input, so that a stream would not compute
+what an utterance does.)
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import onnx_layers
-from benchmarks.onnx_conformer import OnnxConformer, Quantize
+from benchmarks.onnx_conformer import OnnxConformer, OnnxStream, Quantize
 from benchmarks.onnx_layers import blockwise_weights, float_weights, int8_weights
 from benchmarks.random_conformers import VOCABULARY, Frozen, contents, frozen_step, frozen_utterance, variants
 from benchmarks.random_weights import scheme_columns
@@ -34,10 +34,15 @@ from converters.results import ResultRow, write_results
 from converters.runtimes import Model, StreamModel, open_model
 from converters.tables import scheme
 from tfconformer.config import Config, load_config
+from tfconformer.models.conformer_ctc import SUBSAMPLING
 from tfconformer.quantization.spec import QuantSpec
 
 # A stream as the streaming models of configs/ are: 2.6 s of left context, a step for every frame of 40 ms.
 STREAM = ("model.causal=true", "model.left_context=64", "model.attention_chunk=1")
+
+
+MLAS = "mlas"  # the kernels of onnxruntime
+Peer = TypeVar("Peer", OnnxConformer, OnnxStream)
 
 
 @dataclass(frozen=True)
@@ -62,17 +67,20 @@ def utterance_candidates(config: Config, seconds: float) -> Iterator[Candidate]:
     for columns, model in _opened(config, frozen_utterance):
         assert isinstance(model, Model)
         yield Candidate(columns | length, partial(model.run, waveform), partial(_kernel, model))
-    for columns, peer in _onnx_models(config):
-        yield Candidate(columns | length, partial(peer.run, waveform), lambda: "mlas")
+    for columns, peer in _onnx_models(config, OnnxConformer):
+        yield Candidate(columns | length, partial(peer.run, waveform), lambda: MLAS)
 
 
 def step_candidates(config: Config) -> Iterator[Candidate]:
     """Every model of a stream, on one step of it."""
+    samples = SUBSAMPLING * config.features.frame_step
+    piece = _noise(samples)
+    chunk = {"chunk_ms": 1e3 * samples / config.features.sample_rate}
     for columns, model in _opened(config, frozen_step):
         assert isinstance(model, StreamModel)
-        samples = model.description.step_samples
-        chunk = {"chunk_ms": 1e3 * samples / config.features.sample_rate}
-        yield Candidate(columns | chunk, partial(model.step, _noise(samples)), partial(_kernel, model))
+        yield Candidate(columns | chunk, partial(model.step, piece), partial(_kernel, model))
+    for columns, peer in _onnx_models(config, OnnxStream):
+        yield Candidate(columns | chunk, partial(peer.step, piece), lambda: MLAS)
 
 
 def _opened(
@@ -93,7 +101,7 @@ def _kernel(model: Model | StreamModel) -> str:
     return model.kernels().name
 
 
-def _onnx_models(config: Config) -> Iterator[tuple[dict[str, Any], OnnxConformer]]:
+def _onnx_models(config: Config, kind: type[Peer]) -> Iterator[tuple[dict[str, Any], Peer]]:
     """Onnxruntime's."""
     formats: list[tuple[dict[str, Any], Quantize]] = [
         ({"weight_bits": 32}, float_weights),
@@ -109,7 +117,7 @@ def _onnx_models(config: Config) -> Iterator[tuple[dict[str, Any], OnnxConformer
         return rng.standard_normal(shape, np.float32) / np.float32(np.sqrt(np.prod(shape[:-1])))
 
     for weights, quantize in formats:
-        model = OnnxConformer(config, VOCABULARY, variables, quantize)
+        model = kind(config, VOCABULARY, variables, quantize)
         columns = {"file_bytes": model.file_bytes, "runtime": onnx_layers.NAME}
         yield {"implementation": onnx_layers.NAME, **weights, **columns}, model
 

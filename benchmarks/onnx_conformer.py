@@ -1,4 +1,4 @@
-"""A whole Conformer in onnxruntime, from waveform to logits. Needs the extra `benchmarks`.
+"""A whole Conformer in onnxruntime, from waveform to logits, and a step of a stream. Needs the extra `benchmarks`.
 
 Built node by node, so that onnxruntime gets the operations that it is fastest at: its layer normalization, two
 dimensions instead of three, the bias inside the quantized products. Everything but dense layers is float.
@@ -7,7 +7,7 @@ dimensions instead of three, the bias inside the quantized products. Everything 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,11 @@ from benchmarks.onnx_layers import OnnxWeights, float_weights, model_of, session
 from tfconformer.config import Config, FeatureConfig, ModelConfig
 from tfconformer.features.log_mel import ENERGY_FLOOR
 from tfconformer.layers.convolution import STRIDE, WINDOW
+from tfconformer.layers.masking import NEVER
 from tfconformer.layers.normalization import LayerNormalization
+from tfconformer.models.conformer_ctc import SUBSAMPLING
 
+_WAVEFORM, _STEPS = "waveform", "steps"
 # (name of a variable of the Keras model, its shape) -> its value.
 Variables = Callable[[str, tuple[int, ...]], NDArray[np.float32]]
 # The kernel of a dense layer [K, N] -> what onnxruntime is given in its place.
@@ -39,23 +42,62 @@ class OnnxConformer:
 
     def __init__(self, config: Config, vocabulary: int, variables: Variables, quantize: Quantize) -> None:
         graph = _Graph(variables, quantize)
-        logits = _conformer(graph, config.model, config.features, vocabulary)
-        model = graph.model("waveform", ["samples"], logits, ["frames", vocabulary + 1])
+        logits = _conformer(graph, config, vocabulary)
+        model = graph.model({_WAVEFORM: ["samples"]}, {logits: ["frames", vocabulary + 1]})
         self.file_bytes = model.ByteSize()
         self._session = session(model)
 
     def run(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
         """[samples] -> logits [frames, vocabulary + 1]."""
-        (logits,) = self._session.run(None, {"waveform": waveform})
+        (logits,) = self._session.run(None, {_WAVEFORM: waveform})
+        return logits
+
+
+class OnnxStream:
+    """One step of a stream of the model of `config`, a frame of four times the step of its features.
+
+    Args:
+      config: with causal convolutions, and attention to `left_context` frames and none ahead.
+      vocabulary, variables, quantize: as of `OnnxConformer`.
+
+    Attributes:
+      step_samples: of a step.
+    """
+
+    def __init__(self, config: Config, vocabulary: int, variables: Variables, quantize: Quantize) -> None:
+        graph = _Graph(variables, quantize, streams=True)
+        self.step_samples = SUBSAMPLING * config.features.frame_step
+        logits = _conformer(graph, config, vocabulary)
+        states = {state: shape for state, (_, shape) in graph.states.items()}
+        updated = dict(graph.states.values())
+        model = graph.model({_WAVEFORM: [self.step_samples], **states}, {logits: [1, vocabulary + 1], **updated})
+        self.file_bytes = model.ByteSize()
+        self._session = session(model)
+        self._steps = 0
+        self._states = {state: np.zeros(shape, np.float32) for state, shape in states.items()}
+
+    def step(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
+        """[step_samples], the next ones -> logits [1, vocabulary + 1]."""
+        inputs = {_WAVEFORM: waveform, _STEPS: np.array([self._steps]), **self._states}
+        logits, *states = self._session.run(None, inputs)
+        self._steps += 1
+        self._states = dict(zip(self._states, states, strict=True))
         return logits
 
 
 class _Graph:
-    """Nodes and constants so far. Values go by their names, numbers and arrays become constants."""
+    """Nodes and constants so far. Values go by their names, numbers and arrays become constants.
 
-    def __init__(self, variables: Variables, quantize: Quantize) -> None:
+    Attributes:
+      streams: whether it is a step of a stream.
+      states: of a stream: name -> name of the same after the step, and its shape.
+    """
+
+    def __init__(self, variables: Variables, quantize: Quantize, streams: bool = False) -> None:
         self.variables = variables
         self.quantize = quantize
+        self.streams = streams
+        self.states: dict[str, tuple[str, list[int]]] = {}
         self._nodes: list[Any] = []
         self._constants: list[Any] = []
 
@@ -78,13 +120,27 @@ class _Graph:
         self._constants.append(numpy_helper.from_array(array, name))
         return name
 
-    def model(self, source: str, source_shape: list[Any], result: str, result_shape: list[Any]) -> Any:
-        """The model from one float tensor to another."""
-        inputs, outputs = (
-            [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)]
-            for name, shape in ((source, source_shape), (result, result_shape))
-        )
-        return model_of(helper.make_graph(self._nodes, "conformer", inputs, outputs, self._constants))
+    def model(self, inputs: Mapping[str, list[Any]], outputs: Mapping[str, list[Any]]) -> Any:
+        """The model from float tensors to others, given by their shapes."""
+        ends = [
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in named.items()]
+            for named in (inputs, outputs)
+        ]
+        if self.streams:
+            ends[0].append(helper.make_tensor_value_info(_STEPS, TensorProto.INT64, [1]))
+        return model_of(helper.make_graph(self._nodes, "conformer", ends[0], ends[1], self._constants))
+
+    def window(self, x: str, name: str, shape: list[int], axis: int) -> str:
+        """What came before a step's x along `axis`, a state of that shape, zeros at first, and x behind it."""
+        window = self.node("Concat", name, x, axis=axis)
+        after = self.node("Slice", window, [-shape[axis]], [np.iinfo(np.int64).max], [axis])
+        self.states[name] = after, shape
+        return window
+
+    def valid(self, first: int, count: int, per_step: int = 1) -> str:
+        """1 for frames of the stream, 0 for those before it; of a step, whose own `per_step` frames begin with 0."""
+        index = self.node("Add", self.node("Mul", _STEPS, per_step), np.arange(first, first + count))
+        return self.node("Cast", self.node("GreaterOrEqual", index, 0), to=TensorProto.FLOAT)
 
     def dense(self, x: str, name: str, k: int, n: int, bias: bool = True, quantized: bool = True) -> str:
         """A dense layer on [T, K]."""
@@ -110,16 +166,20 @@ class _Graph:
         return self.node("Mul", x, self.node("Sigmoid", x))
 
 
-def _conformer(graph: _Graph, config: ModelConfig, features: FeatureConfig, vocabulary: int) -> str:
-    x = _subsampled(graph, _log_mel(graph, "waveform", features), config, features.mel_bins)
-    positions = _positions(graph, x, config.dim)
-    for index in range(config.blocks):
-        x = _block(graph, x, positions, config, f"block_{index:02d}")
-    return graph.dense(x, "ctc_head", config.dim, vocabulary + 1, quantized=False)
+def _conformer(graph: _Graph, config: Config, vocabulary: int) -> str:
+    model = config.model
+    x = _subsampled(graph, _log_mel(graph, config.features), model, config.features)
+    context = _unseen(graph, model.left_context or 0) if graph.streams else _positions(graph, x, model.dim)
+    for index in range(model.blocks):
+        x = _block(graph, x, context, model, f"block_{index:02d}")
+    return graph.dense(x, "ctc_head", model.dim, vocabulary + 1, quantized=False)
 
 
-def _log_mel(graph: _Graph, waveform: str, features: FeatureConfig) -> str:
+def _log_mel(graph: _Graph, features: FeatureConfig) -> str:
     """[samples] -> [frames, mel bins]; the Fourier transform of windows is a convolution."""
+    waveform = _WAVEFORM
+    if graph.streams:
+        waveform = graph.window(waveform, "samples", [_late_frames(features) * features.frame_step], axis=0)
     bins = features.fft_length // 2 + 1
     window = tf.signal.hann_window(features.frame_length).numpy()
     angle = 2 * np.pi / features.fft_length * np.outer(np.arange(bins), np.arange(features.frame_length))
@@ -133,18 +193,31 @@ def _log_mel(graph: _Graph, waveform: str, features: FeatureConfig) -> str:
     return graph.node("Log", graph.node("Add", graph.node("MatMul", squares, np.tile(mel, (2, 1))), ENERGY_FLOOR))
 
 
-def _subsampled(graph: _Graph, features: str, config: ModelConfig, bins: int) -> str:
+def _late_frames(features: FeatureConfig) -> int:
+    """How many frames of the features end behind the step in which they begin."""
+    return -(-(features.frame_length - features.frame_step) // features.frame_step)
+
+
+def _subsampled(graph: _Graph, log_mel: str, config: ModelConfig, features: FeatureConfig) -> str:
     """[4 T, bins] -> [T, dim]."""
+    bins = features.mel_bins
     mean, deviation = (graph.variables(f"feature_normalization/{part}", (bins,)) for part in ("mean", "deviation"))
-    image = graph.node("Unsqueeze", graph.node("Div", graph.node("Sub", features, mean), deviation), [0, 1])
+    image = graph.node("Unsqueeze", graph.node("Div", graph.node("Sub", log_mel, mean), deviation), [0, 1])
     channels, rows = config.subsampling_channels, WINDOW * WINDOW
     first = graph.variables("subsampling/convolution/kernel", (WINDOW, WINDOW, 1, channels))
     second = graph.variables("subsampling_convolution/kernel", (rows * channels, channels))
     kernels = (first, second.reshape(WINDOW, WINDOW, channels, channels))
+    delay, frames = _late_frames(features), SUBSAMPLING
     for name, kernel in zip(("subsampling/convolution", "subsampling_convolution"), kernels, strict=True):
+        pads = [1, 1, 1, 1]
+        if graph.streams:
+            valid = graph.node("Unsqueeze", graph.valid(-delay, frames, per_step=frames), [1])
+            later = max(0, -(-(delay - STRIDE + 1) // STRIDE))
+            state = [1, kernel.shape[2], STRIDE * later + WINDOW - 1 - delay, bins]
+            image = graph.window(graph.node("Mul", image, valid), f"{name}/input", state, axis=2)
+            delay, frames, pads = later, frames // STRIDE, [0, 1, 0, 1]
         bias = graph.variables(f"{name}/bias", (channels,))
-        filters = kernel.transpose(3, 2, 0, 1)
-        image = graph.node("Conv", image, filters, bias, strides=[STRIDE, STRIDE], pads=[1, 1, 1, 1])
+        image = graph.node("Conv", image, kernel.transpose(3, 2, 0, 1), bias, strides=[STRIDE, STRIDE], pads=pads)
         image = graph.node("Relu", image)
         bins = -(-bins // STRIDE)
     joined = graph.node("Reshape", graph.node("Transpose", image, perm=[0, 2, 3, 1]), [-1, bins * channels])
@@ -156,14 +229,22 @@ def _positions(graph: _Graph, x: str, dim: int) -> str:
     frames = _frames(graph, x)
     distances = graph.node("Range", graph.node("Sub", frames, 1), graph.node("Neg", frames), -1)
     column = graph.node("Unsqueeze", graph.node("Cast", distances, to=TensorProto.FLOAT), [1])
-    frequency = np.exp(np.arange(0, dim, 2) * (-math.log(10000) / dim))
-    angle = graph.node("Mul", column, frequency)
+    angle = graph.node("Mul", column, _frequencies(dim))
     return graph.node("Concat", graph.node("Sin", angle), graph.node("Cos", angle), axis=1)
 
 
-def _block(graph: _Graph, x: str, positions: str, config: ModelConfig, name: str) -> str:
+def _frequencies(dim: int) -> NDArray[np.float64]:
+    return np.exp(np.arange(0, dim, 2) * (-math.log(10000) / dim))
+
+
+def _unseen(graph: _Graph, left: int) -> str:
+    """[left + 1] to add to the scores of a step's frame by the `left` frames before it and itself."""
+    return graph.node("Mul", graph.node("Sub", 1.0, graph.valid(-left, left + 1)), NEVER)
+
+
+def _block(graph: _Graph, x: str, context: str, config: ModelConfig, name: str) -> str:
     x = graph.node("Add", x, graph.node("Mul", _feed_forward(graph, x, config, f"{name}_ff1"), 0.5))
-    x = graph.node("Add", x, _attention(graph, x, positions, config, f"{name}_attention"))
+    x = graph.node("Add", x, _attention(graph, x, context, config, f"{name}_attention"))
     x = graph.node("Add", x, _convolution(graph, x, config, f"{name}_conv"))
     x = graph.node("Add", x, graph.node("Mul", _feed_forward(graph, x, config, f"{name}_ff2"), 0.5))
     return graph.normalized(x, f"{name}_norm", config.dim)
@@ -175,7 +256,8 @@ def _feed_forward(graph: _Graph, x: str, config: ModelConfig, name: str) -> str:
     return graph.dense(graph.swish(x), f"{name}_contract", inner, dim)
 
 
-def _attention(graph: _Graph, x: str, positions: str, config: ModelConfig, name: str) -> str:
+def _attention(graph: _Graph, x: str, context: str, config: ModelConfig, name: str) -> str:
+    """The module; `context` is what `_positions` makes, or `_unseen` in a stream."""
     dim, heads = config.dim, config.heads
     width = dim // heads
     x = graph.normalized(x, f"{name}_norm", dim)
@@ -185,18 +267,32 @@ def _attention(graph: _Graph, x: str, positions: str, config: ModelConfig, name:
         return graph.node("Transpose", graph.node("Reshape", values, [0, heads, width]), perm=list(order))
 
     query, key, value = (graph.dense(x, f"{name}_{role}", dim, dim) for role in ("query", "key", "value"))
-    position = graph.dense(positions, f"{name}_position", dim, dim, bias=False)
-    queries = split(query, (1, 0, 2))
-    scores = []
-    for role, keys in (("content", key), ("position", position)):
+    queries, keys, values = split(query, (1, 0, 2)), split(key, (1, 2, 0)), split(value, (1, 0, 2))
+    distances: Any
+    if graph.streams:
+        left = config.left_context or 0
+        keys = graph.window(keys, f"{name}/key", [heads, width, left], axis=2)
+        values = graph.window(values, f"{name}/value", [heads, left, width], axis=1)
+        angle = np.outer(np.arange(left, -1, -1), _frequencies(dim))
+        table = np.concatenate([np.sin(angle), np.cos(angle)], axis=1)
+        table = table @ graph.variables(f"{name}_position/kernel", (dim, dim))
+        distances = table.reshape(left + 1, heads, width).transpose(1, 2, 0)
+    else:
+        distances = split(graph.dense(context, f"{name}_position", dim, dim, bias=False), (1, 2, 0))
+
+    def scores(role: str, others: Any) -> str:
         bias = graph.variables(f"{name}/{role}_bias", (heads, width))
         biased = graph.node("Mul", graph.node("Add", queries, bias[:, None]), width**-0.5)
-        scores.append(graph.node("MatMul", biased, split(keys, (1, 2, 0))))
-    content, distance = scores
-    frames = _frames(graph, x)
-    weights = graph.node("Softmax", graph.node("Add", content, _shifted(graph, distance, frames, heads)), axis=-1)
-    context = graph.node("Transpose", graph.node("MatMul", weights, split(value, (1, 0, 2))), perm=[1, 0, 2])
-    return graph.dense(graph.node("Reshape", context, [0, dim]), f"{name}_output", dim, dim)
+        return graph.node("MatMul", biased, others)
+
+    content, distance = scores("content", keys), scores("position", distances)
+    if graph.streams:
+        distance = graph.node("Add", distance, context)
+    else:
+        distance = _shifted(graph, distance, _frames(graph, x), heads)
+    weights = graph.node("Softmax", graph.node("Add", content, distance), axis=-1)
+    attended = graph.node("Transpose", graph.node("MatMul", weights, values), perm=[1, 0, 2])
+    return graph.dense(graph.node("Reshape", attended, [0, dim]), f"{name}_output", dim, dim)
 
 
 def _shifted(graph: _Graph, scores: str, frames: str, heads: int) -> str:
@@ -217,7 +313,10 @@ def _convolution(graph: _Graph, x: str, config: ModelConfig, name: str) -> str:
     columns = graph.node("Unsqueeze", graph.node("Transpose", gated, perm=[1, 0]), [0])
     kernel = graph.variables(f"{name}_depthwise/kernel", (1, taps, dim, 1)).reshape(taps, 1, dim).transpose(2, 1, 0)
     bias = graph.variables(f"{name}_depthwise/bias", (dim,))
-    columns = graph.node("Conv", columns, kernel, bias, group=dim, pads=[(taps - 1) // 2, taps // 2])
+    pads = [(taps - 1) // 2, taps // 2]
+    if graph.streams:
+        columns, pads = graph.window(columns, f"{name}/columns", [1, dim, taps - 1], axis=2), [0, 0]
+    columns = graph.node("Conv", columns, kernel, bias, group=dim, pads=pads)
     x = graph.node("Transpose", graph.node("Squeeze", columns, [0]), perm=[1, 0])
     x = graph.swish(graph.normalized(x, f"{name}_depthwise_norm", dim))
     return graph.dense(x, f"{name}_contract", dim, dim)

@@ -12,7 +12,7 @@ from tfconformer.models.conformer import conformer
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install '.[benchmarks]'")
 
-from benchmarks.onnx_conformer import OnnxConformer
+from benchmarks.onnx_conformer import OnnxConformer, OnnxStream
 from benchmarks.onnx_layers import OnnxLayers, blockwise_weights, float_weights, int8_weights
 
 VOCABULARY = 20
@@ -44,14 +44,12 @@ def test_layers_compute_their_kernel(quantize, step):
         assert np.linalg.norm((y - x @ weights.kernel)[:, 2:]) < 0.05 * np.linalg.norm(y[:, 2:])
 
 
-@pytest.fixture(scope="module")
-def config(pytestconfig):
-    return load_config(pytestconfig.rootpath / "configs/small.yaml", [f"model.{size}" for size in SIZES])
+def tiny(pytestconfig, *overrides):
+    return load_config(pytestconfig.rootpath / "configs/small.yaml", [*(f"model.{size}" for size in SIZES), *overrides])
 
 
-@pytest.fixture(scope="module")
-def model(config):
-    """A Keras model none of whose weights has a value that another could have."""
+def keras_model(config):
+    """A model none of whose weights has a value that another could have."""
     model = inference_model(conformer(config.model, config.features.mel_bins, VOCABULARY))
     rng = np.random.default_rng(0)
     for variable in model.variables:
@@ -59,25 +57,56 @@ def model(config):
     return model
 
 
-@pytest.mark.parametrize(
-    ("quantize", "tolerance"),
-    [(float_weights, 1e-4), (int8_weights, 0.2)],  # float sums in another order; 7-bit weights
-    ids=["float", "int8"],
-)
-def test_the_conformer_is_that_of_keras(config, model, quantize, tolerance):
-    variables = {variable.name: variable.numpy() for variable in model.variables}
-    shapes = {}
+def keras_logits(config, model, waveform):
+    features = log_mel(tf.constant(waveform[None]), config.features)
+    return model([features, tf.shape(features)[1:2]]).numpy()[0]
 
-    def of_keras(name, shape):
-        shapes[f"{name}:0"] = shape
+
+def variables_of(model):
+    """What hands out the variables of a model, and their names and shapes once it has."""
+    variables = {variable.name: variable.numpy() for variable in model.variables}
+    asked = {}
+
+    def value(name, shape):
+        asked[f"{name}:0"] = shape
         return variables[f"{name}:0"].reshape(shape)
 
-    peer = OnnxConformer(config, VOCABULARY, of_keras, quantize)
-    assert {name: value.shape for name, value in variables.items()} == shapes
+    return value, asked
+
+
+def noise(samples):
+    return np.random.default_rng(samples).standard_normal(samples, np.float32) * np.float32(0.1)
+
+
+def distance(actual, expected):
+    return np.linalg.norm(actual - expected) / np.linalg.norm(expected - expected.mean())
+
+
+# Float sums in another order; 7-bit weights.
+@pytest.mark.parametrize(("quantize", "tolerance"), [(float_weights, 1e-4), (int8_weights, 0.2)], ids=["float", "int8"])
+def test_the_conformer_is_that_of_keras(pytestconfig, quantize, tolerance):
+    config = tiny(pytestconfig)
+    model = keras_model(config)
+    variables, asked = variables_of(model)
+    peer = OnnxConformer(config, VOCABULARY, variables, quantize)
+    assert {variable.name: tuple(variable.shape) for variable in model.variables} == asked
     for samples in (8000, 13111):
-        waveform = np.random.default_rng(samples).standard_normal(samples, np.float32) * np.float32(0.1)
-        features = log_mel(tf.constant(waveform[None]), config.features)
-        (expected,) = model([features, tf.shape(features)[1:2]]).numpy()
-        logits = peer.run(waveform)
-        assert logits.shape == expected.shape
-        assert np.linalg.norm(logits - expected) < tolerance * np.linalg.norm(expected - expected.mean())
+        expected = keras_logits(config, model, noise(samples))
+        actual = peer.run(noise(samples))
+        assert actual.shape == expected.shape
+        assert distance(actual, expected) < tolerance
+
+
+def test_the_steps_of_a_stream_are_the_utterance_of_keras(pytestconfig):
+    config = tiny(pytestconfig, "model.causal=true", "model.left_context=5", "model.attention_chunk=1")
+    model = keras_model(config)
+    variables, asked = variables_of(model)
+    peer = OnnxStream(config, VOCABULARY, variables, float_weights)
+    assert {variable.name: tuple(variable.shape) for variable in model.variables} == asked
+    # A last frame that a stream has, but the utterance not: its features end behind the samples.
+    steps = 20
+    waveform = noise(steps * peer.step_samples)
+    actual = np.concatenate([peer.step(piece) for piece in waveform.reshape(steps, -1)])
+    expected = keras_logits(config, model, waveform)
+    assert distance(actual[: len(expected)], expected) < 1e-4  # float sums in another order
+    assert steps - len(expected) <= 1
