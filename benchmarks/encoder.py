@@ -39,9 +39,8 @@ from tfconformer.quantization.spec import QuantSpec
 
 # A stream as the streaming models of configs/ are: 2.6 s of left context, a step for every frame of 40 ms.
 STREAM = ("model.causal=true", "model.left_context=64", "model.attention_chunk=1")
-
-
-MLAS = "mlas"  # the kernels of onnxruntime
+# The kernels of onnxruntime.
+MLAS = "mlas"
 Peer = TypeVar("Peer", OnnxConformer, OnnxStream)
 
 
