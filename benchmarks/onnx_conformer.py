@@ -169,7 +169,7 @@ class _Graph:
 def _conformer(graph: _Graph, config: Config, vocabulary: int) -> str:
     model = config.model
     x = _subsampled(graph, _log_mel(graph, config.features), model, config.features)
-    context = _unseen(graph, model.left_context or 0) if graph.streams else _positions(graph, x, model.dim)
+    context = _unseen(graph, _left_context(model)) if graph.streams else _positions(graph, x, model.dim)
     for index in range(model.blocks):
         x = _block(graph, x, context, model, f"block_{index:02d}")
     return graph.dense(x, "ctc_head", model.dim, vocabulary + 1, quantized=False)
@@ -237,6 +237,12 @@ def _frequencies(dim: int) -> NDArray[np.float64]:
     return np.exp(np.arange(0, dim, 2) * (-math.log(10000) / dim))
 
 
+def _left_context(config: ModelConfig) -> int:
+    """How many frames before its own a step of a stream attends to."""
+    assert config.left_context, "a stream attends to a limited number of frames"
+    return config.left_context
+
+
 def _unseen(graph: _Graph, left: int) -> str:
     """[left + 1] to add to the scores of a step's frame by the `left` frames before it and itself."""
     return graph.node("Mul", graph.node("Sub", 1.0, graph.valid(-left, left + 1)), NEVER)
@@ -270,7 +276,7 @@ def _attention(graph: _Graph, x: str, context: str, config: ModelConfig, name: s
     queries, keys, values = split(query, (1, 0, 2)), split(key, (1, 2, 0)), split(value, (1, 0, 2))
     distances: Any
     if graph.streams:
-        left = config.left_context or 0
+        left = _left_context(config)
         keys = graph.window(keys, f"{name}/key", [heads, width, left], axis=2)
         values = graph.window(values, f"{name}/value", [heads, left, width], axis=1)
         angle = np.outer(np.arange(left, -1, -1), _frequencies(dim))

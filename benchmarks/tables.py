@@ -55,13 +55,7 @@ def encoder_table(rows: Sequence[ResultRow]) -> str:
     whole = {_implementation(row): row for row in rows if row.latency_ms_p50 is not None}
     steps = {_implementation(row): row.step_ms_p50 for row in rows if row.step_ms_p50 is not None}
     lines = [
-        [
-            name,
-            number((row.file_bytes or 0) / 1e6, 1),
-            number(row.latency_ms_p50, 0),
-            number(steps.get(name), 2),
-            str(row.kernel),
-        ]
+        [name, f"{(row.file_bytes or 0) / 1e6:.1f}", f"{row.latency_ms_p50:.0f}", f"{steps[name]:.2f}", str(row.kernel)]
         for name, row in whole.items()
     ]
     return _numbers(["implementation", "file, MB", "10 s of audio, ms", "a step of 40 ms, ms", "kernel"], lines)

@@ -2,23 +2,20 @@
 
 import pytest
 
-from tfconformer.config import load_config
+from tests.support.tiny_conformer import tiny_config
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install '.[benchmarks]'")
 
-from benchmarks.encoder import STREAM, step_rows, utterance_rows
+from benchmarks.encoder import step_rows, utterance_rows
 
-SIZES = ("blocks=1", "dim=64", "heads=4", "conv_kernel=8", "subsampling_channels=16", "intermediate_ctc=null")
+# K of every dense layer holds whole blocks of 64.
+SIZES = {"blocks": 1, "dim": 64, "subsampling_channels": 16, "intermediate_ctc": None}
+STREAM = {"causal": True, "left_context": 8, "attention_chunk": 1}
 XNNPACK, MLAS = "xnnpack", "mlas"
 
 
-def tiny(pytestconfig, *overrides):
-    sizes = [f"model.{size}" for size in SIZES]
-    return load_config(pytestconfig.rootpath / "configs/small.yaml", [*sizes, *overrides])
-
-
-def test_whole_utterances(pytestconfig):
-    rows = list(utterance_rows(tiny(pytestconfig), seconds=1.0, rounds=1))
+def test_whole_utterances():
+    rows = list(utterance_rows(tiny_config(context=SIZES), seconds=1.0, rounds=1))
     kernels = {}
     for row in rows:
         kernels.setdefault(row.implementation.split()[0], set()).add(row.kernel)
@@ -28,8 +25,8 @@ def test_whole_utterances(pytestconfig):
     assert {row.weight_bits for row in rows} == {2, 4, 8, 32}
 
 
-def test_steps(pytestconfig):
-    rows = list(step_rows(tiny(pytestconfig, *STREAM), rounds=1))
+def test_steps():
+    rows = list(step_rows(tiny_config(context=SIZES | STREAM), rounds=1))
     assert {row.chunk_ms for row in rows} == {40}
     assert {row.implementation.split()[0] for row in rows} == {"tfconformer", "LiteRT", "onnxruntime"}
     assert all(row.step_ms_p50 > 0 for row in rows)

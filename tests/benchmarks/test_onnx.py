@@ -6,17 +6,15 @@ import tensorflow as tf
 
 from benchmarks.random_weights import random_kernel
 from converters.freeze import inference_model
-from tfconformer.config import load_config
+from tests.support.tiny_conformer import tiny_config, tiny_model, tiny_tokenizer
 from tfconformer.features.log_mel import log_mel
-from tfconformer.models.conformer import conformer
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install '.[benchmarks]'")
 
 from benchmarks.onnx_conformer import OnnxConformer, OnnxStream
 from benchmarks.onnx_layers import OnnxLayers, blockwise_weights, float_weights, int8_weights
 
-VOCABULARY = 20
-SIZES = ("blocks=2", "dim=32", "heads=4", "conv_kernel=6", "subsampling_channels=8", "intermediate_ctc=null")
+VOCABULARY = tiny_tokenizer().vocabulary_size
 
 
 @pytest.mark.parametrize(
@@ -42,19 +40,6 @@ def test_layers_compute_their_kernel(quantize, step):
     for y in layers.outputs():
         # 8-bit activations cost about 1 %. The first two channels bear the stamp of a copy.
         assert np.linalg.norm((y - x @ weights.kernel)[:, 2:]) < 0.05 * np.linalg.norm(y[:, 2:])
-
-
-def tiny(pytestconfig, *overrides):
-    return load_config(pytestconfig.rootpath / "configs/small.yaml", [*(f"model.{size}" for size in SIZES), *overrides])
-
-
-def keras_model(config):
-    """A model none of whose weights has a value that another could have."""
-    model = inference_model(conformer(config.model, config.features.mel_bins, VOCABULARY))
-    rng = np.random.default_rng(0)
-    for variable in model.variables:
-        variable.assign(variable + rng.uniform(0.1, 0.3, variable.shape))
-    return model
 
 
 def keras_logits(config, model, waveform):
@@ -84,9 +69,9 @@ def distance(actual, expected):
 
 # Float sums in another order; 7-bit weights.
 @pytest.mark.parametrize(("quantize", "tolerance"), [(float_weights, 1e-4), (int8_weights, 0.2)], ids=["float", "int8"])
-def test_the_conformer_is_that_of_keras(pytestconfig, quantize, tolerance):
-    config = tiny(pytestconfig)
-    model = keras_model(config)
+def test_the_conformer_is_that_of_keras(quantize, tolerance):
+    config = tiny_config(context={"conv_kernel": 6})
+    model = inference_model(tiny_model(config))
     variables, asked = variables_of(model)
     peer = OnnxConformer(config, VOCABULARY, variables, quantize)
     assert {variable.name: tuple(variable.shape) for variable in model.variables} == asked
@@ -97,9 +82,9 @@ def test_the_conformer_is_that_of_keras(pytestconfig, quantize, tolerance):
         assert distance(actual, expected) < tolerance
 
 
-def test_the_steps_of_a_stream_are_the_utterance_of_keras(pytestconfig):
-    config = tiny(pytestconfig, "model.causal=true", "model.left_context=5", "model.attention_chunk=1")
-    model = keras_model(config)
+def test_the_steps_of_a_stream_are_the_utterance_of_keras():
+    config = tiny_config(context={"causal": True, "left_context": 5, "attention_chunk": 1})
+    model = inference_model(tiny_model(config))
     variables, asked = variables_of(model)
     peer = OnnxStream(config, VOCABULARY, variables, float_weights)
     assert {variable.name: tuple(variable.shape) for variable in model.variables} == asked
