@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from converters.results import ResultRow, ResultsFile, Transcript
-from converters.summary import FLOAT_BITS
 from tfconformer.decoding.wer import wer_difference
 from tfconformer.errors import InputError
+from tfconformer.quantization.spec import FLOAT_BITS
 
 # Rows are comparable if they were measured on the same sentences in the same runtime.
 _Setting = tuple[str | None, str | None]
@@ -62,7 +62,8 @@ def _compared(results: ResultsFile, baseline_of: Callable[[ResultRow], ResultRow
 def _baselines(rows: Iterable[ResultRow]) -> dict[_Setting, ResultRow]:
     baselines: dict[_Setting, ResultRow] = {}
     for row in rows:
-        if row.weight_bits != FLOAT_BITS or row.model is None:
+        in_float = row.weight_bits == FLOAT_BITS and row.activation_bits in (None, FLOAT_BITS)
+        if not in_float or row.model is None:
             continue
         if baselines.setdefault((row.test_set, row.runtime), row) != row:
             raise InputError(f"two float32 models on {row.test_set} in {row.runtime}: which one is the baseline?")

@@ -19,11 +19,11 @@ from pydantic import ValidationError
 
 from converters.custom_ops import FULLY_CONNECTED
 from converters.runtimes import METADATA
-from converters.summary import FLOAT_BITS, LayerRow, layer_rows
+from converters.summary import LayerRow, layer_rows
 from converters.tflite_file import read_tflite
 from tfconformer.config import Config
 from tfconformer.errors import InputError
-from tfconformer.quantization.spec import QuantSpec
+from tfconformer.quantization.spec import FLOAT_BITS, QuantSpec
 
 METADATA_FORMAT = 1
 

@@ -18,7 +18,7 @@ from tfconformer.errors import InputError
 from tfconformer.layers.convolution import STRIDE, WINDOW, Convolution
 from tfconformer.layers.dense import Dense
 from tfconformer.quantization.apply import float_layer
-from tfconformer.quantization.spec import QuantSpec
+from tfconformer.quantization.spec import FLOAT_BITS, QuantSpec
 
 logger = logging.getLogger(__name__)
 _INT32_MAX = 2**31 - 1
@@ -97,6 +97,10 @@ def _litert_outcome(case: Case) -> tuple[str, Outcome]:
 
 
 _CODES = _rule(lambda spec, k: spec.bits != 3, "the file has codes of 2, 4 or 8 bits")
+_WEIGHTS = _rule(
+    lambda spec, k: spec.bits != FLOAT_BITS,
+    "no operation multiplies quantized activations with float weights: set bits to 2, 4 or 8",
+)
 _ACTIVATIONS = _rule(
     lambda spec, k: spec.activation_bits != 4,
     "the operation quantizes activations to 8 bits: set activation_bits to 8 or null",
@@ -105,6 +109,7 @@ _ACTIVATIONS = _rule(
 TARGETS: dict[str, Target] = {
     "custom": Target(
         (
+            _WEIGHTS,
             _CODES,
             _ACTIVATIONS,
             _rule(
@@ -124,6 +129,7 @@ TARGETS: dict[str, Target] = {
     ),
     "litert": Target(
         (
+            _WEIGHTS,
             _CODES,
             _ACTIVATIONS,
             _rule(

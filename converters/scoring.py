@@ -14,12 +14,13 @@ from tqdm import tqdm
 from converters.evaluate import MAX_SECONDS, evaluate
 from converters.model_file import common_values, read_model_file
 from converters.results import LayerError, ResultRow, Transcript
-from converters.summary import FLOAT_BITS, layer_errors
+from converters.summary import layer_errors
 from tfconformer.config import FeatureConfig
 from tfconformer.data.pipeline import evaluation_batches, evaluation_utterances
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.decoding.wer import word_errors
 from tfconformer.quantization.apply import QuantizedLayers
+from tfconformer.quantization.spec import FLOAT_BITS
 from tfconformer.training.recognition import Recognizer
 
 TestSets = Mapping[str, Sequence[Path]]
@@ -106,13 +107,14 @@ def score_keras(
 def scheme_columns(trained: keras.Model) -> dict[str, Any]:
     """The columns of a row that the quantized layers of a model have in common."""
     specs = QuantizedLayers(trained).specs.values()
+    of_codes = [spec for spec in specs if spec.bits != FLOAT_BITS]
     return common_values(
         {
             "weight_bits": [spec.bits for spec in specs],
             "activation_bits": [spec.activation_bits or FLOAT_BITS for spec in specs],
-            "symmetric": [spec.symmetric for spec in specs],
-            "granularity": ["block" if spec.block_size else "channel" for spec in specs],
-            "block_size": [spec.block_size for spec in specs],
-            "sparsity": [spec.sparsity for spec in specs],
+            "symmetric": [spec.symmetric for spec in of_codes],
+            "granularity": ["block" if spec.block_size else "channel" for spec in of_codes],
+            "block_size": [spec.block_size for spec in of_codes],
+            "sparsity": [spec.sparsity for spec in of_codes],
         }
     )

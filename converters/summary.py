@@ -15,9 +15,8 @@ from typing import Any
 
 from converters.results import LayerError
 from tfconformer.config import Config
-from tfconformer.quantization.spec import QuantSpec
+from tfconformer.quantization.spec import FLOAT_BITS, QuantSpec
 
-FLOAT_BITS = 32
 FLOAT_BYTES = 4
 
 # The convolutions of the subsampling: window, stride in time and frequency, and how many there are.

@@ -88,9 +88,7 @@ def scheme(row: ResultRow) -> str:
     """How the weights are stored: "2 bits, asymmetric, block 32; 8-bit activations"."""
     if row.weight_bits is None:
         return ""
-    if row.weight_bits == 32:
-        return "float weights"
-    parts = [f"{row.weight_bits} bits"]
+    parts = ["float weights" if row.weight_bits == 32 else f"{row.weight_bits} bits"]
     if row.symmetric is not None:
         parts.append("symmetric" if row.symmetric else "asymmetric")
     if row.granularity == "block":

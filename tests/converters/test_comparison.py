@@ -56,3 +56,9 @@ def test_two_baselines_are_refused():
     twin = row("float32", "test-clean").model_copy(update={"model": "float32b"})
     with pytest.raises(InputError, match="two float32 models"):
         compare_with_float(results().model_copy(update={"rows": (row("float32", "test-clean"), twin)}))
+
+
+def test_float_weights_with_quantized_activations_are_no_baseline():
+    rounded = row("float32", "test-clean").model_copy(update={"model": "float32, int8 activations", "activation_bits": 8})
+    compared = compare_with_float(results().model_copy(update={"rows": (row("float32", "test-clean"), rounded)}))
+    assert [one.float_ratio for one in compared.rows] == [None, 1.0]

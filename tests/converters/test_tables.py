@@ -20,6 +20,8 @@ def test_formats():
 
 def test_scheme_in_words():
     assert tables.scheme(row("float32", "test-clean")) == "float weights"
+    rows_in_8_bits = row("float32", "t").model_copy(update={"activation_bits": 8})
+    assert tables.scheme(rows_in_8_bits) == "float weights; 8-bit activations"
     assert tables.scheme(row("int2", "test-clean")) == "2 bits, asymmetric, block 32"
     per_channel = row("int8", "t").model_copy(
         update={"granularity": "channel", "block_size": None, "activation_bits": 8, "sparsity": "2:4"}

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tfconformer.errors import InputError
 from tfconformer.quantization.quantizers import QuantizedWeights, quantize_weights
-from tfconformer.quantization.spec import QuantSpec
+from tfconformer.quantization.spec import FLOAT_BITS, QuantSpec
 
 DAMPING = 0.01  # of the mean of H's diagonal, added to it: the paper's choice
 
@@ -34,10 +34,12 @@ def gptq(weights: ArrayLike, hessian: ArrayLike, spec: QuantSpec, damping: float
       damping: share of the mean of the Hessian's diagonal that is added to the diagonal.
 
     Raises:
-      InputError: the codes of `spec.scheme` are not the integers of a range.
+      InputError: the codes of `spec.scheme` are not the integers of a range, or the spec leaves the weights in float.
     """
     if spec.scheme != "uniform":
         raise InputError(f"GPTQ rounds to the codes of the uniform scheme, not of {spec.scheme!r}")
+    if spec.bits == FLOAT_BITS:
+        raise InputError("GPTQ rounds weights, and a spec with 32 bits leaves them in float")
     chosen = quantize_weights(tf.constant(weights, tf.float32), spec)
     contraction = chosen.codes.shape[0]
     block_of_k = np.arange(contraction) // (spec.block_size or contraction)

@@ -12,8 +12,8 @@ from tensorflow_model_optimization.quantization.keras.quantizers import Quantize
 
 from tfconformer.layers.dense import Dense, float_product
 from tfconformer.layers.registry import register
-from tfconformer.quantization.integer import integer_product
 from tfconformer.quantization.memory import Memory
+from tfconformer.quantization.product import quantized_product
 from tfconformer.quantization.quantizers import QuantizedWeights, quantize_weights, sparse_weights
 from tfconformer.quantization.spec import QuantSpec, Schedule
 
@@ -138,7 +138,7 @@ def _product(memory: Memory, x: tf.Tensor, kernel: tf.Tensor, training: tf.Tenso
 
     weights = quantize_weights(kernel, spec, remembered)
     if schedule == Schedule(freeze=schedule.freeze):
-        return integer_product(x, weights) if spec.activation_bits else float_product(x, weights.dequantize())
+        return quantized_product(x, weights)
     outside = step < schedule.begin
     if schedule.end is not None:
         outside = tf.logical_or(outside, step >= schedule.end)
@@ -146,5 +146,5 @@ def _product(memory: Memory, x: tf.Tensor, kernel: tf.Tensor, training: tf.Tenso
     # Chosen, not branched: TensorFlow 2.17 loses custom gradients of a branch.
     float_weights = sparse_weights(kernel, spec, remembered)[0]
     if spec.activation_bits:
-        return tf.where(in_float, float_product(x, float_weights), integer_product(x, weights))
+        return tf.where(in_float, float_product(x, float_weights), quantized_product(x, weights))
     return float_product(x, tf.where(in_float, float_weights, weights.dequantize()))

@@ -21,7 +21,7 @@ from tfconformer.quantization.blocks import per_weight
 from tfconformer.quantization.clipping import clip_factors
 from tfconformer.quantization.pruning import nm_mask, prune
 from tfconformer.quantization.schemes import scheme
-from tfconformer.quantization.spec import QuantSpec
+from tfconformer.quantization.spec import FLOAT_BITS, QuantSpec
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class QuantizedWeights:
     """A weight matrix in codes.
 
     Attributes:
-      codes: [K, N] float32 tensor of integers in `spec.code_range`.
+      codes: [K, N] float32 tensor of integers in `spec.code_range`; of float weights the weights, with scales of 1.
       scales: [blocks, N] float32, every value representable in `spec.scale_dtype`.
       offsets: likewise, or None if symmetric.
       spec: what produced it.
@@ -73,6 +73,8 @@ _NOTHING = Remembered()
 
 def quantize_weights(weights: tf.Tensor, spec: QuantSpec, remembered: Remembered = _NOTHING) -> QuantizedWeights:
     """Quantizes `weights` [K, N] along K, one scale per block and column; prunes them before, with sparsity."""
+    if spec.bits == FLOAT_BITS:
+        return QuantizedWeights(weights, tf.ones([1, weights.shape[1]]), None, spec)
     weights, mask = sparse_weights(weights, spec, remembered)
     clip = clip_factors(weights, spec) if remembered.clip is None else remembered.clip
     quantizer = scheme(spec.scheme)
@@ -106,6 +108,12 @@ def quantize_rows(rows: tf.Tensor, bits: int) -> tuple[tf.Tensor, tf.Tensor]:
     peak = tf.reduce_max(tf.abs(rows), axis=-1, keepdims=True)
     inverse = limit / peak
     return tf.round(rows * tf.where(tf.math.is_inf(inverse), 0.0, inverse)), peak * (1.0 / limit)
+
+
+def fake_quantize_rows(rows: tf.Tensor, bits: int) -> tf.Tensor:
+    """`rows` [..., K] as `quantize_rows` leaves them, in float; the gradient passes straight through."""
+    codes, scales = quantize_rows(rows, bits)
+    return rows + tf.stop_gradient(codes * scales - rows)
 
 
 def _masked(x: tf.Tensor, mask: tf.Tensor, spec: QuantSpec) -> tf.Tensor:

@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_val
 
 Sharing = Literal["tensor", "channel", "block"]
 
+FLOAT_BITS = 32  # of weights or activations that are not quantized
+
 # How codes are chosen without training: each for itself, or so that the layer's outputs change least (`gptq.py`).
 Rounding = Literal["nearest", "gptq"]
 
@@ -114,7 +116,8 @@ class QuantSpec(_Part):
     has one scale (and, asymmetric, one offset); `block_size=None` makes it the whole column: per-channel.
 
     Attributes:
-      bits: width of a weight code; codes are integers in [-2^(bits-1), 2^(bits-1) - 1].
+      bits: width of a weight code; codes are integers in [-2^(bits-1), 2^(bits-1) - 1]. 32 leaves the weights in float,
+        for quantized activations alone: a comparison of 2203.15952 that no file can hold.
       symmetric: `w ~ scale * q` if true, `w ~ scale * q - offset` with a real offset if false (2305.16619, sec. 3).
       block_size: weights per scale along K (sub-channel), None for one scale per output channel. K need not be a
         multiple: the last block is shorter.
@@ -136,7 +139,7 @@ class QuantSpec(_Part):
         training are the codes of the file.
     """
 
-    bits: Literal[2, 3, 4, 8]
+    bits: Literal[2, 3, 4, 8, 32]
     symmetric: bool = True
     block_size: int | None = Field(default=None, ge=8)
     per_tensor: bool = False
@@ -183,6 +186,21 @@ class QuantSpec(_Part):
                 raise ValueError(f"block_size {self.block_size} must hold whole groups of {group} weights")
         return self
 
+    @model_validator(mode="after")
+    def _float_weights_have_no_codes(self) -> QuantSpec:
+        if self.bits != FLOAT_BITS:
+            return self
+        if self.activation_bits is None:
+            raise ValueError("float weights (bits: 32) need activation_bits: nothing else of a layer is quantized")
+        fields = type(self).model_fields
+        of_codes = fields.keys() - {"bits", "activation_bits", "schedule"}
+        given = [name for name in fields if name in of_codes and getattr(self, name) != fields[name].default]
+        if given:
+            raise ValueError(f"float weights (bits: 32) have no {', '.join(given)}")
+        if self.schedule.freeze is not None:
+            raise ValueError("float weights (bits: 32) have no scales to freeze")
+        return self
+
     @property
     def follows_steps(self) -> bool:
         """Whether training must tell the quantizer which step it is."""
@@ -220,6 +238,8 @@ class QuantSpec(_Part):
 
     def stored_bits_per_weight(self, contraction: int) -> float:
         """Bits a weight takes on disk, its share of scales and offsets included."""
+        if self.bits == FLOAT_BITS:
+            return FLOAT_BITS
         scale_bits = 16 if self.scale_dtype == "float16" else 32
         per_block = scale_bits * (1 if self.symmetric else 2)
         return self.code_bits_per_weight + per_block * self.blocks(contraction) / contraction
