@@ -59,6 +59,6 @@ def test_two_baselines_are_refused():
 
 
 def test_float_weights_with_quantized_activations_are_no_baseline():
-    rounded = row("float32", "test-clean").model_copy(update={"model": "float32, int8 activations", "activation_bits": 8})
+    rounded = row("float32", "test-clean").model_copy(update={"model": "float32 x int8", "activation_bits": 8})
     compared = compare_with_float(results().model_copy(update={"rows": (row("float32", "test-clean"), rounded)}))
     assert [one.float_ratio for one in compared.rows] == [None, 1.0]

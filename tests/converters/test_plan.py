@@ -47,6 +47,11 @@ def test_what_is_refused_in_one_block_is_possible_in_many(model):
     plan(model, {"long": QuantSpec(bits=8)})
 
 
+def test_a_refusal_says_of_the_spec_what_is_not_default(model):
+    with pytest.raises(InputError, match=r"as \(bits: 3, block_size: 16, schedule: {'begin': 5}\): the file"):
+        plan(model, {"first": QuantSpec(bits=3, block_size=16, schedule={"begin": 5})})
+
+
 def test_an_unknown_target_is_an_error(model):
     with pytest.raises(InputError, match="unknown export target 'phone', expected one of custom"):
         plan(model, {}, "phone")

@@ -201,6 +201,10 @@ class QuantSpec(_Part):
             raise ValueError("float weights (bits: 32) have no scales to freeze")
         return self
 
+    def __str__(self) -> str:
+        """What differs from the defaults, as a YAML says it."""
+        return ", ".join(f"{name}: {value}" for name, value in self.model_dump(exclude_defaults=True).items())
+
     @property
     def follows_steps(self) -> bool:
         """Whether training must tell the quantizer which step it is."""
