@@ -40,6 +40,5 @@ def allocate(run_directory: Path, output: Path, budget: str, keep_float: str, ro
     }
     atomic.write_text(output, yaml.safe_dump(tree, sort_keys=False))
     for name, choice in allocation.choices.items():
-        spec = choice.spec.model_dump(exclude_defaults=True)
-        click.echo(f"{name:32} {choice.error:8.3f} nats  {choice.bytes:9,} bytes  {spec}")
+        click.echo(f"{name:32} {choice.error:8.3f} nats  {choice.bytes:9,} bytes  {choice.spec}")
     click.echo(f"{output}: the file will have {allocation.file_bytes:,} bytes")
