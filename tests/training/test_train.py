@@ -102,6 +102,7 @@ def run_training(config: Config, run: Path, kill_at: int | None = None) -> subpr
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})
 
 
+@pytest.mark.timeout(900)  # three trainings, each in a process that loads TensorFlow
 def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(config, tmp_path):
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     finished = run_training(config, straight)
