@@ -16,7 +16,7 @@ _Setting = tuple[str | None, str | None]
 def compare_with_float(results: ResultsFile) -> ResultsFile:
     """Fills `float_ratio` and, where transcripts are there, `wer_difference` and its interval.
 
-    The baseline of a row is the row of 32 weight bits with the same test set and runtime; rows without one, and the
+    The baseline of a row is the float model with the same test set and runtime; rows without one, and the
     baselines themselves, come back unchanged.
 
     Raises:
