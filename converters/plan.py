@@ -96,22 +96,23 @@ def _litert_outcome(case: Case) -> tuple[str, Outcome]:
     return name, outcomes[name]
 
 
-_CODES = _rule(lambda spec, k: spec.bits != 3, "the file has codes of 2, 4 or 8 bits")
-_WEIGHTS = _rule(
-    lambda spec, k: spec.bits != FLOAT_BITS,
-    "no operation multiplies quantized activations with float weights: set bits to 2, 4 or 8",
-)
-_ACTIVATIONS = _rule(
-    lambda spec, k: spec.activation_bits != 4,
-    "the operation quantizes activations to 8 bits: set activation_bits to 8 or null",
+# Of every target.
+_REQUIREMENTS: tuple[Rule, ...] = (
+    _rule(
+        lambda spec, k: spec.bits != FLOAT_BITS,
+        "no operation multiplies quantized activations with float weights: set bits to 2, 4 or 8",
+    ),
+    _rule(lambda spec, k: spec.bits != 3, "the file has codes of 2, 4 or 8 bits"),
+    _rule(
+        lambda spec, k: spec.activation_bits != 4,
+        "the operation quantizes activations to 8 bits: set activation_bits to 8 or null",
+    ),
 )
 
 TARGETS: dict[str, Target] = {
     "custom": Target(
         (
-            _WEIGHTS,
-            _CODES,
-            _ACTIVATIONS,
+            *_REQUIREMENTS,
             _rule(
                 lambda spec, k: spec.symmetric or spec.sparsity is None,
                 "without its mask an asymmetric weight cannot be exactly zero: set symmetric to true or sparsity to "
@@ -129,9 +130,7 @@ TARGETS: dict[str, Target] = {
     ),
     "litert": Target(
         (
-            _WEIGHTS,
-            _CODES,
-            _ACTIVATIONS,
+            *_REQUIREMENTS,
             _rule(
                 lambda spec, k: spec.symmetric,
                 "LiteRT has no offsets, and its integer zero points must be 0: set symmetric to true or export to the "

@@ -113,7 +113,7 @@ def scheme_columns(trained: keras.Model) -> dict[str, Any]:
             "weight_bits": [spec.bits for spec in specs],
             "activation_bits": [spec.activation_bits or FLOAT_BITS for spec in specs],
             "symmetric": [spec.symmetric for spec in of_codes],
-            "granularity": ["block" if spec.block_size else "channel" for spec in of_codes],
+            "granularity": [spec.granularity for spec in of_codes],
             "block_size": [spec.block_size for spec in of_codes],
             "sparsity": [spec.sparsity for spec in of_codes],
         }

@@ -13,6 +13,7 @@ from pathlib import Path
 from converters.results import ResultRow
 from tfconformer import atomic
 from tfconformer.errors import InputError
+from tfconformer.quantization.spec import FLOAT_BITS
 
 DASH = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
@@ -88,7 +89,7 @@ def scheme(row: ResultRow) -> str:
     """How the weights are stored: "2 bits, asymmetric, block 32; 8-bit activations"."""
     if row.weight_bits is None:
         return ""
-    parts = ["float weights" if row.weight_bits == 32 else f"{row.weight_bits} bits"]
+    parts = ["float weights" if row.weight_bits == FLOAT_BITS else f"{row.weight_bits} bits"]
     if row.symmetric is not None:
         parts.append("symmetric" if row.symmetric else "asymmetric")
     if row.granularity == "block":
@@ -98,7 +99,7 @@ def scheme(row: ResultRow) -> str:
     if row.sparsity is not None:
         parts.append(f"{row.sparsity} sparse")
     activations = row.activation_bits
-    return ", ".join(parts) + (f"; {activations}-bit activations" if activations not in (None, 32) else "")
+    return ", ".join(parts) + (f"; {activations}-bit activations" if activations not in (None, FLOAT_BITS) else "")
 
 
 def setting(row: ResultRow) -> str:

@@ -192,9 +192,8 @@ class QuantSpec(_Part):
             return self
         if self.activation_bits is None:
             raise ValueError("float weights (bits: 32) need activation_bits: nothing else of a layer is quantized")
-        fields = type(self).model_fields
-        of_codes = fields.keys() - {"bits", "activation_bits", "schedule"}
-        given = [name for name in fields if name in of_codes and getattr(self, name) != fields[name].default]
+        changed = self.model_dump(exclude_defaults=True)
+        given = [name for name in changed if name not in ("bits", "activation_bits", "schedule")]
         if given:
             raise ValueError(f"float weights (bits: 32) have no {', '.join(given)}")
         if self.schedule.freeze is not None:
