@@ -34,7 +34,7 @@ demo: venv  ## fine-tune, export, score and report on the sample corpus: build/d
 	$(BIN)/tfconformer demo
 
 apk: venv android-tools $(DEMO_MODELS)  ## the Android benchmark with the demo's models: build/android/tfconformer-bench.apk
-	$(BIN)/python -m android_bench.apk $(DEMO_MODELS)
+	$(BIN)/python -m android_bench.toolchain.apk $(DEMO_MODELS)
 
 android-tools:  ## what `make apk` and the tests of the Android benchmark need; installs it if you are root
 	@missing() { for p in $(ANDROID_PROGRAMS); do command -v $$p || echo "$$p is missing"; done; \

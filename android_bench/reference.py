@@ -17,7 +17,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.runtimes import RUNTIMES, Model, StreamModel, open_model
+from converters.runtime.model import RUNTIMES, Model, StreamModel, open_model
 from tfconformer import atomic
 from tfconformer.errors import InputError
 
@@ -64,7 +64,7 @@ def write_reference(model: Path, waveform: NDArray[np.float32], runtime: str = "
     Args:
       model: the `.tflite` file.
       waveform: an utterance [samples] in [-1, 1].
-      runtime: one of `converters.runtimes.RUNTIMES`.
+      runtime: one of `converters.runtime.model.RUNTIMES`.
 
     Raises:
       InputError: the model cannot be opened or run, or is a transducer.

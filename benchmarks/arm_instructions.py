@@ -1,6 +1,6 @@
 """Instructions that dense layers take on 64-bit Arm, ours and those of LiteRT's wheel for it, counted in an emulator.
 
-    python -m benchmarks.arm_instructions --output docs/results/arm_instructions.json
+    python -m benchmarks.arm_instructions --output results/arm_instructions.json
 
 Counts are exact and the same on every machine. They are no times: these depend on caches, memory, and on how many
 instructions a processor begins at once.
@@ -20,18 +20,19 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from android_bench.build_native import FLAGS, find_tool, run_tool
-from benchmarks.arm_machine import LITERT, ArmMachine
+from benchmarks.arm_machine import LITERT, REPOSITORY, ArmMachine
 from benchmarks.litert_layers import NAME
 from benchmarks.random_weights import random_builtin, random_packed, scheme_columns
 from benchmarks.tables import layer_table, thousands_of_instructions
-from converters.builtin_weights import BuiltinWeights
-from converters.layer_graph import layer_graph
-from converters.pack import PackedWeights
-from converters.provenance import results_of_this_process
-from converters.results import ResultRow, write_results
+from converters.capability.layer_file import layer_graph
+from converters.custom_ops import COMPILER_FLAGS
+from converters.exporter.pack import PackedWeights
+from converters.exporter.pack_builtin import BuiltinWeights
 from tfconformer.errors import InputError
+from tfconformer.programs import find_program, run_program
 from tfconformer.quantization.spec import QuantSpec
+from tfconformer.reports.provenance import results_of_this_process
+from tfconformer.reports.results import ResultRow, write_results
 
 SHAPES = ((512, 512), (512, 2048))
 ROWS = (1, 4, 16)
@@ -70,7 +71,10 @@ class Counter:
         """
         machine = ArmMachine.prepare()
         plugin = machine.folder / "libcount_instructions.so"
-        run_tool([find_tool("gcc"), *FLAGS, "-shared", _SOURCES / "count_instructions.c", "-o", plugin])
+        run_program(
+            [find_program("gcc"), *COMPILER_FLAGS, "-shared", _SOURCES / "count_instructions.c", "-o", plugin],
+            REPOSITORY,
+        )
         program = machine.build_program(_SOURCES / "compiled_model.c")
         runtime = LITERT.fetch() / "ai_edge_litert/libLiteRt.so"
         return cls(machine, plugin, program, machine.build_library(), runtime)

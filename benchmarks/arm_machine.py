@@ -19,10 +19,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from android_bench.build_native import FLAGS, REPOSITORY, find_tool, run_tool
-from android_bench.npm_packages import UnavailableError
+from converters.custom_ops import COMPILER_FLAGS
 from tfconformer.data.speech.debian_packages import fetch
+from tfconformer.errors import UnavailableError
+from tfconformer.programs import find_program, run_program
 
+REPOSITORY = Path(__file__).parents[1]
 OUTPUT = REPOSITORY / "build/arm"
 # Where Debian's libc6-arm64-cross, libgcc-s1-arm64-cross and libstdc++6-arm64-cross lie.
 _LIBRARIES = Path("/usr/aarch64-linux-gnu/lib")
@@ -120,7 +122,7 @@ class ArmMachine:
         Raises:
           UnavailableError: one is not installed.
         """
-        emulator, compiler = find_tool("qemu-aarch64"), find_tool("aarch64-linux-gnu-gcc")
+        emulator, compiler = find_program("qemu-aarch64"), find_program("aarch64-linux-gnu-gcc")
         if not (_LIBRARIES / "libstdc++.so.6").exists():
             raise UnavailableError("libstdc++6-arm64-cross is not installed")
         root = folder / "root"
@@ -152,7 +154,7 @@ class ArmMachine:
         headers = [header for source in sources for header in source.parent.glob("*.h")]
         if path.is_file() and path.stat().st_mtime > max(file.stat().st_mtime for file in [*sources, *headers]):
             return path
-        run_tool([self.compiler, *FLAGS, "-D_GNU_SOURCE", *sources, "-o", path, *link])
+        run_program([self.compiler, *COMPILER_FLAGS, "-D_GNU_SOURCE", *sources, "-o", path, *link], REPOSITORY)
         return path
 
     def command(self, words: Sequence[str | Path], cpu: str, options: Sequence[str] = ()) -> list[str]:

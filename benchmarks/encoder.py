@@ -1,6 +1,6 @@
 """A whole Conformer with random weights: ten seconds from waveform to logits, and one step of a stream.
 
-    python -m benchmarks.encoder configs/conformer_l.yaml --output docs/results/encoder.json
+    python -m benchmarks.encoder configs/conformer_l.yaml --output results/encoder.json
 
 Our formats, LiteRT's and onnxruntime's take turns. The models of a workload differ in their dense layers, in the
 second convolution, the depthwise ones, attention and the layer normalizations: in ours these are our operations, in the
@@ -29,13 +29,13 @@ from benchmarks.onnx_layers import blockwise_weights, float_weights, int8_weight
 from benchmarks.random_conformers import VOCABULARY, Frozen, contents, frozen_step, frozen_utterance, variants
 from benchmarks.random_weights import scheme_columns
 from benchmarks.timing import interleaved_seconds
-from converters.provenance import results_of_this_process
-from converters.results import ResultRow, write_results
-from converters.runtimes import Model, StreamModel, open_model
-from converters.tables import scheme
+from converters.runtime.model import Model, StreamModel, open_model
 from tfconformer.config import Config, load_config
-from tfconformer.models.conformer_ctc import SUBSAMPLING
+from tfconformer.models.encoder import SUBSAMPLING
 from tfconformer.quantization.spec import QuantSpec
+from tfconformer.reports.provenance import results_of_this_process
+from tfconformer.reports.results import ResultRow, write_results
+from tfconformer.reports.tables import scheme
 
 # A stream as the streaming models of configs/ are: 2.6 s of left context, a step for every frame of 40 ms.
 STREAM = ("model.causal=true", "model.left_context=64", "model.attention_chunk=1")

@@ -1,7 +1,7 @@
 """Time and memory that the export of large models takes, with random weights.
 
     python -m benchmarks.export --run configs/conformer_l_int4.yaml --layers configs/usm_2b.yaml \
-        --output docs/results/export.json
+        --output results/export.json
 
 A run is exported as `tfconformer export` does it, from its checkpoint to the verified file; a model of which only a
 layer fits into memory, layer by layer. Every export has a process of its own, whose high-water mark is reported.
@@ -27,19 +27,20 @@ import tf_keras as keras
 from numpy.typing import NDArray
 
 from benchmarks.random_weights import random_float_operations, random_kernel, scheme_columns
-from converters.export import export, pack_layer
-from converters.freeze import freeze, inference_model
-from converters.metadata import abstract_layer_records, metadata_json
-from converters.plan import plan
-from converters.provenance import results_of_this_process
-from converters.results import ResultRow, Stage, write_results
-from converters.rewrite import rewrite
-from converters.runtimes import open_model
-from tfconformer.config import Config, TokenizerConfig, load_config
+from converters.exporter.freeze import freeze, inference_model
+from converters.exporter.metadata import abstract_layer_records, metadata_json
+from converters.exporter.pipeline import export, pack_layer
+from converters.exporter.plan import plan
+from converters.exporter.rewrite import rewrite
+from converters.runtime.model import open_model
+from tfconformer.config import Config, load_config
+from tfconformer.data.config import TokenizerConfig
 from tfconformer.data.tokenizer import Tokenizer
-from tfconformer.models.conformer import abstract_conformer
+from tfconformer.models.build import abstract_conformer
 from tfconformer.quantization.apply import apply_rules, match_layers
-from tfconformer.quantization.quantizers import quantize_weights
+from tfconformer.quantization.quantizers.weights import quantize_weights
+from tfconformer.reports.provenance import results_of_this_process
+from tfconformer.reports.results import ResultRow, Stage, write_results
 from tfconformer.training.callbacks import save_weights
 from tfconformer.training.checkpoint import float_model
 from tfconformer.training.run import RunDirectory

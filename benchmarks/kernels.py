@@ -1,6 +1,6 @@
 """Dense layers of Conformers, one by one: ours, LiteRT's and onnxruntime's in one interleaved run.
 
-python -m benchmarks.kernels --output docs/results/kernels.json
+python -m benchmarks.kernels --output results/kernels.json
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from benchmarks.litert_layers import LiteRtLayers
 from benchmarks.onnx_layers import OnnxLayers, blockwise_weights, float_weights, int8_weights
 from benchmarks.random_weights import random_builtin, random_kernel, random_packed, scheme_columns
 from benchmarks.timing import interleaved_seconds
-from converters.provenance import results_of_this_process
-from converters.results import ResultRow, write_results
 from tfconformer.errors import InputError
 from tfconformer.quantization.spec import QuantSpec
+from tfconformer.reports.provenance import results_of_this_process
+from tfconformer.reports.results import ResultRow, write_results
 
 # [K, N] of the layers of Conformer S (dim 144), M (256) and L (512).
 SHAPES = ((144, 576), (256, 1024), (512, 512), (512, 2048), (2048, 512))

@@ -11,10 +11,10 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, load_delegate
 from numpy.typing import NDArray
 
+from converters.capability.layer_file import layer_graph
 from converters.custom_ops import library_path
-from converters.layer_graph import layer_graph
-from converters.operators import LayerWeights
-from converters.pack import PackedWeights
+from converters.exporter.operators import LayerWeights
+from converters.exporter.pack import PackedWeights
 
 NAME = f"LiteRT {importlib.metadata.version('ai-edge-litert')}"
 

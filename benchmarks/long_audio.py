@@ -1,6 +1,6 @@
 """How time and memory of a whole Conformer grow with the length of the audio.
 
-    python -m benchmarks.long_audio configs/conformer_l.yaml --output docs/results/long_audio.json
+    python -m benchmarks.long_audio configs/conformer_l.yaml --output results/long_audio.json
 
 Our int2 and int4 and LiteRT's int8 and int4, with random weights, every one in a process of its own for every length.
 """
@@ -16,10 +16,10 @@ import click
 import numpy as np
 
 from benchmarks.random_conformers import Variant, contents, frozen_utterance, variants
-from converters.isolated import IsolatedRecognizer
-from converters.provenance import results_of_this_process
-from converters.results import ResultRow, write_results
+from converters.runtime.isolated import IsolatedRecognizer
 from tfconformer.config import Config, load_config
+from tfconformer.reports.provenance import results_of_this_process
+from tfconformer.reports.results import ResultRow, write_results
 
 CHOSEN = (("tfconformer", 2), ("tfconformer", 4), ("LiteRT", 8), ("LiteRT", 4))
 

@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.onnx_layers import OnnxWeights, float_weights, model_of, session
-from tfconformer.config import Config, FeatureConfig, ModelConfig
+from tfconformer.config import Config
+from tfconformer.features.config import FeatureConfig
 from tfconformer.features.log_mel import ENERGY_FLOOR
 from tfconformer.layers.convolution import STRIDE, WINDOW
 from tfconformer.layers.masking import NEVER
 from tfconformer.layers.normalization import LayerNormalization
-from tfconformer.models.conformer_ctc import SUBSAMPLING
+from tfconformer.models.config import ModelConfig
+from tfconformer.models.encoder import SUBSAMPLING
 
 _WAVEFORM, _STEPS = "waveform", "steps"
 # (name of a variable of the Keras model, its shape) -> its value.
@@ -31,7 +33,7 @@ Quantize = Callable[[NDArray[np.float32]], OnnxWeights]
 
 
 class OnnxConformer:
-    """The model of `config` for whole utterances, as `converters.freeze.inference_model`.
+    """The model of `config` for whole utterances, as `converters.exporter.freeze.inference_model`.
 
     Args:
       config: with convolutions that look both ways and attention without limits.

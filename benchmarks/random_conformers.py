@@ -19,18 +19,18 @@ from benchmarks.random_weights import (
     random_packed,
     scheme_columns,
 )
-from converters.float_operations import FloatOperation
-from converters.freeze import HEAD, freeze, inference_model, single_head_model
-from converters.freeze_streaming import freeze_streaming, position_layers, position_tables
-from converters.metadata import metadata_json
-from converters.operators import LayerWeights
-from converters.pack import PackedWeights
-from converters.plan import LayerPlan, plan
-from converters.rewrite import rewrite
-from converters.stream_description import FLUSH, STEP, StreamDescription
+from converters.exporter.float_operations import FloatOperation
+from converters.exporter.freeze import HEAD, freeze, inference_model, single_head_model
+from converters.exporter.freeze_streaming import freeze_streaming, position_layers, position_tables
+from converters.exporter.metadata import metadata_json
+from converters.exporter.operators import LayerWeights
+from converters.exporter.pack import PackedWeights
+from converters.exporter.plan import LayerPlan, plan
+from converters.exporter.rewrite import rewrite
+from converters.flatbuffer.stream_description import FLUSH, STEP, StreamDescription
 from tfconformer.config import Config
-from tfconformer.models.conformer import abstract_conformer
-from tfconformer.models.conformer_ctc import conformer_ctc
+from tfconformer.models.build import abstract_conformer
+from tfconformer.models.ctc import conformer_ctc
 from tfconformer.quantization.spec import QuantSpec
 
 VOCABULARY = 1024

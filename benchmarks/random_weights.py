@@ -9,9 +9,9 @@ import numpy as np
 import tf_keras as keras
 from numpy.typing import NDArray
 
-from converters.builtin_weights import BuiltinWeights, builtin_weights
-from converters.float_operations import FloatOperation, float_operations
-from converters.pack import PackedWeights, pack_weights
+from converters.exporter.float_operations import FloatOperation, float_operations
+from converters.exporter.pack import PackedWeights, pack_weights
+from converters.exporter.pack_builtin import BuiltinWeights, builtin_weights
 from tfconformer.quantization.spec import QuantSpec
 
 

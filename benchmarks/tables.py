@@ -11,8 +11,8 @@ from pathlib import Path
 
 import click
 
-from converters.results import ResultRow, ResultsFile, read_results
-from converters.tables import (
+from tfconformer.reports.results import ResultRow, ResultsFile, read_results
+from tfconformer.reports.tables import (
     interval,
     markdown_table,
     number,
@@ -150,7 +150,7 @@ def _numbers(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 
 @click.command()
-@click.option("--results", type=click.Path(path_type=Path), default=Path("docs/results"), show_default=True)
+@click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
 @click.option("--root", type=click.Path(path_type=Path), default=Path(), show_default=True, help="Where the pages are.")
 def main(results: Path, root: Path) -> None:
     """Put the tables into their pages, each between the comments that name its results file."""

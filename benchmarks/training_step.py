@@ -1,6 +1,6 @@
 """What quantization-aware training costs: CPU time of a training step, against the float step of the same round.
 
-    python -m benchmarks.training_step docs/results/training_step.json
+    python -m benchmarks.training_step results/training_step.json
 
 Each scheme trains its own copy of the model of a configuration with random features, as `keras fit` does. Further
 rows: ": quantizer", the weights of all layers quantized, forward and backward, and nothing else; ": search", what a
@@ -18,14 +18,14 @@ import tensorflow as tf
 import tf_keras as keras
 
 from benchmarks.timing import interleaved_seconds
-from converters.provenance import results_of_this_process
-from converters.results import ResultRow, write_results
-from tfconformer.config import Config, QuantizationRule, load_config
-from tfconformer.models.conformer_ctc import conformer_ctc
+from tfconformer.config import Config, load_config
+from tfconformer.models.ctc import conformer_ctc
 from tfconformer.quantization.apply import apply_rules
-from tfconformer.quantization.layer import QuantizationSteps, QuantizedDense
-from tfconformer.quantization.quantizers import fake_quantize_weights
-from tfconformer.quantization.spec import QuantSpec
+from tfconformer.quantization.layers.quantize_wrapper import QuantizationSteps, QuantizedDense
+from tfconformer.quantization.quantizers.weights import fake_quantize_weights
+from tfconformer.quantization.spec import QuantizationRule, QuantSpec
+from tfconformer.reports.provenance import results_of_this_process
+from tfconformer.reports.results import ResultRow, write_results
 from tfconformer.training.train import compile_model
 
 FLOAT = "float"

@@ -118,8 +118,8 @@ def waveforms():
 def _export(
     rules: list[dict], folder: Path, context: dict | None = None, streaming: bool = False, target: str = "custom"
 ) -> Exported:
-    from converters.export import freeze_prepared, prepare, prepare_streaming
-    from converters.rewrite import rewrite
+    from converters.exporter.pipeline import freeze_prepared, prepare, prepare_streaming
+    from converters.exporter.rewrite import rewrite
 
     config, tokenizer = tiny_config(rules, context), tiny_tokenizer()
     trained = tiny_model(config)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import entry_points
-from pathlib import Path
 
 import click
 
@@ -38,60 +37,6 @@ class _LazyGroup(click.Group):
 def cli(verbose: bool) -> None:
     """Low-bit Conformers: train, quantize, export to .tflite, measure."""
     show_logs(verbose)
-
-
-@cli.command()
-@click.argument("config_file", type=click.Path(path_type=Path))
-@click.argument("run_directory", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Replace a value of the YAML.")
-def train(config_file: Path, run_directory: Path, overrides: tuple[str, ...]) -> None:
-    """Train the model of CONFIG_FILE; started again, continue it.
-
-    RUN_DIRECTORY receives the configuration, the tokenizer, the best weights and the history.
-    """
-    from tfconformer.config import load_config
-    from tfconformer.training.run import RunDirectory
-    from tfconformer.training.train import train as run_training
-
-    run_training(load_config(config_file, list(overrides)), RunDirectory(run_directory))
-
-
-@cli.command()
-@click.argument("config_file", type=click.Path(path_type=Path))
-@click.argument("float_run", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.argument("run_directory", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Replace a value of the YAML.")
-def quantize(config_file: Path, float_run: Path, run_directory: Path, overrides: tuple[str, ...]) -> None:
-    """Fine-tune the model of FLOAT_RUN with the quantization rules of CONFIG_FILE."""
-    from tfconformer.config import load_config
-    from tfconformer.training.run import RunDirectory
-    from tfconformer.training.train import train as run_training
-
-    config = load_config(config_file, [*overrides, f"training.initial_weights={float_run}"])
-    if not config.quantization:
-        raise InputError(f"{config_file}: 'quantization' has no rule; use `tfconformer train` for a float model")
-    run_training(config, RunDirectory(run_directory))
-
-
-@cli.command("language-model")
-@click.argument("run_directory", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.argument("output", type=click.Path(path_type=Path, dir_okay=False), metavar="OUTPUT.arpa")
-@click.option("--shards", multiple=True, metavar="GLOB", help="Transcripts to learn from [default: the training's].")
-@click.option("--order", type=click.IntRange(1, 6), default=6, show_default=True, help="Longest n-gram.")
-def language_model(run_directory: Path, output: Path, shards: tuple[str, ...], order: int) -> None:
-    """Estimate an n-gram model over the tokenizer pieces of RUN_DIRECTORY, for beam search."""
-    from tfconformer.data.pipeline import transcripts
-    from tfconformer.data.shards import find_shards
-    from tfconformer.data.tokenizer import Tokenizer
-    from tfconformer.decoding.ngram import estimate, write_arpa
-    from tfconformer.training.run import RunDirectory
-
-    run = RunDirectory(run_directory)
-    tokenizer = Tokenizer.from_file(run.tokenizer_file)
-    texts = transcripts(find_shards(shards or run.config().data.train))
-    model = estimate(map(tokenizer.encode_as_pieces, texts), order)
-    write_arpa(model, output)
-    click.echo(f"{output}: {len(model.probabilities):,} n-grams from {len(texts):,} transcripts")
 
 
 def main() -> None:

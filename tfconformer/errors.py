@@ -14,3 +14,9 @@ class InputError(Exception):
     """
 
     exit_status = 2
+
+
+class UnavailableError(InputError):
+    """A tool that is not installed, or a download that cannot be reached."""
+
+    exit_status = 3

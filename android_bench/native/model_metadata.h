@@ -11,7 +11,7 @@ typedef struct {
   JsonValue json;       /* points into the file; empty if the file has no such entry */
   int64_t sample_rate;  /* 0: unknown */
   int64_t weight_bytes; /* what the constants of all layers take in the file; 0: unknown */
-  /* Of a streaming file (converters/stream_description.py), else 0. */
+  /* Of a streaming file (converters/flatbuffer/stream_description.py), else 0. */
   int64_t delay_frames;
   int64_t flush_samples;
 } ModelMetadata;

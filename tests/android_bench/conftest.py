@@ -16,18 +16,19 @@ import soundfile
 from numpy.typing import NDArray
 
 import android_bench
-from android_bench.apk.assets import collect_assets
-from android_bench.apk.build import build_apk
-from android_bench.build_native import build_android
-from android_bench.emulator import Emulator
-from android_bench.npm_packages import ANDROID_TFLITE, UnavailableError
+from android_bench.emulator.qemu import Emulator
 from android_bench.reference import write_reference
+from android_bench.toolchain.apk.assets import collect_assets
+from android_bench.toolchain.apk.build import build_apk
+from android_bench.toolchain.native import build_android
+from android_bench.toolchain.npm_packages import ANDROID_TFLITE
 from tests.support.apk_on_jvm import AppOnJvm
 from tests.support.model_metadata import metadata
 from tests.support.packed_layer import RECOGNIZER_FEATURES, recognizer_layers
 from tests.support.tflite_builder import RecognizerBuilder
-from tfconformer.config import TokenizerConfig
+from tfconformer.data.config import TokenizerConfig
 from tfconformer.data.tokenizer import Tokenizer
+from tfconformer.errors import UnavailableError
 
 SAMPLE_RATE = 8000
 Validate = Callable[[str], dict]

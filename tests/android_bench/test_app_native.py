@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from android_bench.apk.settings import ABI
-from android_bench.build_native import build_host_library
-from android_bench.emulator import CPUS, Emulator
-from android_bench.npm_packages import UnavailableError
+from android_bench.emulator.qemu import CPUS, Emulator
 from android_bench.reference import reference_path
+from android_bench.toolchain.apk.settings import ABI
+from android_bench.toolchain.native import build_host_library
 from tests.android_bench.conftest import BuiltApk, NativeModel, Validate
 from tests.support.apk_on_jvm import AppOnJvm
+from tfconformer.errors import UnavailableError
 
 
 @pytest.fixture

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from android_bench.build_native import build_host_library, find_tool
-from android_bench.emulator import CPUS, Emulator
-from android_bench.npm_packages import UnavailableError
+from android_bench.emulator.qemu import CPUS, Emulator
+from android_bench.toolchain.native import build_host_library
 from tests.android_bench.conftest import NativeModel, Validate
+from tfconformer.errors import UnavailableError
+from tfconformer.programs import find_program
 
 NATIVE_JAVA = """package org.tfconformer.bench;
 final class Native {
@@ -100,7 +101,7 @@ def test_a_wrong_command_has_a_report(emulator: Emulator, validate: Validate, ar
 def test_java_calls_the_library(native_model: NativeModel, validate: Validate, tmp_path: Path) -> None:
     try:
         library = build_host_library(tmp_path)
-        javac, java = find_tool("javac"), find_tool("java")
+        javac, java = find_program("javac"), find_program("java")
     except UnavailableError as error:
         pytest.skip(str(error))
     folder = tmp_path / "org/tfconformer/bench"

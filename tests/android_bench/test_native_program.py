@@ -14,9 +14,9 @@ import pytest
 import soundfile
 from ai_edge_litert import schema_py_generated as schema
 
-from android_bench.emulator import CPUS, Emulator
+from android_bench.emulator.qemu import CPUS, Emulator
 from android_bench.reference import write_reference
-from converters.runtimes import open_model
+from converters.runtime.model import open_model
 from tests.android_bench.conftest import SAMPLE_RATE, NativeModel, Validate
 from tests.support.packed_layer import RECOGNIZER_FEATURES, recognizer_layers
 from tests.support.tflite_builder import ModelBuilder, RecognizerBuilder

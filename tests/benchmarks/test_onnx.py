@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from benchmarks.random_weights import random_kernel
-from converters.freeze import inference_model
+from converters.exporter.freeze import inference_model
 from tests.support.tiny_conformer import tiny_config, tiny_model, tiny_tokenizer
 from tfconformer.features.log_mel import log_mel
 

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.tables import layer_table, main, time_and_limit
-from converters.results import ResultRow
+from tfconformer.reports.results import ResultRow
 
 PAGES = ["README.md", "docs/benchmarks.md", "docs/streaming.md", "docs/transducer.md"]
 
@@ -20,7 +20,7 @@ def pages(tmp_path, pytestconfig):
 
 
 def test_the_pages_are_those_that_the_command_writes(pages, pytestconfig):
-    results = pytestconfig.rootpath / "docs/results"
+    results = pytestconfig.rootpath / "results"
     done = CliRunner().invoke(main, ["--results", str(results), "--root", str(pages)], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     for page in PAGES:

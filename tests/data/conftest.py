@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tfconformer.config import TokenizerConfig
+from tfconformer.data.config import TokenizerConfig
 from tfconformer.data.manifest import Utterance, read_manifest, write_manifest
 from tfconformer.data.shards import write_shards
 from tfconformer.data.tokenizer import Tokenizer

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfconformer.config import NoiseConfig, SpecAugmentConfig
 from tfconformer.data import augment
+from tfconformer.data.config import NoiseConfig, SpecAugmentConfig
 
 RATE = 16000
 SEED = tf.constant([7, 11], tf.int32)

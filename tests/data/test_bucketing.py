@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfconformer.config import DataConfig
 from tfconformer.data import records
 from tfconformer.data.bucketing import LengthBuckets
+from tfconformer.data.config import DataConfig
 
 LENGTHS = np.random.default_rng(4).integers(1000, 260_000, 700)
 

@@ -7,11 +7,12 @@ import pytest
 import soundfile
 import tensorflow as tf
 
-from tfconformer.config import AugmentConfig, DataConfig, FeatureConfig, TokenizerConfig
+from tfconformer.data.config import AugmentConfig, DataConfig, TokenizerConfig
 from tfconformer.data.manifest import read_manifest
 from tfconformer.data.pipeline import batches_per_pass, evaluation_batches, evaluation_utterances, training_dataset
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
+from tfconformer.features.config import FeatureConfig
 from tfconformer.features.log_mel import frame_count, log_mel
 
 FEATURES = FeatureConfig(mel_bins=20)

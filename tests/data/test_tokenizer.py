@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tfconformer.config import TokenizerConfig
+from tfconformer.data.config import TokenizerConfig
 from tfconformer.data.tokenizer import BLANK, Tokenizer
 from tfconformer.errors import InputError
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from converters.runtimes import RUNTIMES
+from converters.runtime.model import RUNTIMES
 
 SAMPLE = Path("samples/speech/manifests")
 TRAINING_UTTERANCES, TEST_UTTERANCES = 16, 4

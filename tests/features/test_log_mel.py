@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfconformer.config import FeatureConfig
+from tfconformer.features.config import FeatureConfig
 from tfconformer.features.log_mel import ENERGY_FLOOR, frame_count, log_mel
 
 CONFIG = FeatureConfig()

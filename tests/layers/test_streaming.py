@@ -8,8 +8,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 from tests.support.stream_checks import PIECES, assert_streams, whole
-from tfconformer.config import FeatureConfig
 from tfconformer.errors import InputError
+from tfconformer.features.config import FeatureConfig
 from tfconformer.layers.attention import RelativeAttention, RelativePositions
 from tfconformer.layers.convolution import (
     Convolution,
@@ -26,7 +26,7 @@ from tfconformer.layers.front_end import LogMel
 from tfconformer.layers.masking import AttentionMask, BlankBeyondEnd, FrameMask
 from tfconformer.layers.normalization import FeatureNormalization, LayerNormalization
 from tfconformer.layers.residual import ScaledResidual
-from tfconformer.streaming import StreamingModel
+from tfconformer.models.streaming import StreamingModel
 
 CHANNELS = 8
 EXACT = 0.0

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfconformer.config import ModelConfig, QuantizationRule
 from tfconformer.errors import InputError
 from tfconformer.layers.dense import Dense
-from tfconformer.models.conformer_ctc import conformer_ctc
+from tfconformer.models.config import ModelConfig
+from tfconformer.models.ctc import conformer_ctc
 from tfconformer.quantization.apply import QuantizedLayers, copy_float_weights, match_layers, quantize_model
-from tfconformer.quantization.quantizers import fake_quantize_weights
-from tfconformer.quantization.spec import QuantSpec
+from tfconformer.quantization.quantizers.weights import fake_quantize_weights
+from tfconformer.quantization.spec import QuantizationRule, QuantSpec
 
 INT2 = QuantSpec(bits=2, symmetric=False, block_size=16)
 INT8 = QuantSpec(bits=8, activation_bits=8)

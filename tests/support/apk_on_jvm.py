@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from android_bench.apk.dex import compile_java
-from android_bench.apk.settings import FRAMEWORK
-from android_bench.apk.tools import ANDROID_JSON, run
+from android_bench.toolchain.apk.dex import compile_java
+from android_bench.toolchain.apk.settings import FRAMEWORK
+from android_bench.toolchain.apk.tools import ANDROID_JSON, run
 
 JVM_SOURCES = Path(__file__).resolve().parents[1] / "android_bench/jvm"
 

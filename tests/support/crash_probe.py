@@ -13,7 +13,7 @@ import sys
 
 import numpy as np
 
-from converters.runtimes import open_model
+from converters.runtime.model import open_model
 
 
 def outcome(path: str, runtime: str, samples: int) -> str:

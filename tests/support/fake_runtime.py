@@ -1,4 +1,4 @@
-"""Stands in for `converters.runtimes` in the child process of an `IsolatedRecognizer`."""
+"""Stands in for `converters.runtime.model` in the child process of an `IsolatedRecognizer`."""
 
 from __future__ import annotations
 

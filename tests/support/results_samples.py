@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from converters.results import LayerError, Machine, ResultRow, ResultsFile, Stage, Transcript
+from tfconformer.reports.results import LayerError, Machine, ResultRow, ResultsFile, Stage, Transcript
 
 RUNTIME = "tflite-runtime 2.14.0"
 MODELS = {"float32": (32, 6_612_345), "int8": (8, 2_012_345), "int2": (2, 812_345)}

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from tfconformer.streaming import StreamingModel
+from tfconformer.models.streaming import StreamingModel
 
 PIECES = (1, 2, 3, 7, "random")
 

@@ -7,7 +7,8 @@ import tensorflow as tf
 import tf_keras as keras
 from numpy.typing import NDArray
 
-from tfconformer.config import Config, TokenizerConfig
+from tfconformer.config import Config
+from tfconformer.data.config import TokenizerConfig
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.quantization.apply import apply_rules, float_layer
 from tfconformer.training.checkpoint import float_model

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 from click.testing import CliRunner
 
-from converters.evaluate_run import evaluate_run
+from converters.evaluation.evaluate_run import evaluate_run
 from tfconformer.cli import cli
 from tfconformer.config import Config
 from tfconformer.data.manifest import Utterance, write_manifest

@@ -11,7 +11,7 @@ from fractions import Fraction
 import numpy as np
 import tensorflow as tf
 
-from tfconformer.config import NoiseConfig, SpecAugmentConfig
+from tfconformer.data.config import NoiseConfig, SpecAugmentConfig
 
 # Half-width of the resampling filter in zero crossings and shape of its Kaiser window: about 80 dB of stop band, with
 # a transition band of some 10 % of the kept one.

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from tfconformer.config import DataConfig
 from tfconformer.data import records
+from tfconformer.data.config import DataConfig
 
 # Ratio of a bucket's bounds: at most a fifth of a batch is padding, a tenth on average.
 _RATIO = 1.25

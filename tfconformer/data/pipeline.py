@@ -16,12 +16,13 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfconformer.config import AugmentConfig, DataConfig, FeatureConfig
 from tfconformer.data import augment, records
 from tfconformer.data.bucketing import LengthBuckets
+from tfconformer.data.config import AugmentConfig, DataConfig
 from tfconformer.data.shards import ShardIndex, read_index
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
+from tfconformer.features.config import FeatureConfig
 from tfconformer.features.log_mel import log_mel
 
 LABEL_PADDING = -1

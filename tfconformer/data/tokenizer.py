@@ -17,7 +17,7 @@ from pathlib import Path
 import sentencepiece
 
 from tfconformer import atomic
-from tfconformer.config import TokenizerConfig
+from tfconformer.data.config import TokenizerConfig
 from tfconformer.errors import InputError
 
 BLANK = 0

@@ -10,7 +10,7 @@ import math
 
 import tensorflow as tf
 
-from tfconformer.config import FeatureConfig
+from tfconformer.features.config import FeatureConfig
 
 # Added to the mel energies before the logarithm: about -60 dB of a full-scale sine spread over the bands, which keeps
 # digital silence finite.

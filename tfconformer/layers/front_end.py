@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from tfconformer.config import FeatureConfig
+from tfconformer.features.config import FeatureConfig
 from tfconformer.features.log_mel import log_mel
 from tfconformer.layers.registry import register
 from tfconformer.layers.streaming import Frames, Lengths, StreamStep

@@ -8,13 +8,12 @@ from typing import Any
 
 import tf_keras as keras
 
-from tfconformer.config import QuantizationRule
 from tfconformer.errors import InputError
 from tfconformer.layers.dense import Dense
-from tfconformer.quantization.fixed import FixedProduct
-from tfconformer.quantization.layer import DenseQuantizeConfig, QuantizedDense
-from tfconformer.quantization.quantizers import QuantizedWeights
-from tfconformer.quantization.spec import QuantSpec
+from tfconformer.quantization.layers.fixed import FixedProduct
+from tfconformer.quantization.layers.quantize_wrapper import DenseQuantizeConfig, QuantizedDense
+from tfconformer.quantization.quantizers.weights import QuantizedWeights
+from tfconformer.quantization.spec import QuantizationRule, QuantSpec
 
 
 def apply_rules(model: keras.Model, rules: Sequence[QuantizationRule]) -> keras.Model:

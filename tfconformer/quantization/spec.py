@@ -11,7 +11,9 @@ import pkgutil
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+
+from tfconformer.section import Section
 
 Sharing = Literal["tensor", "channel", "block"]
 
@@ -21,11 +23,7 @@ FLOAT_BITS = 32  # of weights or activations that are not quantized
 Rounding = Literal["nearest", "gptq"]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ClipSearch(_Part):
+class ClipSearch(Section):
     """Clip factors that are searched for (2305.16619, clipping search).
 
     Attributes:
@@ -44,7 +42,7 @@ class ClipSearch(_Part):
     every: int = Field(default=20, ge=1)
 
 
-class LearnedClip(_Part):
+class LearnedClip(Section):
     """Clip factors that are trained, with the gradient of LSQ (1902.08153, eq. 3 and 2.2).
 
     They start where a `ClipSearch` with its default grid puts them.
@@ -56,7 +54,7 @@ class LearnedClip(_Part):
     learn: Sharing
 
 
-class Schedule(_Part):
+class Schedule(Section):
     """When training quantizes (2203.15952).
 
     Attributes:
@@ -78,7 +76,7 @@ class Schedule(_Part):
         return self
 
 
-class PruningSchedule(_Part):
+class PruningSchedule(Section):
     """When training chooses the N:M mask; afterwards the mask stays as it is.
 
     Attributes:
@@ -109,7 +107,7 @@ def _clip_kind(value: object) -> str:
     return "search" if isinstance(value, (dict, ClipSearch)) else "constant"
 
 
-class QuantSpec(_Part):
+class QuantSpec(Section):
     """How the weights of one layer, and the activations it multiplies them with, are quantized.
 
     Weights `W[K, N]` are contracted along K. A *block* is `block_size` consecutive k of one output channel n, and
@@ -161,7 +159,7 @@ class QuantSpec(_Part):
     @field_validator("scheme")
     @classmethod
     def _known_scheme(cls, scheme: str) -> str:
-        known = [module.name for module in pkgutil.iter_modules([str(Path(__file__).with_name("schemes"))])]
+        known = [module.name for module in pkgutil.iter_modules([str(Path(__file__).parent / "quantizers/schemes")])]
         if scheme not in known:
             raise ValueError(f"unknown scheme {scheme!r}, expected one of {', '.join(known)}")
         return scheme
@@ -246,3 +244,25 @@ class QuantSpec(_Part):
         scale_bits = 16 if self.scale_dtype == "float16" else 32
         per_block = scale_bits * (1 if self.symmetric else 2)
         return self.code_bits_per_weight + per_block * self.blocks(contraction) / contraction
+
+
+class QuantizationRule(Section):
+    """`layers` is a regular expression on whole layer names; `spec` null leaves them in float."""
+
+    layers: str
+    spec: QuantSpec | None
+    also: tuple[QuantSpec, ...] = Field((), description="other widths that the same weights are trained for, in turn")
+
+    @model_validator(mode="after")
+    def _distinct(self) -> QuantizationRule:
+        bits = self.bits
+        if self.also and self.spec is None:
+            raise ValueError("'also' needs a spec")
+        if len(set(bits)) < len(bits):
+            raise ValueError(f"the specs of a rule must differ in bits, got {', '.join(map(str, bits))}")
+        return self
+
+    @property
+    def bits(self) -> tuple[int, ...]:
+        """Of all its specs."""
+        return tuple(spec.bits for spec in (self.spec, *self.also) if spec is not None)

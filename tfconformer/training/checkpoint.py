@@ -8,7 +8,7 @@ import tf_keras as keras
 from tfconformer.config import Config
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
-from tfconformer.models.conformer import abstract_conformer, conformer
+from tfconformer.models.build import abstract_conformer, conformer
 from tfconformer.quantization.apply import new_model
 from tfconformer.training.run import RunDirectory
 

@@ -8,19 +8,19 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from tfconformer.config import Config, QuantizationRule
+from tfconformer.config import Config
 from tfconformer.data.pipeline import evaluation_utterances
 from tfconformer.data.shards import find_shards
 from tfconformer.errors import InputError
 from tfconformer.features.log_mel import log_mel
 from tfconformer.quantization.apply import match_layers
-from tfconformer.quantization.post_training import (
+from tfconformer.quantization.post_training.quantize import (
     Hessians,
     input_hessians,
     quantize_post_training,
     with_fixed_weights,
 )
-from tfconformer.quantization.spec import Rounding
+from tfconformer.quantization.spec import QuantizationRule, Rounding
 from tfconformer.training.checkpoint import load_model
 from tfconformer.training.run import RunDirectory
 

@@ -15,8 +15,8 @@ from tfconformer.decoding.ctc import greedy_decode
 from tfconformer.decoding.ctc_beam import BeamDecoder
 from tfconformer.decoding.transducer import beam_search, greedy_search
 from tfconformer.errors import InputError
-from tfconformer.models.conformer_ctc import SUBSAMPLING
-from tfconformer.models.conformer_transducer import SCORES, Transducer
+from tfconformer.models.encoder import SUBSAMPLING
+from tfconformer.models.transducer import SCORES, Transducer
 
 # (features [B, T, mel_bins], lengths [B]) -> CTC ids of every utterance.
 Recognizer = Callable[[Any, Any], list[list[int]]]

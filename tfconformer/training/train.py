@@ -16,15 +16,16 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from tfconformer.config import Config, TrainingConfig
+from tfconformer.config import Config
 from tfconformer.data.pipeline import evaluation_batches, training_dataset, transcripts
 from tfconformer.data.shards import find_shards, shards_by_set
 from tfconformer.data.tokenizer import Tokenizer
-from tfconformer.models.conformer_transducer import SCORES, shared_with_ctc
+from tfconformer.models.transducer import SCORES, shared_with_ctc
 from tfconformer.quantization.apply import apply_rules, copy_float_weights
-from tfconformer.quantization.layer import QuantizationSteps
+from tfconformer.quantization.layers.quantize_wrapper import QuantizationSteps
 from tfconformer.training.callbacks import DevWordErrorRate
 from tfconformer.training.checkpoint import float_model, load_model
+from tfconformer.training.config import TrainingConfig
 from tfconformer.training.losses import CTCLoss
 from tfconformer.training.run import RunDirectory
 from tfconformer.training.schedules import WarmupCosine

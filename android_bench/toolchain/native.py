@@ -1,0 +1,163 @@
+"""Compiles the benchmark's native code: for Android without an NDK, and for this machine's Java.
+
+    python -m android_bench.toolchain.native
+
+The Android build takes Debian's clang and lld. What an NDK brings besides is small for C that calls some seventy
+functions: their declarations, a list of their names for the linker, and the entry of a program are in `bionic/`.
+The sources are the core's and those of `converters/custom_ops`, all with the same flags. The same sources give the
+same bytes, wherever the checkout is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from converters.custom_ops import COMPILER_FLAGS
+from tfconformer.programs import find_program, run_program
+
+REPOSITORY = Path(__file__).parents[2]
+OUTPUT = REPOSITORY / "build/android"
+LIBRARY = Path("lib/arm64-v8a/libtfconformer_bench.so")
+PROGRAM = Path("bin/tfconformer_bench")
+API_LEVEL = 26
+
+_BENCH = REPOSITORY / "android_bench"
+_BIONIC = _BENCH / "bionic"
+LINK_FLAGS = (
+    "-nostdlib",
+    "-Wl,--as-needed,--gc-sections,--no-undefined,--hash-style=both,--build-id=sha1",
+    # Devices with pages of 16 KiB load nothing that is aligned to less.
+    "-Wl,-z,max-page-size=16384,-z,now,-z,relro,-z,noexecstack",
+)
+
+
+def sources(entry_point: str) -> list[Path]:
+    """The C files of a build whose entry is `jni.c` or `main.c`."""
+    other = {"jni.c": "main.c", "main.c": "jni.c"}[entry_point]
+    core = [path for path in (_BENCH / "native").glob("*.c") if path.name != other]
+    return sorted([*core, *(REPOSITORY / "converters/custom_ops").rglob("*.c")])
+
+
+@dataclass(frozen=True)
+class AndroidCompiler:
+    """clang for arm64 Android.
+
+    Attributes:
+      command: the compiler and its target.
+      libraries: folder of empty libraries that have the names of Android's symbols.
+    """
+
+    command: tuple[str, ...]
+    libraries: Path
+
+    def library(self, files: Sequence[Path], output: Path, *flags: str) -> Path:
+        """Links a shared library."""
+        return self._link(files, output, "-shared", f"-Wl,-soname,{output.name}", *flags)
+
+    def program(self, files: Sequence[Path], output: Path) -> Path:
+        """Links a program that Android's loader starts."""
+        loader = "-Wl,--dynamic-linker=/system/bin/linker64"
+        return self._link([*files, _BIONIC / "crtbegin.c"], output, "-pie", loader)
+
+    def _link(self, files: Sequence[Path], output: Path, *flags: str) -> Path:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        system = ("-nostdlibinc", "-isystem", _BIONIC / "include", *_jni_includes())
+        libraries = ("-L", self.libraries, "-lc", "-lm", "-ldl", "-llog")
+        run_program(
+            [*self.command, *COMPILER_FLAGS, *system, *LINK_FLAGS, *flags, *files, *libraries, "-o", output], REPOSITORY
+        )
+        return output
+
+
+def android_compiler(folder: Path = OUTPUT) -> AndroidCompiler:
+    """Finds clang and lld, and makes the libraries to link with.
+
+    Raises:
+      UnavailableError: clang, lld or Java's headers are not installed.
+    """
+    clang, lld = find_program("clang-19", "clang"), find_program("ld.lld-19", "ld.lld")
+    command = (clang, f"--target=aarch64-linux-android{API_LEVEL}", f"--ld-path={lld}", "-mno-outline-atomics")
+    libraries = folder / "system"
+    libraries.mkdir(parents=True, exist_ok=True)
+    for soname, definitions in _system_symbols().items():
+        source = libraries / f"{soname}.c"
+        source.write_text("\n".join(definitions) + "\n")
+        flags = ("-w", "-fno-builtin", "-fPIC", "-shared", "-nostdlib", f"-Wl,-soname,{soname}")
+        run_program([*command, *flags, source, "-o", libraries / soname], REPOSITORY)
+    return AndroidCompiler(command, libraries)
+
+
+def build_android(output: Path = OUTPUT) -> tuple[Path, Path]:
+    """Builds the app's library and the command-line program for arm64-v8a; returns their paths.
+
+    Raises:
+      UnavailableError: a tool is not installed.
+      InputError: the compiler refuses the sources.
+    """
+    compiler = android_compiler(output)
+    exports = f"-Wl,--version-script={_BENCH / 'native/jni.map'}"
+    library = compiler.library(sources("jni.c"), output / LIBRARY, exports)
+    return library, compiler.program(sources("main.c"), output / PROGRAM)
+
+
+def build_host_library(output: Path) -> Path:
+    """Builds the app's library for Java on this machine; returns its path.
+
+    Raises:
+      UnavailableError: gcc or Java's headers are not installed.
+      InputError: the compiler refuses the sources.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    path = output / LIBRARY.name
+    gcc = find_program("gcc")
+    run_program(
+        [
+            gcc,
+            *COMPILER_FLAGS,
+            "-D_GNU_SOURCE",
+            *_jni_includes(),
+            *sources("jni.c"),
+            "-shared",
+            "-lm",
+            "-ldl",
+            "-o",
+            path,
+        ],
+        REPOSITORY,
+    )
+    return path
+
+
+def _system_symbols() -> dict[str, list[str]]:
+    """Library -> C definitions of its symbols."""
+    found: dict[str, list[str]] = {}
+    for line in (_BIONIC / "symbols.txt").read_text().splitlines():
+        if line.startswith("#"):
+            continue
+        library, names = line.split(":")
+        soname, _, data = library.partition(" ")
+        form = "void* {};" if data else "void {}(void) {{}}"
+        found.setdefault(soname, []).extend(form.format(name) for name in names.split())
+    return found
+
+
+def _jni_includes() -> list[str | Path]:
+    """Where jni.h is: in a Java development kit."""
+    java = Path(find_program("javac")).resolve().parent.parent / "include"
+    return ["-isystem", java, "-isystem", java / "linux"]
+
+
+@click.command(help=__doc__)
+@click.option("--output", type=click.Path(path_type=Path, file_okay=False), default=OUTPUT, show_default=True)
+def main(output: Path) -> None:
+    """Builds for Android."""
+    for path in build_android(output):
+        click.echo(f"{path} {path.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()

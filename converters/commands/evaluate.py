@@ -1,0 +1,109 @@
+"""The command `tfconformer evaluate`.
+
+Imports that take seconds (TensorFlow) wait until the command needs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from converters.runtime.model import RUNTIMES
+from tfconformer.errors import InputError
+from tfconformer.reports.provenance import results_of_this_process
+from tfconformer.reports.results import ResultRow, ResultsFile, Transcript, write_results
+from tfconformer.reports.tables import describe
+
+if TYPE_CHECKING:
+    from converters.evaluation.scoring import Score
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("source", type=_PATH)
+@click.option("--shards", "patterns", metavar="GLOB", multiple=True, required=True, help="Shards of the test sets.")
+@click.option("--runtime", type=click.Choice(RUNTIMES), default="ai-edge-litert", show_default=True)
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--max-seconds", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True)
+@click.option("--beam-width", type=click.IntRange(min=1), help="Of a run, or a transducer: so many hypotheses.")
+@click.option("--language-model", type=_PATH, help="Of a run with CTC: an n-gram model, ARPA or KenLM's binary format.")
+@click.option("--language-model-weight", type=click.FloatRange(min=0), default=0.5, show_default=True)
+@click.option("--name", help="Name of the model in the results; by default that of the file.")
+@click.option("--output", type=_PATH, help="Results file to write (JSON).")
+def evaluate(
+    source: Path,
+    patterns: tuple[str, ...],
+    runtime: str,
+    threads: int,
+    max_seconds: float,
+    beam_width: int | None,
+    language_model: Path | None,
+    language_model_weight: float,
+    name: str | None,
+    output: Path | None,
+) -> None:
+    """Score SOURCE on test sets: a .tflite file in a real runtime, or the directory of a run in Keras.
+
+    Shards are named NAME-00000-of-00005.tfrecord; every NAME is a test set of its own.
+    """
+    from tfconformer.data.shards import shards_by_set
+
+    test_sets = shards_by_set(patterns)
+    if language_model is not None and beam_width is None:
+        raise InputError("--language-model needs --beam-width")
+    if source.is_dir():
+        results = _evaluated_run(source, test_sets, name, beam_width, language_model, language_model_weight)
+    elif language_model is not None:
+        raise InputError(f"--language-model is for the directory of a run, got {source}")
+    else:
+        results = _evaluated_file(source, test_sets, name, runtime, threads, max_seconds, beam_width)
+    if output is not None:
+        write_results(output, results)
+
+
+def _evaluated_file(
+    path: Path,
+    test_sets: Mapping[str, Sequence[Path]],
+    name: str | None,
+    runtime: str,
+    threads: int,
+    max_seconds: float,
+    beam_width: int | None,
+) -> ResultsFile:
+    from converters.evaluation.scoring import file_layer_errors, score_file
+
+    model = name or path.stem
+    rows, transcripts = _told(score_file(path, model, test_sets, runtime, threads, max_seconds, beam_width))
+    return results_of_this_process(rows=rows, layers=file_layer_errors(path, model), transcripts=transcripts)
+
+
+def _evaluated_run(
+    path: Path,
+    test_sets: Mapping[str, Sequence[Path]],
+    name: str | None,
+    beam_width: int | None,
+    language_model: Path | None,
+    language_model_weight: float,
+) -> ResultsFile:
+    from converters.evaluation.evaluate_run import evaluate_run
+    from tfconformer.training.recognition import BeamSearch
+    from tfconformer.training.run import RunDirectory
+
+    search = None if beam_width is None else BeamSearch(beam_width, language_model, language_model_weight)
+    rows, transcripts = _told(evaluate_run(RunDirectory(path), test_sets, name or path.name, search))
+    return results_of_this_process(rows=rows, transcripts=transcripts)
+
+
+def _told(scores: Iterable[Score]) -> tuple[tuple[ResultRow, ...], tuple[Transcript, ...]]:
+    """Rows and transcripts; every row is printed as soon as it is there."""
+    rows: list[ResultRow] = []
+    transcripts: list[Transcript] = []
+    for score in scores:
+        click.echo(describe(score.row))
+        rows.append(score.row)
+        transcripts += score.transcripts
+    return tuple(rows), tuple(transcripts)

@@ -1,0 +1,102 @@
+"""The command `tfconformer export`."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from converters.runtime.model import RUNTIMES
+from tfconformer.errors import InputError
+from tfconformer.quantization.spec import Rounding
+
+
+@click.command()
+@click.argument("run_directory", type=click.Path(path_type=Path))
+@click.argument("output", type=click.Path(path_type=Path, dir_okay=False), metavar="OUTPUT.tflite")
+@click.option(
+    "--target",
+    type=click.Choice(["custom", "litert"]),
+    default="custom",
+    show_default=True,
+    help="Operations for the quantized layers: this project's, which hold everything, or those built into LiteRT.",
+)
+@click.option("--shards", multiple=True, metavar="GLOB", help="Shards to verify with [default: the run's dev shards].")
+@click.option("--utterances", type=click.IntRange(min=1), default=8, show_default=True, help="How many to verify with.")
+@click.option(
+    "--runtime",
+    "runtimes",
+    type=click.Choice(RUNTIMES),
+    multiple=True,
+    default=("ai-edge-litert",),
+    show_default=True,
+    help="Where to run the file for the verification; may be given several times.",
+)
+@click.option(
+    "--post-training",
+    "quantization",
+    type=click.Path(path_type=Path),
+    metavar="CONFIG.yaml",
+    help="Quantize a float run without training, with this configuration's rules.",
+)
+@click.option("--rounding", type=click.Choice(get_args(Rounding)), default="nearest", show_default=True)
+@click.option("--bits", type=int, help="Which precision of a co-trained run [default: its first].")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="model.KEY=VALUE",
+    help="Replace a value of the run's configuration that shapes no weight, as model.attention_chunk.",
+)
+@click.option("--streaming", is_flag=True, help="Write a file that takes audio in steps, as it arrives.")
+def export(
+    run_directory: Path,
+    output: Path,
+    target: str,
+    shards: tuple[str, ...],
+    utterances: int,
+    runtimes: tuple[str, ...],
+    quantization: Path | None,
+    rounding: Rounding,
+    bits: int | None,
+    overrides: tuple[str, ...],
+    streaming: bool,
+) -> None:
+    """Write the best weights of RUN_DIRECTORY to a packed, verified .tflite file.
+
+    With --streaming the file has the signatures encode_step and flush, and says in its metadata how they are used.
+    A report of sizes, operations, quantization errors and parity goes beside it, as OUTPUT.export.json.
+    """
+    if output.suffix != ".tflite":
+        raise InputError(f"the output {output} should have a name that ends in .tflite")
+    from converters.exporter.pipeline import export_model
+    from tfconformer.config import load_config
+    from tfconformer.data.pipeline import evaluation_utterances
+    from tfconformer.data.shards import find_shards
+    from tfconformer.data.tokenizer import Tokenizer
+    from tfconformer.quantization.apply import select_bits
+    from tfconformer.training.checkpoint import load_model
+    from tfconformer.training.post_training import post_training_model
+    from tfconformer.training.run import RunDirectory
+
+    run = RunDirectory(run_directory)
+    paths = find_shards(shards or run.config().data.dev)
+    waveforms = [one.waveform for one in itertools.islice(evaluation_utterances(paths), utterances)]
+    tokenizer = Tokenizer.from_file(run.tokenizer_file)
+    if quantization is None:
+        config, method = run.config(overrides), "qat"
+        trained = load_model(run, config)
+        select_bits(trained, bits)
+    else:
+        trained, config = post_training_model(run, load_config(quantization).quantization, rounding)
+        method = f"ptq-{rounding}"
+    report = export_model(trained, config, tokenizer, output, waveforms, runtimes, target, method, streaming)
+    packed = f", {report.bits_per_weight:.2f} bits per packed weight" if report.bits_per_weight else ""
+    click.echo(f"{output}: {report.file_bytes:,} bytes{packed}")
+    for parity in report.parity:
+        click.echo(
+            f"{parity.runtime}: relative RMS {parity.relative_rms:.1e} to the Keras model's logits, "
+            f"{parity.different_hypotheses} of {parity.utterances} transcripts differ"
+        )

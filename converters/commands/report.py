@@ -1,0 +1,33 @@
+"""The command `tfconformer report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tfconformer.errors import InputError
+from tfconformer.reports.results import merge_results, read_results, write_results
+from tfconformer.reports.tables import RESULTS_SECTION, render_markdown_table, update_markdown
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("results_files", type=_PATH, nargs=-1, required=True)
+@click.option("--output", type=_PATH, required=True, help="HTML file to write; the JSON goes beside it.")
+@click.option("--title", default="tfconformer report", show_default=True)
+@click.option("--markdown", type=_PATH, help="Markdown file whose table between the results markers is replaced.")
+def report(results_files: tuple[Path, ...], output: Path, title: str, markdown: Path | None) -> None:
+    """Join RESULTS_FILES into one report: a JSON file and a page to look at."""
+    from tfconformer.reports.baseline import compare_with_float
+    from tfconformer.reports.page import render_report
+
+    if output.suffix == ".json":
+        raise InputError(f"--output names the HTML file, got {output}")
+    results = compare_with_float(merge_results([read_results(path) for path in results_files]))
+    render_report(results, output, title)
+    write_results(output.with_suffix(".json"), results)
+    if markdown is not None:
+        update_markdown(markdown, {RESULTS_SECTION: render_markdown_table(results.rows)})
+    click.echo(render_markdown_table(results.rows), nl=False)

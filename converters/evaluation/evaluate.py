@@ -1,0 +1,204 @@
+"""Runs a `.tflite` recognizer over a test set: what it heard, how wrong that is, and what it cost.
+
+    evaluation = evaluate("int4.tflite", evaluation_utterances(shards))
+    print(evaluation.errors.wer, evaluation.row("int4", "test-clean"))
+
+The file runs in a process of its own (`isolated.py`), never in Keras. One utterance at a time, as on a phone.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from tqdm import tqdm
+
+from converters.flatbuffer.model_file import ModelFile, read_model_file
+from converters.runtime.isolated import OPEN_MODEL, IsolatedRecognizer
+from tfconformer.data.tokenizer import Tokenizer
+from tfconformer.decoding.wer import WordErrors, word_errors
+from tfconformer.errors import InputError
+from tfconformer.reports.results import ResultRow, Transcript
+
+logger = logging.getLogger(__name__)
+
+MAX_SECONDS = 60.0
+
+# Waveform [samples] float32 in [-1, 1], transcript, name: `tfconformer.data.pipeline.evaluation_utterances` yields it.
+Utterance = tuple[np.ndarray, str, str]
+
+
+@dataclass(frozen=True)
+class Heard:
+    """One utterance that was recognized.
+
+    Attributes:
+      id: its name.
+      reference, hypothesis: what was said and what was recognized.
+      audio_seconds: its length.
+      compute_seconds: time from the waveform to the labels.
+    """
+
+    id: str
+    reference: str
+    hypothesis: str
+    audio_seconds: float
+    compute_seconds: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One model on one test set.
+
+    Attributes:
+      file: what the model file holds.
+      utterances: those that were recognized, in the order in which they came.
+      skipped: reason -> number of utterances that could not be used.
+      errors: word errors and their interval.
+      peak_rss_bytes: high-water mark of the resident memory of the process that ran the model and nothing else:
+        Python, NumPy, the runtime, the model, its activations on the longest utterance.
+      runtime: name and version.
+      kernel: what multiplied the quantized weights.
+      threads: of the runtime.
+    """
+
+    file: ModelFile
+    utterances: tuple[Heard, ...]
+    skipped: Mapping[str, int]
+    errors: WordErrors
+    peak_rss_bytes: int
+    runtime: str
+    kernel: str
+    threads: int
+
+    def row(self, model: str, test_set: str) -> ResultRow:
+        """The evaluation as a row of a results file."""
+        compute_seconds = [one.compute_seconds for one in self.utterances]
+        audio_seconds = [one.audio_seconds for one in self.utterances]
+        return ResultRow(
+            model=model,
+            test_set=test_set,
+            skipped=sum(self.skipped.values()),
+            evaluated_with="tflite",
+            peak_rss_mb=self.peak_rss_bytes / 1e6,
+            runtime=self.runtime,
+            kernel=self.kernel,
+            threads=self.threads,
+            **speed_columns(compute_seconds, audio_seconds),
+            **asdict(self.errors),
+            **self.file.row_values(),
+        )
+
+    def transcripts(self, model: str, test_set: str) -> tuple[Transcript, ...]:
+        """What was heard, as a results file stores it."""
+        return tuple(
+            Transcript(
+                model=model,
+                test_set=test_set,
+                runtime=self.runtime,
+                id=one.id,
+                reference=one.reference,
+                hypothesis=one.hypothesis,
+            )
+            for one in self.utterances
+        )
+
+
+def speed_columns(compute_seconds: ArrayLike, audio_seconds: ArrayLike) -> dict[str, Any]:
+    """The columns of a results row that say how fast utterances were, from two sequences of equal length."""
+    latencies = np.asarray(compute_seconds)
+    rtf_p50, rtf_p90 = np.percentile(latencies / np.asarray(audio_seconds), (50, 90)).tolist()
+    latency_p50, latency_p90 = (1e3 * np.percentile(latencies, (50, 90))).tolist()
+    return {"rtf_p50": rtf_p50, "rtf_p90": rtf_p90, "latency_ms_p50": latency_p50, "latency_ms_p90": latency_p90}
+
+
+def evaluate(
+    model_path: str | Path,
+    utterances: Iterable[Utterance],
+    runtime: str = "ai-edge-litert",
+    threads: int = 1,
+    max_seconds: float = MAX_SECONDS,
+    open_model: str = OPEN_MODEL,
+    beam_width: int | None = None,
+) -> Evaluation:
+    """Evaluates an exported model.
+
+    Utterances that hold no sample, less than one frame of the front end, more than `max_seconds`, or a value that is
+    not finite are skipped, logged and counted. The first usable one runs twice: the first time only warms up.
+
+    Args:
+      model_path: a `.tflite` with tfconformer's metadata.
+      utterances: the test set.
+      runtime: one of `converters.runtime.model.RUNTIMES`.
+      threads: of the runtime.
+      max_seconds: longest utterance to run; attention's memory grows with the square of the length.
+      open_model: as in `IsolatedRecognizer`.
+      beam_width: likewise.
+
+    Raises:
+      InputError: the file cannot be read or run, a waveform does not have one dimension, two utterances have the
+        same name, or none is usable.
+    """
+    file = read_model_file(model_path)
+    heard: dict[str, Heard] = {}
+    skipped: Counter[str] = Counter()
+    peak_rss_bytes, kernel = 0, ""
+    with IsolatedRecognizer(model_path, runtime, threads, open_model, beam_width) as recognizer:
+        tokenizer = Tokenizer.from_bytes(base64.b64decode(file.metadata["tokenizer"]))
+        features = file.metadata["config"]["features"]
+        for waveform, text, name in tqdm(utterances, desc=Path(model_path).name, unit="utt", leave=False, disable=None):
+            reason = _unusable(waveform, features["frame_length"], int(max_seconds * features["sample_rate"]))
+            if reason:
+                logger.warning("skipped %s: %s", name, reason)
+                skipped[reason] += 1
+                continue
+            if name in heard:
+                raise InputError(f"the test set has two utterances named {name}")
+            if not heard:
+                recognizer.decode(waveform, name)
+            decoded = recognizer.decode(waveform, name)
+            heard[name] = Heard(
+                id=name,
+                reference=text,
+                hypothesis=tokenizer.decode(decoded.ids),
+                audio_seconds=len(waveform) / features["sample_rate"],
+                compute_seconds=decoded.seconds,
+            )
+            peak_rss_bytes, kernel = decoded.peak_rss_bytes, decoded.kernel
+        if not heard:
+            raise InputError(f"{model_path}: the test set has no usable utterance ({_describe(skipped)})")
+        return Evaluation(
+            file=file,
+            utterances=tuple(heard.values()),
+            skipped=dict(skipped),
+            errors=word_errors([one.reference for one in heard.values()], [one.hypothesis for one in heard.values()]),
+            peak_rss_bytes=peak_rss_bytes,
+            runtime=recognizer.runtime,
+            kernel=kernel,
+            threads=threads,
+        )
+
+
+def _unusable(waveform: np.ndarray, min_samples: int, max_samples: int) -> str | None:
+    if waveform.ndim != 1:
+        raise InputError(f"a waveform must have shape [samples], got {list(waveform.shape)}")
+    if not len(waveform):
+        return "empty"
+    if len(waveform) < min_samples:
+        return f"shorter than {min_samples} samples"
+    if len(waveform) > max_samples:
+        return f"longer than {max_samples} samples"
+    if not np.isfinite(waveform).all():
+        return "not finite"
+    return None
+
+
+def _describe(skipped: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in skipped.items()) or "it is empty"

@@ -1,0 +1,34 @@
+"""Scores the Keras model of a run, with any search: how far a beam or a language model helps before any export.
+
+No time is measured: what counts on a phone is the `.tflite` file's (`evaluate.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from converters.evaluation.scoring import Score, TestSets, score_keras
+from tfconformer.data.tokenizer import Tokenizer
+from tfconformer.training.checkpoint import load_model
+from tfconformer.training.recognition import BeamSearch, beam_recognizer, greedy_recognizer
+from tfconformer.training.run import RunDirectory
+
+
+def evaluate_run(
+    run: RunDirectory, test_sets: TestSets, name: str, search: BeamSearch | None = None
+) -> Iterator[Score]:
+    """Recognizes test sets with the best weights of a run.
+
+    Args:
+      run: a finished training, of a CTC model or a transducer.
+      test_sets: shards by the name of the test set.
+      name: of the model in the results.
+      search: None searches greedily.
+
+    Raises:
+      InputError: the run or a shard cannot be used, or the search not with this model.
+    """
+    config, tokenizer, model = run.config(), Tokenizer.from_file(run.tokenizer_file), load_model(run)
+    recognize = greedy_recognizer(model) if search is None else beam_recognizer(model, tokenizer, search)
+    columns = {"parameters": model.count_params()}
+    yield from score_keras(recognize, config.features, tokenizer, name, test_sets, columns)

@@ -1,0 +1,68 @@
+"""The files of a comparison: recognizers that are versions of one model."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from converters.flatbuffer.reader import read_tflite
+from converters.runtime.model import METADATA
+from tfconformer.data.tokenizer import Tokenizer
+from tfconformer.errors import InputError
+
+
+@dataclass(frozen=True)
+class Recognizer:
+    """What a comparison needs to know of an exported file.
+
+    Attributes:
+      path: the file.
+      sha256: of its content, hexadecimal.
+      tokenizer: turns its output into words.
+      sample_rate: samples a second of its input.
+    """
+
+    path: Path
+    sha256: str
+    tokenizer: Tokenizer
+    sample_rate: int
+
+    def require_unchanged(self) -> None:
+        """Raises InputError if the file is not what it was."""
+        if _sha256(self.path) != self.sha256:
+            raise InputError(f"{self.path}: the file changed during the comparison")
+
+
+def read_recognizers(models: Mapping[str, Path]) -> dict[str, Recognizer]:
+    """Reads the files of a comparison.
+
+    Raises:
+      InputError: one cannot be read or has no tokenizer, or two differ in tokenizer or sample rate.
+    """
+    recognizers = {name: _read(path) for name, path in models.items()}
+    first, *others = recognizers.values()
+    for other in others:
+        if (other.tokenizer.to_bytes(), other.sample_rate) != (first.tokenizer.to_bytes(), first.sample_rate):
+            raise InputError(
+                f"{first.path} and {other.path} differ in tokenizer or sample rate: they are not versions of one "
+                "model and cannot be compared"
+            )
+    return recognizers
+
+
+def _read(path: Path) -> Recognizer:
+    content = read_tflite(path).metadata.get(METADATA)
+    try:
+        metadata = json.loads(content or b"")
+        tokenizer = Tokenizer.from_bytes(base64.b64decode(metadata["tokenizer"]))
+        return Recognizer(path, _sha256(path), tokenizer, int(metadata["config"]["features"]["sample_rate"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: its {METADATA} metadata lack a tokenizer or a sample rate") from error
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

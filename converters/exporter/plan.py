@@ -1,0 +1,203 @@
+"""Stage 2 of export: what becomes of every dense layer, and whether the target can hold it.
+
+What a target can hold is data: a table of requirements, and for the runtime's own formats the table that was measured
+on it (`capabilities.py`). A request that breaks one is refused with the reason before
+anything is converted, never exported as something else.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import tf_keras as keras
+
+from converters.exporter.capabilities import Case, Outcome, case_of, measured
+from tfconformer.errors import InputError
+from tfconformer.layers.convolution import STRIDE, WINDOW, Convolution
+from tfconformer.layers.dense import Dense
+from tfconformer.quantization.apply import float_layer
+from tfconformer.quantization.spec import FLOAT_BITS, QuantSpec
+
+logger = logging.getLogger(__name__)
+_INT32_MAX = 2**31 - 1
+# Files for the target `litert` are promised to run here, with XNNPACK, which is its default.
+_LITERT = "ai-edge-litert"
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """A dense layer of the exported model.
+
+    Attributes:
+      name: of the layer.
+      k, n: shape of its kernel.
+      spec: how its weights are quantized; None if it stays a built-in float operation.
+      target: key of `TARGETS`, where quantized weights go.
+      window, stride: of a convolution, whose K is window * window * channels; 0 otherwise.
+    """
+
+    name: str
+    k: int
+    n: int
+    spec: QuantSpec | None
+    target: str = "custom"
+    window: int = 0
+    stride: int = 0
+
+
+# What is said against a layer with that spec and K; None if nothing is.
+Rule = Callable[[QuantSpec, int], str | None]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What an export target does with quantized layers.
+
+    Attributes:
+      requirements: a layer that breaks one is refused.
+      packs_convolutions: whether it has an operation for them; otherwise they can only stay in float.
+      caveats: what a user should know is only logged.
+    """
+
+    requirements: tuple[Rule, ...]
+    caveats: tuple[Rule, ...] = ()
+    packs_convolutions: bool = True
+
+
+def _rule(holds: Callable[[QuantSpec, int], bool], sentence: str) -> Rule:
+    """The sentence is said against layers for which `holds` is false."""
+    return lambda spec, k: None if holds(spec, k) else sentence
+
+
+def _refused_by_litert(spec: QuantSpec, k: int) -> str | None:
+    """What the probe of the runtime found."""
+    case = case_of(spec, k, "litert")
+    if case is None:
+        return "this kind of layer was not probed (tfconformer probe)"
+    name, outcome = _litert_outcome(case)
+    if outcome.usable:
+        return None
+    told = f"refuses it ({outcome.reason})" if outcome.reason else f"computes it {outcome.result}ly"
+    return f"{name} {told}, says the probe of {case.bits}-bit weights with K = {case.k}"
+
+
+def _rounded_by_litert(spec: QuantSpec, k: int) -> str | None:
+    case = case_of(spec, k, "litert")
+    if case is None or _litert_outcome(case)[1].result != "rounded":
+        return None
+    return "XNNPACK rounds the scales of blocks to bfloat16, which changes weights by up to 0.4 %"
+
+
+def _litert_outcome(case: Case) -> tuple[str, Outcome]:
+    outcomes = measured()[case]
+    (name,) = (name for name in outcomes if name.startswith(_LITERT) and not name.endswith("without XNNPACK"))
+    return name, outcomes[name]
+
+
+# Of every target.
+_REQUIREMENTS: tuple[Rule, ...] = (
+    _rule(
+        lambda spec, k: spec.bits != FLOAT_BITS,
+        "no operation multiplies quantized activations with float weights: set bits to 2, 4 or 8",
+    ),
+    _rule(lambda spec, k: spec.bits != 3, "the file has codes of 2, 4 or 8 bits"),
+    _rule(
+        lambda spec, k: spec.activation_bits != 4,
+        "the operation quantizes activations to 8 bits: set activation_bits to 8 or null",
+    ),
+)
+
+TARGETS: dict[str, Target] = {
+    "custom": Target(
+        (
+            *_REQUIREMENTS,
+            _rule(
+                lambda spec, k: spec.symmetric or spec.sparsity is None,
+                "without its mask an asymmetric weight cannot be exactly zero: set symmetric to true or sparsity to "
+                "null",
+            ),
+            _rule(
+                lambda spec, k: spec.scale_dtype == "float16",
+                "the custom operation stores scales and offsets in float16: set scale_dtype to float16",
+            ),
+            _rule(
+                lambda spec, k: spec.activation_bits is None or _largest_block_sum(spec, k) <= _INT32_MAX,
+                "the custom operation adds the products of a block of 8-bit activations in 32 bits: use smaller blocks",
+            ),
+        )
+    ),
+    "litert": Target(
+        (
+            *_REQUIREMENTS,
+            _rule(
+                lambda spec, k: spec.symmetric,
+                "LiteRT has no offsets, and its integer zero points must be 0: set symmetric to true or export to the "
+                "target custom",
+            ),
+            _rule(
+                lambda spec, k: spec.block_size is None or spec.scale_dtype == "float16",
+                "LiteRT stores the scales of blocks in float16: set scale_dtype to float16",
+            ),
+            _refused_by_litert,
+        ),
+        (
+            _rule(
+                lambda spec, k: spec.activation_bits is not None,
+                "LiteRT quantizes activations to 8 bits at run time, but training left them in float",
+            ),
+            _rounded_by_litert,
+        ),
+        packs_convolutions=False,
+    ),
+}
+
+
+def plan(model: keras.Model, specs: Mapping[str, QuantSpec], target: str = "custom") -> tuple[LayerPlan, ...]:
+    """Decides for every dense layer of `model`, in the model's order.
+
+    Args:
+      model: from `freeze.inference_model`.
+      specs: of the quantized layers of the trained model, by name; layers that are not exported may be among them.
+      target: key of `TARGETS`.
+
+    Raises:
+      InputError: the target is unknown, or cannot hold a layer as its spec asks.
+    """
+    if target not in TARGETS:
+        raise InputError(f"unknown export target {target!r}, expected one of {', '.join(TARGETS)}")
+    plans = []
+    for layer in map(float_layer, model.layers):
+        if isinstance(layer, Dense):
+            k, n = (int(size) for size in layer.kernel.shape)
+            spec = specs.get(layer.name)
+            planned = LayerPlan(layer.name, k, n, spec, target) if spec else LayerPlan(layer.name, k, n, None)
+            if isinstance(layer, Convolution):
+                planned = replace(planned, window=WINDOW, stride=STRIDE)
+            _require(planned, TARGETS[target])
+            plans.append(planned)
+    _log_caveats(plans, TARGETS[target].caveats)
+    return tuple(plans)
+
+
+def _require(layer: LayerPlan, target: Target) -> None:
+    if layer.spec is None:
+        return
+    sentences = [sentence for rule in target.requirements if (sentence := rule(layer.spec, layer.k)) is not None]
+    if layer.window and not target.packs_convolutions:
+        sentences.append(f"LiteRT has no convolution with packed weights: set the spec of {layer.name} to null")
+    if sentences:
+        raise InputError(f"layer {layer.name} cannot be exported as ({layer.spec}): {sentences[0]}")
+
+
+def _log_caveats(plans: Sequence[LayerPlan], caveats: tuple[Rule, ...]) -> None:
+    for rule in caveats:
+        sentences = [sentence for one in plans if one.spec and (sentence := rule(one.spec, one.k)) is not None]
+        if sentences:
+            logger.warning("%s (%d layers)", sentences[0], len(sentences))
+
+
+def _largest_block_sum(spec: QuantSpec, k: int) -> int:
+    """Largest magnitude of a sum of products of weight codes and 8-bit activation codes over a block."""
+    return min(spec.block_size or k, k) * 2 ** (spec.bits - 1) * 127

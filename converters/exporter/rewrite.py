@@ -1,0 +1,97 @@
+"""Stage 4 of export: placeholders of the frozen graph become operations with quantized weights.
+
+The file is edited as a tree of objects and written anew. What nothing refers to any more, the float kernels above all,
+is left out.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ai_edge_litert import schema_py_generated as schema
+from flatbuffers import flexbuffers
+
+from converters.exporter.operators import LayerConstants, LayerOperators, input_width, output_width
+from converters.exporter.placeholders import PLACEHOLDER, PLACEHOLDER_LAYER
+from converters.flatbuffer.editor import Graph, GraphFile
+from converters.runtime.model import METADATA
+
+_DESCRIPTION = b"tfconformer"
+_BUILTIN_NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
+
+
+def rewrite(
+    frozen: bytes,
+    constants: Mapping[str, LayerConstants],
+    metadata: bytes,
+    further_names: Mapping[str, str] | None = None,
+) -> bytes:
+    """Replaces the placeholders of `frozen`.
+
+    Args:
+      frozen: from `freeze.freeze` or `freeze_streaming.freeze_streaming`.
+      constants: of every layer that has a placeholder, by layer name.
+      metadata: content of the metadata entry.
+      further_names: by each of which a graph can be called too -> the name that it has.
+
+    Returns:
+      The finished file.
+
+    Raises:
+      ValueError: placeholders and constants do not correspond, or the graph has custom operations of other kinds.
+    """
+    file = GraphFile.parse(frozen)
+    signatures = {signature.signatureKey.decode("utf-8"): signature for signature in file.model.signatureDefs}
+    file.model.signatureDefs += [_renamed(signatures[name], further) for further, name in (further_names or {}).items()]
+    placeholders = dict(_placeholders(file))
+    if placeholders.keys() != constants.keys():
+        different = ", ".join(sorted(placeholders.keys() ^ constants.keys()))
+        raise ValueError(f"layers with a placeholder or constants, but not both: {different}")
+    operators = LayerOperators(file)
+    for name, (graph, operator) in placeholders.items():
+        x, *others = operator.inputs
+        weights = constants[name]
+        shape = tuple(int(graph.subgraph.tensors[index].shape[-1]) for index in (x, *operator.outputs))
+        expected = input_width(weights), output_width(weights)
+        if shape != expected:
+            raise ValueError(f"the kernel of {name} has shape {shape}, not {expected}")
+        operators.set(graph, operator, name, weights, x, *others)
+    file.add_metadata(METADATA, metadata)
+    file.model.description = _DESCRIPTION
+    return file.to_bytes()
+
+
+def operation_histogram(content: bytes) -> dict[str, int]:
+    """How often each operation is in a `.tflite` file, the most frequent first; custom ones under their own name."""
+    model = schema.ModelT.InitFromPackedBuf(content)
+    counts = Counter(_operation_name(model, operator) for graph in model.subgraphs for operator in graph.operators)
+    return dict(counts.most_common())
+
+
+def _operation_name(model: Any, operator: Any) -> str:
+    code = model.operatorCodes[operator.opcodeIndex]
+    if code.customCode is not None:
+        return str(code.customCode.decode("utf-8"))
+    # Codes that fit into 7 bits stand in the older field too, and only there in files of older writers.
+    return _BUILTIN_NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)]
+
+
+def _placeholders(file: GraphFile) -> Iterator[tuple[str, tuple[Graph, Any]]]:
+    """Layer names, each with the operator and the graph that it is in."""
+    for graph in file.graphs:
+        for operator in graph.subgraph.operators:
+            custom = file.model.operatorCodes[operator.opcodeIndex].customCode
+            if custom is None:
+                continue
+            if custom.decode("utf-8") != PLACEHOLDER:
+                raise ValueError(f"the converter left the operation {custom.decode('utf-8')}, which no runtime knows")
+            yield flexbuffers.Loads(bytes(operator.customOptions))[PLACEHOLDER_LAYER], (graph, operator)
+
+
+def _renamed(signature: Any, name: str) -> Any:
+    renamed = copy.deepcopy(signature)
+    renamed.signatureKey = name.encode("utf-8")
+    return renamed

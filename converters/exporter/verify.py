@@ -1,0 +1,347 @@
+"""Stage 5 of export: does the file hold the codes that were trained, and does it compute what the model computes?
+
+Both questions are put to the written file. Its constants are read back by `stored_layers.py`, which shares no code with
+the stages that wrote them, and its logits come from a real runtime. Those of a transducer are compared along the path
+that the Keras model takes through the utterance: so all its graphs are, the state that goes from label to label too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from converters.custom_ops import FULLY_CONNECTED
+from converters.exporter.float_operations import float_operations
+from converters.exporter.plan import LayerPlan
+from converters.flatbuffer.builtin_layers import StoredBuiltin, read_builtin_layers
+from converters.flatbuffer.custom_layers import StoredLayer, read_float_operations, read_layers
+from converters.runtime.model import open_model
+from converters.runtime.search import new_search
+from converters.runtime.transducer_model import TransducerModel
+from tfconformer.decoding.transducer import BLANK, Floats, Network, TransducerStream
+from tfconformer.errors import InputError
+from tfconformer.features.config import FeatureConfig
+from tfconformer.features.log_mel import log_mel
+from tfconformer.models.transducer import Transducer, is_transducer
+from tfconformer.quantization.apply import QuantizedLayers, float_layers
+from tfconformer.quantization.quantizers.weights import QuantizedWeights
+
+# Largest accepted root mean square of the differences between the file's logits and the Keras model's, relative to
+# that of the logits. With float activations only the order of float32 sums differs: 6e-7 was measured, and folding
+# constants into each other may cost one more digit. 8-bit activations are rounded anew in every layer, and a value
+# close to a half goes up here and down there: 0.7 to 1.7 % was measured with five blocks, as much as the Keras model's
+# own logits change when its features change by one part in 10^6.
+RELATIVE_RMS_LIMIT = {None: 1e-4, 8: 0.05}
+# More are worth a graph. It has all quantized weights in memory at once, and to trace it takes as long as some tens of
+# utterances take without it.
+_FEW_UTTERANCES = 16
+
+
+class VerificationError(Exception):
+    """The exported file is not the trained model."""
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """What a transducer recognizes greedily.
+
+    Attributes:
+      labels: in [1, vocabulary].
+      starts: of every label, its frame.
+    """
+
+    labels: tuple[int, ...]
+    starts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """An utterance, and what the Keras model makes of it.
+
+    Attributes:
+      waveform: [samples].
+      logits: [N, vocabulary + 1], of every frame; of a transducer, of every node of `alignment`.
+      alignment: of a transducer.
+    """
+
+    waveform: NDArray[np.float32]
+    logits: Floats
+    alignment: Alignment | None = None
+
+    @property
+    def labels(self) -> list[int]:
+        """What the Keras model recognizes, greedily."""
+        return recognized(None, self.logits) if self.alignment is None else list(self.alignment.labels)
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How the logits of the file compare with those of the Keras model, over all utterances.
+
+    Attributes:
+      runtime: name and version of what ran the file; kernel: what multiplied its packed weights.
+      utterances: how many were compared.
+      max_abs_difference: largest difference of two logits.
+      relative_rms: root mean square of the differences over that of the model's logits.
+      different_hypotheses: utterances whose greedy transcripts differ.
+    """
+
+    runtime: str
+    kernel: str
+    utterances: int
+    max_abs_difference: float
+    relative_rms: float
+    different_hypotheses: int
+
+
+def verify_weights(path: str | Path, trained: keras.Model, plans: Sequence[LayerPlan]) -> None:
+    """Compares every packed layer of a file, code for code, with the trained model's.
+
+    Args:
+      path: the exported file.
+      trained: the model as it trains, with its quantizers.
+      plans: what was to become of its dense layers.
+
+    Raises:
+      InputError: the file is missing, truncated or damaged, or an operation in it contradicts itself.
+      VerificationError: a layer that was to be packed is not, or holds other numbers.
+    """
+    planned = {(layer.target, layer.name): layer for layer in plans if layer.spec}
+    quantized, originals = QuantizedLayers(trained), float_layers(trained)
+    different = set(planned)
+    for target, name, stored in _stored(path):
+        different ^= {(target, name)}
+        if (target, name) not in planned:
+            continue
+        layer, weights, bias = planned[target, name], quantized[name], originals[name].bias
+        compare_constants = _builtin_comparisons if target == "litert" else _comparisons
+        for what, actual, expected in compare_constants(stored, layer, weights, bias):
+            if not np.array_equal(actual, expected):
+                raise VerificationError(f"{path}: the {what} of {name} are not those of the trained model")
+    if different:
+        names = ", ".join(sorted(name for _, name in different))
+        raise VerificationError(f"{path}: planned and packed layers differ in {names}")
+
+
+def verify_float_operations(
+    path: str | Path,
+    trained: keras.Model,
+    names: Collection[str],
+    tables: Mapping[str, NDArray[np.float32]] | None = None,
+) -> None:
+    """Compares the float layers of a file that are our operations, bit for bit, with the trained model's.
+
+    Args:
+      path: the exported file.
+      trained: the model as it trains.
+      names: of the layers that were to become our operations.
+      tables: of a streaming file, as of `float_operations`.
+
+    Raises:
+      InputError: as `verify_weights`.
+      VerificationError: there are others, or one holds other numbers.
+    """
+    expected = float_operations(trained, tables)
+    stored = {name: (operation, constants) for operation, name, constants in read_float_operations(path)}
+    if different := sorted(stored.keys() ^ set(names)):
+        raise VerificationError(f"{path}: planned and stored float operations differ in {', '.join(different)}")
+    for name, (operation, constants) in stored.items():
+        values = expected[name].constants.values()
+        if operation != expected[name].operation or constants != [value.tobytes() for value in values]:
+            raise VerificationError(f"{path}: the constants of {name} are not those of the trained model")
+
+
+def verify_outputs(
+    path: str | Path, references: Sequence[Reference], plans: Sequence[LayerPlan], runtime: str
+) -> Parity:
+    """Runs a file in a real runtime and compares its logits with those of the trained Keras model.
+
+    Args:
+      path: the exported file.
+      references: utterances and what the model makes of them, at least one.
+      plans: as in `verify_weights`.
+      runtime: one of `runtimes.RUNTIMES`.
+
+    Raises:
+      InputError: the runtime or the native library is missing, or the file is not usable.
+      VerificationError: the outputs are zero, not finite or too far from the model's, or layers that were to be packed
+        are computed by something else.
+    """
+    opened = open_model(path, runtime)
+    outputs = [opened.run(reference.waveform) for reference in references]
+    logits = [_logits(opened.decoder, *pair) for pair in zip(outputs, references, strict=True)]
+    if not all(np.isfinite(one).all() and one.any() for one in logits):
+        raise VerificationError(f"{path}: {opened.runtime} computes logits that are all zero or not finite")
+    alike = [recognized(opened.decoder, ours) == one.labels for ours, one in zip(outputs, references, strict=True)]
+    quantized = [layer for layer in plans if layer.spec]
+    custom = sum(layer.target == "custom" for layer in quantized)
+    kernels = opened.kernels()
+    if kernels.custom_nodes != custom:
+        raise VerificationError(f"{path}: {kernels.custom_nodes} of {custom} packed layers run in {FULLY_CONNECTED}")
+    parity = compare(logits, [reference.logits for reference in references], alike, opened.runtime, kernels.name)
+    limit = max(RELATIVE_RMS_LIMIT[bits] for bits in {None, *map(_activation_bits, quantized)})
+    if not parity.relative_rms <= limit:
+        raise VerificationError(
+            f"{path}: the logits in {opened.runtime} are {parity.relative_rms:.2g} (relative RMS) away from those of "
+            f"the Keras model, expected at most {limit:g}"
+        )
+    return parity
+
+
+def compare(
+    actual: Sequence[Floats], expected: Sequence[Floats], alike: Sequence[bool], runtime: str, kernel: str
+) -> Parity:
+    """Compares logits or encodings, each [frames, width], utterance by utterance.
+
+    Args:
+      actual: of the file.
+      expected: of what it should be.
+      alike: whether the transcripts of the two are equal.
+      runtime: of the file.
+      kernel: likewise.
+
+    Raises:
+      VerificationError: the shapes of a pair differ.
+    """
+    pairs = list(zip(actual, expected, strict=True))
+    for ours, theirs in pairs:
+        if ours.shape != theirs.shape:
+            raise VerificationError(f"logits in {runtime} have shape {ours.shape}, the model's {theirs.shape}")
+    difference = np.concatenate([(ours - theirs).ravel() for ours, theirs in pairs])
+    magnitude = np.concatenate([theirs.ravel() for theirs in expected])
+    return Parity(
+        runtime=runtime,
+        kernel=kernel,
+        utterances=len(pairs),
+        max_abs_difference=float(np.abs(difference).max()),
+        relative_rms=float(np.linalg.norm(difference) / np.linalg.norm(magnitude)),
+        different_hypotheses=len(alike) - sum(alike),
+    )
+
+
+def keras_references(
+    trained: keras.Model, features: FeatureConfig, waveforms: Iterable[NDArray[np.float32]]
+) -> list[Reference]:
+    """What the Keras model makes of utterances, one at a time as on a phone.
+
+    Args:
+      trained: the model as it trains, with its quantizers.
+      features: the front end.
+      waveforms: real utterances, each [samples] in [-1, 1].
+
+    Raises:
+      InputError: an utterance is shorter than a frame.
+    """
+    transducer = Transducer(trained) if is_transducer(trained) else None
+    model = trained if transducer is None else transducer.encoder
+
+    def transcribe(waveform: tf.Tensor) -> tf.Tensor:
+        mel = log_mel(waveform[tf.newaxis], features)
+        outputs = model([mel, tf.shape(mel)[1:2]], training=False)
+        return (outputs["logits"] if transducer is None else outputs)[0]
+
+    waveforms = list(waveforms)
+    if len(waveforms) > _FEW_UTTERANCES:
+        transcribe = tf.function(transcribe, input_signature=[tf.TensorSpec([None], tf.float32)])
+
+    references = []
+    for waveform in tqdm(waveforms, desc="Keras model", unit="utt", leave=False, disable=None):
+        if len(waveform) < features.frame_length:
+            raise InputError(
+                f"an utterance of {len(waveform)} samples is too short: a frame has {features.frame_length}"
+            )
+        outputs = transcribe(tf.constant(waveform, tf.float32)).numpy()
+        if transducer is None:
+            references.append(Reference(waveform, outputs))
+        else:
+            search = TransducerStream(transducer)
+            search.push(outputs)
+            alignment = Alignment(tuple(search.ids), tuple(search.starts))
+            references.append(Reference(waveform, path_logits(transducer, outputs, alignment), alignment))
+    return references
+
+
+def recognized(decoder: TransducerModel | None, outputs: Floats) -> list[int]:
+    """The labels of an utterance, greedily, from all its logits, or its encodings and the decoder of a transducer."""
+    search = new_search(decoder)
+    search.push(outputs)
+    return search.ids
+
+
+def path_logits(network: Network, encodings: Floats, alignment: Alignment) -> Floats:
+    """The logits of a transducer at every node of a path: [frames + labels, vocabulary + 1].
+
+    Args:
+      network: of the transducer.
+      encodings: [frames, joint].
+      alignment: the path; it steps to a label in the label's frame, and otherwise to the next frame.
+    """
+    read, state = network.predict(np.array([BLANK], np.int32), network.start(1))
+    predictions, nodes = [read], []
+    for label in alignment.labels:
+        read, state = network.predict(np.array([label], np.int32), state)
+        predictions.append(read)
+    behind = np.searchsorted(alignment.starts, np.arange(len(encodings)), side="right")
+    for frame, count in enumerate(behind):
+        first = behind[frame - 1] if frame else 0
+        nodes += [network.join(encodings[frame : frame + 1], predictions[node]) for node in range(first, count + 1)]
+    return np.concatenate(nodes)
+
+
+def _logits(decoder: TransducerModel | None, outputs: Floats, reference: Reference) -> Floats:
+    """The logits of a file that stand beside those of the reference."""
+    if decoder is None:
+        return outputs
+    assert reference.alignment is not None
+    return path_logits(decoder, outputs, reference.alignment)
+
+
+def _activation_bits(layer: LayerPlan) -> int | None:
+    """Of the activations as they are computed: LiteRT rounds them to 8 bits, whatever training did."""
+    assert layer.spec is not None
+    return 8 if layer.target == "litert" else layer.spec.activation_bits
+
+
+def _stored(path: str | Path) -> Iterator[tuple[str, str, Any]]:
+    """The quantized layers of a file: (target, name, layer)."""
+    for name, ours in read_layers(path):
+        yield "custom", name, ours
+    for name, builtin in read_builtin_layers(path):
+        yield "litert", name, builtin
+
+
+def _comparisons(
+    stored: StoredLayer, layer: LayerPlan, expected: QuantizedWeights, bias: tf.Variable | None
+) -> Iterator[tuple[str, Any, Any]]:
+    """What was stored and what must have been, one constant after the other."""
+    spec = layer.spec
+    assert spec is not None
+    params = (3, spec.bits, int(spec.symmetric), spec.block_size or 0, layer.k, layer.n, spec.activation_bits or 0)
+    kept = {"1:4": 1, "2:4": 2}.get(spec.sparsity or "", 0)
+    yield "params", stored.params, (*params, int(bias is not None), 0, kept, layer.window, layer.stride)
+    yield "codes", stored.codes, expected.codes.numpy().T
+    yield "scales", stored.scales, expected.scales.numpy().T
+    if expected.offsets is not None:
+        yield "offsets", stored.offsets, expected.offsets.numpy().T
+    if bias is not None:
+        yield "biases", stored.bias, bias.numpy()
+
+
+def _builtin_comparisons(
+    stored: StoredBuiltin, layer: LayerPlan, expected: QuantizedWeights, bias: tf.Variable | None
+) -> Iterator[tuple[str, Any, Any]]:
+    spec = layer.spec
+    assert spec is not None
+    yield "widths", (stored.bits, stored.block_size), (spec.bits, spec.block_size)
+    yield "codes", stored.codes, expected.codes.numpy().T
+    yield "scales", stored.scales, expected.scales.numpy().T
+    if bias is not None:
+        yield "biases", stored.bias, bias.numpy()

@@ -1,0 +1,259 @@
+"""What an exported `.tflite` says about itself, and what its weights really take.
+
+The description (tokenizer, configuration, layers) comes from the metadata that export wrote. Sizes do not: every layer
+of the description must be found in the file's own operations, with the shape and scheme it claims, and its bytes are
+counted there. So a layer that stayed in float cannot pass for a packed one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from pydantic import ValidationError
+
+from converters.custom_ops import FULLY_CONNECTED
+from converters.flatbuffer.reader import read_tflite
+from converters.flatbuffer.summary import LayerRow, layer_rows
+from converters.runtime.model import METADATA
+from tfconformer.config import Config
+from tfconformer.errors import InputError
+from tfconformer.quantization.spec import FLOAT_BITS, QuantSpec
+
+METADATA_FORMAT = 1
+
+_TYPE_BITS = {
+    schema.TensorType.FLOAT32: 32,
+    schema.TensorType.FLOAT16: 16,
+    schema.TensorType.INT8: 8,
+    schema.TensorType.INT4: 4,
+    schema.TensorType.INT2: 2,
+}
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """What of a `QuantSpec` an operation of the file shows. The default is float."""
+
+    bits: int = FLOAT_BITS
+    symmetric: bool | None = None
+    block_size: int | None = None
+    activation_bits: int | None = None
+
+
+@dataclass(frozen=True)
+class WeightMatrix:
+    """A constant matrix that a fully connected operation multiplies with: what quantization is about.
+
+    Attributes:
+      name: of the layer.
+      k, n: contraction and output channels.
+      scheme: how it is stored.
+      bytes: what it takes, scales and offsets included.
+    """
+
+    name: str
+    k: int
+    n: int
+    scheme: Scheme
+    bytes: int
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """An exported model.
+
+    Attributes:
+      path: where it is.
+      file_bytes: its size.
+      metadata: the description that export wrote.
+      matrices: the weight matrices of its dense layers, in the order of the description.
+    """
+
+    path: Path
+    file_bytes: int
+    metadata: dict[str, Any]
+    matrices: tuple[WeightMatrix, ...]
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of all weight matrices."""
+        return sum(matrix.bytes for matrix in self.matrices)
+
+    @property
+    def weights(self) -> int:
+        """Number of weights in the matrices."""
+        return sum(matrix.k * matrix.n for matrix in self.matrices)
+
+    def layer_rows(self) -> list[LayerRow]:
+        """Its layers as rows of a summary.
+
+        Raises:
+          InputError: the configuration in the metadata is not valid in this version.
+        """
+        try:
+            config = Config.model_validate(self.metadata["config"])
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            raise InputError(f"{self.path}: the configuration in its metadata is wrong: {reason}") from None
+        return layer_rows(self.metadata["layers"], config)
+
+    def row_values(self) -> dict[str, Any]:
+        """The columns of a results row that the file determines.
+
+        `bits_per_weight` counts all matrices, those that stayed in float too. The scheme is that of the quantized
+        ones; where they differ in a property, it is left out.
+        """
+        values: dict[str, Any] = {
+            "parameters": sum(layer["parameters"] for layer in self.metadata["layers"]),
+            "file_bytes": self.file_bytes,
+            "weight_bytes": self.weight_bytes,
+        }
+        if self.weights:
+            values["bits_per_weight"] = 8 * self.weight_bytes / self.weights
+        training = self.metadata["config"].get("training")
+        if training is not None:
+            values |= {"seed": training["seed"], "steps": training["epochs"] * training["steps_per_epoch"]}
+        schemes = [matrix.scheme for matrix in self.matrices if matrix.scheme != Scheme()]
+        if not schemes:
+            return {**values, "weight_bits": FLOAT_BITS, "activation_bits": FLOAT_BITS}
+        values["method"] = self.metadata.get("method", "qat")
+        specs = [layer["spec"] for layer in self.metadata["layers"] if "spec" in layer]
+        found: dict[str, list[Any]] = {
+            "weight_bits": [scheme.bits for scheme in schemes],
+            "activation_bits": [scheme.activation_bits or FLOAT_BITS for scheme in schemes],
+            "symmetric": [scheme.symmetric for scheme in schemes],
+            "granularity": [QuantSpec.model_validate(spec).granularity for spec in specs],
+            "block_size": [scheme.block_size for scheme in schemes],
+            "sparsity": [spec.get("sparsity") for spec in specs],
+            # A searched clip is not one number.
+            "clip": [None if isinstance(spec["clip"], dict) else spec["clip"] for spec in specs],
+        }
+        return values | common_values(found)
+
+
+def common_values(columns: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """What all layers of a model share, by column; a column in which they differ, or that says None, is left out."""
+    return {key: each[0] for key, each in columns.items() if len(set(each)) == 1 and each[0] is not None}
+
+
+def read_model_file(path: str | Path) -> ModelFile:
+    """Reads an exported model.
+
+    Raises:
+      InputError: the file cannot be read, is not a complete `.tflite`, has no metadata of `tfconformer export`, or
+        lacks a layer that they describe.
+    """
+    path = Path(path)
+    metadata = _metadata(path, read_tflite(path).metadata.get(METADATA))
+    content = path.read_bytes()
+    try:
+        stored = _stored_matrices(schema.ModelT.InitFromPackedBuf(content))
+    except (ValueError, IndexError) as error:
+        raise InputError(f"{path}: the weights of its layers cannot be read ({error})") from None
+    return ModelFile(path, len(content), metadata, _matrices(path, metadata["layers"], stored))
+
+
+def _metadata(path: Path, content: bytes | None) -> dict[str, Any]:
+    if content is None:
+        raise InputError(f"{path}: it has no {METADATA} metadata, so it was not written by `tfconformer export`")
+    try:
+        metadata = json.loads(content)
+        version = metadata["format"]
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"{path}: its {METADATA} metadata are not those of `tfconformer export`") from None
+    if version != METADATA_FORMAT:
+        raise InputError(f"{path}: its {METADATA} metadata have the format {version}, expected {METADATA_FORMAT}")
+    return dict(metadata)
+
+
+def _matrices(path: Path, layers: list[dict[str, Any]], stored: list[WeightMatrix]) -> tuple[WeightMatrix, ...]:
+    """Finds every dense layer among the stored matrices; others, as those of the front end, are not weights."""
+    left = list(stored)
+    matrices = []
+    for layer in layers:
+        if layer["kind"] != "dense":
+            continue
+        scheme = _scheme(path, layer)
+        for matrix in left:
+            if (matrix.k, matrix.n, matrix.scheme) == (layer["k"], layer["n"], scheme):
+                left.remove(matrix)
+                matrices.append(replace(matrix, name=layer["name"]))
+                break
+        else:
+            raise InputError(
+                f"{path}: its metadata describe the layer {layer['name']} as {layer['k']} x {layer['n']} weights of "
+                f"{scheme.bits} bits, but no operation has such weights"
+            )
+    return tuple(matrices)
+
+
+def _scheme(path: Path, layer: dict[str, Any]) -> Scheme:
+    if "spec" not in layer:
+        return Scheme()
+    try:
+        spec = QuantSpec.model_validate(layer["spec"])
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"]
+        raise InputError(f"{path}: the spec of the layer {layer['name']} in its metadata is wrong: {reason}") from None
+    # LiteRT quantizes activations to 8 bits, whatever training did.
+    activation_bits = 8 if layer.get("target") == "litert" else spec.activation_bits
+    return Scheme(spec.bits, spec.symmetric, spec.block_size, activation_bits)
+
+
+def _stored_matrices(model: Any) -> list[WeightMatrix]:
+    """The constant matrices of all fully connected operations, ours and built-in, in the order of execution."""
+    found = []
+    for subgraph in model.subgraphs:
+        for operation in subgraph.operators:
+            code = model.operatorCodes[operation.opcodeIndex]
+            tensors = [subgraph.tensors[index] for index in operation.inputs if index >= 0]
+            if code.customCode == FULLY_CONNECTED.encode():
+                found.append(_packed(model, tensors))
+            elif max(code.builtinCode, code.deprecatedBuiltinCode) == schema.BuiltinOperator.FULLY_CONNECTED:
+                found += _builtin(model, subgraph.tensors, tensors[1])
+    return found
+
+
+def _packed(model: Any, tensors: list[Any]) -> WeightMatrix:
+    """A matrix of our operation; its inputs are x, codes, params, scales, offsets, positions, bias."""
+    _, codes, params, scales, *rest = tensors
+    numbers = np.frombuffer(_content(model, params), "<i4").tolist()
+    _, bits, symmetric, block_size, k, n, activation_bits, has_bias, *_ = numbers
+    constants = [codes, scales, *rest[: len(rest) - has_bias]]
+    return WeightMatrix(
+        name=codes.name.decode("utf-8"),
+        k=k,
+        n=n,
+        scheme=Scheme(bits, bool(symmetric), block_size or None, activation_bits or None),
+        bytes=sum(len(_content(model, tensor)) for tensor in constants),
+    )
+
+
+def _builtin(model: Any, tensors: list[Any], tensor: Any) -> list[WeightMatrix]:
+    """A constant matrix [N, K] of a FULLY_CONNECTED; nothing if it is computed."""
+    content = _content(model, tensor)
+    if not content or tensor.type not in _TYPE_BITS:
+        return []
+    n, k = (int(size) for size in tensor.shape)
+    bits, quantization = _TYPE_BITS[tensor.type], tensor.quantization
+    scheme, scale_bytes = Scheme(bits), 0
+    if bits <= 8 and quantization is not None:
+        # LiteRT quantizes the activations that meet such weights to 8 bits at run time.
+        if isinstance(quantization.details, schema.BlockwiseQuantizationT):
+            scheme = Scheme(bits, symmetric=True, block_size=quantization.details.blockSize, activation_bits=8)
+            scale_bytes = len(_content(model, tensors[quantization.details.scales]))
+        elif quantization.scale is not None:
+            scheme = Scheme(bits, symmetric=True, activation_bits=8)
+            scale_bytes = 4 * len(quantization.scale)
+    return [WeightMatrix(tensor.name.decode("utf-8"), k, n, scheme, len(content) + scale_bytes)]
+
+
+def _content(model: Any, tensor: Any) -> bytes:
+    data = model.buffers[tensor.buffer].data
+    return b"" if data is None else bytes(data)

@@ -1,0 +1,215 @@
+"""A `.tflite` recognizer in a process of its own.
+
+    with IsolatedRecognizer("int4.tflite", runtime="ai-edge-litert") as recognizer:
+        ids = recognizer.decode(waveform).ids
+
+The process imports the runtime and NumPy, neither TensorFlow nor Keras (unless TensorFlow is the runtime asked for).
+So its peak memory is what the model costs, and a model that crashes takes nobody with it.
+
+Protocol, on the child's standard input and output: it first says what it opened, one JSON line; then every utterance
+goes in as a count and float32 samples, little-endian, and comes back as one JSON line. One utterance is under way at
+a time, so that whatever the parent does between two of them does not disturb the timing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, TextIO
+
+import numpy as np
+
+from converters.runtime.search import new_search
+from tfconformer.errors import InputError
+
+OPEN_MODEL = "converters.runtime.model:open_model"
+_COUNT = np.dtype("<i8")
+_SAMPLE = np.dtype("<f4")
+# The child sees the modules its parent sees, wherever it was started.
+_START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from converters.runtime.isolated import main; main()"
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """The answer to one utterance.
+
+    Attributes:
+      ids: labels in [1, vocabulary].
+      seconds: time from the waveform to the labels; resizing the input, the front end and the search are part of it,
+        moving the waveform between processes is not.
+      peak_rss_bytes: high-water mark of the process's resident memory so far: interpreter, NumPy, runtime, model.
+      kernel: what multiplies the quantized weights.
+    """
+
+    ids: list[int]
+    seconds: float
+    peak_rss_bytes: int
+    kernel: str
+
+
+class IsolatedRecognizer:
+    """Opens a model in a child process; a context manager, which ends the process.
+
+    Args:
+      model_path: an exported `.tflite`.
+      runtime: one of `converters.runtime.model.RUNTIMES`.
+      threads: of the runtime.
+      open_model: `module:function` that opens the model in the child.
+      beam_width: hypotheses of the search through a transducer; None searches greedily.
+
+    Attributes:
+      runtime: name and version of what runs the model.
+
+    Raises:
+      InputError: the model cannot be opened (the runtime's or the file's fault).
+      RuntimeError: the process died.
+    """
+
+    def __init__(
+        self,
+        model_path: str | os.PathLike[str],
+        runtime: str,
+        threads: int = 1,
+        open_model: str = OPEN_MODEL,
+        beam_width: int | None = None,
+    ) -> None:
+        self._model_path = Path(model_path)
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        arguments = [str(self._model_path), runtime, str(threads), open_model, str(beam_width or 0)]
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _START, json.dumps(sys.path), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+        )
+        try:
+            self.runtime: str = self._receive("the opening of the model")["runtime"]
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> IsolatedRecognizer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def decode(self, waveform: np.ndarray, name: str = "an utterance") -> Decoded:
+        """Recognizes one utterance.
+
+        Args:
+          waveform: float `[samples]` in [-1, 1].
+          name: for error messages.
+
+        Raises:
+          InputError: the model cannot run it, or its output holds a NaN.
+          RuntimeError: the process died.
+        """
+        samples = np.ascontiguousarray(waveform, _SAMPLE)
+        if samples.ndim != 1:
+            raise ValueError(f"waveform must have shape [samples], got {list(samples.shape)}")
+        assert self._process.stdin is not None
+        # A child that died is noticed, with its reason, where its answer is missing.
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(np.array(len(samples), _COUNT).tobytes() + samples.tobytes())
+            self._process.stdin.flush()
+        try:
+            return Decoded(**self._receive(name))
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from None
+
+    def close(self) -> None:
+        """Ends the process."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.kill()
+        self._process.wait()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        self._process.stdout.close()
+        self._log.close()
+
+    def _receive(self, what: str) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line.endswith(b"\n"):
+            raise RuntimeError(f"the process running {self._model_path} {self._cause_of_death()} at {what}")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise InputError(answer["error"])
+        return answer
+
+    def _cause_of_death(self) -> str:
+        code = self._process.wait()
+        self._log.seek(0)
+        last_words = self._log.read().decode("utf-8", "replace").strip()[-2000:]
+        ended = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+        return f"{ended} ({last_words})" if last_words else ended
+
+
+def main() -> None:
+    """What the child runs."""
+    _, model_path, runtime, threads, open_model, beam_width = sys.argv[1:]
+    width = int(beam_width) or None
+    # Whatever a native library prints must not get between the answers.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    module, _, function = open_model.partition(":")
+    try:
+        model = getattr(importlib.import_module(module), function)(model_path, runtime, threads=int(threads))
+        new_search(model.decoder, width)  # refused before the first utterance, if the two do not fit
+    except InputError as error:
+        _send(answers, {"error": str(error)})
+        return
+    _send(answers, {"runtime": model.runtime})
+    _serve(model, model_path, width, sys.stdin.buffer, answers)
+
+
+def _serve(model: Any, model_path: str, beam_width: int | None, requests: BinaryIO, answers: TextIO) -> None:
+    kernel = None
+    while header := requests.read(_COUNT.itemsize):
+        (count,) = np.frombuffer(header, _COUNT)
+        waveform = np.frombuffer(requests.read(int(count) * _SAMPLE.itemsize), _SAMPLE)
+        try:
+            ids, seconds = _decode(model, model_path, beam_width, waveform)
+        except InputError as error:
+            _send(answers, {"error": str(error)})
+            continue
+        # Known once the model has run; asking takes time and never changes the answer.
+        kernel = kernel or model.kernels().name
+        _send(answers, {"ids": ids, "seconds": seconds, "peak_rss_bytes": _peak_rss_bytes(), "kernel": kernel})
+
+
+def _decode(model: Any, model_path: str, beam_width: int | None, waveform: np.ndarray) -> tuple[list[int], float]:
+    start = time.perf_counter()
+    outputs, search = model.run(waveform), new_search(model.decoder, beam_width)
+    try:
+        search.push(outputs)
+        return search.ids, time.perf_counter() - start
+    except ValueError as error:
+        raise InputError(f"the output of {model_path} cannot be decoded: {error}") from error
+
+
+def _send(answers: TextIO, message: dict[str, Any]) -> None:
+    answers.write(json.dumps(message) + "\n")
+    answers.flush()
+
+
+def _peak_rss_bytes() -> int:
+    # Not getrusage: on Linux its high-water mark survives exec, so a child would start with its parent's.
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError("/proc/self/status has no VmHWM")

@@ -1,0 +1,179 @@
+"""Live recognition with a streaming `.tflite`, in the shape that users of sherpa-onnx know.
+
+    recognizer = OnlineRecognizer("small.tflite")
+    for samples in microphone:
+        recognizer.accept_waveform(48000, samples)
+        recognizer.decode()
+        print(recognizer.result.text)
+        if recognizer.is_endpoint:
+            recognizer.reset()              # the next utterance
+    recognizer.input_finished()
+    recognizer.decode()
+
+A recognizer is one stream; open another for another.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from dataclasses import dataclass
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from converters.runtime.search import new_search
+from converters.runtime.stream_model import open_stream
+from converters.streaming.endpoint import EndpointRule, endpoint_rules
+from tfconformer.data.tokenizer import Tokenizer
+from tfconformer.errors import InputError
+
+# Audio is in [-1, 1]; recordings in float and resampling overshoot that a little. Farther out are 16-bit numbers.
+_LOUDEST = 8.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What has been recognized of an utterance.
+
+    Attributes:
+      text: so far.
+      tokens: its pieces.
+      timestamps: of every piece, seconds from the beginning of the utterance.
+      is_final: whether nothing can be added any more.
+    """
+
+    text: str
+    tokens: tuple[str, ...]
+    timestamps: tuple[float, ...]
+    is_final: bool
+
+
+class OnlineRecognizer:
+    """Recognizes one stream of audio, utterance by utterance. Not for use from several threads at once.
+
+    Attributes:
+      model: the streaming file in its runtime.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        runtime: str = "ai-edge-litert",
+        threads: int = 1,
+        rules: tuple[EndpointRule, ...] | None = None,
+        beam_width: int | None = None,
+    ) -> None:
+        """Opens a file of `tfconformer export --streaming`.
+
+        Args:
+          path: the file.
+          runtime: as `open_stream`.
+          threads: likewise.
+          rules: when an utterance is over; None has the defaults of `endpoint_rules`.
+          beam_width: hypotheses of the search through a transducer; None searches greedily.
+
+        Raises:
+          InputError: as `open_stream`, or a model of CTC is to be searched with a beam.
+        """
+        self.model = open_stream(path, runtime, threads)
+        self._tokenizer = Tokenizer.from_bytes(base64.b64decode(self.model.metadata()["tokenizer"]))
+        self._rules = endpoint_rules() if rules is None else rules
+        self._resampler: soxr.ResampleStream | None = None
+        self._input_rate: int | None = None
+        self._audio: NDArray[np.float32] = np.zeros(0, np.float32)
+        self._beam_width = beam_width
+        self._search = new_search(self.model.decoder, beam_width)
+        self._finished = self._decoded_all = False
+
+    def accept_waveform(self, sample_rate: int, samples: NDArray[np.float32]) -> None:
+        """Takes the next samples [any number] in [-1, 1]; another rate than the model's is converted.
+
+        Raises:
+          InputError: they have another shape, are integers, far outside of [-1, 1] or not finite, the rate is not
+            positive or not that of the samples before, or the input was finished. Nothing is taken then.
+        """
+        samples = self._checked(sample_rate, samples)
+        if self._resampler is None and sample_rate != self.model.description.sample_rate:
+            self._resampler = soxr.ResampleStream(sample_rate, self.model.description.sample_rate, 1)
+        self._input_rate = sample_rate
+        self._append(samples)
+
+    def input_finished(self) -> None:
+        """Says that the utterance has ended; `decode` then makes its last result, `reset` begins another."""
+        if not self._finished and self._resampler is not None:
+            self._append(np.zeros(0, np.float32), last=True)
+        self._finished = True
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether `decode` has something to do."""
+        enough = len(self._audio) >= self.model.description.step_samples
+        return enough or (self._finished and not self._decoded_all)
+
+    def decode(self) -> None:
+        """Recognizes what has been accepted: whole steps, and the rest once the input is finished."""
+        size = self.model.description.step_samples
+        while len(self._audio) >= size:
+            piece, self._audio = self._audio[:size], self._audio[size:]
+            self._search.push(self.model.step(piece))
+        if self._finished and not self._decoded_all:
+            self._search.push(self.model.finish(self._audio))
+            self._audio = self._audio[:0]
+            self._decoded_all = True
+
+    @property
+    def result(self) -> Result:
+        """What has been recognized of this utterance so far."""
+        ids = self._search.ids
+        return Result(
+            text=self._tokenizer.decode(ids),
+            tokens=tuple(self._tokenizer.decode([one]) for one in ids),
+            timestamps=tuple(start * self._frame_seconds for start in self._search.starts),
+            is_final=self._decoded_all,
+        )
+
+    @property
+    def is_endpoint(self) -> bool:
+        """Whether one of the rules says that the utterance is over."""
+        silence = self._search.trailing_blanks * self._frame_seconds
+        length = self._search.frames * self._frame_seconds
+        return any(rule.holds(bool(self._search.ids), silence, length) for rule in self._rules)
+
+    def reset(self) -> None:
+        """Begins the next utterance, with the samples that have not been decoded yet unless the input was finished."""
+        if self._finished:
+            self._resampler = self._input_rate = None
+            self._audio = self._audio[:0]
+        self.model.reset()
+        self._search = new_search(self.model.decoder, self._beam_width)
+        self._finished = self._decoded_all = False
+
+    def _append(self, samples: NDArray[np.float32], last: bool = False) -> None:
+        if self._resampler is not None:
+            samples = self._resampler.resample_chunk(samples, last=last)
+        self._audio = np.concatenate([self._audio, samples])
+
+    def _checked(self, sample_rate: int, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        samples = np.asarray(samples)
+        if self._finished:
+            raise InputError("the input was finished: reset the recognizer before more audio")
+        if sample_rate <= 0 or sample_rate != (self._input_rate or sample_rate):
+            before = "" if self._input_rate is None else f" like the audio before, of {self._input_rate} Hz"
+            raise InputError(f"the sample rate should be positive{before}, got {sample_rate}")
+        if samples.ndim != 1:
+            raise InputError(f"audio has the shape [samples], got {list(samples.shape)}")
+        if not np.issubdtype(samples.dtype, np.floating):
+            raise InputError(f"audio should be floating-point numbers in [-1, 1], got {samples.dtype}")
+        if not np.isfinite(samples).all():
+            raise InputError(f"sample {int(np.argmin(np.isfinite(samples)))} of the audio is not finite")
+        if np.abs(samples).max(initial=0.0) > _LOUDEST:
+            raise InputError(
+                f"audio should be in [-1, 1], got {np.abs(samples).max():g}: divide 16-bit numbers by 32768"
+            )
+        return samples.astype(np.float32)
+
+    @property
+    def _frame_seconds(self) -> float:
+        return self.model.description.frame_samples / self.model.description.sample_rate

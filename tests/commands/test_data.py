@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from click.testing import CliRunner
+
+from tfconformer.commands.data import data
+from tfconformer.data.shards import read_index
+from tfconformer.data.speech import debian_packages
+from tfconformer.data.speech.debian_packages import ArchiveUnreachableError
+
+
+@pytest.fixture
+def librispeech(tmp_path: Path) -> Path:
+    """Two subsets of one chapter with two utterances each."""
+    rng = np.random.default_rng(11)
+    for subset in ("dev-clean", "test-other"):
+        folder = tmp_path / "LibriSpeech" / subset / "84" / "121123"
+        folder.mkdir(parents=True)
+        for index in range(2):
+            wave = (rng.standard_normal(16000) * 1000).astype(np.int16)
+            soundfile.write(folder / f"84-121123-000{index}.flac", wave, 16000)
+        (folder / "84-121123.trans.txt").write_text("84-121123-0000 GO\n84-121123-0001 DO YOU HEAR\n")
+    return tmp_path
+
+
+def test_librispeech_becomes_manifests_and_shards(librispeech: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    result = CliRunner().invoke(data, ["librispeech", str(librispeech), "--output", str(output)])
+    assert result.exit_code == 0, result.output
+    assert "dev-clean.jsonl: 2 utterances, 0.00 hours, 1 shards" in result.output
+    assert sorted(path.name for path in (output / "manifests").iterdir()) == ["dev-clean.jsonl", "test-other.jsonl"]
+    for subset in ("dev-clean", "test-other"):
+        (shard,) = (output / "shards").glob(f"{subset}-[0-9]*.tfrecord")
+        assert read_index(shard).samples == (16000, 16000)
+
+
+def test_a_subset_that_does_not_exist_is_a_usage_error(tmp_path: Path) -> None:
+    arguments = ["speech", "--output", str(tmp_path), "--cache", str(tmp_path), "--subset", "test-martian"]
+    result = CliRunner().invoke(data, arguments)
+    assert result.exit_code == 2
+    assert "test-martian is none of train-synthetic, dev-clean" in " ".join(result.output.split())
+
+
+def test_human_speech_alone_needs_the_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(name: str, cache: Path) -> None:
+        raise ArchiveUnreachableError("no network")
+
+    monkeypatch.setattr(debian_packages, "fetch", unreachable)
+    arguments = ["speech", "--output", str(tmp_path), "--cache", str(tmp_path), "--subset", "test-human"]
+    result = CliRunner().invoke(data, arguments)
+    assert isinstance(result.exception, ArchiveUnreachableError)
+    assert not list(tmp_path.iterdir())

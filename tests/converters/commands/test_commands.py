@@ -1,0 +1,176 @@
+import base64
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import tf_keras as keras
+from click.testing import CliRunner
+
+from converters.commands.evaluate import evaluate
+from converters.commands.report import report
+from converters.commands.summary import summary
+from converters.exporter.pipeline import export_model
+from tests.support.model_metadata import metadata, packed_dense
+from tests.support.packed_layer import random_layer
+from tests.support.results_samples import results
+from tests.support.tflite_builder import RecognizerBuilder
+from tests.support.tiny_conformer import tiny_waveforms
+from tfconformer.config import Config
+from tfconformer.data.config import DataConfig, TokenizerConfig
+from tfconformer.data.manifest import Utterance, write_manifest
+from tfconformer.data.shards import write_shards
+from tfconformer.data.tokenizer import Tokenizer
+from tfconformer.errors import InputError
+from tfconformer.models.config import ModelConfig
+from tfconformer.quantization.spec import QuantizationRule, QuantSpec
+from tfconformer.reports.results import read_results, write_results
+from tfconformer.training.callbacks import save_weights
+from tfconformer.training.checkpoint import build_model
+from tfconformer.training.config import TrainingConfig
+from tfconformer.training.run import RunDirectory
+
+FRAME = 400
+CONFIG = Config(
+    data=DataConfig(train=("t",), dev=("d",)),
+    model=ModelConfig(blocks=1, dim=16, heads=2, conv_kernel=5, subsampling_channels=4),
+    training=TrainingConfig(epochs=1, steps_per_epoch=1, learning_rate=1e-3),
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A recognizer with random weights, and shards of two test sets of noise."""
+    folder = tmp_path_factory.mktemp("commands")
+    generator = np.random.default_rng(0)
+    tokenizer = Tokenizer.train(["CALL HOME NOW"], TokenizerConfig())
+    layer = random_layer(generator, 4, FRAME, tokenizer.vocabulary_size + 1)
+    description = metadata(
+        packed_dense("ctc_head", layer) | {"sqnr_db": 18.25, "code_bytes": layer.packed.nbytes, "scale_bytes": 2},
+        tokenizer=base64.b64encode(tokenizer.to_bytes()).decode(),
+        config=CONFIG.model_dump(mode="json"),
+    )
+    (folder / "int4.tflite").write_bytes(RecognizerBuilder([layer], description).finish())
+    for test_set, count in (("test-clean", 3), ("test-other", 2)):
+        utterances = []
+        for i in range(count):
+            name = f"{test_set}-{i}.wav"
+            soundfile.write(folder / name, generator.uniform(-0.5, 0.5, FRAME * (8 + i)), 16000, subtype="PCM_16")
+            utterances.append(Utterance(name, FRAME * (8 + i) / 16000, "CALL HOME", "speaker"))
+        write_manifest(folder / f"{test_set}.jsonl", utterances)
+        write_shards(folder / f"{test_set}.jsonl", folder, test_set)
+    return folder
+
+
+def run(command, *arguments) -> str:
+    result = CliRunner().invoke(command, [str(argument) for argument in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_evaluate_writes_rows_for_every_test_set(folder, tmp_path):
+    output = tmp_path / "rows.json"
+    printed = run(evaluate, folder / "int4.tflite", "--shards", f"{folder}/test-*.tfrecord", "--output", output)
+    assert [line.split(":")[0] for line in printed.splitlines()] == ["int4 on test-clean", "int4 on test-other"]
+    written = read_results(output)
+    assert [(row.model, row.test_set, row.utterances, row.words) for row in written.rows] == [
+        ("int4", "test-clean", 3, 6),
+        ("int4", "test-other", 2, 4),
+    ]
+    assert {row.weight_bits for row in written.rows} == {4}
+    assert all(row.runtime.startswith("ai-edge-litert ") for row in written.rows)
+    assert [(one.test_set, one.reference) for one in written.transcripts] == [
+        *[("test-clean", "CALL HOME")] * 3,
+        *[("test-other", "CALL HOME")] * 2,
+    ]
+    assert [(one.model, one.layer, one.sqnr_db) for one in written.layers] == [("int4", "ctc_head", 18.25)]
+
+
+def test_evaluate_takes_another_name_and_runtime(folder, tmp_path):
+    output = tmp_path / "rows.json"
+    options = ["--shards", f"{folder}/test-other-*.tfrecord", "--runtime", "tflite-runtime", "--name", "mine"]
+    run(evaluate, folder / "int4.tflite", *options, "--output", output)
+    (row,) = read_results(output).rows
+    assert row.model == "mine"
+    assert row.runtime.startswith("tflite-runtime ")
+
+
+def test_evaluate_refuses_what_is_not_there(folder):
+    with pytest.raises(InputError, match="no shard matches"):
+        run(evaluate, folder / "int4.tflite", "--shards", folder / "dev-*.tfrecord")
+    with pytest.raises(InputError, match=r"missing\.tflite"):
+        run(evaluate, folder / "missing.tflite", "--shards", f"{folder}/test-other-*.tfrecord")
+    unknown = CliRunner().invoke(evaluate, [str(folder / "int4.tflite"), "--shards", "x", "--runtime", "tensorrt"])
+    assert unknown.exit_code == 2
+    assert "tensorrt" in unknown.output
+
+
+def test_report_joins_files_and_compares_with_float(tmp_path):
+    for test_set in ("test-clean", "test-other"):
+        write_results(tmp_path / f"{test_set}.json", results((test_set,)))
+    readme = tmp_path / "README.md"
+    readme.write_text("# Title\n<!-- results:begin -->\n<!-- results:end -->\n", encoding="utf-8")
+    page = tmp_path / "out" / "report.html"
+    inputs = tmp_path / "test-clean.json", tmp_path / "test-other.json"
+    printed = run(report, *inputs, "--output", page, "--title", "Two sets", "--markdown", readme)
+    assert "<h1>Two sets</h1>" in page.read_text(encoding="utf-8")
+    merged = read_results(page.with_suffix(".json"))
+    assert len(merged.rows) == 6
+    assert {row.model for row in merged.rows if row.float_ratio} == {"int8", "int2"}
+    assert printed in readme.read_text(encoding="utf-8")
+    assert printed.startswith("| model ")
+
+
+def test_report_of_its_own_json_is_the_same_report(tmp_path):
+    write_results(tmp_path / "rows.json", results())
+    first, second = tmp_path / "a" / "report.html", tmp_path / "b" / "report.html"
+    run(report, tmp_path / "rows.json", "--output", first)
+    run(report, first.with_suffix(".json"), "--output", second)
+    assert first.read_bytes() == second.read_bytes()
+    assert first.with_suffix(".json").read_bytes() == second.with_suffix(".json").read_bytes()
+
+
+def test_report_refuses_bad_input(tmp_path):
+    (tmp_path / "bad.json").write_text(json.dumps({"rows": []}), encoding="utf-8")
+    with pytest.raises(InputError, match=r"bad\.json"):
+        run(report, tmp_path / "bad.json", "--output", tmp_path / "report.html")
+    write_results(tmp_path / "good.json", results())
+    with pytest.raises(InputError, match="HTML"):
+        run(report, tmp_path / "good.json", "--output", tmp_path / "report.json")
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_summary_of_a_file(folder):
+    printed = run(summary, folder / "int4.tflite")
+    assert printed.splitlines()[0] == "int4.tflite"
+    (layer,) = [line.split() for line in printed.splitlines() if line.startswith("ctc_head")]
+    assert layer[1:5] == ["dense", f"{FRAME}x{layer[2].split('x')[1]}", "4", "channel"]
+    assert layer[-1] == "18.2"
+
+
+def test_summary_of_a_run_is_that_of_its_export(tmp_path):
+    rule = QuantizationRule(layers=r".*_ff\d_.*", spec=QuantSpec(bits=2, symmetric=False, block_size=8))
+    config = CONFIG.model_copy(update={"quantization": (rule,)})
+    directory = RunDirectory(tmp_path / "run")
+    directory.claim(config)
+    tokenizer = Tokenizer.train(["CALL HOME NOW"], TokenizerConfig())
+    tokenizer.save(directory.tokenizer_file)
+    keras.utils.set_random_seed(0)
+    model = build_model(config, tokenizer)
+    save_weights(model, directory)
+    exported = tmp_path / "run.tflite"
+    export_model(model, config, tokenizer, exported, tiny_waveforms())
+    of_run, of_file = run(summary, directory.path), run(summary, exported)
+    assert of_run.splitlines()[1:] == of_file.splitlines()[1:]
+    assert " 16x64 " in of_run
+    assert " block 8 " in of_run
+
+
+def test_a_model_of_2_billion_parameters_has_a_summary():
+    text = run(summary, Path(__file__).parents[3] / "configs" / "usm_2b.yaml")
+    parameters = int(re.search(r"Parameters +([\d,]+)", text[text.rindex("Parameters ") :]).group(1).replace(",", ""))
+    assert 1.8e9 < parameters < 2.1e9
+    ratio = float(re.search(r"Compression +([\d.]+)x", text).group(1))
+    assert 9.35 < 100 / ratio < 9.5  # % of float32: 3 bits of 32, and what scales, norms and convolutions add

@@ -1,0 +1,202 @@
+"""The kernels of 64-bit Arm in an emulator: bit for bit the definition, on processors of three generations."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from converters.custom_ops import padded_columns
+from tests.support import attention_layer, depthwise_layer, normalization_layer
+from tests.support.attention_layer import (
+    AttentionInputs,
+    AttentionLayer,
+    RandomStream,
+    random_stream,
+    random_utterance,
+)
+from tests.support.depthwise_layer import DepthwiseLayer, random_depthwise
+from tests.support.normalization_layer import NormalizationLayer, random_normalization
+from tests.support.packed_layer import PackedLayer, random_layer
+
+COMPILER = "aarch64-linux-gnu-gcc"
+EMULATOR = shutil.which("qemu-aarch64") or shutil.which("qemu-aarch64-static")
+SOURCES = Path(__file__).parents[3] / "converters" / "custom_ops"
+PROCESSORS = {
+    "cortex-a53": ["neon", "portable"],
+    "cortex-a76": ["neon_dotprod", "neon", "portable"],
+    "max": ["neon_i8mm", "neon_dotprod", "neon", "portable"],
+}
+RUNS = [(processor, kernel) for processor, kernels in PROCESSORS.items() for kernel in kernels[:1]]
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if shutil.which(COMPILER) is None or EMULATOR is None:
+        pytest.skip("install gcc-aarch64-linux-gnu, libc6-dev-arm64-cross and qemu-user-static")
+    path = tmp_path_factory.mktemp("arm") / "run_cases"
+    sources = [
+        *(SOURCES / "core").glob("*.c"),
+        *(SOURCES / "kernels").glob("*.c"),
+        Path(__file__).with_name("run_cases.c"),
+    ]
+    options = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", "-static", "-o", str(path)]
+    subprocess.run([COMPILER, *options, *map(str, sources), "-lm"], check=True, timeout=300)
+    return path
+
+
+def emulate(program: Path, processor: str, arguments: list[str], content: bytes = b"") -> bytes:
+    assert EMULATOR is not None
+    command = [EMULATOR, "-cpu", processor, str(program), *arguments]
+    done = subprocess.run(command, input=content, capture_output=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout
+
+
+def case(layer: PackedLayer, x: NDArray[np.float32]) -> bytes:
+    """A case as run_cases.c reads it."""
+    arrays = [layer.packed, layer.packed_positions, layer.packed_scales, layer.packed_offsets, layer.bias, x]
+    contents = [b"" if array is None else array.tobytes() for array in arrays]
+    header = np.array([len(x), *map(len, contents)], np.int64)
+    return b"".join([layer.params.tobytes(), header.tobytes(), *contents])
+
+
+def rows_of_all_kinds(rng: np.random.Generator, rows: int, k: int) -> NDArray[np.float32]:
+    """Random rows; of four and more one is zero, one too small for a scale, one full of ties, and some not finite."""
+    x = rng.standard_normal((rows, k)).astype(np.float32)
+    if rows >= 4:
+        x[0] = 0
+        x[1] = 3e-37
+        x[2] = rng.integers(-253, 254, k) / 2
+        x[2, 0] = 127
+    if rows >= 7:
+        x[4, k // 2] = np.nan
+        x[5, 0] = -np.inf
+    return x
+
+
+def layers() -> list[tuple[PackedLayer, NDArray[np.float32]]]:
+    """Every kind of layer, in shapes with all groups of rows, short blocks, cells, groups and tiles."""
+    rng = np.random.default_rng(31)
+    kinds = itertools.product((2, 4, 8), (True, False), (0, 8, 32), (True, False), (None, 1, 2))
+    found = []
+    for i, (bits, symmetric, block_size, int8_activations, kept) in enumerate(kinds):
+        rows, k, n = [(7, 75, 21), (1, 100, 17), (4, 24, 3), (2, 33, 40)][i % 4]
+        layer = random_layer(
+            rng,
+            bits,
+            k,
+            n,
+            symmetric=symmetric,
+            block_size=block_size,
+            int8_activations=int8_activations,
+            activation=("none", "relu", "relu_n1_to_1", "relu6")[i // 4 % 4],
+            kept=kept,
+        )
+        found.append((layer, rows_of_all_kinds(rng, rows, k)))
+    # A block so long that sums of enlarged weights would leave 32 bits.
+    longest = PackedLayer(2, np.full((1, 2**17 + 64), -2), np.ones((1, 1), np.float16), int8_activations=True)
+    found.append((longest, np.full((1, 2**17 + 64), 127, np.float32)))
+    return found
+
+
+@pytest.mark.parametrize(("processor", "expected"), PROCESSORS.items())
+def test_a_processor_has_the_kernels_of_its_instructions(program: Path, processor: str, expected: list[str]) -> None:
+    assert emulate(program, processor, []).decode().split() == expected
+
+
+@pytest.mark.parametrize(("processor", "kernel"), [*RUNS, ("max", "portable")])
+def test_equals_the_definition_bit_for_bit(program: Path, processor: str, kernel: str) -> None:
+    cases = layers()
+    output = emulate(program, processor, [kernel], b"".join(case(layer, x) for layer, x in cases))
+    values = np.frombuffer(output, np.float32)
+    for number, (layer, x) in enumerate(cases):
+        count = len(x) * len(layer.codes)
+        y, values = values[:count].reshape(len(x), -1), values[count:]
+        np.testing.assert_array_equal(y, layer.float32(x), err_msg=f"case {number}: {layer.params}")
+    assert not len(values)
+
+
+def depthwise_case(layer: DepthwiseLayer, x: NDArray[np.float32]) -> bytes:
+    """A case as run_cases.c reads it."""
+    header = np.array([len(x), layer.frames(x)], np.int64)
+    return b"".join(array.tobytes() for array in (layer.params, header, layer.kernel, layer.bias, x))
+
+
+@pytest.mark.parametrize(("processor", "kernel"), [*RUNS, ("max", "portable")])
+def test_depthwise_convolutions_equal_the_definition(program: Path, processor: str, kernel: str) -> None:
+    cases = [random_depthwise(np.random.default_rng(seed), *shape) for seed, shape in enumerate(depthwise_layer.SHAPES)]
+    content = b"".join(depthwise_case(layer, x) for layer, x in cases)
+    values = np.frombuffer(emulate(program, processor, [kernel, "depthwise"], content), np.float32)
+    expected = [layer.float32(x).ravel() for layer, x in cases]
+    np.testing.assert_array_equal(values, np.concatenate(expected))
+
+
+def normalization_case(layer: NormalizationLayer, x: NDArray[np.float32]) -> bytes:
+    """A case as run_cases.c reads it."""
+    rows, epsilon = np.array([len(x)], np.int64), np.array([layer.epsilon], np.float32)
+    return b"".join(array.tobytes() for array in (layer.params, rows, epsilon, layer.gain, layer.bias, x))
+
+
+@pytest.mark.parametrize(("processor", "kernel"), [*RUNS, ("max", "portable")])
+def test_normalizations_equal_the_definition(program: Path, processor: str, kernel: str) -> None:
+    shapes = enumerate(normalization_layer.SHAPES)
+    cases = [random_normalization(np.random.default_rng(seed), *shape) for seed, shape in shapes]
+    content = b"".join(normalization_case(layer, x) for layer, x in cases)
+    values = np.frombuffer(emulate(program, processor, [kernel, "normalization"], content), np.float32)
+    np.testing.assert_array_equal(values, np.concatenate([layer.float32(x).ravel() for layer, x in cases]))
+
+
+def attention_case(layer: AttentionLayer, inputs: AttentionInputs) -> bytes:
+    """A case as run_cases.c reads it."""
+    header = np.array([*inputs.query.shape[:2], inputs.mask.shape[2]], np.int64)
+    arrays = [inputs.query, inputs.key, inputs.value, inputs.position, inputs.mask]
+    return b"".join(
+        array.tobytes() for array in (layer.params, header, layer.content_bias, layer.position_bias, *arrays)
+    )
+
+
+@pytest.mark.parametrize(("processor", "kernel"), [*RUNS, ("max", "portable")])
+def test_attention_equals_the_definition(program: Path, processor: str, kernel: str) -> None:
+    shapes = enumerate(attention_layer.UTTERANCES)
+    cases = [random_utterance(np.random.default_rng(seed), *shape) for seed, shape in shapes]
+    content = b"".join(attention_case(layer, inputs) for layer, inputs in cases)
+    values = np.frombuffer(emulate(program, processor, [kernel, "attention"], content), np.float32)
+    np.testing.assert_array_equal(values, np.concatenate([layer.float32(inputs).ravel() for layer, inputs in cases]))
+
+
+def attention_step_case(stream: RandomStream, index: int, first: int) -> tuple[bytes, list[NDArray[np.float32]]]:
+    """A case as run_cases.c reads it, of the step `index`, and what must come out."""
+    capacity, frames = stream.capacity, stream.frames
+    values = np.zeros((len(stream.key), capacity, stream.key.shape[2]), np.float32)
+    keys = np.zeros((*values.shape[::2], padded_columns(capacity)), np.float32)
+
+    def remember(frame: int) -> None:
+        place = (first + frame - index * frames) % capacity
+        keys[:, :, place], values[:, place] = stream.key[:, frame], stream.value[:, frame]
+
+    for frame in range(max(0, index * frames - capacity), index * frames):
+        remember(frame)
+    header = np.array([len(values), frames, stream.span, capacity, first], np.int64)
+    new = [stream.new(x, index) for x in (stream.query, stream.key, stream.value)]
+    layer, mask = stream.layer, stream.masks[index]
+    arrays = [layer.content_bias, layer.position_bias, *new, mask, keys, values, layer.position_columns]
+    content = b"".join(array.tobytes() for array in (layer.params, header, *arrays))
+    for frame in range(index * frames, (index + 1) * frames):
+        remember(frame)
+    return content, [layer.float32(stream.step(index)), keys, values]
+
+
+@pytest.mark.parametrize(("processor", "kernel"), [*RUNS, ("max", "portable")])
+def test_steps_of_attention_equal_the_definition(program: Path, processor: str, kernel: str) -> None:
+    shapes = enumerate(attention_layer.STEPS)
+    streams = [random_stream(np.random.default_rng(seed), *shape, steps=9) for seed, shape in shapes]
+    cases = [attention_step_case(stream, 8, first) for stream, first in zip(streams, (0, -7, 3, 100, 64), strict=True)]
+    content = b"".join(case for case, _ in cases)
+    values = np.frombuffer(emulate(program, processor, [kernel, "attention_step"], content), np.float32)
+    np.testing.assert_array_equal(values, np.concatenate([one.ravel() for _, expected in cases for one in expected]))

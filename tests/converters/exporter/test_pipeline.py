@@ -1,0 +1,150 @@
+"""`tfconformer export` as a user runs it: a run directory and shards in, a verified file and a report out."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+from click.testing import CliRunner
+
+from converters.commands.export import export as export_command
+from converters.exporter.pipeline import export_model, prepare, report_path
+from converters.exporter.verify import RELATIVE_RMS_LIMIT, VerificationError
+from converters.flatbuffer.model_file import read_model_file
+from converters.runtime.model import RUNTIMES
+from converters.runtime.stream_model import open_stream
+from tests.support.tiny_conformer import WEIGHTS_ONLY, tiny_config, tiny_model, tiny_tokenizer, tiny_waveforms
+from tfconformer.config import dump_config
+from tfconformer.data.manifest import Utterance, write_manifest
+from tfconformer.data.shards import write_shards
+from tfconformer.errors import InputError
+from tfconformer.quantization.apply import select_bits
+from tfconformer.quantization.quantizers.weights import quantize_weights
+from tfconformer.training.run import RunDirectory
+
+pytestmark = pytest.mark.usefixtures("native_library")
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory) -> str:
+    folder = tmp_path_factory.mktemp("shards")
+    utterances = []
+    for index, waveform in enumerate(tiny_waveforms()):
+        soundfile.write(folder / f"{index}.wav", waveform, 16000, subtype="PCM_16")
+        utterances.append(Utterance(f"{index}.wav", len(waveform) / 16000, "A", "a"))
+    write_manifest(folder / "dev.jsonl", utterances)
+    write_shards(folder / "dev.jsonl", folder, "dev")
+    return str(folder / "dev-*.tfrecord")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> RunDirectory:
+    run = RunDirectory(tmp_path_factory.mktemp("run"))
+    config = tiny_config(WEIGHTS_ONLY)
+    run.config_file.write_text(dump_config(config))
+    tiny_tokenizer().save(run.tokenizer_file)
+    tiny_model(config).save_weights(run.weights_file)
+    return run
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(export_command, [str(argument) for argument in arguments])
+
+
+def test_a_quantized_run_becomes_a_file_that_every_runtime_agrees_on(run, shards, tmp_path):
+    output = tmp_path / "tiny.tflite"
+    chosen = [argument for runtime in RUNTIMES for argument in ("--runtime", runtime)]
+    result = invoke(run.path, output, "--shards", shards, "--utterances", 2, *chosen)
+    assert result.exit_code == 0, result.exception
+    assert f"{output.stat().st_size:,} bytes" in result.output
+    report = json.loads(report_path(output).read_text())
+    assert [parity["runtime"].split()[0] for parity in report["parity"]] == list(RUNTIMES)
+    assert [parity["utterances"] for parity in report["parity"]] == [2, 2, 2]
+    assert [parity["different_hypotheses"] for parity in report["parity"]] == [0, 0, 0]
+    assert report["file_bytes"] == output.stat().st_size
+    assert report["bits_per_weight"] == 8 * report["weight_bytes"] / report["weights"]
+    file = read_model_file(output)
+    assert [layer.name for layer in file.layer_rows()] == [layer["name"] for layer in report["layers"]]
+    assert {entry.name for entry in tmp_path.iterdir()} == {"tiny.tflite", "tiny.export.json"}
+
+
+def test_a_run_becomes_a_streaming_file_of_another_context(run, shards, tmp_path):
+    output = tmp_path / "live.tflite"
+    context = ["--set", "model.causal=true", "--set", "model.left_context=8", "--set", "model.attention_chunk=2"]
+    result = invoke(run.path, output, "--shards", shards, "--utterances", 1, "--streaming", *context)
+    assert result.exit_code == 0, result.exception
+    parity = json.loads(report_path(output).read_text())["parity"]
+    assert [one["different_hypotheses"] for one in parity] == [0]
+    assert open_stream(output).description.step_samples == 2 * 640
+    assert read_model_file(output).metadata["config"]["model"]["attention_chunk"] == 2
+
+
+def test_a_float_model_takes_the_same_path(tmp_path):
+    output, config = tmp_path / "float.tflite", tiny_config()
+    report = export_model(tiny_model(config), config, tiny_tokenizer(), output, tiny_waveforms())
+    assert report.bits_per_weight is None
+    assert report.parity[0].kernel in ("xnnpack", "builtin")
+    assert report.parity[0].different_hypotheses == 0
+    assert "TfconformerFullyConnected" not in report.operations
+    assert read_model_file(output).row_values()["weight_bits"] == 32
+
+
+def test_a_co_trained_model_is_packed_in_the_chosen_precision():
+    rules = [{"layers": "block_.*", "spec": {"bits": 8}, "also": [{"bits": 2, "symmetric": False, "block_size": 8}]}]
+    config = tiny_config(rules)
+    trained = tiny_model(config)
+    for bits in (8, 2):
+        select_bits(trained, bits)
+        packed = prepare(trained).packed
+        assert {layer.spec.bits for layer in packed.values()} == {bits}
+        expected = quantize_weights(
+            trained.get_layer("quant_block_00_ff1_expand").layer.kernel, packed["block_00_ff1_expand"].spec
+        )
+        np.testing.assert_array_equal(packed["block_00_ff1_expand"].dequantize(), expected.dequantize())
+
+
+def test_a_failed_verification_leaves_what_was_there(tmp_path, monkeypatch):
+    output, config = tmp_path / "old.tflite", tiny_config()
+    output.write_bytes(b"old")
+    monkeypatch.setitem(RELATIVE_RMS_LIMIT, None, 1e-12)
+    with pytest.raises(VerificationError, match="relative RMS"):
+        export_model(tiny_model(config), config, tiny_tokenizer(), output, tiny_waveforms()[:1])
+    assert [entry.name for entry in tmp_path.iterdir()] == ["old.tflite"]
+    assert output.read_bytes() == b"old"
+
+
+def test_weights_that_no_code_can_stand_for_are_refused(tmp_path):
+    config = tiny_config([{"layers": "ctc_head", "spec": {"bits": 4}}])
+    model = tiny_model(config)
+    for weight in model.get_layer("quant_ctc_head").trainable_weights:
+        weight.assign(np.full(weight.shape, np.nan, np.float32))
+    with pytest.raises(InputError, match="layer ctc_head cannot be packed"):
+        export_model(model, config, tiny_tokenizer(), tmp_path / "nan.tflite", tiny_waveforms()[:1])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_is_never_left_unverified(tmp_path):
+    config = tiny_config()
+    with pytest.raises(InputError, match="at least one utterance"):
+        export_model(tiny_model(config), config, tiny_tokenizer(), tmp_path / "x.tflite", [])
+    assert not list(tmp_path.iterdir())
+
+
+def test_wrong_requests_are_one_sentence(run, shards, tmp_path):
+    def message(*arguments) -> str:
+        error = invoke(*arguments).exception
+        assert isinstance(error, InputError), error
+        return str(error)
+
+    output = tmp_path / "x.tflite"
+    assert "ends in .tflite" in message(run.path, tmp_path / "x.bin", "--shards", shards)
+    assert "no config.yaml" in message(tmp_path / "nothing", output)
+    assert "no shard matches" in message(run.path, output)
+    assert "without limits cannot run on a stream" in message(run.path, output, "--shards", shards, "--streaming")
+    assert "unknown key 'model.chunks'" in message(run.path, output, "--shards", shards, "--set", "model.chunks=1")
+    empty = RunDirectory(tmp_path / "empty")
+    empty.path.mkdir()
+    empty.config_file.write_text(dump_config(tiny_config(WEIGHTS_ONLY)))
+    assert "cannot read the tokenizer" in message(empty.path, output, "--shards", shards)
+    tiny_tokenizer().save(empty.tokenizer_file)
+    assert f"has no {empty.weights_file.name}" in message(empty.path, output, "--shards", shards)

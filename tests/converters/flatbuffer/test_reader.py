@@ -1,0 +1,117 @@
+"""Damaged files must be recognized before a runtime sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import flatbuffers
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+
+from converters.flatbuffer.reader import Signature, read_tflite
+from tests.support.packed_layer import random_layer
+from tests.support.tflite_builder import RecognizerBuilder
+from tfconformer.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def content() -> bytes:
+    layer = random_layer(np.random.default_rng(0), 4, 40, 8, symmetric=False, block_size=16)
+    return RecognizerBuilder([layer], metadata={"format": 1}).finish()
+
+
+def read(content: bytes, folder: Path) -> object:
+    path = folder / "model.tflite"
+    path.write_bytes(content)
+    return read_tflite(path)
+
+
+def test_says_what_is_in_the_file(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(content)
+    file = read_tflite(path)
+    assert file.custom_operations == {"TfconformerFullyConnected": 1}
+    assert file.signatures == {"transcribe": Signature(frozenset({"waveform"}), frozenset({"logits"}))}
+    assert file.metadata == {"TFCONFORMER": b'{"format": 1}'}
+
+
+def test_reads_buffers_behind_the_tables(content: bytes, tmp_path: Path) -> None:
+    """As LiteRT's quantizer writes them: a buffer without data, but with the place of its bytes in the file."""
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    (entry,) = model.metadata
+    buffer = model.buffers[entry.buffer]
+    expected, buffer.data = bytes(buffer.data), None
+    buffer.offset, buffer.size = 1 << 20, len(expected)  # no scalar may be zero, or it would not be stored at all
+
+    def pack() -> bytes:
+        builder = flatbuffers.Builder(1 << 16)
+        builder.Finish(model.Pack(builder), b"TFL3")
+        return bytes(builder.Output())
+
+    buffer.offset = len(pack())
+    assert read(pack() + expected, tmp_path).metadata == {"TFCONFORMER": expected}
+    with pytest.raises(InputError, match="a buffer ends after the file"):
+        read(pack() + expected[:-1], tmp_path)
+
+
+def test_truncations_are_noticed(content: bytes, tmp_path: Path) -> None:
+    for length in [*range(0, len(content), 11), *range(len(content) - 64, len(content))]:
+        with pytest.raises(InputError, match=r"not a \.tflite file"):
+            read(content[:length], tmp_path)
+
+
+def test_damaged_bytes_give_an_error_or_a_description(content: bytes, tmp_path: Path) -> None:
+    """Any other exception would be a hole in the checks."""
+    refused = 0
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        damaged = np.frombuffer(content, np.uint8).copy()
+        damaged[rng.integers(0, len(damaged), 3)] = rng.integers(0, 256, 3)
+        print(f"seed {seed}")
+        try:
+            read(damaged.tobytes(), tmp_path)
+        except InputError:
+            refused += 1
+    assert refused > 100  # most bytes of such a small file are structure
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: None, "cannot be read"),
+        (lambda path: path.mkdir(), "cannot be read"),
+        (lambda path: path.write_bytes(b""), r"not a \.tflite file"),
+        (lambda path: path.write_bytes(b"RIFF" * 100), "identifier TFL3"),
+        (lambda path: path.write_bytes(b"\0\0\0\0TFL3" + bytes(100)), r"not a \.tflite file"),
+    ],
+    ids=["missing", "directory", "empty", "other format", "zeros"],
+)
+def test_what_is_no_model(make: Callable[[Path], None], message: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.tflite"
+    make(path)
+    with pytest.raises(InputError, match=message):
+        read_tflite(path)
+
+
+def test_tables_that_refer_to_the_same_ones_do_not_take_forever(tmp_path: Path) -> None:
+    """Ten thousand graphs that are one, with ten thousand tensors that are one."""
+
+    def repeated(table: int) -> int:
+        builder.StartVector(4, 10_000, 4)
+        for _ in range(10_000):
+            builder.PrependUOffsetTRelative(table)
+        return int(builder.EndVector())
+
+    builder = flatbuffers.Builder(1 << 16)
+    schema.TensorStart(builder)
+    tensors = repeated(schema.TensorEnd(builder))
+    schema.SubGraphStart(builder)
+    schema.SubGraphAddTensors(builder, tensors)
+    graphs = repeated(schema.SubGraphEnd(builder))
+    schema.ModelStart(builder)
+    schema.ModelAddSubgraphs(builder, graphs)
+    builder.Finish(schema.ModelEnd(builder), b"TFL3")
+    with pytest.raises(InputError, match="again and again"):
+        read(bytes(builder.Output()), tmp_path)

@@ -1,0 +1,142 @@
+import math
+from dataclasses import asdict
+
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+
+from converters.exporter.freeze import inference_model
+from converters.exporter.metadata import abstract_layer_records
+from converters.exporter.placeholders import with_placeholders
+from converters.flatbuffer.summary import LayerRow, layer_errors, layer_rows, model_summary, totals
+from tfconformer.config import Config
+from tfconformer.data.config import DataConfig
+from tfconformer.models.build import abstract_conformer
+from tfconformer.models.config import ModelConfig
+from tfconformer.quantization.spec import QuantSpec
+from tfconformer.reports.results import LayerError
+from tfconformer.training.config import TrainingConfig
+
+ROWS = [
+    LayerRow("subsampling", "conv2d", (9, 32), 32, "", 320, 1_280, 12_300_000.0),
+    LayerRow("block_00_ff1_expand", "dense", (144, 576), 2, "block 32", 83_520, 31_104, 2_073_600.0, 8.93),
+    LayerRow("block_00_conv_contract", "dense", (144, 144), 4, "channel", 20_880, 11_232, 518_400.0, 18.06),
+]
+
+
+def test_text():
+    assert model_summary(ROWS, title="demo, int2") == (
+        "demo, int2\n"
+        "------------------------------------------------------------------------------------------------\n"
+        "Layer                   Kind    Shape     Bits  Granularity  Parameters   Bytes  MMAC/s  SQNR dB\n"
+        "------------------------------------------------------------------------------------------------\n"
+        "subsampling             conv2d  9x32     float                      320   1,280   12.30\n"
+        "block_00_ff1_expand     dense   144x576      2  block 32         83,520  31,104    2.07      8.9\n"
+        "block_00_conv_contract  dense   144x144      4  channel          20,880  11,232    0.52     18.1\n"
+        "------------------------------------------------------------------------------------------------\n"
+        "Parameters          104,720\n"
+        "Size                43,616 bytes\n"
+        "Float32 equivalent  418,880 bytes\n"
+        "Compression         9.60x\n"
+        "Multiplications     14.89 MMAC per second of audio: 82.6% in float layers, 3.5% in 4-bit layers,"
+        " 13.9% in 2-bit layers\n"
+    )
+
+
+def test_totals():
+    total = totals(ROWS)
+    assert total.parameters == 320 + 83_520 + 20_880
+    assert total.float_ratio == pytest.approx(4 * 104_720 / 43_616)
+    assert [bits for bits, _ in total.macs_by_bits] == [32, 4, 2]
+    assert sum(share for _, share in total.macs_by_bits) == pytest.approx(1.0)
+
+
+def test_a_model_without_layers():
+    assert math.isnan(totals([]).float_ratio)
+    assert "Parameters          0\n" in model_summary([])
+
+
+def test_layer_errors_keep_the_quantized_layers():
+    assert layer_errors("int2", ROWS) == (
+        LayerError(model="int2", layer="block_00_ff1_expand", sqnr_db=8.93),
+        LayerError(model="int2", layer="block_00_conv_contract", sqnr_db=18.06),
+    )
+
+
+CONFIG = Config(
+    data=DataConfig(train=("t",), dev=("d",)),
+    model=ModelConfig(blocks=1, dim=16, heads=2, conv_kernel=5, subsampling_channels=4),
+    training=TrainingConfig(epochs=1, steps_per_epoch=1, learning_rate=1e-3),
+)
+
+
+def record(name: str, kind: str, parameters: int, **more) -> dict:
+    return {"name": name, "kind": kind, "parameters": parameters, "float_bytes": 4 * parameters, **more}
+
+
+def test_rows_of_records():
+    spec = QuantSpec(bits=2, symmetric=False, block_size=8).model_dump()
+    rows = layer_rows(
+        [
+            record("block_00_norm", "normalization", 32),
+            record("ctc_head", "dense", 357, k=16, n=21),
+            record("block_00_ff1_expand", "dense", 1088, k=16, n=64)
+            | {"float_bytes": 256, "code_bytes": 256, "scale_bytes": 256, "offset_bytes": 256, "sqnr_db": 8.5}
+            | {"spec": spec},
+            record("block_00_attention_query", "dense", 256, k=16, n=16, spec={**spec, "bits": 4, "block_size": None}),
+        ],
+        CONFIG,
+    )
+    assert rows[0] == LayerRow("block_00_norm", "normalization", (), 32, "", 32, 128, 0.0)
+    assert rows[1] == LayerRow("ctc_head", "dense", (16, 21), 32, "", 357, 1428, 25 * 16 * 21)
+    assert rows[2] == LayerRow("block_00_ff1_expand", "dense", (16, 64), 2, "block 8", 1088, 1024, 25 * 16 * 64, 8.5)
+    assert (rows[3].bits, rows[3].granularity) == (4, "channel")
+
+
+def test_multiplications_per_second():
+    """100 feature frames a second, 50 behind the first convolution, 25 behind the second; 80 mel bins halved twice."""
+    layers = [
+        ("subsampling", "convolution", None, None),
+        ("subsampling_convolution", "convolution", 36, 4),
+        ("block_00_conv_depthwise", "depthwise", None, None),
+        ("block_00_attention_position", "dense", 16, 16),
+    ]
+    rows = layer_rows([record(name, kind, 1, k=k, n=n) for name, kind, k, n in layers], CONFIG)
+    assert [row.macs_per_second for row in rows] == [
+        50 * 40 * 9 * 1 * 4,
+        25 * 20 * 9 * 4 * 4,
+        25 * 5 * 16,
+        2 * 25 * 16 * 16,
+    ]
+
+
+def test_multiplications_are_those_of_the_graph():
+    """Against TensorFlow's own count of floating-point operations, two to a multiplication and its addition."""
+    frames, encoder_frames, dim, tokens = 400, 100, CONFIG.model.dim, 20
+    structure = inference_model(abstract_conformer(CONFIG.model, CONFIG.features.mel_bins, tokens))
+    model = with_placeholders(structure, (), random=True)
+    rows = layer_rows(map(asdict, abstract_layer_records(structure, {})), CONFIG)
+    seconds = frames * CONFIG.features.frame_step / CONFIG.features.sample_rate
+    with_weights = sum(row.macs_per_second for row in rows) * seconds
+    # Left out of the summary: queries times keys, queries times positions, attention times values. Of positions there
+    # are 2 T - 1, not 2 T.
+    between_activations = (encoder_frames**2 + encoder_frames * (2 * encoder_frames - 1) + encoder_frames**2) * dim
+    assert operations(model, frames) == 2 * (with_weights - dim**2 + between_activations)
+
+
+def operations(model: keras.Model, frames: int) -> int:
+    """What matrix products and convolutions of one utterance cost; elementwise operations are left out."""
+    signature = tf.TensorSpec([1, frames, CONFIG.features.mel_bins]), tf.TensorSpec([1], tf.int32)
+
+    @tf.function(input_signature=signature)
+    def run(features: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+        return model([features, lengths])
+
+    options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation() | {"output": "none"}
+    node = tf.compat.v1.profiler.profile(run.get_concrete_function().graph, cmd="op", options=options)
+    count = 0
+    while node.children:
+        (node,) = node.children
+        if node.name in ("MatMul", "BatchMatMulV2", "Conv2D", "DepthwiseConv2dNative"):
+            count += node.float_ops
+    return count

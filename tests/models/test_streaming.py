@@ -1,0 +1,81 @@
+"""The Conformer on streams, from features and from the waveform, in every attention mode."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+
+from tests.support.stream_checks import assert_streams, whole
+from tfconformer.features.config import FeatureConfig
+from tfconformer.layers.front_end import LogMel
+from tfconformer.models.config import ModelConfig
+from tfconformer.models.ctc import conformer_ctc
+from tfconformer.models.streaming import StreamingModel
+from tfconformer.quantization.apply import match_layers, quantize_model
+from tfconformer.quantization.spec import QuantizationRule, QuantSpec
+
+FEATURES = FeatureConfig(mel_bins=16)
+SMALL = {"blocks": 2, "dim": 16, "heads": 2, "conv_kernel": 5, "subsampling_channels": 4}
+# Name: (configuration, unit in 10 ms frames, delay in 40 ms frames behind the features).
+MODES = {
+    "left context": ({"causal": True, "left_context": 6, "right_context": 0}, 4, 0),
+    # Every block waits for its own look-ahead.
+    "look-ahead": ({"causal": True, "left_context": 6, "right_context": 2}, 4, 2 * 2),
+    "chunks": ({"causal": True, "left_context": 8, "attention_chunk": 4}, 16, 0),
+    # Convolutions of 5 frames look 2 ahead in each block.
+    "look-ahead everywhere": ({"left_context": 6, "right_context": 1}, 4, 2 * (1 + 2)),
+}
+
+
+def build(mode: str) -> keras.Model:
+    keras.utils.set_random_seed(1)
+    return conformer_ctc(ModelConfig(**{**SMALL, **MODES[mode][0]}), FEATURES.mel_bins, vocabulary=6)
+
+
+# The two blocks renormalize sums that are added in another order: a few units in the last place of logits around 1.
+TOLERANCE = 2e-5
+
+
+@pytest.mark.parametrize("pieces", [7, "random"])
+@pytest.mark.parametrize("mode", MODES)
+def test_from_features(mode, pieces):
+    model = build(mode)
+    _, unit, delay = MODES[mode]
+    streaming = StreamingModel(model)
+    assert (streaming.unit, streaming.stride, streaming.delay) == (unit, 4, delay)
+    x = np.random.default_rng(3).normal(size=(2, 83, FEATURES.mel_bins)).astype(np.float32)
+    assert_streams(model, x, pieces, TOLERANCE)
+
+
+def test_from_the_waveform():
+    model = build("look-ahead")
+    waveform, lengths = keras.Input([None]), keras.Input([], dtype=tf.int32)
+    whole = keras.Model([waveform, lengths], model(LogMel(FEATURES)([waveform, lengths]))["logits"])
+    streaming = StreamingModel(whole)
+    # The front end is 2 frames of 10 ms late, which the four of a step hide.
+    assert (streaming.unit, streaming.lookahead) == (640, 4 * 640)
+    x = np.random.default_rng(4).uniform(-0.5, 0.5, (1, 9000)).astype(np.float32)
+    assert_streams(whole, x, "random", 1e-4)  # the front end's 1e-5, amplified by the network
+
+
+# Name: (spec of all dense layers, tolerance relative to the largest logit). Codes are the same on streams, and so are
+# products but for the order of their sums; a value close to a half goes up here and down there when activations are
+# quantized, which moves a logit by a step of 1/127 of what it is summed from.
+QUANTIZED = {
+    "int8": ({"bits": 8}, 1e-5),
+    "int4": ({"bits": 4, "block_size": 8}, 1e-5),
+    "int2": ({"bits": 2, "symmetric": False, "block_size": 8}, 1e-5),
+    "int8 activations": ({"bits": 8, "activation_bits": 8}, 0.03),
+}
+
+
+@pytest.mark.parametrize("name", QUANTIZED)
+def test_quantized(name):
+    spec, tolerance = QUANTIZED[name]
+    model = build("chunks")
+    specs = match_layers(model, [QuantizationRule(layers=".*", spec=QuantSpec(**spec))])
+    quantized = quantize_model(model, specs)
+    x = np.random.default_rng(5).normal(size=(1, 83, FEATURES.mel_bins)).astype(np.float32)
+    expected = whole(quantized, x)
+    assert np.abs(expected - whole(model, x)).max() > 1e-3, "quantized weights compute something else"
+    assert_streams(quantized, x, "random", tolerance * np.abs(expected).max())

@@ -1,0 +1,86 @@
+"""Clip factors: the share of a block's range that its codes cover, searched for or learned.
+
+At 2 bits they matter more than anything else: a range that reaches the largest weight leaves most weights at code 0.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from tfconformer.quantization.quantizers.blocks import per_weight, sums
+from tfconformer.quantization.quantizers.schemes import scheme
+from tfconformer.quantization.spec import ClipSearch, LearnedClip, QuantSpec, Sharing
+
+LEAST_FACTOR = 0.01  # learned factors stay above it: a scale of zero would be the end of its block
+
+
+def sharing(spec: QuantSpec) -> Sharing | None:
+    """What shares a factor; None if it is a constant of the spec."""
+    if isinstance(spec.clip, ClipSearch):
+        return spec.clip.search
+    return spec.clip.learn if isinstance(spec.clip, LearnedClip) else None
+
+
+def factor_shape(spec: QuantSpec, contraction: int, columns: int) -> tuple[int, int]:
+    """Of the searched or learned factors of a [contraction, columns] matrix; it broadcasts to [blocks, columns]."""
+    shared_by = sharing(spec)
+    return spec.blocks(contraction) if shared_by == "block" else 1, 1 if shared_by == "tensor" else columns
+
+
+def clip_factors(weights: tf.Tensor, spec: QuantSpec) -> float | tf.Tensor:
+    """The constant, searched or first learned factors of `weights` [K, N]."""
+    if isinstance(spec.clip, ClipSearch):
+        return search_clip(weights, spec, spec.clip)
+    if isinstance(spec.clip, LearnedClip):
+        return search_clip(weights, spec, ClipSearch(search=spec.clip.learn))
+    return spec.clip
+
+
+def search_clip(weights: tf.Tensor, spec: QuantSpec, search: ClipSearch) -> tf.Tensor:
+    """The clip factors, [1 or blocks, 1 or N], with the least error on `weights` [K, N]; constants to the gradient."""
+    weights = tf.stop_gradient(weights)
+    contraction = weights.shape[0]
+    quantizer = scheme(spec.scheme)
+
+    def error(clip: tf.Tensor) -> tf.Tensor:
+        scales, offsets = quantizer.ranges(weights, spec, clip)
+        restored = quantizer.codes(weights, scales, offsets, spec) * per_weight(scales, spec, contraction)
+        if offsets is not None:
+            restored -= per_weight(offsets, spec, contraction)
+        difference = weights - restored
+        measure = tf.square(difference) if search.error == "squared" else tf.abs(difference)
+        if search.search == "block":
+            return sums(measure, spec)
+        return tf.reduce_sum(measure, axis=0 if search.search == "channel" else (0, 1), keepdims=True)
+
+    def better(best: tuple[tf.Tensor, tf.Tensor], clip: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        least, factors = best
+        found = error(clip)
+        return tf.minimum(found, least), tf.where(found < least, clip, factors)
+
+    grid = tf.constant(np.linspace(1.0, search.low, search.steps), tf.float32)
+    blocks = spec.blocks(contraction) if search.search == "block" else 1
+    shape = [blocks, 1 if search.search == "tensor" else weights.shape[1]]
+    _, found = tf.foldl(better, grid, (tf.fill(shape, np.float32(np.inf)), tf.ones(shape)))
+    return tf.stop_gradient(found)
+
+
+def with_lsq_gradient(factors: tf.Tensor, weights: int, spec: QuantSpec) -> tf.Tensor:
+    """`factors`, whose gradient is divided by sqrt(weights per factor * highest code) (1902.08153, sec. 2.2).
+
+    Args:
+      factors: learned, [1 or blocks, 1 or N].
+      weights: how many the matrix has.
+      spec: of the matrix.
+    """
+    per_factor = weights / math.prod(factors.shape)
+    share = 1.0 / math.sqrt(per_factor * spec.code_range[1])
+
+    @tf.custom_gradient
+    def identity(x: tf.Tensor) -> tuple[tf.Tensor, object]:
+        return tf.identity(x), lambda upstream: upstream * share
+
+    return identity(factors)

@@ -1,0 +1,21 @@
+"""The base class of the sections of a configuration, and its errors as one sentence."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+
+class Section(BaseModel):
+    """A section of a YAML file: an unknown key is an error, and a value cannot be changed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def explain(error: ValidationError) -> str:
+    """A validation error as one line that names every wrong key."""
+    problems = []
+    for detail in error.errors():
+        key = ".".join(str(part) for part in detail["loc"]) or "(top level)"
+        message = detail["msg"].removeprefix("Value error, ")
+        problems.append(f"unknown key '{key}'" if detail["type"] == "extra_forbidden" else f"'{key}': {message}")
+    return "; ".join(problems)
