@@ -18,7 +18,7 @@ from tfconformer.layers.convolution import (
 )
 from tfconformer.layers.dense import Dense
 from tfconformer.layers.dropout import Dropout
-from tfconformer.layers.masking import NEVER, AttentionMask, BlankBeyondEnd, FrameMask, frame_mask, real_frames
+from tfconformer.layers.masking import NEVER, AttentionMask, BlankBeyondEnd, FrameMask, frame_mask, valid_frames
 from tfconformer.layers.normalization import FeatureNormalization, LayerNormalization
 from tfconformer.layers.residual import ScaledResidual
 
@@ -179,7 +179,7 @@ def test_padded_frames_are_certain_blanks_and_count_as_such():
     logits = normal(3, 5, 4) - 50.0
     lengths = tf.constant([5, 2, 0])
     marked = BlankBeyondEnd()([logits, frame_mask(lengths, 5)])
-    np.testing.assert_array_equal(real_frames(marked), lengths)
+    np.testing.assert_array_equal(valid_frames(marked), lengths)
     np.testing.assert_array_equal(marked[1, :2], logits[1, :2])
     np.testing.assert_allclose(tf.nn.softmax(marked)[1, 2:, 0], 1.0)
 

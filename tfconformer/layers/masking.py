@@ -1,6 +1,6 @@
-"""Masks: which frames of a padded batch are real, and which frames attention may look at.
+"""Masks: which frames of a padded batch are valid, and which frames attention may look at.
 
-Padding never reaches a real frame: convolutions read zeros beyond the end, attention does not look there, so an
+Padding never reaches a valid frame: convolutions read zeros beyond the end, attention does not look there, so an
 utterance gives the same output alone and in any batch.
 """
 
@@ -23,13 +23,13 @@ NEVER = -1e4
 
 
 def frame_mask(lengths: tf.Tensor, frames: tf.Tensor) -> tf.Tensor:
-    """[B] int32 lengths -> [B, frames, 1] float32: 1 on real frames, 0 on padding."""
+    """[B] int32 lengths -> [B, frames, 1] float32: 1 on valid frames, 0 on padding."""
     return tf.expand_dims(tf.cast(tf.range(frames) < tf.expand_dims(lengths, 1), tf.float32), 2)
 
 
 @register
 class FrameMask(keras.layers.Layer):
-    """(x [B, T, C], lengths [B]) -> [B, T, 1] float32 mask of the real frames."""
+    """(x [B, T, C], lengths [B]) -> [B, T, 1] float32 mask of the valid frames."""
 
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
         x, lengths = inputs
@@ -43,7 +43,7 @@ class FrameMask(keras.layers.Layer):
 class AttentionMask(ContextLayer):
     """Frame mask [B, T, 1] -> additive attention mask [B, 1, T, T] (or [B, 1, 1, T] with unlimited context).
 
-    Queries look at keys that `AttentionContext` allows and that are real frames. While training, the chunk is one of
+    Queries look at keys that `AttentionContext` allows and that are valid frames. While training, the chunk is one of
     `training_chunks` if there are any, drawn for every batch; their generator is part of a checkpoint, as `Dropout`'s.
     """
 
@@ -75,19 +75,19 @@ class AttentionMask(ContextLayer):
 class BlankBeyondEnd(keras.layers.Layer):
     """(logits [B, T, V], mask [B, T, 1]) -> logits whose padded frames can only be the blank (symbol 0).
 
-    A certain blank costs nothing in CTC, so losses and decoders downstream need no lengths.
+    A forced blank costs nothing in CTC, so losses and decoders downstream need no lengths.
     """
 
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
         logits, mask = inputs
-        certain_blank = NEVER * (1.0 - tf.one_hot(0, tf.shape(logits)[-1]))
-        return mask * logits + (1.0 - mask) * certain_blank
+        forced_blank = NEVER * (1.0 - tf.one_hot(0, tf.shape(logits)[-1]))
+        return mask * logits + (1.0 - mask) * forced_blank
 
     def stream(self, inputs: tuple[Frames, Lengths], step: StreamStep) -> Frames:
         logits, lengths = inputs
         return Frames(self([logits.values, step.mask(logits, lengths)]), logits.delay, logits.stride)
 
 
-def real_frames(logits: tf.Tensor) -> tf.Tensor:
+def valid_frames(logits: tf.Tensor) -> tf.Tensor:
     """The lengths [B] int32 that `BlankBeyondEnd` was applied with."""
     return tf.reduce_sum(tf.cast(tf.reduce_max(logits[:, :, 1:], axis=-1) > NEVER / 2, tf.int32), axis=-1)

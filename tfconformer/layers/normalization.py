@@ -29,7 +29,7 @@ class FeatureNormalization(Pointwise, keras.layers.Layer):
         return (inputs - self.mean) / self.deviation
 
     def adapt(self, frames: np.ndarray) -> None:
-        """Sets the statistics from `frames` [count, bins], all of them real frames (no padding)."""
+        """Sets the statistics from `frames` [count, bins], all of them valid frames (no padding)."""
         self.mean.assign(frames.mean(axis=0))
         self.deviation.assign(np.maximum(frames.std(axis=0), 1e-3))
 

@@ -3,7 +3,7 @@
 A stream is cut into steps. In every step a layer receives as many new frames as the step brings and returns as many
 (a quarter of them behind a stride of 4). A layer that must see a frame's future answers late: its *delay* counts the
 frames by which its output lags behind its input. The first `delay` frames of a stream therefore have negative indices
-and mean nothing, like the frames beyond the end of an utterance; masks tell them from real frames, and convolutions
+and mean nothing, like the frames beyond the end of an utterance; masks tell them from valid frames, and convolutions
 read zeros there just as they do at the ends of a whole utterance. So nothing but the delay distinguishes the frames of
 a stream from those of the whole utterance.
 

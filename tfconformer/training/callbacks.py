@@ -1,4 +1,4 @@
-"""Keras callbacks that `keras fit` lacks: word error rate on dev sets, and the record of a run."""
+"""The Keras callback that scores dev sets, keeps the best weights and writes the history of a run."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ logger = logging.getLogger(__name__)
 
 
 class DevWordErrorRate(keras.callbacks.Callback):
-    """Scores the dev sets after every epoch, keeps the best weights and writes the history.
+    """Scorer of the dev sets after every epoch; keeps the best weights and writes the history.
 
-    Adds `wer` (over all dev sets together) and `wer_NAME` to the epoch's logs; the weights of the lowest `wer` stand
-    in `run.weights_file`. A co-trained model is scored in each of its precisions: `wer_NAME_intBITS`. A continued run
-    takes the earlier epochs from `run.history_file`.
+    Adds `wer` (over all dev sets together) and `wer_NAME` of each dev set to the epoch's logs, as fractions, and writes
+    the weights of the epoch with the lowest `wer` to `run.weights_file`. A co-trained model is scored in each of its
+    precisions: `wer_NAME_intBITS`. A continued run takes the earlier epochs from `run.history_file`.
 
     Args:
-      run: where weights and history go.
-      dev_sets: by name, datasets of ((features, lengths), texts, ids) as `data.pipeline.evaluation_batches` yields.
-      tokenizer: of the model.
-      completed_epochs: how many epochs the backup that this fit continues from has seen.
+      run: the run directory, which receives weights and history.
+      dev_sets: by name, datasets of ((features [B, T, mel], lengths [B]), texts [B], ids [B]), as
+        `data.pipeline.evaluation_batches` yields them.
+      tokenizer: the tokenizer of the model.
+      completed_epochs: number of epochs in the backup that this training continues from, 0 for a new training.
     """
 
     def __init__(
@@ -72,14 +73,14 @@ class DevWordErrorRate(keras.callbacks.Callback):
 def save_weights(model: keras.Model, run: RunDirectory) -> None:
     """Writes the model's weights to `run.weights_file`, atomically."""
     with atomic.atomic_path(run.weights_file) as temporary:
-        # Keras chooses the format by the ending; its `.weights.h5` would add the optimizer, three times the size.
+        # Keras chooses the format by the ending; `.weights.h5` would add the optimizer's state: three times the size.
         file = temporary.with_suffix(".h5")
         model.save_weights(file)
         file.replace(temporary)
 
 
 def _word_errors(recognize: Recognizer, batches: tf.data.Dataset, tokenizer: Tokenizer) -> tuple[int, int]:
-    """(errors, words) of a dev set."""
+    """Returns (word errors, words of the references) of a dev set."""
     references: list[str] = []
     hypotheses: list[str] = []
     for inputs, texts, _ in batches:

@@ -1,4 +1,4 @@
-"""From a run directory back to its model: weights and configuration, the code rebuilds the rest."""
+"""Restoring the model of a run: the configuration says how to build it, the weights file is read into it."""
 
 from __future__ import annotations
 
@@ -14,19 +14,23 @@ from tfconformer.training.run import RunDirectory
 
 
 def float_model(config: Config, tokenizer: Tokenizer) -> keras.Model:
-    """The configuration's model without quantization, freshly initialized."""
+    """Builds a configuration's model without quantization, with random weights."""
     return conformer(config.model, config.features.mel_bins, tokenizer.vocabulary_size)
 
 
 def build_model(config: Config, tokenizer: Tokenizer) -> keras.Model:
-    """The configuration's model, quantized where its rules say so, for weights that are read into it."""
-    # A model that is built in float and then copied would be in memory twice.
+    """Builds a configuration's model with its quantization rules applied; the caller reads the weights into it."""
+    # Building the float model first and copying it would need twice the memory.
     structure = abstract_conformer(config.model, config.features.mel_bins, tokenizer.vocabulary_size)
     return new_model(structure, config.quantization)
 
 
 def load_model(run: RunDirectory, config: Config | None = None) -> keras.Model:
-    """The model of a run with its best weights, as `config` (the run's own by default) describes it.
+    """Builds the model of a run and reads its best weights.
+
+    Args:
+      run: a run directory with weights and a tokenizer.
+      config: the configuration to build; None takes the run's own.
 
     Raises:
       InputError: the run is incomplete, or its weights do not fit its configuration.
@@ -40,7 +44,7 @@ def load_weights(model: keras.Model, run: RunDirectory) -> None:
     """Reads `run.weights_file` into `model`.
 
     Raises:
-      InputError: the file is missing, is not a weights file, or is of another model.
+      InputError: the file is missing, is not a weights file, or holds the weights of another model.
     """
     if not run.weights_file.is_file():
         raise InputError(f"the run {run.path} has no {run.weights_file.name}")
@@ -53,7 +57,13 @@ def load_weights(model: keras.Model, run: RunDirectory) -> None:
 
 
 def _read_layers(model: keras.Model, file: h5py.File) -> None:
-    """As `Model.load_weights`, which reads everything before it assigns anything: a second model in memory."""
+    """Assigns the stored weights layer by layer.
+
+    `Model.load_weights` reads the whole file before it assigns anything, which needs twice the memory.
+
+    Raises:
+      ValueError: the layers, or the shapes of their weights, differ from those of the file.
+    """
     layers = {layer.name: layer for layer in model.layers if layer.weights}
     different = layers.keys() ^ {name for name in file if file[name].attrs["weight_names"].size}
     if different:

@@ -8,7 +8,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from tfconformer.data.pipeline import LABEL_PADDING
-from tfconformer.layers.masking import real_frames
+from tfconformer.layers.masking import valid_frames
 from tfconformer.layers.registry import register
 
 
@@ -34,7 +34,7 @@ class CTCLoss(keras.losses.Loss):
                 tf.where(present), tf.boolean_mask(labels, present) - 1, tf.shape(labels, out_type=tf.int64)
             ),
             tf.concat([logits[:, :, 1:], logits[:, :, :1]], axis=-1),
-            real_frames(logits),
+            valid_frames(logits),
             ignore_longer_outputs_than_inputs=True,
             time_major=False,
         )

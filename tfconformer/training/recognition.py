@@ -1,4 +1,7 @@
-"""What a Keras model hears: for dev sets while it trains, and for comparing searches; phones run `.tflite` files."""
+"""Recognition with a Keras model: for dev sets during training, and for comparisons of decoders.
+
+Devices run exported `.tflite` files instead (`converters.runtime`).
+"""
 
 from __future__ import annotations
 
@@ -18,18 +21,19 @@ from tfconformer.errors import InputError
 from tfconformer.models.encoder import SUBSAMPLING
 from tfconformer.models.transducer import SCORES, Transducer
 
-# (features [B, T, mel_bins], lengths [B]) -> CTC ids of every utterance.
+# (features [B, T, mel_bins] float32, lengths [B] int32) -> token ids of every utterance, each in [1, vocabulary].
 Recognizer = Callable[[Any, Any], list[list[int]]]
 
 
 @dataclass(frozen=True)
 class BeamSearch:
-    """How to search with a beam.
+    """The options of a beam search.
 
     Attributes:
-      width: hypotheses to keep.
-      language_model: for CTC, an n-gram model over the tokenizer's pieces; None uses none.
-      weight: of the language model.
+      width: number of hypotheses kept, at least 1.
+      language_model: ARPA or KenLM file of an n-gram model over the tokenizer's tokens (CTC only); None searches
+        without one.
+      weight: factor on the log-probability of the language model.
     """
 
     width: int
@@ -38,9 +42,13 @@ class BeamSearch:
 
 
 def greedy_recognizer(model: keras.Model) -> Recognizer:
-    """Greedy search with a model of `conformer_ctc` or `conformer_transducer`, as its weights are at every call."""
+    """Returns a greedy recognizer, which uses the weights that the model has at the time of each call.
+
+    Args:
+      model: a Conformer with CTC heads or with a transducer.
+    """
     if SCORES not in model.output:
-        # Padded frames decode as blanks.
+        # The model forces blanks on padded frames, so that lengths are not needed.
         return lambda features, lengths: list(map(greedy_decode, model.predict_on_batch([features, lengths])["logits"]))
     transducer = Transducer(model)
     return lambda features, lengths: (
@@ -49,10 +57,16 @@ def greedy_recognizer(model: keras.Model) -> Recognizer:
 
 
 def beam_recognizer(model: keras.Model, tokenizer: Tokenizer, search: BeamSearch) -> Recognizer:
-    """Beam search with such a model.
+    """Returns a recognizer that searches with a beam.
+
+    Args:
+      model: a Conformer with CTC heads or with a transducer.
+      tokenizer: the tokenizer of the model.
+      search: width of the beam and, for CTC, the language model.
 
     Raises:
-      InputError: as `BeamDecoder`, or a transducer is to use a language model.
+      InputError: flashlight-text is not installed (CTC), the language model cannot be read, or a language model is
+        given for a transducer.
     """
     if SCORES not in model.output:
         decoder = BeamDecoder(tokenizer.pieces, search.width, search.language_model, search.weight)

@@ -1,8 +1,8 @@
-"""`keras fit` with the project's data, loss, schedule and callbacks.
+"""Training: Keras's `fit` with the data, losses, schedule and callbacks of a configuration.
 
-A run that was killed and is started again continues after its last whole epoch, and ends with the weights of an
-uninterrupted one: the backup holds the model, the optimizer and the random generators of dropout, and batches are a
-function of (seed, batch number).
+A run that was interrupted continues after its last complete epoch, and ends with the same weights as an uninterrupted
+run: the backup holds the model, the optimizer and the random generators of dropout, and every batch is a pure function
+of (seed, batch number).
 """
 
 from __future__ import annotations
@@ -33,26 +33,27 @@ from tfconformer.training.transducer_loss import TransducerLoss
 
 logger = logging.getLogger(__name__)
 
-# Batches whose frames give the feature statistics; a few thousand frames would do.
+# Batches whose frames give the mean and variance of the features; a few thousand frames suffice.
 _ADAPTATION_BATCHES = 32
 
 
 def train(config: Config, run: RunDirectory) -> keras.Model:
-    """Trains, or continues, the run.
+    """Trains a model, or continues an interrupted training.
 
-    Starts from random weights, or from `training.initial_weights`: the run directory of a float model, whose tokenizer
-    is then used too; a transducer may take its encoder from a CTC model. With quantization rules this is
+    Training starts from random weights, or from `training.initial_weights`: the run directory of a float model, whose
+    tokenizer is then used too; a transducer may take its encoder from a CTC model. With quantization rules this is
     quantization-aware fine-tuning.
 
     Args:
-      config: the experiment.
-      run: its directory; created, or continued if it holds the same configuration.
+      config: the configuration.
+      run: the run directory; created, or continued if it holds the same configuration.
 
     Returns:
-      The model after the last epoch (the best weights are in the run).
+      The model after the last epoch; `run.weights_file` holds the weights of the best epoch.
 
     Raises:
-      InputError: the directory is another run's, no shard matches, or the initial weights do not fit.
+      InputError: the directory holds a run of another configuration, no shard matches a pattern, or the initial weights
+        do not fit the model.
     """
     run.require(config)
     shards = find_shards(config.data.train)
@@ -88,7 +89,11 @@ def train(config: Config, run: RunDirectory) -> keras.Model:
 
 
 def compile_model(model: keras.Model, config: TrainingConfig) -> None:
-    """AdamW with warm-up and cosine decay, clipped gradients, the transducer loss and CTC on every CTC head."""
+    """Compiles a model with AdamW, its learning-rate schedule, gradient clipping, and a loss for every output.
+
+    CTC heads get the CTC loss, the scores of a transducer the transducer loss; the auxiliary head weighs
+    `intermediate_weight`, the main output the rest.
+    """
     schedule = WarmupCosine(
         config.learning_rate,
         config.final_learning_rate,
@@ -106,12 +111,12 @@ def compile_model(model: keras.Model, config: TrainingConfig) -> None:
 
 
 def _example(model: keras.Model, inputs: tuple[tf.Tensor, ...], labels: tf.Tensor) -> tuple[Any, dict[str, tf.Tensor]]:
-    """(inputs of the model, what each of its outputs is compared with); a transducer reads the labels too."""
+    """Returns (inputs of the model, target of every output); a transducer has the labels among its inputs."""
     return (*inputs, labels)[: len(model.inputs)], dict.fromkeys(model.output, labels)
 
 
 def completed_batches(run: RunDirectory) -> int:
-    """Training steps in the run's backup, 0 without one."""
+    """Returns the number of training steps in the run's backup, 0 without a backup."""
     checkpoint = tf.train.latest_checkpoint(run.backup / "chief")
     if checkpoint is None:
         return 0
@@ -119,7 +124,7 @@ def completed_batches(run: RunDirectory) -> int:
 
 
 def _tokenizer(config: Config, run: RunDirectory, shards: Sequence[Path]) -> Tokenizer:
-    """The run's tokenizer: its own, the initial run's, or a new one trained on the transcripts."""
+    """Returns the run's own tokenizer, else the initial run's, else a new one trained on the transcripts."""
     if run.tokenizer_file.is_file():
         return Tokenizer.from_file(run.tokenizer_file)
     if config.training.initial_weights:
