@@ -1,9 +1,14 @@
 """Configurations: what loads, and what a person reads when one does not."""
 
+from pathlib import Path
+
 import pytest
 
-from tfconformer.config import dump_config, load_config
+from tfconformer.config import dump_config, dump_stored_config, load_config
 from tfconformer.errors import InputError
+from tfconformer.training.run import RunDirectory
+
+REPOSITORY = Path(__file__).parents[1]
 
 VALID = """
 data: {train: [a], dev: [b]}
@@ -64,25 +69,121 @@ def test_extends_replaces_section_by_section(tmp_path):
         load_config(path)
 
 
-def test_dump_round_trip(tmp_path):
+def test_dump_round_trip(tmp_path, monkeypatch):
     overrides = ["quantization=[{layers: '.*', spec: {bits: 2, symmetric: false, block_size: 64}}]"]
     config = load_config(write(tmp_path / "c.yaml", VALID), overrides)
-    assert load_config(write(tmp_path / "d.yaml", dump_config(config))) == config
+    (tmp_path / "run").mkdir()
+    stored = write(tmp_path / "run/config.yaml", dump_stored_config(config, tmp_path / "run"))
+    assert load_config(stored) == config
+    assert "train:\n  - ../a\n" in stored.read_text()
+    monkeypatch.chdir(tmp_path)
+    assert load_config(write(tmp_path / "d.yaml", dump_config(load_config("c.yaml")))) == load_config("c.yaml")
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "small",
-        "small_streaming",
-        "conformer_s",
-        "conformer_m",
-        "conformer_l",
-        "demo/int8",
-        "demo/int2",
-        "streaming/int4",
-        "streaming/int2",
-    ],
-)
-def test_the_shipped_configurations_load(name):
-    load_config(f"configs/{name}.yaml")
+@pytest.fixture
+def tree(tmp_path) -> Path:
+    """A checkout: configurations in folders of their own, one of which extends the other."""
+    for folder in ("configs/demo", "data", "runs", "[odd]"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in ("train-0.tfrecord", "dev-0.tfrecord"):
+        (tmp_path / "data" / name).touch()
+    text = VALID.replace("[a]", "[../data/train-*.tfrecord]").replace("[b]", "[../data/dev-*.tfrecord]")
+    write(tmp_path / "configs/base.yaml", text.replace("0.001", "0.001, initial_weights: ../runs/float"))
+    write(tmp_path / "configs/demo/child.yaml", "extends: ../base.yaml\ndata: {dev: [../../data/d*.tfrecord]}\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("directory", [".", "configs", "configs/demo", "[odd]"])
+def test_paths_are_relative_to_the_file_that_holds_them(tree, monkeypatch, directory):
+    monkeypatch.chdir(tree / directory)
+    config = load_config(tree / "configs/demo/child.yaml")
+    found = [
+        Path(path).resolve() for pattern in (*config.data.train, *config.data.dev) for path in Path().glob(pattern)
+    ]
+    assert found == [tree / "data/train-0.tfrecord", tree / "data/dev-0.tfrecord"]
+    assert Path(config.training.initial_weights).resolve() == tree / "runs/float"
+
+
+def test_at_the_top_of_a_checkout_paths_are_short(tree, monkeypatch):
+    monkeypatch.chdir(tree)
+    config = load_config("configs/demo/child.yaml")
+    assert config.data.train == ("data/train-*.tfrecord",)
+    assert config.training.initial_weights == "runs/float"
+
+
+def test_paths_of_overrides_are_relative_to_the_working_directory(tree, monkeypatch):
+    monkeypatch.chdir(tree / "runs")
+    changes = ["data.train=[x/*.tfrecord, /y/*.tfrecord]", "training.initial_weights=./z"]
+    config = load_config("../configs/demo/child.yaml", changes)
+    assert config.data.train == ("x/*.tfrecord", "/y/*.tfrecord")
+    assert config.training.initial_weights == "z"
+
+
+def test_brackets_in_the_name_of_a_folder_are_no_pattern(tree, monkeypatch):
+    write(tree / "[odd]/c.yaml", VALID.replace("[a]", "['*.tfrecord']"))
+    (tree / "[odd]/t.tfrecord").touch()
+    monkeypatch.chdir(tree)
+    assert list(Path().glob(load_config("[odd]/c.yaml").data.train[0])) == [Path("[odd]/t.tfrecord")]
+
+
+def test_a_run_belongs_to_its_configuration_from_every_directory(tree, monkeypatch):
+    monkeypatch.chdir(tree)
+    RunDirectory(Path("runs/one")).claim(load_config("configs/demo/child.yaml"))
+    assert str(tree) not in (tree / "runs/one/config.yaml").read_text()
+    monkeypatch.chdir(tree / "configs")
+    RunDirectory(Path("../runs/one")).require(load_config("demo/child.yaml"))
+    with pytest.raises(InputError, match="another configuration"):
+        RunDirectory(Path("../runs/one")).require(
+            load_config("demo/child.yaml", ["data.train=[data/train-*.tfrecord]"])
+        )
+
+
+def test_absolute_paths_stay_absolute_in_a_run(tree):
+    config = load_config(tree / "configs/base.yaml", [f"data.dev=['{tree}/data/d*.tfrecord']"])
+    run = RunDirectory(tree / "runs/one")
+    run.claim(config)
+    assert f"{tree}/data/d*.tfrecord" in run.config_file.read_text()
+    run.require(config)
+
+
+def test_a_run_of_an_earlier_version_continues(tree, monkeypatch):
+    """Its paths are relative to the working directory, and nothing in the file says so."""
+    monkeypatch.chdir(tree)
+    config = load_config("configs/demo/child.yaml")
+    run = RunDirectory(Path("runs/old"))
+    run.path.mkdir()
+    run.config_file.write_text(dump_config(config))
+    assert "format" not in run.config_file.read_text()
+    run.require(config)
+    assert run.config().data.train == ("data/train-*.tfrecord",)
+
+
+def test_a_later_format_is_refused(tmp_path):
+    with pytest.raises(InputError, match="has format 3, this version reads 2"):
+        load_config(write(tmp_path / "c.yaml", "format: 3\n" + VALID))
+
+
+SHIPPED = [path for path in sorted(REPOSITORY.glob("configs/**/*.yaml")) if path.parent.name != "experiments"]
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(REPOSITORY / "configs")))
+def test_the_shipped_configurations_load_from_every_directory(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    config = load_config(path)
+    monkeypatch.chdir(tmp_path)
+    elsewhere = load_config(path)
+    for pattern, as_seen_here in zip(
+        config.data.train + config.data.dev, elsewhere.data.train + elsewhere.data.dev, strict=True
+    ):
+        assert pattern.startswith(("data/", "build/"))
+        assert Path(as_seen_here).resolve() == REPOSITORY / pattern
+    assert (config.training.initial_weights or "models/").startswith(("models/", "runs/"))
+
+
+@pytest.mark.parametrize("name", ["small", "small_streaming", "small_streaming_transducer", "tiny", "tiny/first_stage"])
+def test_the_shipped_models_name_their_data_relative_to_themselves(name, monkeypatch, tmp_path):
+    run = RunDirectory(REPOSITORY / "models" / name)
+    for directory in (REPOSITORY, tmp_path):
+        monkeypatch.chdir(directory)
+        for pattern in (*run.config().data.train, *run.config().data.dev):
+            assert Path(pattern).resolve().parent == REPOSITORY / "data/speech/shards"

@@ -1,9 +1,10 @@
-"""The typed configuration of an experiment: one YAML file, whose keys are the arguments they feed.
+"""The typed configuration of a training: one YAML file, composed of the sections that the packages define.
 
     config = load_config("configs/small.yaml", overrides=["training.epochs=3"])
 
-A YAML may begin with `extends: other.yaml` (relative to itself); its own keys then replace the other's, section by
-section. Every error names the file and the key.
+A YAML may begin with `extends: other.yaml`; its own keys then replace the other's, section by section. Paths in a
+YAML are relative to the folder of that YAML, `extends` among them; paths in an override come from the command line and
+are relative to the working directory. Every error names the file and the key.
 """
 
 from __future__ import annotations
@@ -21,10 +22,15 @@ from tfconformer.models.config import ModelConfig
 from tfconformer.quantization.spec import QuantizationRule
 from tfconformer.section import Section, explain
 from tfconformer.training.config import TrainingConfig
+from tfconformer.yaml_files import RELATIVE_TO, read_yaml
+
+# Of stored configurations. Files of trainings before format 2 have no `format`, and paths relative to the working
+# directory of the training.
+_FORMAT = 2
 
 
 class Config(Section):
-    """One experiment."""
+    """The configuration of one training."""
 
     features: FeatureConfig = FeatureConfig()
     data: DataConfig
@@ -40,17 +46,20 @@ class Config(Section):
         return rules
 
 
-def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
+def load_config(path: str | Path, overrides: list[str] | None = None, *, stored: bool = False) -> Config:
     """Reads and validates a YAML file.
 
     Args:
       path: the file.
-      overrides: `section.key=value` strings, the value in YAML syntax; they win over the file.
+      overrides: `section.key=value` strings, the value in YAML syntax, that replace values of the file. Paths in them
+        are relative to the working directory.
+      stored: the file was written by a training. Without the key `format` an earlier version wrote it, and its paths
+        are relative to the working directory.
 
     Raises:
       InputError: the file cannot be read, is not YAML, or has an unknown key or a bad value (the message names it).
     """
-    tree = _read_yaml(Path(path))
+    tree = _read_tree(Path(path), stored)
     for override in overrides or []:
         _apply_override(tree, override)
     try:
@@ -60,24 +69,31 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
 
 
 def dump_config(config: Config) -> str:
-    """The whole configuration, defaults included, as YAML that `load_config` reads back."""
+    """Returns the whole configuration, defaults included, as YAML; relative paths follow the working directory."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
 
 
-def _read_yaml(path: Path, chain: tuple[Path, ...] = ()) -> dict[str, Any]:
+def dump_stored_config(config: Config, folder: Path) -> str:
+    """Returns the whole configuration, defaults included, as the text of a YAML file in `folder`.
+
+    `load_config` reads it back from any working directory. Relative paths follow `folder`; absolute ones stay absolute.
+    """
+    tree = config.model_dump(mode="json", context={RELATIVE_TO: folder})
+    return yaml.safe_dump({"format": _FORMAT, **tree}, sort_keys=False)
+
+
+def _read_tree(path: Path, stored: bool = False, chain: tuple[Path, ...] = ()) -> dict[str, Any]:
     path = path.resolve()
     if path in chain:
         raise InputError(f"{path}: 'extends' goes round in a circle")
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the configuration {path}: {error}") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(tree, dict):
-        raise InputError(f"{path}: expected a mapping of sections at the top level")
+    tree = read_yaml(path, "configuration")
+    if stored and "format" not in tree:
+        tree = read_yaml(path, "configuration", folder=Path.cwd())
+    version = tree.pop("format", _FORMAT)
+    if version != _FORMAT:
+        raise InputError(f"{path} has format {version!r}, this version reads {_FORMAT}; update tfconformer")
     base = tree.pop("extends", None)
-    return _merge(_read_yaml(path.parent / str(base), (*chain, path)), tree) if base else tree
+    return _merge(_read_tree(path.parent / str(base), chain=(*chain, path)), tree) if base else tree
 
 
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

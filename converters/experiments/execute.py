@@ -59,7 +59,7 @@ def execute(path: Path, experiment: Experiment, folder: Path, output: Path, only
         `only` matches no variant.
       RuntimeError: the process of a run died.
     """
-    runs = experiment_runs(path, experiment)
+    runs = experiment_runs(experiment)
     asked = [run for run in runs if re.fullmatch(only, run.variant)]
     if not asked:
         raise InputError(f"{path} has no variant that matches {only!r}")

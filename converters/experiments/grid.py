@@ -2,7 +2,7 @@
 
     title: Weights in 4 bits
     config: finetune.yaml            # what all runs share; `training.initial_weights` names the float model
-    test_sets: [data/speech/shards/test-clean-*.tfrecord]
+    test_sets: [../../data/speech/shards/test-clean-*.tfrecord]
     seeds: [1, 2, 3]
     baseline: float32                # what the others are compared with
     variants:
@@ -23,7 +23,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tfconformer.config import Config, dump_config, load_config
@@ -31,6 +30,7 @@ from tfconformer.data.shards import find_shards
 from tfconformer.errors import InputError
 from tfconformer.quantization.spec import QuantizationRule, QuantSpec, Rounding
 from tfconformer.section import explain
+from tfconformer.yaml_files import FilePath, FilePattern, read_yaml
 
 
 class Variant(BaseModel):
@@ -71,8 +71,8 @@ class Experiment(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     title: str
-    config: str = Field(description="relative to the experiment's file")
-    test_sets: tuple[str, ...] = Field(min_length=1)
+    config: FilePath
+    test_sets: tuple[FilePattern, ...] = Field(min_length=1)
     seeds: tuple[int, ...] = Field((1,), min_length=1)
     baseline: str
     variants: dict[str, Variant]
@@ -136,24 +136,18 @@ def load_experiment(path: Path) -> Experiment:
       InputError: the file cannot be read, is not YAML, or has an unknown key or a bad value (the message names it).
     """
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the experiment {path}: {error}") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    try:
-        return Experiment.model_validate(tree)
+        return Experiment.model_validate(read_yaml(path, "experiment"))
     except ValidationError as error:
         raise InputError(f"{path}: {explain(error)}") from None
 
 
-def experiment_runs(path: Path, experiment: Experiment) -> list[Run]:
+def experiment_runs(experiment: Experiment) -> list[Run]:
     """The runs of a grid, in the order of its variants, seed by seed.
 
     Raises:
       InputError: the shared configuration or an override of it is wrong, or data or the float model is missing.
     """
-    config_file = path.parent / experiment.config
+    config_file = Path(experiment.config)
     shared = load_config(config_file)
     if shared.training.initial_weights is None:
         raise InputError(f"{config_file}: 'training.initial_weights' must name the run of the float model")

@@ -41,8 +41,8 @@ def folder(tmp_path_factory) -> Path:
     tfconformer("data", "shards", *manifests, "--output", folder / "shards")
     config = {
         "data": {
-            "train": [f"{folder}/shards/train-*.tfrecord"],
-            "dev": [f"{folder}/shards/dev-*.tfrecord"],
+            "train": ["shards/train-*.tfrecord"],
+            "dev": ["shards/dev-*.tfrecord"],
             "batch_seconds": 16,
         },
         "model": {"blocks": 2, "dim": 64, "heads": 2, "conv_kernel": 5, "subsampling_channels": 8},
@@ -129,7 +129,7 @@ def test_a_grid_of_experiments_ends_as_a_table(folder):
         folder / "shared.yaml",
         {
             "extends": "float.yaml",
-            "training": {**training, "initial_weights": f"{folder}/float"},
+            "training": {**training, "initial_weights": "float"},
             "quantization": [{"layers": ".*_head", "spec": None}],
         },
     )

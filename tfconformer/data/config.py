@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from tfconformer.section import Section
+from tfconformer.yaml_files import FilePattern
 
 
 class SpecAugmentConfig(Section):
@@ -59,8 +60,8 @@ class TokenizerConfig(Section):
 class DataConfig(Section):
     """Shards and how they become batches."""
 
-    train: tuple[str, ...] = Field(description="globs of training shards, relative to the working directory")
-    dev: tuple[str, ...]
+    train: tuple[FilePattern, ...] = Field(description="globs of training shards, relative to the working directory")
+    dev: tuple[FilePattern, ...]
     tokenizer: TokenizerConfig = TokenizerConfig()
     batch_seconds: float = Field(64.0, gt=0, description="padded seconds of audio per batch")
     min_duration: float = Field(0.2, ge=0)

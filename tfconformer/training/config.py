@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from tfconformer.section import Section
+from tfconformer.yaml_files import FilePath
 
 
 class TrainingConfig(Section):
@@ -19,4 +20,4 @@ class TrainingConfig(Section):
     clip_norm: float = Field(2.0, gt=0)
     intermediate_weight: float = Field(0.3, ge=0, lt=1, description="weight of the auxiliary CTC loss")
     seed: int = Field(0, ge=0)
-    initial_weights: str | None = Field(None, description="run directory or weights file to start from")
+    initial_weights: FilePath | None = Field(None, description="run directory or weights file to start from")

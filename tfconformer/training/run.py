@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tfconformer import atomic
-from tfconformer.config import Config, dump_config, load_config
+from tfconformer.config import Config, dump_stored_config, load_config
 from tfconformer.errors import InputError
 
 
@@ -58,7 +58,7 @@ class RunDirectory:
         """
         if not self.config_file.is_file():
             raise InputError(f"{self.path} is not a run directory: it has no config.yaml")
-        return load_config(self.config_file, list(overrides))
+        return load_config(self.config_file, list(overrides), stored=True)
 
     def require(self, config: Config) -> None:
         """Checks that the directory is free or `config`'s.
@@ -77,7 +77,7 @@ class RunDirectory:
         """
         self.require(config)
         if not self.config_file.is_file():
-            atomic.write_text(self.config_file, dump_config(config))
+            atomic.write_text(self.config_file, dump_stored_config(config, self.path))
 
     def history(self) -> list[dict[str, Any]]:
         """The epochs so far."""

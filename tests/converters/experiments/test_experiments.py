@@ -50,7 +50,7 @@ def write(path: Path, tree: dict) -> Path:
 
 
 def runs_of(path: Path) -> list:
-    return experiment_runs(path, load_experiment(path))
+    return experiment_runs(load_experiment(path))
 
 
 def test_every_variant_and_seed_is_a_run_and_rounding_has_no_seed(grid):
@@ -167,3 +167,14 @@ def test_finished_runs_are_not_repeated_and_an_interrupted_one_is(grid, tmp_path
     assert list(dict.fromkeys(row.model for row in finished.rows)) == names
     assert execute(grid, experiment, tmp_path / "runs", output) == finished
     assert executed == [*names[:3], *names[2:]]
+
+
+def test_a_grid_means_the_same_in_every_directory(grid, tmp_path, monkeypatch):
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    names = [(run.data, run.test_data) for run in runs_of(grid)]
+    monkeypatch.chdir(folder)
+    assert [(run.data, run.test_data) for run in runs_of(grid)] == names
+    changed = {"float32": {"training": {"initial_weights": "float"}}}
+    (run,) = runs_of(write(grid, GRID | {"seeds": [1], "variants": changed}))
+    assert run.initial_run.resolve() == tmp_path / "float"
