@@ -32,11 +32,13 @@ _FORMAT = 2
 class Config(Section):
     """The configuration of one training."""
 
-    features: FeatureConfig = FeatureConfig()
-    data: DataConfig
-    model: ModelConfig
-    training: TrainingConfig
-    quantization: tuple[QuantizationRule, ...] = Field((), description="the first rule that matches a layer decides")
+    features: FeatureConfig = Field(FeatureConfig(), description="log-mel front end")
+    data: DataConfig = Field(description="shards and batches")
+    model: ModelConfig = Field(description="architecture")
+    training: TrainingConfig = Field(description="optimizer and schedule")
+    quantization: tuple[QuantizationRule, ...] = Field(
+        (), description="rules, of which the first that matches a layer decides; without rules the model is float"
+    )
 
     @field_validator("quantization")
     @classmethod

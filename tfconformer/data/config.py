@@ -11,35 +11,45 @@ from tfconformer.yaml_files import FilePattern
 
 
 class SpecAugmentConfig(Section):
-    """SpecAugment (1904.08779): masks drawn uniformly up to the given widths, in mel bins and 10 ms frames."""
+    """SpecAugment (1904.08779): frequency and time masks over the features, without time warping.
 
-    frequency_masks: int = Field(2, ge=0)
-    frequency_width: int = Field(15, ge=0)
-    time_masks: int = Field(2, ge=0)
-    time_width: int = Field(30, ge=0)
+    The width of every mask is drawn uniformly from 0 to the given one.
+    """
+
+    frequency_masks: int = Field(2, ge=0, description="number of frequency masks per utterance")
+    frequency_width: int = Field(15, ge=0, description="largest width of a frequency mask, in mel bins")
+    time_masks: int = Field(2, ge=0, description="number of time masks per utterance")
+    time_width: int = Field(30, ge=0, description="largest width of a time mask, in frames of features.frame_step")
     max_time_fraction: float = Field(
-        0.2, ge=0, le=1, description="no time mask is wider than this share of the utterance"
+        0.2, ge=0, le=1, description="no time mask is wider than this share of the utterance's frames"
     )
 
 
 class NoiseConfig(Section):
-    """Additive noise: another utterance of the corpus (babble) or spectrally tilted Gaussian noise."""
+    """Additive noise: another utterance of the batch (babble) or Gaussian noise with a tilted spectrum."""
 
-    probability: float = Field(0.5, ge=0, le=1)
-    snr_db: tuple[float, float] = (5.0, 25.0)
+    probability: float = Field(0.5, ge=0, le=1, description="probability that an utterance gets noise")
+    snr_db: tuple[float, float] = Field(
+        (5.0, 25.0), description="lowest and highest signal-to-noise ratio, in dB, drawn uniformly in between"
+    )
     babble: float = Field(0.5, ge=0, le=1, description="share of noisy utterances whose noise is other speech")
 
 
 class AugmentConfig(Section):
-    """What training does to an utterance. Every choice is a pure function of (seed, batch, position in batch)."""
+    """Augmentation of training utterances. Every choice is a pure function of (seed, batch, position in the batch)."""
 
-    speeds: tuple[float, ...] = Field((0.9, 1.0, 1.1), description="speed factors, one drawn per utterance")
-    noise: NoiseConfig | None = NoiseConfig()
-    spec_augment: SpecAugmentConfig | None = SpecAugmentConfig()
+    speeds: tuple[float, ...] = Field(
+        (0.9, 1.0, 1.1),
+        description="speed factors, each in [0.5, 2], of which one is drawn per utterance; pitch changes with speed",
+    )
+    noise: NoiseConfig | None = Field(NoiseConfig(), description="additive noise; null adds none")
+    spec_augment: SpecAugmentConfig | None = Field(
+        SpecAugmentConfig(), description="masks over the features; null masks nothing"
+    )
     ramp_batches: tuple[int, int] = Field(
         (0, 0),
-        description="augmentation is off before the first batch named and always on after the second, "
-        "its probability growing linearly in between",
+        description="batch before which nothing is augmented, and batch from which every utterance is; the share of "
+        "augmented utterances grows linearly in between",
     )
 
     @field_validator("speeds")
@@ -51,20 +61,28 @@ class AugmentConfig(Section):
 
 
 class TokenizerConfig(Section):
-    """SentencePiece training options (`data/tokenizer.py`)."""
+    """The SentencePiece tokenizer that is trained on the transcripts (`data/tokenizer.py`)."""
 
-    model_type: Literal["char", "unigram", "bpe"] = "char"
-    vocabulary_size: int = Field(64, gt=2, description="upper bound on pieces; the CTC blank is one more")
+    model_type: Literal["char", "unigram", "bpe"] = Field("char", description="kind of SentencePiece model")
+    vocabulary_size: int = Field(
+        64, gt=2, description="largest number of tokens, the unknown token included; the CTC blank is one more symbol"
+    )
 
 
 class DataConfig(Section):
-    """Shards and how they become batches."""
+    """Shards of training and dev speech, and the batches that are made of them."""
 
-    train: tuple[FilePattern, ...] = Field(description="globs of training shards, relative to the working directory")
-    dev: tuple[FilePattern, ...]
-    tokenizer: TokenizerConfig = TokenizerConfig()
-    batch_seconds: float = Field(64.0, gt=0, description="padded seconds of audio per batch")
-    min_duration: float = Field(0.2, ge=0)
-    max_duration: float = Field(20.0, gt=0)
-    shuffle_buffer: int = Field(4096, gt=0)
-    augment: AugmentConfig | None = AugmentConfig()
+    train: tuple[FilePattern, ...] = Field(description="glob patterns of the training shards")
+    dev: tuple[FilePattern, ...] = Field(
+        description="glob patterns of the dev shards; each set, by file name, is scored after every epoch"
+    )
+    tokenizer: TokenizerConfig = Field(TokenizerConfig(), description="tokenizer of a training from random weights")
+    batch_seconds: float = Field(64.0, gt=0, description="audio per training batch with its padding, in seconds")
+    min_duration: float = Field(0.2, ge=0, description="shortest utterance used for training, in seconds")
+    max_duration: float = Field(20.0, gt=0, description="longest utterance used for training, in seconds")
+    shuffle_buffer: int = Field(
+        4096, gt=0, description="number of utterances in memory from which the next one is drawn at random"
+    )
+    augment: AugmentConfig | None = Field(
+        AugmentConfig(), description="augmentation of the training speech; null trains on the speech as it is"
+    )

@@ -8,36 +8,55 @@ from tfconformer.section import Section
 
 
 class TransducerConfig(Section):
-    """The parts of a transducer behind the encoder (2005.08100: one LSTM)."""
+    """The prediction and joint networks of a transducer (2005.08100: one LSTM)."""
 
     embedding: int = Field(gt=0, description="width of the embedded labels")
-    lstm_units: int = Field(gt=0)
+    lstm_units: int = Field(gt=0, description="width of the LSTM that reads the labels")
     joint: int = Field(gt=0, description="width of the joint network")
 
 
 class ModelConfig(Section):
-    """Arguments of `models.conformer_ctc.conformer_ctc` and, with `transducer`, of `conformer_transducer`."""
+    """The Conformer encoder (2005.08100) and what follows it: a CTC head, or a transducer.
 
-    blocks: int = Field(gt=0)
-    dim: int = Field(gt=0)
-    heads: int = Field(gt=0)
-    ff_expansion: int = Field(4, gt=0)
-    conv_kernel: int = Field(31, gt=0)
-    subsampling_channels: int = Field(gt=0)
-    dropout: float = Field(0.1, ge=0, lt=1)
-    causal: bool = Field(False, description="convolutions see no future frame")
-    left_context: int | None = Field(None, ge=0, description="attention looks back at most this many 40 ms frames")
-    right_context: int | None = Field(None, ge=0, description="attention looks ahead at most this many 40 ms frames")
+    A frame is what the encoder computes with: four feature frames, 40 ms with the default front end.
+    """
+
+    blocks: int = Field(gt=0, description="number of Conformer blocks")
+    dim: int = Field(gt=0, description="width of the encoder, a multiple of heads")
+    heads: int = Field(gt=0, description="number of attention heads")
+    ff_expansion: int = Field(4, gt=0, description="width of the feed-forward modules, as a multiple of dim")
+    conv_kernel: int = Field(31, gt=0, description="kernel of the depthwise convolutions, in frames")
+    subsampling_channels: int = Field(
+        gt=0, description="channels of the two strided convolutions that turn four feature frames into one"
+    )
+    dropout: float = Field(0.1, ge=0, lt=1, description="share of activations that dropout sets to zero in training")
+    causal: bool = Field(False, description="if true, convolutions read no future frame")
+    left_context: int | None = Field(
+        None, ge=0, description="number of past frames that attention reads; null reads all"
+    )
+    right_context: int | None = Field(
+        None, ge=0, description="number of future frames that attention reads; null reads all; excludes attention_chunk"
+    )
     attention_chunk: int | None = Field(
-        None, gt=0, description="attention looks ahead to the end of its chunk of this many 40 ms frames"
+        None,
+        gt=0,
+        description="attention reads the future frames up to the end of its chunk of this many frames; null has no "
+        "chunks",
     )
     training_chunks: tuple[PositiveInt, ...] = Field(
         (),
-        description="attention chunks, one drawn per training batch in place of attention_chunk, so that the weights "
-        "serve all of them; one longer than the utterances is unlimited look-ahead",
+        description="attention chunks, in frames, of which one is drawn per training batch in place of "
+        "attention_chunk, so that the weights serve all of them; one longer than the utterances is unlimited "
+        "look-ahead",
     )
-    intermediate_ctc: int | None = Field(None, gt=0, description="block after which an auxiliary CTC head reads")
-    transducer: TransducerConfig | None = Field(None, description="a transducer behind the encoder; null means CTC")
+    intermediate_ctc: int | None = Field(
+        None,
+        gt=0,
+        description="number of blocks after which an auxiliary CTC head reads, below blocks; null has no head",
+    )
+    transducer: TransducerConfig | None = Field(
+        None, description="prediction and joint network of a transducer; null makes a CTC model"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelConfig:

@@ -24,48 +24,50 @@ Rounding = Literal["nearest", "gptq"]
 
 
 class ClipSearch(Section):
-    """Clip factors that are searched for (2305.16619, clipping search).
+    """Clip factors that are searched for on a grid from 1 downwards (2305.16619, clipping search).
 
-    Attributes:
-      search: what shares a factor.
-      low: end of the grid, which starts at 1. Int2 needs factors down to 0.2; from 3 bits on the best lie above 0.6.
-      steps: length of the grid. The first factor with the least error wins, so that ties prefer the larger one.
-      error: summed over what shares the factor.
-      every: steps between two searches in training; the factors are remembered in between, and then evaluated and
-        exported with. 1 searches whenever the weights are quantized and remembers nothing.
+    Int2 needs factors down to 0.2; from 3 bits on the best lie above 0.6.
     """
 
-    search: Sharing
-    low: float = Field(default=0.2, gt=0.0, lt=1.0)
-    steps: int = Field(default=17, ge=2)
-    error: Literal["absolute", "squared"] = "absolute"
-    every: int = Field(default=20, ge=1)
+    search: Sharing = Field(description="part of the weights that shares a factor")
+    low: float = Field(default=0.2, gt=0.0, lt=1.0, description="lowest factor of the grid, whose highest is 1")
+    steps: int = Field(
+        default=17,
+        ge=2,
+        description="number of factors in the grid; of several with the least error the largest is used",
+    )
+    error: Literal["absolute", "squared"] = Field(
+        default="absolute", description="error between weights and quantized weights that is minimized"
+    )
+    every: int = Field(
+        default=20,
+        ge=1,
+        description="training steps between two searches, in between the factors are stored; 1 searches whenever the "
+        "weights are quantized and stores nothing",
+    )
 
 
 class LearnedClip(Section):
     """Clip factors that are trained, with the gradient of LSQ (1902.08153, eq. 3 and 2.2).
 
-    They start where a `ClipSearch` with its default grid puts them.
-
-    Attributes:
-      learn: what shares a factor.
+    A `ClipSearch` with its default grid finds the initial factors.
     """
 
-    learn: Sharing
+    learn: Sharing = Field(description="part of the weights that shares a factor")
 
 
 class Schedule(Section):
-    """When training quantizes (2203.15952).
+    """Steps of the training between which a layer is quantized (2203.15952); outside it multiplies in float."""
 
-    Attributes:
-      begin: training multiplies in float before this step.
-      end: and again from this step on; None: never.
-      freeze: at the beginning of this step scales and offsets are computed for the last time; None: never.
-    """
-
-    begin: int = Field(default=0, ge=0)
-    end: int | None = Field(default=None, gt=0)
-    freeze: int | None = Field(default=None, ge=0)
+    begin: int = Field(default=0, ge=0, description="first training step with quantized weights")
+    end: int | None = Field(
+        default=None, gt=0, description="training step from which the weights are in float again; null: never"
+    )
+    freeze: int | None = Field(
+        default=None,
+        ge=0,
+        description="training step at whose beginning scales and offsets are computed for the last time; null: never",
+    )
 
     @model_validator(mode="after")
     def _in_order(self) -> Schedule:
@@ -77,17 +79,18 @@ class Schedule(Section):
 
 
 class PruningSchedule(Section):
-    """When training chooses the N:M mask; afterwards the mask stays as it is.
+    """Steps of the training at which the N:M mask is chosen; after the last one the mask is constant."""
 
-    Attributes:
-      begin: nothing is pruned before this step. Without `end` the mask is chosen there, once.
-      end: the share of what N:M prunes that is pruned grows from `begin` to `end` along a cubic (1710.01878, eq. 1).
-      every: steps between two masks on the way.
-    """
-
-    begin: int = Field(default=0, ge=0)
-    end: int | None = Field(default=None, gt=0)
-    every: int = Field(default=100, ge=1)
+    begin: int = Field(
+        default=0, ge=0, description="training step before which nothing is pruned; without end the mask is chosen here"
+    )
+    end: int | None = Field(
+        default=None,
+        gt=0,
+        description="training step, after begin, with the final mask; up to it the pruned share grows along a cubic "
+        "(1710.01878, eq. 1); null prunes everything at begin",
+    )
+    every: int = Field(default=100, ge=1, description="training steps between two masks from begin to end")
 
     @model_validator(mode="after")
     def _in_order(self) -> PruningSchedule:
@@ -112,49 +115,70 @@ class QuantSpec(Section):
 
     Weights `W[K, N]` are contracted along K. A *block* is `block_size` consecutive k of one output channel n, and
     has one scale (and, asymmetric, one offset); `block_size=None` makes it the whole column: per-channel.
-
-    Attributes:
-      bits: width of a weight code; codes are integers in [-2^(bits-1), 2^(bits-1) - 1]. 32 leaves the weights in float,
-        for quantized activations alone: a comparison of 2203.15952 that no file can hold.
-      symmetric: `w ~ scale * q` if true, `w ~ scale * q - offset` with a real offset if false (2305.16619, sec. 3).
-      block_size: weights per scale along K (sub-channel), None for one scale per output channel. K need not be a
-        multiple: the last block is shorter.
-      per_tensor: one scale for the whole matrix, stored once per output channel; excludes `block_size`.
-      clip: factor in (0, 1] on the range that the scale covers (2305.16619, constant clipping), or how it is searched
-        or learned.
-      activation_bits: 4 or 8 quantizes every input row symmetrically with its own scale at run time and accumulates
-        in int32 (2203.15952); None leaves activations in float (the weights-only scheme).
-      scale_gradient: whether gradients flow through the scale, as in 2305.16619, or take it for a constant, as in
-        2203.15952. The offset of asymmetric weights passes them either way.
-      sparsity: "N:M" keeps the N largest of every M consecutive weights along K and prunes the rest before they are
-        quantized (2312.08553); None prunes nothing.
-      pruning_gradient: "masked" gives pruned weights no gradient, "ste" the one of the pruned matrix, "sr-ste" that and
-        a decay of the pruned ones (2102.04010).
-      sparsity_schedule: when the mask is chosen; None: whenever the weights are quantized.
-      schedule: when training quantizes; by default always.
-      scheme: how scales and codes follow from the weights: a file of `schemes/`.
-      scale_dtype: precision in which scales and offsets are stored. Training rounds them too, so that the codes of
-        training are the codes of the file.
     """
 
-    bits: Literal[2, 3, 4, 8, 32]
-    symmetric: bool = True
-    block_size: int | None = Field(default=None, ge=8)
-    per_tensor: bool = False
+    bits: Literal[2, 3, 4, 8, 32] = Field(
+        description="width of a weight, whose codes are integers in [-2^(bits-1), 2^(bits-1) - 1]; 32 leaves the "
+        "weights in float, for quantized activations alone: a comparison of 2203.15952 that no file can hold"
+    )
+    symmetric: bool = Field(
+        default=True,
+        description="if true, w = scale * q; if false, w = scale * q - offset with a real offset (2305.16619, sec. 3)",
+    )
+    block_size: int | None = Field(
+        default=None,
+        ge=8,
+        description="weights along K that share a scale (sub-channel), a multiple of 8; the last block may be shorter; "
+        "null has one scale per output channel",
+    )
+    per_tensor: bool = Field(
+        default=False,
+        description="if true, one scale for the whole matrix, stored once per output channel; excludes block_size",
+    )
     clip: Annotated[
         Annotated[Annotated[float, Field(gt=0.0, le=1.0)], Tag("constant")]
         | Annotated[ClipSearch, Tag("search")]
         | Annotated[LearnedClip, Tag("learned")],
         Discriminator(_clip_kind),
-    ] = 1.0
-    activation_bits: Literal[4, 8] | None = None
-    scale_gradient: bool = True
-    sparsity: str | None = Field(default=None, pattern=r"^[1-9][0-9]?:[1-9][0-9]?$")
-    pruning_gradient: Literal["masked", "ste", "sr-ste"] = "masked"
-    sparsity_schedule: PruningSchedule | None = None
-    schedule: Schedule = Schedule()
-    scheme: str = "uniform"
-    scale_dtype: Literal["float16", "float32"] = "float16"
+    ] = Field(
+        default=1.0,
+        description="factor in (0, 1] on the range that the scale covers (2305.16619, constant clipping), or the "
+        "section of its search or training",
+    )
+    activation_bits: Literal[4, 8] | None = Field(
+        default=None,
+        description="bits of the input rows, each quantized symmetrically with its own scale at run time and "
+        "multiplied with int32 accumulation (2203.15952); null leaves activations in float (weights only)",
+    )
+    scale_gradient: bool = Field(
+        default=True,
+        description="if true, gradients pass through the scale (2305.16619); if false, the scale is a constant "
+        "(2203.15952); the offset of asymmetric weights passes them either way",
+    )
+    sparsity: str | None = Field(
+        default=None,
+        pattern=r"^[1-9][0-9]?:[1-9][0-9]?$",
+        description='"N:M" prunes all but the N largest of every M consecutive weights along K before they are '
+        "quantized (2312.08553); null prunes nothing",
+    )
+    pruning_gradient: Literal["masked", "ste", "sr-ste"] = Field(
+        default="masked",
+        description='gradient of pruned weights: "masked" none, "ste" the one of the pruned matrix, "sr-ste" that and '
+        "a decay of the pruned weights (2102.04010)",
+    )
+    sparsity_schedule: PruningSchedule | None = Field(
+        default=None,
+        description="training steps at which the mask is chosen; null chooses it whenever the weights are quantized",
+    )
+    schedule: Schedule = Field(default=Schedule(), description="training steps between which the layer is quantized")
+    scheme: str = Field(
+        default="uniform", description="rule from weights to scales and codes: a module of `quantizers/schemes`"
+    )
+    scale_dtype: Literal["float16", "float32"] = Field(
+        default="float16",
+        description="type in which scales and offsets are stored; training rounds them to it, so that the codes of "
+        "training are the codes of the file",
+    )
 
     @field_validator("scheme")
     @classmethod
@@ -247,11 +271,15 @@ class QuantSpec(Section):
 
 
 class QuantizationRule(Section):
-    """`layers` is a regular expression on whole layer names; `spec` null leaves them in float."""
+    """A rule that quantizes the layers with certain names; the first rule that matches a layer decides."""
 
-    layers: str
-    spec: QuantSpec | None
-    also: tuple[QuantSpec, ...] = Field((), description="other widths that the same weights are trained for, in turn")
+    layers: str = Field(description="regular expression that matches whole layer names")
+    spec: QuantSpec | None = Field(description="quantization of these layers; null leaves them in float")
+    also: tuple[QuantSpec, ...] = Field(
+        (),
+        description="quantization in other widths that the same weights are trained for, in turn (co-training); the "
+        "same widths in the same order in every rule that has any",
+    )
 
     @model_validator(mode="after")
     def _distinct(self) -> QuantizationRule:
