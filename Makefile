@@ -17,18 +17,22 @@ INSTALL_ANDROID := apt-get update && apt-get install --yes --no-install-recommen
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test demo apk android-tools clean
+.PHONY: help venv test docs demo apk android-tools clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 venv: $(VENV)/.installed  ## the virtual environment with pinned dependencies and the native library
 
-test: venv  ## style, types and tests
+test: venv  ## style, types, direction of imports, and tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/pytest
+
+docs: venv  ## the documentation: build/site/index.html
+	$(BIN)/mkdocs build --strict
 
 demo: venv  ## fine-tune, export, score and report on the sample corpus: build/demo/report.html
 	$(BIN)/tfconformer demo
@@ -58,7 +62,7 @@ clean:  ## remove everything that was built, but not the virtual environment
 has_system = $(PYTHON) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null \
 	&& echo '\#include <stdio.h>' | gcc -E - >/dev/null 2>&1
 
-# An environment whose Python does not start any more is made anew.
+# An environment whose Python does not start is replaced.
 $(VENV)/.dependencies: requirements.lock
 	@if ! { $(has_system); } && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		echo "$(INSTALL_SYSTEM)"; $(INSTALL_SYSTEM); \

@@ -17,7 +17,7 @@ def test_the_time_is_utc_to_the_second():
     moment = datetime.datetime.fromisoformat(provenance.now())
     assert moment.utcoffset() == datetime.timedelta(0)
     assert moment.microsecond == 0
-    assert abs(datetime.datetime.now(datetime.timezone.utc) - moment) < datetime.timedelta(minutes=1)
+    assert abs(datetime.datetime.now(datetime.UTC) - moment) < datetime.timedelta(minutes=1)
 
 
 def git(folder, *arguments):
