@@ -1,4 +1,4 @@
-"""Writing files so that a kill or a full disk never leaves a half-written one under the final name."""
+"""Atomic writing of files: neither a kill nor a full disk leaves a half-written file under the final name."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yields a temporary path beside `path`; on success it is flushed to disk and renamed to `path`.
+    """Yields a temporary path beside `path`, which is flushed to disk and renamed to `path` at the end.
 
-    On any exception the temporary file is removed and what stood at `path` before is untouched.
+    On any exception the temporary file is removed and a file at `path` is unchanged. Folders are created as needed.
     """
     final = Path(path)
     final.parent.mkdir(parents=True, exist_ok=True)

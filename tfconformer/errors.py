@@ -1,16 +1,24 @@
-"""The one exception that means "your input is wrong", as opposed to "the program is wrong".
+"""The exceptions that mean "the input is wrong", as opposed to "the program is wrong".
 
-The command line prints it as a single sentence without a traceback; library users catch it.
+`InputError` is for what a person provides: a file, a value of a configuration, a command-line argument, a corpus, a
+tool that has to be installed. Its message is a sentence for that person; the command line prints it without a
+traceback, and users of the library catch it.
+
+`ValueError` (and `TypeError`) is for what a program provides: an argument that contradicts the docstring of a function,
+such as a tensor of another shape, a length beyond the padding or a token id outside the vocabulary. It is a mistake in
+the calling code and ends with a traceback. Two kinds of functions raise `ValueError` about input, and their caller,
+which knows the file, turns it into an `InputError`: validators of a configuration, as pydantic demands, and parsers and
+decoders of bytes.
 """
 
 
 class InputError(Exception):
-    """A file, a configuration value or a request that cannot be used.
+    """Input that cannot be used: a file, a value of a configuration, a command-line argument.
 
     The message is one sentence for a person: what is wrong, where (path, key, line), and what was expected.
 
     Attributes:
-      exit_status: of the command line.
+      exit_status: exit status of the command line for this error.
     """
 
     exit_status = 2

@@ -1,4 +1,4 @@
-"""Other programs that a command runs: compilers, emulators, signing tools."""
+"""Running external programs: compilers, emulators, signing tools."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tfconformer.errors import InputError, UnavailableError
 
 
 def find_program(*names: str) -> str:
-    """Returns the path of the first of these programs that is installed.
+    """Returns the path of the first program of `names` that is installed.
 
     Raises:
       UnavailableError: none is installed.
@@ -24,13 +24,13 @@ def find_program(*names: str) -> str:
 
 
 def run_program(command: Sequence[str | Path], folder: Path) -> None:
-    """Runs a program in a folder and waits for it.
+    """Runs a program in a folder until it ends.
 
-    Paths below `folder` become relative to it: compilers write the names of sources into their output, which then does
-    not depend on where the checkout is.
+    Paths below `folder` are passed relative to it: compilers write the names of sources into their output, which then
+    does not depend on the place of the checkout.
 
     Raises:
-      InputError: the program fails; the message holds its standard error.
+      InputError: the exit status is not 0; the message holds the program's standard error.
     """
     words = [str(word).replace(f"{folder}/", "") for word in command]
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)

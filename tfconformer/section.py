@@ -1,4 +1,4 @@
-"""The base class of the sections of a configuration, and its errors as one sentence."""
+"""The base class of the sections of a configuration, and the text of its validation errors."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 
 class Section(BaseModel):
-    """A section of a YAML file: an unknown key is an error, and a value cannot be changed."""
+    """A section of a YAML file, immutable; an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def explain(error: ValidationError) -> str:
-    """A validation error as one line that names every wrong key."""
+    """Returns a validation error as one line that names every wrong key."""
     problems = []
     for detail in error.errors():
         key = ".".join(str(part) for part in detail["loc"]) or "(top level)"

@@ -26,7 +26,7 @@ from converters.flatbuffer.custom_layers import StoredLayer, read_float_operatio
 from converters.runtime.model import open_model
 from converters.runtime.search import new_search
 from converters.runtime.transducer_model import TransducerModel
-from tfconformer.decoding.transducer import BLANK, Floats, Network, TransducerStream
+from tfconformer.decoding.transducer import BLANK, Floats, Network, StreamingTransducerDecoder
 from tfconformer.errors import InputError
 from tfconformer.features.config import FeatureConfig
 from tfconformer.features.log_mel import log_mel
@@ -262,7 +262,7 @@ def keras_references(
         if transducer is None:
             references.append(Reference(waveform, outputs))
         else:
-            search = TransducerStream(transducer)
+            search = StreamingTransducerDecoder(transducer)
             search.push(outputs)
             alignment = Alignment(tuple(search.ids), tuple(search.starts))
             references.append(Reference(waveform, path_logits(transducer, outputs, alignment), alignment))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tfconformer.decoding.ctc import GreedyStream
-from tfconformer.decoding.transducer import TransducerStream
+from tfconformer.decoding.ctc import StreamingCTCDecoder
+from tfconformer.decoding.transducer import StreamingTransducerDecoder
 from tfconformer.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Search(Protocol):
-    """The search of one utterance, whose frames arrive in pieces; see `decoding.ctc.GreedyStream`."""
+    """The search of one utterance, whose frames arrive in pieces; see `decoding.ctc.StreamingCTCDecoder`."""
 
     ids: list[int]
     frames: int
@@ -41,7 +41,7 @@ def new_search(decoder: TransducerModel | None, beam_width: int | None = None) -
       InputError: a CTC model is to be searched with a beam.
     """
     if decoder is not None:
-        return TransducerStream(decoder, beam_width, decoder.description.max_symbols)
+        return StreamingTransducerDecoder(decoder, beam_width, decoder.description.max_symbols)
     if beam_width is not None:
         raise InputError("a beam is for files of transducers; of CTC, `tfconformer evaluate RUN` searches with one")
-    return GreedyStream()
+    return StreamingCTCDecoder()

@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from tfconformer.decoding.ctc import BLANK, GreedyStream, greedy_decode, greedy_decode_batch
+from tfconformer.decoding.ctc import BLANK, StreamingCTCDecoder, greedy_decode
 
 
 def one_hot(path: list[int], columns: int = 4) -> np.ndarray:
@@ -52,24 +52,11 @@ def test_nan_is_refused():
         greedy_decode(np.array([[0.0, np.nan]]))
 
 
-def test_batch_ignores_the_padding():
-    logits = np.stack([one_hot([1, 0, 2, 2]), one_hot([3, 3, 1, 2])])
-    logits[0, 3] = np.nan
-    assert greedy_decode_batch(logits, np.array([3, 2])) == [[1, 2], [3]]
-    assert greedy_decode_batch(logits, np.array([0, 4])) == [[], [3, 1, 2]]
-
-
-@pytest.mark.parametrize("lengths", [[5, 1], [-1, 1], [1], [[1, 1]]])
-def test_batch_refuses_lengths_that_do_not_fit(lengths):
-    with pytest.raises(ValueError, match="lengths"):
-        greedy_decode_batch(np.zeros((2, 4, 3)), np.array(lengths))
-
-
 @pytest.mark.parametrize("seed", range(5))
 def test_a_stream_decodes_as_the_whole_utterance(seed):
     random = np.random.default_rng(seed)
     logits = random.normal(size=(40, 3))  # three symbols: many repeats and blanks
-    stream, start = GreedyStream(), 0
+    stream, start = StreamingCTCDecoder(), 0
     while start < len(logits):
         size = int(random.integers(0, 6))
         stream.push(logits[start : start + size])
@@ -83,7 +70,7 @@ def test_a_stream_decodes_as_the_whole_utterance(seed):
 
 
 def test_a_stream_counts_silence_from_its_beginning():
-    stream = GreedyStream()
+    stream = StreamingCTCDecoder()
     stream.push(np.zeros([7, 3]))  # equal columns decode as the blank
     assert (stream.ids, stream.trailing_blanks) == ([], 7)
     with pytest.raises(ValueError, match="NaN"):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tfconformer.decoding.transducer import TransducerStream, beam_search, greedy_search
+from tfconformer.decoding.transducer import StreamingTransducerDecoder, beam_search, greedy_search
 
 SYMBOLS = 3  # the blank and two labels
 FRAMES = 4
@@ -108,7 +108,7 @@ def test_greedy_takes_the_most_likely_step():
 @pytest.mark.parametrize("cuts", [[], [1], [2, 5, 5, 11]])
 def test_a_stream_knows_when_each_label_came(cuts):
     frames = np.concatenate([encodings(15, seed=3), np.tile([9, 0, 0], (5, 1))]).astype(np.float32)
-    stream = TransducerStream(TableNetwork(), max_symbols=2)
+    stream = StreamingTransducerDecoder(TableNetwork(), max_symbols=2)
     assert (stream.ids, stream.starts, stream.frames, stream.trailing_blanks) == ([], [], 0, 0)
     for piece in np.split(frames, cuts):
         before = list(stream.ids)
@@ -118,7 +118,7 @@ def test_a_stream_knows_when_each_label_came(cuts):
     assert list(zip(stream.ids, stream.starts, strict=True)) == path
     assert (stream.frames, stream.trailing_blanks) == (20, 19 - path[-1][1])
     assert stream.trailing_blanks >= 5
-    silent = TransducerStream(TableNetwork())
+    silent = StreamingTransducerDecoder(TableNetwork())
     silent.push(np.tile(np.array([9, 0, 0], np.float32), (4, 1)))
     assert (silent.ids, silent.trailing_blanks) == ([], 4)
 
@@ -126,7 +126,7 @@ def test_a_stream_knows_when_each_label_came(cuts):
 @pytest.mark.parametrize("seed", range(3))
 def test_a_stream_with_a_beam_is_the_beam_search(seed):
     frames = encodings(12, seed)
-    stream = TransducerStream(TableNetwork(), width=3, max_symbols=2)
+    stream = StreamingTransducerDecoder(TableNetwork(), width=3, max_symbols=2)
     for count, frame in enumerate(frames, start=1):
         stream.push(frame[np.newaxis])
         best = beam_search(TableNetwork(), frames[:count], width=3, max_symbols=2)[0]

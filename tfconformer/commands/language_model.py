@@ -23,6 +23,6 @@ def language_model(run_directory: Path, output: Path, shards: tuple[str, ...], o
     run = RunDirectory(run_directory)
     tokenizer = Tokenizer.from_file(run.tokenizer_file)
     texts = transcripts(find_shards(shards or run.config().data.train))
-    model = estimate(map(tokenizer.encode_as_pieces, texts), order)
+    model = estimate(map(tokenizer.encode_as_tokens, texts), order)
     write_arpa(model, output)
     click.echo(f"{output}: {len(model.probabilities):,} n-grams from {len(texts):,} transcripts")

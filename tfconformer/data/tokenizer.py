@@ -1,10 +1,10 @@
-"""SentencePiece tokenizer in the identifiers of CTC: 0 is the blank, piece i of the model is i + 1.
+"""The SentencePiece tokenizer with the ids of CTC: 0 is the blank, token i of the SentencePiece model is i + 1.
 
     tokenizer = Tokenizer.train(texts, TokenizerConfig())
     tokenizer.save("run/tokenizer.model")
     tokenizer.decode(tokenizer.encode("CALL HOME")) == "CALL HOME"
 
-The text is taken as it stands (no Unicode normalization); runs of spaces count as one.
+The text is not normalized; runs of spaces count as one.
 """
 
 from __future__ import annotations
@@ -21,27 +21,31 @@ from tfconformer.data.config import TokenizerConfig
 from tfconformer.errors import InputError
 
 BLANK = 0
-_UNKNOWN_PIECE = 0
+_UNKNOWN = 0  # of the SentencePiece model
 
 
 class Tokenizer:
-    """Text to CTC identifiers and back.
+    """Converter between text and token ids.
 
     Attributes:
-      vocabulary_size: number of pieces, without the blank; the logits of a CTC model have one column more.
-      pieces: their texts; the CTC identifier of the first is 1.
+      vocabulary_size: number of tokens, without the blank; the logits of a CTC model have one column more.
+      tokens: texts of the tokens; the id of the first is 1.
     """
 
     def __init__(self, model: bytes) -> None:
-        """Use `from_file`, `from_bytes` or `train`."""
+        """Takes a serialized SentencePiece model; `from_file`, `from_bytes` and `train` check it."""
         self._bytes = model
         self._model = sentencepiece.SentencePieceProcessor(model_proto=model)
         self.vocabulary_size: int = self._model.vocab_size()
-        self.pieces: list[str] = self._model.id_to_piece(list(range(self.vocabulary_size)))
+        self.tokens: list[str] = self._model.id_to_piece(list(range(self.vocabulary_size)))
 
     @classmethod
     def train(cls, texts: Iterable[str], config: TokenizerConfig) -> Tokenizer:
-        """Learns the pieces of `texts`; the same texts in the same order give the same bytes.
+        """Trains a tokenizer on transcripts; the same texts in the same order give the same bytes.
+
+        Args:
+          texts: transcripts; empty ones are ignored.
+          config: kind of model and size of the vocabulary.
 
         Raises:
           InputError: there is no text, or `vocabulary_size` is below the number of distinct characters.
@@ -59,10 +63,10 @@ class Tokenizer:
                 hard_vocab_limit=False,
                 character_coverage=1.0,
                 normalization_rule_name="identity",
-                # A word's first piece carries the space. Characters need no such mark at the start of a sentence,
+                # A word's first token carries the space. Characters need no such mark at the start of a sentence,
                 # where it would be a label without sound.
                 add_dummy_prefix=config.model_type != "char",
-                unk_id=_UNKNOWN_PIECE,
+                unk_id=_UNKNOWN,
                 bos_id=-1,
                 eos_id=-1,
                 pad_id=-1,
@@ -75,7 +79,7 @@ class Tokenizer:
         missing = tokenizer.missing_characters("".join(texts))
         if missing:
             raise InputError(
-                f"a tokenizer of {config.vocabulary_size} pieces has no room for the characters {missing!r} of the "
+                f"a tokenizer of {config.vocabulary_size} tokens has no room for the characters {missing!r} of the "
                 f"transcripts; raise vocabulary_size"
             )
         return tokenizer
@@ -85,10 +89,10 @@ class Tokenizer:
         """Reads a serialized SentencePiece model.
 
         Raises:
-          InputError: the bytes are not one.
+          InputError: the bytes are not a SentencePiece model.
         """
         try:
-            if model:  # SentencePiece takes no bytes for "load later"
+            if model:  # SentencePiece accepts empty bytes, for a model that is loaded later
                 return cls(model)
         except RuntimeError:
             pass
@@ -109,7 +113,7 @@ class Tokenizer:
             raise InputError(f"{path}: {error}") from None
 
     def to_bytes(self) -> bytes:
-        """The serialized SentencePiece model."""
+        """Returns the serialized SentencePiece model."""
         return self._bytes
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -117,25 +121,29 @@ class Tokenizer:
         atomic.write_bytes(path, self._bytes)
 
     def encode(self, text: str) -> list[int]:
-        """CTC identifiers, each in [1, vocabulary_size].
+        """Returns the token ids of a text, each in [1, vocabulary_size].
 
         Raises:
-          InputError: the text has characters that no piece covers (the message names them).
+          InputError: the text has characters that no token covers (the message names them).
         """
-        pieces = self._model.encode(text)
-        if _UNKNOWN_PIECE in pieces:
+        tokens = self._model.encode(text)
+        if _UNKNOWN in tokens:
             raise InputError(f"the tokenizer lacks the characters {self.missing_characters(text)!r} of {text!r}")
-        return [piece + 1 for piece in pieces]
+        return [token + 1 for token in tokens]
 
-    def encode_as_pieces(self, text: str) -> list[str]:
-        """As `encode`, in `pieces`."""
-        return [self.pieces[i - 1] for i in self.encode(text)]
+    def encode_as_tokens(self, text: str) -> list[str]:
+        """Returns the tokens of a text, as texts.
+
+        Raises:
+          InputError: the text has characters that no token covers.
+        """
+        return [self.tokens[i - 1] for i in self.encode(text)]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of CTC identifiers without blanks.
+        """Returns the text of token ids, none of which is the blank.
 
         Raises:
-          ValueError: an identifier is the blank or beyond the vocabulary.
+          ValueError: an id is outside [1, vocabulary_size].
         """
         outside = [i for i in ids if not 1 <= i <= self.vocabulary_size]
         if outside:
@@ -143,5 +151,5 @@ class Tokenizer:
         return str(self._model.decode([int(i) - 1 for i in ids]))
 
     def missing_characters(self, text: str) -> str:
-        """The distinct characters of `text` that no piece covers, sorted."""
-        return "".join(sorted(c for c in set(text) if _UNKNOWN_PIECE in self._model.encode(c)))
+        """Returns the distinct characters of `text` that no token covers, sorted."""
+        return "".join(sorted(c for c in set(text) if _UNKNOWN in self._model.encode(c)))

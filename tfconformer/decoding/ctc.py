@@ -1,7 +1,7 @@
-"""Best-path decoding of CTC outputs: the most likely symbol of every frame, repeats merged, blanks dropped.
+"""Greedy decoding of CTC outputs: the most likely symbol of every frame, repeats merged, blanks dropped.
 
-Graves et al. 2006, section 3.2. NumPy only, so that the same function scores a Keras model while it trains and a
-`.tflite` file in a process that has no TensorFlow.
+Graves et al. 2006, section 3.2 ("best path decoding"). NumPy only, so that the same function scores a Keras model
+during training and a `.tflite` file in a process without TensorFlow.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ def greedy_decode(logits: np.ndarray) -> list[int]:
     """Decodes one utterance.
 
     Args:
-      logits: float `[frames, vocabulary + 1]`; logits, log-probabilities and probabilities decode alike. Column 0 is
-        the blank. Where several columns of a frame are equal the lowest wins.
+      logits: [frames, vocabulary + 1] float; logits, log-probabilities and probabilities decode alike. Column 0 is the
+        blank. Where several columns of a frame are equal the lowest wins.
 
     Returns:
-      CTC ids in `[1, vocabulary]`, at most one per frame.
+      Token ids in [1, vocabulary], at most one per frame.
 
     Raises:
       ValueError: `logits` has another rank, no column, or holds a NaN.
@@ -31,10 +31,10 @@ def greedy_decode(logits: np.ndarray) -> list[int]:
 
 
 def best_path(logits: np.ndarray) -> list[int]:
-    """The most likely symbol of every frame of `[frames, vocabulary + 1]`.
+    """Returns the most likely symbol of every frame of [frames, vocabulary + 1].
 
     Raises:
-      ValueError: as `greedy_decode`.
+      ValueError: `logits` has another rank, no column, or holds a NaN.
     """
     logits = np.asarray(logits)
     if logits.ndim != 2 or logits.shape[1] == 0:
@@ -44,38 +44,14 @@ def best_path(logits: np.ndarray) -> list[int]:
     return np.argmax(logits, axis=-1).tolist()
 
 
-def greedy_decode_batch(logits: np.ndarray, lengths: np.ndarray) -> list[list[int]]:
-    """Decodes a padded batch, as a Keras model returns it.
-
-    Args:
-      logits: float `[batch, frames, vocabulary + 1]`.
-      lengths: int `[batch]`, valid frames of each utterance; what lies behind them is not looked at.
-
-    Returns:
-      One list of CTC ids per utterance.
-
-    Raises:
-      ValueError: the shapes do not fit each other, a length exceeds `frames`, or a valid frame holds a NaN.
-    """
-    logits, lengths = np.asarray(logits), np.asarray(lengths)
-    if logits.ndim != 3 or lengths.shape != logits.shape[:1]:
-        raise ValueError(
-            "expected logits [batch, frames, vocabulary + 1] and lengths [batch], "
-            f"got {list(logits.shape)} and {list(lengths.shape)}"
-        )
-    if ((lengths < 0) | (lengths > logits.shape[1])).any():
-        raise ValueError(f"lengths must lie in [0, {logits.shape[1]}], got {lengths.tolist()}")
-    return [greedy_decode(utterance[:length]) for utterance, length in zip(logits, lengths, strict=True)]
-
-
-class GreedyStream:
-    """`greedy_decode` of an utterance whose logits arrive in pieces.
+class StreamingCTCDecoder:
+    """Greedy decoder of one utterance whose logits arrive in chunks; the result is that of `greedy_decode`.
 
     Attributes:
-      ids: CTC ids so far.
-      starts: of every id, the frame in which it began.
-      frames: that went through.
-      trailing_blanks: blank frames since the last one that was none; all frames as long as there is none.
+      ids: token ids so far, each in [1, vocabulary].
+      starts: for each id, the frame in which it began.
+      frames: number of frames decoded so far.
+      trailing_blanks: number of blank frames after the last frame that was none; `frames` if all were blank.
     """
 
     def __init__(self) -> None:
@@ -86,10 +62,10 @@ class GreedyStream:
         self._last = BLANK
 
     def push(self, logits: np.ndarray) -> None:
-        """Takes the next logits `[any number of frames, vocabulary + 1]`.
+        """Decodes the next logits, [any number of frames, vocabulary + 1].
 
         Raises:
-          ValueError: as `greedy_decode`; nothing is taken then.
+          ValueError: `logits` has another rank, no column, or holds a NaN; the decoder is unchanged then.
         """
         for symbol in best_path(logits):
             if symbol not in (BLANK, self._last):

@@ -1,11 +1,11 @@
-"""Prefix beam search of CTC outputs, with an n-gram language model if there is one.
+"""Prefix beam search over CTC outputs, optionally with an n-gram language model.
 
 The search is that of flashlight-text (Kahn et al. 2022, 2201.12465), an optional dependency. A hypothesis scores
 
     ln P(labels | audio) + weight * ln P(labels)
 
-where the first probability sums over the alignments that the beam holds, and the second is the language model's, over
-tokenizer pieces, so that no word is out of vocabulary.
+where the first probability sums over the alignments in the beam, and the second comes from the language model, which is
+over tokens, so that no word is out of vocabulary.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from tfconformer.errors import InputError
 
 
 class BeamDecoder:
-    """Decodes utterances one by one.
+    """Beam-search decoder of whole utterances.
 
     Args:
-      pieces: of the tokenizer, in the order of their identifiers.
-      width: hypotheses to keep.
-      language_model: ARPA or KenLM binary file over these pieces.
-      weight: of the language model.
+      tokens: texts of the tokenizer's tokens, in the order of their ids from 1.
+      width: number of hypotheses kept, at least 1.
+      language_model: ARPA or KenLM binary file over these tokens; None searches without one.
+      weight: factor on the natural logarithm of the language model's probability.
 
     Raises:
       InputError: flashlight-text is not installed, or the language model cannot be read.
     """
 
     def __init__(
-        self, pieces: Sequence[str], width: int = 16, language_model: str | Path | None = None, weight: float = 0.5
+        self, tokens: Sequence[str], width: int = 16, language_model: str | Path | None = None, weight: float = 0.5
     ):
         library, dictionary = _flashlight()
-        self._symbols = 1 + len(pieces)
+        self._symbols = 1 + len(tokens)
         options = library.LexiconFreeDecoderOptions(
             beam_size=width,
             beam_size_token=self._symbols,
@@ -52,16 +52,19 @@ class BeamDecoder:
         if language_model is None:
             model = library.ZeroLM()
         else:
-            # The blank is never asked for.
-            model = _language_model(language_model, dictionary(["<blank>", *pieces]))
+            # The search never scores the blank with the language model.
+            model = _language_model(language_model, dictionary(["<blank>", *tokens]))
         # The "silence" is where a path begins: at the blank, so that any label may be the first.
         self._decoder = library.LexiconFreeDecoder(options, model, BLANK, BLANK, [])
 
     def decode(self, logits: np.ndarray) -> list[int]:
-        """CTC ids of one utterance.
+        """Decodes one utterance.
 
         Args:
-          logits: float [frames, vocabulary + 1], logits or log-probabilities, the blank in column 0.
+          logits: [frames, vocabulary + 1] float, logits or log-probabilities, the blank in column 0.
+
+        Returns:
+          Token ids in [1, vocabulary].
 
         Raises:
           ValueError: `logits` has another shape or holds a NaN.

@@ -1,13 +1,13 @@
-"""N-gram language models over tokenizer pieces, written as ARPA files that any n-gram toolkit reads.
+"""N-gram language models over tokens, written as ARPA files that any n-gram toolkit reads.
 
 Interpolated modified Kneser-Ney smoothing (Chen and Goodman 1998, "An empirical study of smoothing techniques for
 language modeling", sec. 4.1.2 and 3.6): with c(h w) the count of an n-gram, in lower orders the number of different
-words before it,
+words that precede it,
 
     p(w | h) = (c(h w) - D(c(h w))) / c(h .) + gamma(h) p(w | h without its first word)
 
-where gamma gives what the discounts D take away to the next lower order, and the lowest is uniform. N-grams at the
-beginning of a sentence have nothing before them and keep their count.
+where gamma passes the probability that the discounts D take away to the next lower order, and the lowest is uniform.
+N-grams at the beginning of a sentence follow no word and keep their count.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tfconformer import atomic
 from tfconformer.errors import InputError
 
 BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
-# Where a corpus is too small or too regular to estimate discounts from.
+# Used where a corpus is too small or too regular to estimate discounts from.
 _USUAL_DISCOUNTS = (0.5, 1.0, 1.5)
 _IMPOSSIBLE = -99.0  # log10, as the format writes it
 
@@ -31,12 +31,12 @@ Gram = tuple[str, ...]
 
 @dataclass(frozen=True)
 class NGrams:
-    """A language model.
+    """The probabilities of a language model.
 
     Attributes:
-      probabilities: of the last token of an n-gram behind the others, by n-gram, orders together.
-      backoffs: gamma of each n-gram that something follows.
-      order: of the longest n-gram.
+      probabilities: for each n-gram of any order, the probability of its last token after the others, in (0, 1].
+      backoffs: for each n-gram that is the context of another, its backoff weight gamma.
+      order: length of the longest n-gram, at least 1.
     """
 
     probabilities: dict[Gram, float]
@@ -45,13 +45,17 @@ class NGrams:
 
 
 def estimate(sentences: Iterable[Sequence[str]], order: int) -> NGrams:
-    """Estimates a language model from tokenized sentences.
+    """Estimates a language model.
+
+    Args:
+      sentences: the tokens of every sentence.
+      order: length of the longest n-gram, at least 1.
 
     Raises:
-      InputError: there is no sentence, or a token that the format reserves or that holds white space.
+      InputError: there is no sentence, or a token is reserved by the ARPA format or holds white space.
     """
     raw = _raw_counts(sentences, order)
-    vocabulary = len(raw[0].keys() - {(BEGIN,)}) + 1  # and the unknown one
+    vocabulary = len(raw[0].keys() - {(BEGIN,)}) + 1  # plus the unknown token
     probabilities: dict[Gram, float] = {(): 1.0 / vocabulary}
     backoffs: dict[Gram, float] = {}
     for length in range(1, order + 1):
@@ -102,7 +106,7 @@ def _raw_counts(sentences: Iterable[Sequence[str]], order: int) -> list[Counter[
 
 
 def _adjusted_counts(raw: Sequence[Counter[Gram]], length: int) -> Counter[Gram]:
-    """Counts of the longest n-grams; of shorter ones, how many different tokens stand before them."""
+    """Returns the counts of the longest n-grams; for shorter ones, the number of different tokens that precede them."""
     if length == len(raw):
         return Counter({gram: count for gram, count in raw[length - 1].items() if gram != (BEGIN,)})
     adjusted = Counter(gram[1:] for gram in raw[length])
@@ -111,7 +115,7 @@ def _adjusted_counts(raw: Sequence[Counter[Gram]], length: int) -> Counter[Gram]
 
 
 def _discounts(counts: Counter[Gram]) -> Callable[[int], float]:
-    """The discount of a count: one for 1, one for 2, one for everything above (Chen and Goodman, eq. 26)."""
+    """Returns the discount as a function of the count: constants for 1, 2 and more (Chen and Goodman, eq. 26)."""
     n1, n2, n3, n4 = (sum(count == wanted for count in counts.values()) for wanted in (1, 2, 3, 4))
     estimates = _USUAL_DISCOUNTS
     if n1 and n2 and n3:

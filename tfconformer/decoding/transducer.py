@@ -1,12 +1,12 @@
-"""Search through a transducer: which labels are most likely, given the encodings of the frames.
+"""Decoding with a transducer: the most likely labels, given the encodings of the frames.
 
     hypotheses = greedy_search(network, encodings, lengths)                # whole utterances, or
-    hypotheses = greedy_search(network, piece, lengths, hypotheses)        # the next piece of each: state in, state out
+    hypotheses = greedy_search(network, chunk, lengths, hypotheses)        # the next chunk of each: state in, state out
 
-`TransducerStream` does so frame by frame, and remembers when each label came.
+`StreamingTransducerDecoder` decodes one utterance frame by frame and stores the frame of each label.
 
-In every frame a transducer emits any number of labels, and then a blank to go on to the next frame. NumPy only; what
-multiplies the matrices, a Keras model or a `.tflite` file, is behind `Network`.
+In every frame a transducer emits any number of labels, and then a blank to go on to the next frame. NumPy only: a
+`Network`, such as a Keras model or a `.tflite` file, runs the prediction and the joint network.
 """
 
 from __future__ import annotations
@@ -25,28 +25,29 @@ Floats = NDArray[np.float32]
 
 
 class Network(Protocol):
-    """The prediction and the joint network, for N hypotheses at a time.
+    """The prediction network and the joint network of a transducer, run on N hypotheses at a time.
 
-    The prediction state is an array [N, ...]; a row of it belongs to a hypothesis.
+    The prediction state is a float32 array [N, ...]; each row belongs to a hypothesis.
     """
 
     def start(self, count: int) -> Floats:
-        """The prediction state before the first label, of so many hypotheses."""
+        """Returns the prediction state before the first label, for `count` hypotheses."""
 
     def predict(self, labels: NDArray[np.int32], state: Floats) -> tuple[Floats, Floats]:
-        """Reads labels [N], the blank before the first; returns (predictions [N, joint], new state)."""
+        """Reads labels [N], the blank before the first one; returns (predictions [N, joint], new state)."""
 
     def join(self, encodings: Floats, predictions: Floats) -> Floats:
-        """Logits [N, vocabulary + 1] of encodings [N, joint] and predictions [N, joint]."""
+        """Returns the logits [N, vocabulary + 1] of encodings [N, joint] and predictions [N, joint]."""
 
 
 @dataclass(frozen=True)
 class GreedyHypotheses:
-    """What a greedy search knows about B utterances.
+    """The state of a greedy search in B utterances.
 
     Attributes:
-      labels: recognized so far, in [1, vocabulary], one list per utterance.
-      predictions: [B, joint], the prediction network's output behind them; state: its state there.
+      labels: labels so far, each in [1, vocabulary], one list per utterance.
+      predictions: [B, joint] float32, output of the prediction network after these labels.
+      state: [B, ...] float32, state of the prediction network after these labels.
     """
 
     labels: list[list[int]]
@@ -56,12 +57,13 @@ class GreedyHypotheses:
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """One of the hypotheses of a beam search.
+    """One hypothesis of a beam search.
 
     Attributes:
-      labels: recognized so far, in [1, vocabulary].
-      log_probability: of all its alignments that the search has seen.
-      prediction: [joint], the prediction network's output behind the labels; state: its state there.
+      labels: labels so far, each in [1, vocabulary].
+      log_probability: natural logarithm of the probability of all its alignments that the beam contained.
+      prediction: [joint] float32, output of the prediction network after these labels.
+      state: [...] float32, state of the prediction network after these labels.
     """
 
     labels: tuple[int, ...]
@@ -70,18 +72,24 @@ class Hypothesis:
     state: Floats
 
 
-class TransducerStream:
-    """The search of an utterance whose encodings arrive in pieces, in the shape of `ctc.GreedyStream`.
+class StreamingTransducerDecoder:
+    """Decoder of one utterance whose encodings arrive in chunks, with the attributes of `ctc.StreamingCTCDecoder`.
 
-    What a greedy search has recognized stays; a beam may change its mind about the last labels.
+    A greedy search only appends labels; a beam search may replace the last ones.
 
     Attributes:
-      ids: labels so far.
-      frames: that went through.
+      ids: labels so far, each in [1, vocabulary].
+      frames: number of frames decoded so far.
     """
 
     def __init__(self, network: Network, width: int | None = None, max_symbols: int = MAX_SYMBOLS) -> None:
-        """Begins an utterance; `width` is that of a beam, None searches greedily."""
+        """Begins an utterance.
+
+        Args:
+          network: the prediction and the joint network.
+          width: number of hypotheses in the beam, at least 1; None searches greedily.
+          max_symbols: largest number of labels in a frame.
+        """
         self.ids: list[int] = []
         self.frames = 0
         self._network = network
@@ -89,25 +97,25 @@ class TransducerStream:
         self._max_symbols = max_symbols
         self._greedy: GreedyHypotheses | None = None
         self._beam: list[Hypothesis] | None = None
-        # Of every hypothesis, the frame of each label.
+        # Labels of every hypothesis -> the frame in which each of them was emitted.
         self._starts: dict[tuple[int, ...], tuple[int, ...]] = {(): ()}
 
     @property
     def starts(self) -> list[int]:
-        """Of every label, the frame in which it was recognized."""
+        """The frame in which each label of `ids` was emitted."""
         return list(self._starts[tuple(self.ids)])
 
     @property
     def trailing_blanks(self) -> int:
-        """Frames since the last one with a label; all frames as long as there is none."""
+        """Number of frames after the last one with a label; `frames` if there is no label."""
         starts = self.starts
         return self.frames - 1 - starts[-1] if starts else self.frames
 
     def push(self, encodings: Floats) -> None:
-        """Takes the next encodings [any number of frames, joint].
+        """Decodes the next encodings, [any number of frames, joint] float32.
 
         Raises:
-          ValueError: the logits hold a NaN; the frames before were taken.
+          ValueError: the logits of a frame hold a NaN; the frames before it have been decoded.
         """
         for encoding in encodings:
             best, *others = self._advance(encoding)
@@ -116,7 +124,7 @@ class TransducerStream:
             self.frames += 1
 
     def _advance(self, encoding: Floats) -> list[tuple[int, ...]]:
-        """Takes a frame; returns the labels of all hypotheses, the most likely first."""
+        """Decodes one frame; returns the labels of all hypotheses, the most likely first."""
         if self._width is not None:
             self._beam = beam_search(self._network, [encoding], self._beam, self._width, self._max_symbols)
             return [one.labels for one in self._beam]
@@ -125,7 +133,7 @@ class TransducerStream:
         return [tuple(self._greedy.labels[0])]
 
     def _starts_of(self, labels: tuple[int, ...]) -> tuple[int, ...]:
-        """Labels that a hypothesis had before this frame keep theirs; the others begin now."""
+        """Returns the frame of each label: the stored ones for the known prefix, the current frame for the rest."""
         known = next(count for count in range(len(labels), -1, -1) if labels[:count] in self._starts)
         return self._starts[labels[:known]] + (self.frames,) * (len(labels) - known)
 
@@ -140,14 +148,14 @@ def greedy_search(
     """Takes the most likely step at every node, in all utterances of a batch at once.
 
     Args:
-      network: of the transducer.
-      encodings: [B, T, joint], the next frames of each utterance.
-      lengths: int [B], how many of them are real.
-      before: the hypotheses of the frames before; None begins the utterances. They are not changed.
-      max_symbols: labels that a frame may have.
+      network: the prediction and the joint network.
+      encodings: [B, T, joint] float32, the next frames of each utterance.
+      lengths: [B] int32, number of valid frames of each utterance, 0 to T.
+      before: the hypotheses after the previous frames, which are not modified; None begins the utterances.
+      max_symbols: largest number of labels in a frame.
 
     Returns:
-      The hypotheses behind these frames.
+      The hypotheses after these frames.
 
     Raises:
       ValueError: a length exceeds T, or the logits hold a NaN.
@@ -184,19 +192,19 @@ def beam_search(
 ) -> list[Hypothesis]:
     """Keeps the `width` most likely transcripts of one utterance; alignments of the same transcript count together.
 
-    The time-synchronous search of Saon et al. 2020 ("Alignment-length synchronous decoding for RNN transducer",
-    algorithm 1). With an unlimited width it finds the probability of every transcript that has at most `max_symbols`
-    labels in a frame, which is the one of the transducer loss.
+    Time-synchronous search (Saon et al. 2020, "Alignment-length synchronous decoding for RNN transducer",
+    algorithm 1). With an unlimited width it computes the probability of every transcript that has at most `max_symbols`
+    labels in a frame, which is that of the transducer loss.
 
     Args:
-      network: of the transducer.
-      encodings: the next frames, each [joint].
-      before: the hypotheses of the frames before; None begins the utterance.
-      width: hypotheses to keep, and new ones to follow in a frame.
-      max_symbols: labels that a frame may have.
+      network: the prediction and the joint network.
+      encodings: the next frames, each [joint] float32.
+      before: the hypotheses after the previous frames; None begins the utterance.
+      width: number of hypotheses kept after a frame, and of extensions tried per label of a frame, at least 1.
+      max_symbols: largest number of labels in a frame.
 
     Returns:
-      The hypotheses behind these frames, at least one, the most likely first.
+      The hypotheses after these frames, at least one, the most likely first.
 
     Raises:
       ValueError: the logits hold a NaN.
@@ -224,7 +232,7 @@ def _begin(network: Network, count: int) -> tuple[Floats, Floats]:
 
 
 def _log_probabilities(network: Network, encoding: Floats, beam: Sequence[Hypothesis]) -> NDArray[np.float64]:
-    """[N, vocabulary + 1]: of each hypothesis with each step behind it."""
+    """Returns [N, vocabulary + 1] log-probabilities of each hypothesis followed by each symbol."""
     predictions = np.stack([one.prediction for one in beam])
     logits = _checked(network.join(np.broadcast_to(encoding, predictions.shape), predictions)).astype(np.float64)
     logits -= logits.max(axis=1, keepdims=True)
@@ -235,7 +243,7 @@ def _log_probabilities(network: Network, encoding: Floats, beam: Sequence[Hypoth
 def _extended(
     network: Network, beam: Sequence[Hypothesis], scores: NDArray[np.float64], width: int
 ) -> list[Hypothesis]:
-    """The `width` most likely hypotheses with one label more."""
+    """Returns the `width` most likely hypotheses with one label more."""
     labels = scores[:, BLANK + 1 :]
     chosen = np.argsort(-labels, axis=None, kind="stable")[:width]
     rows, symbols = np.unravel_index(chosen, labels.shape)

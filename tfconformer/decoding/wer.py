@@ -1,11 +1,11 @@
-"""Word error rate with its uncertainty.
+"""Word error rate with a confidence interval.
 
     errors = word_errors(references, hypotheses)
     print(f"{errors.wer:.1%} [{errors.wer_low:.1%}, {errors.wer_high:.1%}]")
 
 The alignment is jiwer's (minimal Levenshtein distance over words). Intervals are 95 % percentile bootstraps over
 utterances (Bisani and Ney, "Bootstrap estimates for confidence intervals in ASR performance evaluation", ICASSP 2004):
-utterances are redrawn with replacement, and the WER is the ratio of the redrawn sums. They say how far another
+utterances are redrawn with replacement, and the WER is the ratio of the redrawn sums. They estimate how far another
 draw of sentences would move the number; they do not cover another choice of speakers or of training seed.
 """
 
@@ -29,10 +29,10 @@ class WordErrors:
     """The score of one system on one test set.
 
     Attributes:
-      utterances: how many were scored.
-      words: words of the references.
-      substitutions, deletions, insertions: summed over the utterances.
-      wer: (substitutions + deletions + insertions) / words; a fraction, above 1 when insertions abound.
+      utterances: number of scored utterances.
+      words: number of words in the references, at least 1.
+      substitutions, deletions, insertions: numbers of errors, summed over the utterances.
+      wer: (substitutions + deletions + insertions) / words; a fraction, above 1 with many insertions.
       wer_low, wer_high: bounds of the 95 % interval of `wer`.
     """
 
@@ -48,10 +48,10 @@ class WordErrors:
 
 @dataclass(frozen=True)
 class WerDifference:
-    """How much a system's WER lies above a baseline's on the same utterances.
+    """The WER of a system minus that of a baseline on the same utterances.
 
     Attributes:
-      difference: WER of the system minus WER of the baseline.
+      difference: WER of the system minus WER of the baseline, a fraction.
       low, high: bounds of the 95 % interval of the difference, from a paired bootstrap.
     """
 
@@ -59,19 +59,14 @@ class WerDifference:
     low: float
     high: float
 
-    @property
-    def within_noise(self) -> bool:
-        """Whether the interval holds zero, that is, the test set cannot tell the two apart."""
-        return self.low <= 0.0 <= self.high
-
 
 @dataclass(frozen=True)
 class Segment:
-    """A run of words that the alignment of a reference and a hypothesis treats alike.
+    """A run of words with the same kind of edit in the alignment of a reference and a hypothesis.
 
     Attributes:
-      kind: "equal", "substitute", "delete" (words missing in the hypothesis) or "insert" (words it has too many).
-      reference, hypothesis: the words on either side.
+      kind: "equal", "substitute", "delete" (words missing in the hypothesis) or "insert" (extra words in it).
+      reference, hypothesis: the words on either side; empty for "insert" and "delete", respectively.
     """
 
     kind: str
@@ -96,15 +91,15 @@ def align(reference: str, hypothesis: str) -> list[Segment]:
 def count_errors(references: Sequence[str], hypotheses: Sequence[str]) -> np.ndarray:
     """Counts the errors of every utterance.
 
-    Words are what white space separates; case and punctuation count. An empty reference is legal: every word of its
+    Words are separated by white space; case and punctuation count. An empty reference is legal: every word of its
     hypothesis is an insertion.
 
     Args:
       references: transcripts.
-      hypotheses: what was recognized, in the same order.
+      hypotheses: recognized texts, in the same order.
 
     Returns:
-      int64 `[utterances, 4]`, the columns being words of the reference, substitutions, deletions, insertions.
+      [utterances, 4] int64: words of the reference, substitutions, deletions, insertions.
 
     Raises:
       InputError: there is no utterance, or the two differ in number.
@@ -133,12 +128,12 @@ def word_errors(
 
     Args:
       references: transcripts.
-      hypotheses: what was recognized, in the same order.
-      resamples: bootstrap resamples.
-      seed: of the bootstrap.
+      hypotheses: recognized texts, in the same order.
+      resamples: number of bootstrap resamples.
+      seed: seed of the bootstrap.
 
     Raises:
-      InputError: as `count_errors`, or the references hold no word at all.
+      InputError: there is no utterance, the two differ in number, or the references hold no word at all.
     """
     counts = count_errors(references, hypotheses)
     words, substitutions, deletions, insertions = (int(total) for total in counts.sum(axis=0))
@@ -164,20 +159,20 @@ def wer_difference(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> WerDifference:
-    """Compares two systems on the same utterances.
+    """Compares two systems on the same utterances, with a paired bootstrap.
 
-    Both are scored on the same redrawn utterances, so what is hard for both cancels: the interval of the difference
-    is narrower than a comparison of the two systems' own intervals suggests.
+    Both are scored on the same redrawn utterances, so that errors common to both cancel: the interval of the difference
+    is narrower than the two systems' own intervals suggest.
 
     Args:
       references: transcripts.
-      baseline: hypotheses of the system to compare with, in the same order.
-      system: hypotheses of the other.
-      resamples: bootstrap resamples.
-      seed: of the bootstrap.
+      baseline: hypotheses of the baseline, in the same order.
+      system: hypotheses of the system, in the same order.
+      resamples: number of bootstrap resamples.
+      seed: seed of the bootstrap.
 
     Raises:
-      InputError: as `word_errors`.
+      InputError: there is no utterance, the three differ in number, or the references hold no word at all.
     """
     baseline_counts, system_counts = count_errors(references, baseline), count_errors(references, system)
     words = baseline_counts[:, 0]
@@ -197,9 +192,10 @@ def _require_words(words: int) -> None:
 
 
 def _interval(errors: np.ndarray, words: np.ndarray, resamples: int, seed: int) -> tuple[float, float]:
-    """Percentile interval of `sum(errors) / sum(words)` over redrawn utterances, in chunks that bound the memory.
+    """Returns the percentile interval of `sum(errors) / sum(words)` over redrawn utterances.
 
-    Resamples without a single word, possible only where empty references abound, have no WER and are left out.
+    Resamples are drawn in chunks to bound the memory. One without a word, which needs empty references, has no WER and
+    is left out.
     """
     generator = np.random.default_rng(seed)
     per_utterance = np.stack([errors, words], axis=1)

@@ -69,7 +69,7 @@ def beam_recognizer(model: keras.Model, tokenizer: Tokenizer, search: BeamSearch
         given for a transducer.
     """
     if SCORES not in model.output:
-        decoder = BeamDecoder(tokenizer.pieces, search.width, search.language_model, search.weight)
+        decoder = BeamDecoder(tokenizer.tokens, search.width, search.language_model, search.weight)
         return lambda features, lengths: [
             decoder.decode(logits[:count])
             for logits, count in zip(
