@@ -56,8 +56,8 @@ def _codes_and_scales(spec: QuantSpec, k: int, n: int) -> tuple[NDArray[np.float
     rng = np.random.default_rng(0)
     low, high = spec.code_range
     codes = rng.integers(low, high + 1, (k, n)).astype(np.float32)
-    if spec.kept_of is not None:
-        kept, group = spec.kept_of
+    if spec.n_of_m is not None:
+        kept, group = spec.n_of_m
         codes[np.arange(k) % group >= kept] = 0
     # A uniform code has the standard deviation 2^bits / sqrt(12); that of a weight is 1 / sqrt(K).
     scale = np.sqrt(12 / k) / 2**spec.bits

@@ -43,8 +43,8 @@ class Config(Section):
     @field_validator("quantization")
     @classmethod
     def _same_widths(cls, rules: tuple[QuantizationRule, ...]) -> tuple[QuantizationRule, ...]:
-        if len({rule.bits for rule in rules if rule.also}) > 1:
-            raise ValueError("rules with 'also' must have the same bits in the same order")
+        if len({rule.bits for rule in rules if rule.co_train}) > 1:
+            raise ValueError("rules with 'co_train' must have the same bits in the same order")
         return rules
 
 

@@ -76,7 +76,7 @@ def export(
     from tfconformer.data.pipeline import evaluation_utterances
     from tfconformer.data.shards import find_shards
     from tfconformer.data.tokenizer import Tokenizer
-    from tfconformer.quantization.apply import select_bits
+    from tfconformer.quantization.layers.quantize_wrapper import set_active_bits
     from tfconformer.training.checkpoint import load_model
     from tfconformer.training.post_training import post_training_model
     from tfconformer.training.run import RunDirectory
@@ -88,7 +88,7 @@ def export(
     if quantization is None:
         config, method = run.config(overrides), "qat"
         trained = load_model(run, config)
-        select_bits(trained, bits)
+        set_active_bits(trained, bits)
     else:
         trained, config = post_training_model(run, load_config(quantization).quantization, rounding)
         method = f"ptq-{rounding}"

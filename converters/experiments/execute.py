@@ -27,7 +27,7 @@ from tfconformer.data.shards import find_shards, shards_by_set
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
 from tfconformer.logs import show_logs
-from tfconformer.quantization.apply import select_bits
+from tfconformer.quantization.layers.quantize_wrapper import set_active_bits
 from tfconformer.reports.baseline import compare_with
 from tfconformer.reports.provenance import results_of_this_process
 from tfconformer.reports.results import ResultRow, ResultsFile, merge_results, read_results, write_results
@@ -100,7 +100,7 @@ def _execute(run: Run, folder: Path) -> ResultsFile:
         directory = RunDirectory(folder / "trainings" / run.training)
         train(run.config, directory)
         trained, config = load_model(directory), run.config
-        select_bits(trained, run.bits)
+        set_active_bits(trained, run.bits)
     else:
         directory = RunDirectory(run.initial_run)
         trained, config = post_training_model(directory, run.config.quantization, run.post_training)

@@ -58,7 +58,7 @@ class Variant(BaseModel):
     def _consistent(self) -> Variant:
         if self.spec is not None and self.quantization:
             raise ValueError("give 'spec' or 'quantization', not both")
-        if self.bits is not None and not any(rule.also for rule in self.quantization):
+        if self.bits is not None and not any(rule.co_train for rule in self.quantization):
             raise ValueError("'bits' chooses a precision of a co-trained model: a rule needs 'also'")
         if self.post_training is not None and self.training:
             raise ValueError("'post_training' does not train: 'training' has no effect")

@@ -20,8 +20,8 @@ from converters.flatbuffer.transducer_description import ENCODE
 from converters.runtime.model import SIGNATURE
 from tfconformer.features.config import FeatureConfig
 from tfconformer.features.log_mel import log_mel
+from tfconformer.layers.dense import float_layer
 from tfconformer.models.transducer import SCORES, is_transducer
-from tfconformer.quantization.apply import float_layer
 
 HEAD = "ctc_head"
 

@@ -20,10 +20,10 @@ from converters.exporter.freeze_parts import freeze_parts
 from converters.flatbuffer.stream_description import AUDIO, COUNT, FRAMES, STEP, StreamDescription, StreamState
 from tfconformer.features.config import FeatureConfig
 from tfconformer.layers.attention import RelativePositions
+from tfconformer.layers.dense import float_layer
 from tfconformer.layers.front_end import LogMel
 from tfconformer.models.streaming import StreamingModel
 from tfconformer.models.transducer import is_transducer, transducer_parts
-from tfconformer.quantization.apply import float_layer
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,7 @@ class _BlockShape:
 
 def stored_of_group(spec: QuantSpec) -> int | None:
     """How many weights of every four a layer of this spec stores; None if all, whatever their sparsity."""
-    return spec.kept_of[0] if spec.kept_of in ((1, GROUP), (2, GROUP)) else None
+    return spec.n_of_m[0] if spec.n_of_m in ((1, GROUP), (2, GROUP)) else None
 
 
 def pack_weights(

@@ -37,8 +37,9 @@ from tfconformer import atomic
 from tfconformer.config import Config
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
+from tfconformer.layers.dense import float_layer
 from tfconformer.models.transducer import is_transducer, transducer_parts
-from tfconformer.quantization.apply import QuantizedLayers, float_layer
+from tfconformer.quantization.apply import QuantizedLayers
 from tfconformer.quantization.quantizers.weights import QuantizedWeights
 from tfconformer.training.checkpoint import load_model
 from tfconformer.training.run import RunDirectory

@@ -15,11 +15,10 @@ import tf_keras as keras
 from converters.custom_ops import padded_columns
 from tfconformer.layers.attention import RelativeAttention
 from tfconformer.layers.convolution import STRIDE, WINDOW, Convolution, DepthwiseConvolution, Patches
-from tfconformer.layers.dense import Dense
+from tfconformer.layers.dense import Dense, Matmul, float_layer, float_layers
 from tfconformer.layers.normalization import LayerNormalization
 from tfconformer.layers.streaming import Constant, Frames, StreamStep
 from tfconformer.layers.transducer import JointHead, Recurrence
-from tfconformer.quantization.apply import float_layer, float_layers
 
 PLACEHOLDER = "TfconformerPlaceholder"
 PLACEHOLDER_LAYER = "layer"  # its attribute: the name of the layer that it stands for
@@ -57,7 +56,7 @@ class _PlaceholderDense(_Placeholder, Dense):
         self.bias = self.add_weight("bias", [self.units]) if self.use_bias else None
         keras.layers.Layer.build(self, input_shape)
 
-    def affine(self, inputs: tf.Tensor) -> tf.Tensor:
+    def affine(self, inputs: tf.Tensor, matmul: Matmul) -> tf.Tensor:
         bias = [] if self.bias is None else [self.bias]
         return self._operation(lambda x: self._sums(x) + tf.zeros([self.units]), inputs, *bias)
 
@@ -140,7 +139,7 @@ class _ImageConvolution(Convolution):
     def _contraction(self, input_shape: Any) -> int:
         return WINDOW**2 * super()._contraction(input_shape)
 
-    def affine(self, inputs: tf.Tensor) -> tf.Tensor:
+    def affine(self, inputs: tf.Tensor, matmul: Matmul) -> tf.Tensor:
         kernel = tf.reshape(self.kernel, [WINDOW, WINDOW, inputs.shape[-1], self.units])
         return tf.nn.bias_add(tf.nn.conv2d(inputs, kernel, STRIDE, "VALID"), self.bias)
 

@@ -1,8 +1,8 @@
-"""Stage 2 of export: what becomes of every dense layer, and whether the target can hold it.
+"""Stage 2 of export: the plan of every dense layer, refused where the target cannot hold it.
 
-What a target can hold is data: a table of requirements, and for the runtime's own formats the table that was measured
-on it (`capabilities.py`). A request that breaks one is refused with the reason before
-anything is converted, never exported as something else.
+The abilities of a target are data: a table of requirements, and for the runtime's own formats the table that was
+measured on it (`capabilities.py`). A request that breaks one is refused with the reason before anything is converted,
+never exported as something else.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ import tf_keras as keras
 from converters.exporter.capabilities import Case, Outcome, case_of, measured
 from tfconformer.errors import InputError
 from tfconformer.layers.convolution import STRIDE, WINDOW, Convolution
-from tfconformer.layers.dense import Dense
-from tfconformer.quantization.apply import float_layer
-from tfconformer.quantization.spec import FLOAT_BITS, QuantSpec
+from tfconformer.layers.dense import Dense, float_layer
+from tfconformer.quantization.spec import QuantSpec
 
 logger = logging.getLogger(__name__)
 _INT32_MAX = 2**31 - 1
@@ -34,7 +33,7 @@ class LayerPlan:
       name: of the layer.
       k, n: shape of its kernel.
       spec: how its weights are quantized; None if it stays a built-in float operation.
-      target: key of `TARGETS`, where quantized weights go.
+      target: key of `TARGETS`, the destination of quantized weights.
       window, stride: of a convolution, whose K is window * window * channels; 0 otherwise.
     """
 
@@ -47,18 +46,18 @@ class LayerPlan:
     stride: int = 0
 
 
-# What is said against a layer with that spec and K; None if nothing is.
+# Returns a sentence against a layer with that spec and K; None if there is none.
 Rule = Callable[[QuantSpec, int], str | None]
 
 
 @dataclass(frozen=True)
 class Target:
-    """What an export target does with quantized layers.
+    """The abilities of an export target.
 
     Attributes:
-      requirements: a layer that breaks one is refused.
-      packs_convolutions: whether it has an operation for them; otherwise they can only stay in float.
-      caveats: what a user should know is only logged.
+      requirements: rules whose sentence refuses a layer.
+      caveats: rules whose sentence is only logged.
+      packs_convolutions: true if there is an operation for quantized convolutions; otherwise they stay in float.
     """
 
     requirements: tuple[Rule, ...]
@@ -67,12 +66,17 @@ class Target:
 
 
 def _rule(holds: Callable[[QuantSpec, int], bool], sentence: str) -> Rule:
-    """The sentence is said against layers for which `holds` is false."""
+    """Makes the rule that returns the sentence for layers for which `holds` is false."""
     return lambda spec, k: None if holds(spec, k) else sentence
 
 
+def _train_only(spec: QuantSpec, k: int) -> str | None:
+    """Refuses a spec that no file can hold."""
+    return spec.train_only
+
+
 def _refused_by_litert(spec: QuantSpec, k: int) -> str | None:
-    """What the probe of the runtime found."""
+    """Refuses a spec that the measured runtime refuses or computes wrongly."""
     case = case_of(spec, k, "litert")
     if case is None:
         return "this kind of layer was not probed (tfconformer probe)"
@@ -96,28 +100,10 @@ def _litert_outcome(case: Case) -> tuple[str, Outcome]:
     return name, outcomes[name]
 
 
-# Of every target.
-_REQUIREMENTS: tuple[Rule, ...] = (
-    _rule(
-        lambda spec, k: spec.bits != FLOAT_BITS,
-        "no operation multiplies quantized activations with float weights: set bits to 2, 4 or 8",
-    ),
-    _rule(lambda spec, k: spec.bits != 3, "the file has codes of 2, 4 or 8 bits"),
-    _rule(
-        lambda spec, k: spec.activation_bits != 4,
-        "the operation quantizes activations to 8 bits: set activation_bits to 8 or null",
-    ),
-)
-
 TARGETS: dict[str, Target] = {
     "custom": Target(
         (
-            *_REQUIREMENTS,
-            _rule(
-                lambda spec, k: spec.symmetric or spec.sparsity is None,
-                "without its mask an asymmetric weight cannot be exactly zero: set symmetric to true or sparsity to "
-                "null",
-            ),
+            _train_only,
             _rule(
                 lambda spec, k: spec.scale_dtype == "float16",
                 "the custom operation stores scales and offsets in float16: set scale_dtype to float16",
@@ -130,7 +116,7 @@ TARGETS: dict[str, Target] = {
     ),
     "litert": Target(
         (
-            *_REQUIREMENTS,
+            _train_only,
             _rule(
                 lambda spec, k: spec.symmetric,
                 "LiteRT has no offsets, and its integer zero points must be 0: set symmetric to true or export to the "
@@ -199,5 +185,5 @@ def _log_caveats(plans: Sequence[LayerPlan], caveats: tuple[Rule, ...]) -> None:
 
 
 def _largest_block_sum(spec: QuantSpec, k: int) -> int:
-    """Largest magnitude of a sum of products of weight codes and 8-bit activation codes over a block."""
+    """Returns the largest magnitude of an accumulator over a block of quantized weights and 8-bit activations."""
     return min(spec.block_size or k, k) * 2 ** (spec.bits - 1) * 127

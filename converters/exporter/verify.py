@@ -30,8 +30,9 @@ from tfconformer.decoding.transducer import BLANK, Floats, Network, StreamingTra
 from tfconformer.errors import InputError
 from tfconformer.features.config import FeatureConfig
 from tfconformer.features.log_mel import log_mel
+from tfconformer.layers.dense import float_layers
 from tfconformer.models.transducer import Transducer, is_transducer
-from tfconformer.quantization.apply import QuantizedLayers, float_layers
+from tfconformer.quantization.apply import QuantizedLayers
 from tfconformer.quantization.quantizers.weights import QuantizedWeights
 
 # Largest accepted root mean square of the differences between the file's logits and the Keras model's, relative to

@@ -145,7 +145,7 @@ def test_a_grid_of_experiments_ends_as_a_table(folder):
             "int4 rounded": {"spec": int4, "post_training": "gptq"},
             "int4 activations": {"spec": {**int4, "activation_bits": 4}, "evaluated_with": "keras"},
             "int2 of three": {
-                "quantization": [{"layers": ".*", "spec": {"bits": 8}, "also": [int4, {"bits": 2}]}],
+                "quantization": [{"layers": ".*", "spec": {"bits": 8}, "co_train": [int4, {"bits": 2}]}],
                 "bits": 2,
             },
         },

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from tfconformer.config import Config
 from tfconformer.data.config import TokenizerConfig
 from tfconformer.data.tokenizer import Tokenizer
-from tfconformer.quantization.apply import apply_rules, float_layer
+from tfconformer.layers.dense import float_layer
+from tfconformer.quantization.apply import apply_rules
 from tfconformer.training.checkpoint import float_model
 
 # One scheme for each part of the model; K is 32, 60 or 128, so that blocks of 24 and 40 leave a short last one.

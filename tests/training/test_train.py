@@ -77,7 +77,7 @@ def config(tmp_path_factory) -> Config:
                 {
                     "layers": "block_00_.*",
                     "spec": {"bits": 2, "clip": {"learn": "channel"}},
-                    "also": [{"bits": 8, "activation_bits": 8}],
+                    "co_train": [{"bits": 8, "activation_bits": 8}],
                 },
                 {
                     "layers": ".*",

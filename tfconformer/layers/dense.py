@@ -1,7 +1,8 @@
-"""The dense layer: every large matrix of the model, and therefore everything that is quantized."""
+"""The dense layer, which holds every large matrix of a model, and the wrappers that multiply with quantized weights."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -10,26 +11,35 @@ import tf_keras as keras
 from tfconformer.layers.registry import register
 from tfconformer.layers.streaming import Pointwise
 
+Matmul = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # (x [..., K], kernel [K, N]) -> [..., N]
+
+
+def float_matmul(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """Multiplies `x` [..., K] with `kernel` [K, N] in float.
+
+    With a static batch of one, as in export, the result keeps its rank, so that the TFLite converter emits one
+    FULLY_CONNECTED and nothing else.
+    """
+    return tf.matmul(x, kernel) if x.shape[0] == 1 else tf.tensordot(x, kernel, 1)
+
 
 @register
 class Dense(Pointwise, keras.layers.Layer):
     """`y = x @ kernel + bias`; also a pointwise convolution.
 
-    Differs from `keras.layers.Dense` in two ways that quantization needs: `product` is the place where
-    quantization-aware training puts integer arithmetic, and with a static batch of one (export) the product keeps its
-    rank, so that the TFLite converter emits one FULLY_CONNECTED and nothing else.
+    It differs from `keras.layers.Dense` in what quantization needs: `call` takes the function that multiplies, and
+    quantization calls it with another one (`DenseWrapper`). A subclass with a `call` of its own takes that function as
+    its second argument too and passes it to `affine`.
 
     Attributes:
       kernel: [K, N] variable, K the contraction axis.
       bias: [N] variable or None.
-      product: (x [..., K], kernel) -> [..., N], in float unless quantization installs another.
     """
 
     def __init__(self, units: int, use_bias: bool = True, **kwargs: Any):
         super().__init__(**kwargs)
         self.units = units
         self.use_bias = use_bias
-        self.product = float_product
 
     def build(self, input_shape: tf.TensorShape) -> None:
         shape = [self._contraction(input_shape), self.units]
@@ -37,16 +47,16 @@ class Dense(Pointwise, keras.layers.Layer):
         self.bias = self.add_weight("bias", [self.units], initializer="zeros") if self.use_bias else None
         super().build(input_shape)
 
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        return self.affine(inputs)
+    def call(self, inputs: tf.Tensor, matmul: Matmul = float_matmul) -> tf.Tensor:
+        return self.affine(inputs, matmul)
 
-    def affine(self, inputs: tf.Tensor) -> tf.Tensor:
-        """`inputs @ kernel + bias`, all that a layer of another kind takes from this one."""
-        outputs = self.product(inputs, self.kernel)
+    def affine(self, inputs: tf.Tensor, matmul: Matmul) -> tf.Tensor:
+        """Computes `inputs @ kernel + bias`, the part that every subclass shares: [..., K] -> [..., N]."""
+        outputs = matmul(inputs, self.kernel)
         return outputs if self.bias is None else tf.nn.bias_add(outputs, self.bias)
 
     def _contraction(self, input_shape: Any) -> int:
-        """K, from the shape of whatever the layer is called with."""
+        """Returns K, given the shape of the layer's input or inputs."""
         return int(input_shape[-1])
 
     def compute_output_shape(self, input_shape: tf.TensorShape) -> tf.TensorShape:
@@ -56,6 +66,41 @@ class Dense(Pointwise, keras.layers.Layer):
         return {**super().get_config(), "units": self.units, "use_bias": self.use_bias}
 
 
-def float_product(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """The product of `x` [..., K] and `kernel` [K, N]."""
-    return tf.matmul(x, kernel) if x.shape[0] == 1 else tf.tensordot(x, kernel, 1)
+class DenseWrapper:
+    """A mixin for Keras layers that compute a `Dense` layer with another matmul; the layer itself stays as it is.
+
+    Attributes:
+      layer: the `Dense` layer, whose float variables are the wrapper's.
+    """
+
+    layer: Dense
+
+    def matmul(self, training: bool | tf.Tensor | None) -> Matmul:
+        """Returns the function that multiplies in place of `float_matmul`.
+
+        Args:
+          training: whether a training step is computed; None: it is not.
+        """
+        raise NotImplementedError
+
+    # There is no Python control flow on tensors in a matmul, and conversion makes tracing slow.
+    @tf.autograph.experimental.do_not_convert
+    def call(self, inputs: Any, training: bool | tf.Tensor | None = None) -> Any:
+        return self.layer.call(inputs, self.matmul(training))
+
+
+def affine(layer: Dense | DenseWrapper, inputs: tf.Tensor) -> tf.Tensor:
+    """Computes the affine map of a layer outside of training, with its quantized weights if it is wrapped."""
+    if isinstance(layer, DenseWrapper):
+        return layer.layer.affine(inputs, layer.matmul(training=None))
+    return layer.affine(inputs, float_matmul)
+
+
+def float_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """Returns the `Dense` layer inside of a wrapper, and any other layer itself."""
+    return layer.layer if isinstance(layer, DenseWrapper) else layer
+
+
+def float_layers(model: keras.Model) -> dict[str, keras.layers.Layer]:
+    """Returns the layers of a model without their wrappers, by name."""
+    return {layer.name: layer for layer in map(float_layer, model.layers)}

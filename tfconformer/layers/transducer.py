@@ -11,14 +11,12 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from tfconformer.layers.dense import Dense
+from tfconformer.layers.dense import Dense, Matmul, float_matmul
 from tfconformer.layers.masking import NEVER
 from tfconformer.layers.registry import register
 
 # Largest number of values of one tensor that the joint network holds at a time, 16 MiB of float32.
 _PIECE_VALUES = 2**22
-
-Product = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 @register
@@ -82,19 +80,22 @@ class Recurrence(Dense):
     def _contraction(self, input_shape: Any) -> int:
         return int(input_shape[1][-1])
 
-    def call(self, inputs: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def call(
+        self, inputs: tuple[tf.Tensor, tf.Tensor, tf.Tensor], matmul: Matmul = float_matmul
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         gates, hidden, cell = inputs
-        if gates.shape[1] == 1:  # a step of its own needs no loop
-            hidden, cell = self._step((hidden, cell), gates[:, 0])
-            return hidden[:, tf.newaxis], hidden, cell
-        hiddens, cells = tf.scan(self._step, tf.transpose(gates, [1, 0, 2]), (hidden, cell))
-        return tf.transpose(hiddens, [1, 0, 2]), hiddens[-1], cells[-1]
 
-    def _step(self, state: tuple[tf.Tensor, tf.Tensor], gates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        hidden, cell = state
-        enter, keep, candidate, leave = tf.split(gates + self.affine(hidden), 4, axis=-1)
-        cell = tf.sigmoid(keep + 1.0) * cell + tf.sigmoid(enter) * tf.tanh(candidate)
-        return tf.sigmoid(leave) * tf.tanh(cell), cell
+        def step(state: tuple[tf.Tensor, tf.Tensor], gates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            hidden, cell = state
+            enter, keep, candidate, leave = tf.split(gates + self.affine(hidden, matmul), 4, axis=-1)
+            cell = tf.sigmoid(keep + 1.0) * cell + tf.sigmoid(enter) * tf.tanh(candidate)
+            return tf.sigmoid(leave) * tf.tanh(cell), cell
+
+        if gates.shape[1] == 1:  # a step of its own needs no loop
+            hidden, cell = step((hidden, cell), gates[:, 0])
+            return hidden[:, tf.newaxis], hidden, cell
+        hiddens, cells = tf.scan(step, tf.transpose(gates, [1, 0, 2]), (hidden, cell))
+        return tf.transpose(hiddens, [1, 0, 2]), hiddens[-1], cells[-1]
 
     def compute_output_shape(self, input_shape: tuple[tf.TensorShape, ...]) -> tuple[tf.TensorShape, ...]:
         gates, hidden, cell = map(tf.TensorShape, input_shape)
@@ -123,13 +124,13 @@ class JointHead(Dense):
     def _contraction(self, input_shape: Any) -> int:
         return int(input_shape[0][-1])
 
-    def call(self, inputs: tuple[tf.Tensor, ...]) -> tf.Tensor:
+    def call(self, inputs: tuple[tf.Tensor, ...], matmul: Matmul = float_matmul) -> tf.Tensor:
         if len(inputs) == 2:
-            return self.affine(tf.tanh(inputs[0] + inputs[1]))
+            return self.affine(tf.tanh(inputs[0] + inputs[1]), matmul)
         encodings, predictions, labels, mask = inputs
         tf.debugging.assert_positive(tf.reduce_sum(mask, axis=[1, 2]), "an utterance of the batch has no frame")
         following = tf.pad(labels, [[0, 0], [0, 1]])  # nobody looks at what follows the last label
-        scores = _lattice_scores(self.product, encodings, predictions, self.kernel, self.bias, following)
+        scores = _lattice_scores(matmul, encodings, predictions, self.kernel, self.bias, following)
         return tf.where(mask[:, :, tf.newaxis] > 0, scores, [0.0, NEVER])
 
     def compute_output_shape(self, input_shape: tuple[tf.TensorShape, ...]) -> tf.TensorShape:
@@ -140,7 +141,7 @@ class JointHead(Dense):
 
 
 def _lattice_scores(
-    product: Product,
+    matmul: Matmul,
     encodings: tf.Tensor,
     predictions: tf.Tensor,
     kernel: tf.Tensor,
@@ -168,7 +169,7 @@ def _lattice_scores(
 
     def score(encodings: tf.Tensor, predictions: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
         hidden = tf.tanh(encodings[:, :, tf.newaxis] + predictions[:, tf.newaxis])
-        logits = tf.nn.bias_add(product(hidden, kernel), bias)
+        logits = tf.nn.bias_add(matmul(hidden, kernel), bias)
         two = tf.stack([logits[..., 0], tf.reduce_sum(logits * chosen, axis=-1)], axis=-1)
         return two - tf.reduce_logsumexp(logits, axis=-1, keepdims=True)
 

@@ -18,12 +18,11 @@ import tf_keras as keras
 from numpy.typing import NDArray
 
 from tfconformer.decoding.transducer import Floats
-from tfconformer.layers.dense import Dense
+from tfconformer.layers.dense import Dense, float_layer
 from tfconformer.layers.dropout import Dropout
 from tfconformer.layers.transducer import JointHead, LabelHistory, OneHotLabels, Recurrence, ZeroState
 from tfconformer.models.config import ModelConfig
 from tfconformer.models.encoder import encoder, encoder_inputs
-from tfconformer.quantization.apply import float_layer
 
 SCORES = "scores"  # the output that only a transducer has
 

@@ -1,8 +1,8 @@
-"""What "quantized" means for one layer: a value that training, packing and the kernel all read.
+"""The definition of quantization for one layer: a value that training, packing and the kernel all read.
 
 `QuantSpec` is plain data without TensorFlow, so that the converter can use it too. The arithmetic it selects is in
-`quantizers.py`; the layers it applies to are chosen by name pattern in the YAML (`apply.py`). Steps are those of the
-optimizer, from 0; schedules act in training only: what is evaluated or exported is quantized and pruned in full.
+`quantizers/`; a `QuantizationRule` of the YAML chooses the layers it applies to by name pattern. Steps are those of the
+optimizer, from 0; schedules act in training only: evaluated and exported weights are quantized and pruned in full.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import pkgutil
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import AliasChoices, Discriminator, Field, Tag, field_validator, model_validator
 
 from tfconformer.section import Section
 
-Sharing = Literal["tensor", "channel", "block"]
+Granularity = Literal["tensor", "channel", "block"]  # the weights that share a scale or a clip factor
 
 FLOAT_BITS = 32  # of weights or activations that are not quantized
 
-# How codes are chosen without training: each for itself, or so that the layer's outputs change least (`gptq.py`).
+# Post-training choice of the quantized values: round-to-nearest (RTN), or so that outputs change least (`gptq.py`).
 Rounding = Literal["nearest", "gptq"]
 
 
@@ -29,7 +29,7 @@ class ClipSearch(Section):
     Int2 needs factors down to 0.2; from 3 bits on the best lie above 0.6.
     """
 
-    search: Sharing = Field(description="part of the weights that shares a factor")
+    search: Granularity = Field(description="part of the weights that shares a factor")
     low: float = Field(default=0.2, gt=0.0, lt=1.0, description="lowest factor of the grid, whose highest is 1")
     steps: int = Field(
         default=17,
@@ -53,7 +53,7 @@ class LearnedClip(Section):
     A `ClipSearch` with its default grid finds the initial factors.
     """
 
-    learn: Sharing = Field(description="part of the weights that shares a factor")
+    learn: Granularity = Field(description="part of the weights that shares a factor")
 
 
 class Schedule(Section):
@@ -66,7 +66,8 @@ class Schedule(Section):
     freeze: int | None = Field(
         default=None,
         ge=0,
-        description="training step at whose beginning scales and offsets are computed for the last time; null: never",
+        description="training step at whose beginning scales and float zero points are computed for the last time; "
+        "null: never",
     )
 
     @model_validator(mode="after")
@@ -111,19 +112,21 @@ def _clip_kind(value: object) -> str:
 
 
 class QuantSpec(Section):
-    """How the weights of one layer, and the activations it multiplies them with, are quantized.
+    """The quantization of one layer's weights, and of the activations it multiplies them with.
 
     Weights `W[K, N]` are contracted along K. A *block* is `block_size` consecutive k of one output channel n, and
-    has one scale (and, asymmetric, one offset); `block_size=None` makes it the whole column: per-channel.
+    has one scale (and, asymmetric, one float zero point, the offset); `block_size=None` makes it the whole column:
+    per-channel.
     """
 
     bits: Literal[2, 3, 4, 8, 32] = Field(
-        description="width of a weight, whose codes are integers in [-2^(bits-1), 2^(bits-1) - 1]; 32 leaves the "
-        "weights in float, for quantized activations alone: a comparison of 2203.15952 that no file can hold"
+        description="width of a quantized weight q, an integer in [-2^(bits-1), 2^(bits-1) - 1]; 32 leaves the weights "
+        "in float, for quantized activations alone (a comparison of 2203.15952); no file can hold 3 and 32"
     )
     symmetric: bool = Field(
         default=True,
-        description="if true, w = scale * q; if false, w = scale * q - offset with a real offset (2305.16619, sec. 3)",
+        description="if true, w = scale * q; if false, w = scale * q - offset with a float zero point, the offset "
+        "(2305.16619, sec. 3), which no file can hold together with sparsity",
     )
     block_size: int | None = Field(
         default=None,
@@ -148,12 +151,13 @@ class QuantSpec(Section):
     activation_bits: Literal[4, 8] | None = Field(
         default=None,
         description="bits of the input rows, each quantized symmetrically with its own scale at run time and "
-        "multiplied with int32 accumulation (2203.15952); null leaves activations in float (weights only)",
+        "multiplied with int32 accumulation (2203.15952); null leaves activations in float (weight-only quantization); "
+        "no file can hold 4",
     )
     scale_gradient: bool = Field(
         default=True,
         description="if true, gradients pass through the scale (2305.16619); if false, the scale is a constant "
-        "(2203.15952); the offset of asymmetric weights passes them either way",
+        "(2203.15952); the float zero point of asymmetric weights passes them either way",
     )
     sparsity: str | None = Field(
         default=None,
@@ -172,12 +176,12 @@ class QuantSpec(Section):
     )
     schedule: Schedule = Field(default=Schedule(), description="training steps between which the layer is quantized")
     scheme: str = Field(
-        default="uniform", description="rule from weights to scales and codes: a module of `quantizers/schemes`"
+        default="uniform", description="quantizer, from weights to scales and q: a module of `quantizers/schemes`"
     )
     scale_dtype: Literal["float16", "float32"] = Field(
         default="float16",
-        description="type in which scales and offsets are stored; training rounds them to it, so that the codes of "
-        "training are the codes of the file",
+        description="type in which scales and float zero points are stored: float16 in the custom operation, also "
+        "float32 per channel in LiteRT; training rounds to it, so that it computes the quantized values of the file",
     )
 
     @field_validator("scheme")
@@ -200,12 +204,12 @@ class QuantSpec(Section):
             raise ValueError("per_tensor excludes block_size")
         if self.sparsity_schedule is not None and self.sparsity is None:
             raise ValueError("sparsity_schedule needs sparsity")
-        if self.kept_of is not None:
-            kept, group = self.kept_of
-            if kept >= group:
+        if self.n_of_m is not None:
+            n, m = self.n_of_m
+            if n >= m:
                 raise ValueError(f"sparsity must keep N < M of M weights, got {self.sparsity}")
-            if self.block_size is not None and self.block_size % group:
-                raise ValueError(f"block_size {self.block_size} must hold whole groups of {group} weights")
+            if self.block_size is not None and self.block_size % m:
+                raise ValueError(f"block_size {self.block_size} must hold whole groups of {m} weights")
         return self
 
     @model_validator(mode="after")
@@ -223,51 +227,59 @@ class QuantSpec(Section):
         return self
 
     def __str__(self) -> str:
-        """What differs from the defaults, as a YAML says it."""
+        """Lists the values that differ from the defaults, in the form of a YAML."""
         return ", ".join(f"{name}: {value}" for name, value in self.model_dump(exclude_defaults=True).items())
 
     @property
-    def follows_steps(self) -> bool:
-        """Whether training must tell the quantizer which step it is."""
+    def has_schedule(self) -> bool:
+        """True if quantization in training depends on the step, which the quantizer must then be given."""
         searches = isinstance(self.clip, ClipSearch) and self.clip.every > 1
         return searches or self.sparsity_schedule is not None or self.schedule != Schedule()
 
     @property
-    def granularity(self) -> Literal["channel", "block", "tensor"]:
-        """What shares a scale."""
+    def granularity(self) -> Granularity:
+        """The weights that share a scale."""
         return "tensor" if self.per_tensor else "block" if self.block_size else "channel"
 
     @property
-    def kept_of(self) -> tuple[int, int] | None:
-        """(N, M) of the sparsity."""
+    def n_of_m(self) -> tuple[int, int] | None:
+        """The sparsity as (n, m): n of m consecutive weights are kept; None without sparsity."""
         if self.sparsity is None:
             return None
-        kept, group = self.sparsity.split(":")
-        return int(kept), int(group)
+        n, m = self.sparsity.split(":")
+        return int(n), int(m)
+
+    @property
+    def train_only(self) -> str | None:
+        """The reason why no exported file can hold this quantization, as a sentence; None if a file can."""
+        if self.bits == FLOAT_BITS:
+            return "no operation multiplies quantized activations with float weights: set bits to 2, 4 or 8"
+        if self.bits == 3:
+            return "the file has codes of 2, 4 or 8 bits"
+        if self.activation_bits == 4:
+            return "the operation quantizes activations to 8 bits: set activation_bits to 8 or null"
+        if not self.symmetric and self.sparsity is not None:
+            return (
+                "without its mask an asymmetric weight cannot be exactly zero: "
+                "set symmetric to true or sparsity to null"
+            )
+        return None
 
     @property
     def code_range(self) -> tuple[int, int]:
-        """Lowest and highest code, both inclusive."""
+        """The lowest and the highest quantized value, both inclusive."""
         return -(2 ** (self.bits - 1)), 2 ** (self.bits - 1) - 1
 
     def blocks(self, contraction: int) -> int:
-        """Number of blocks along a contraction axis of this length."""
+        """Returns the number of blocks along a contraction axis of this length."""
         return -(-contraction // self.block_size) if self.block_size else 1
 
     @property
     def code_bits_per_weight(self) -> float:
-        """Bits that a weight's code takes on disk; of 1:4 and 2:4 the kept ones are stored, with 2 bits of position."""
-        if self.kept_of not in ((1, 4), (2, 4)):
+        """Bits of a file per weight, without scales; 1:4 and 2:4 store kept weights, each with an index of 2 bits."""
+        if self.n_of_m not in ((1, 4), (2, 4)):
             return self.bits
-        return self.kept_of[0] * (self.bits + 2) / 4
-
-    def stored_bits_per_weight(self, contraction: int) -> float:
-        """Bits a weight takes on disk, its share of scales and offsets included."""
-        if self.bits == FLOAT_BITS:
-            return FLOAT_BITS
-        scale_bits = 16 if self.scale_dtype == "float16" else 32
-        per_block = scale_bits * (1 if self.symmetric else 2)
-        return self.code_bits_per_weight + per_block * self.blocks(contraction) / contraction
+        return self.n_of_m[0] * (self.bits + 2) / 4
 
 
 class QuantizationRule(Section):
@@ -275,22 +287,23 @@ class QuantizationRule(Section):
 
     layers: str = Field(description="regular expression that matches whole layer names")
     spec: QuantSpec | None = Field(description="quantization of these layers; null leaves them in float")
-    also: tuple[QuantSpec, ...] = Field(
+    co_train: tuple[QuantSpec, ...] = Field(
         (),
+        validation_alias=AliasChoices("co_train", "also"),  # runs of former versions have the latter
         description="quantization in other widths that the same weights are trained for, in turn (co-training); the "
-        "same widths in the same order in every rule that has any",
+        "same widths in the same order in every rule that has any; `also` is read too",
     )
 
     @model_validator(mode="after")
     def _distinct(self) -> QuantizationRule:
         bits = self.bits
-        if self.also and self.spec is None:
-            raise ValueError("'also' needs a spec")
+        if self.co_train and self.spec is None:
+            raise ValueError("'co_train' needs a spec")
         if len(set(bits)) < len(bits):
             raise ValueError(f"the specs of a rule must differ in bits, got {', '.join(map(str, bits))}")
         return self
 
     @property
     def bits(self) -> tuple[int, ...]:
-        """Of all its specs."""
-        return tuple(spec.bits for spec in (self.spec, *self.also) if spec is not None)
+        """The widths of all specs, that of `spec` first."""
+        return tuple(spec.bits for spec in (self.spec, *self.co_train) if spec is not None)

@@ -13,7 +13,7 @@ import tf_keras as keras
 from tfconformer import atomic
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.decoding.wer import count_errors
-from tfconformer.quantization.apply import select_bits, trained_bits
+from tfconformer.quantization.layers.quantize_wrapper import set_active_bits, trained_bits
 from tfconformer.training.recognition import Recognizer, greedy_recognizer
 from tfconformer.training.run import RunDirectory
 
@@ -55,11 +55,11 @@ class DevWordErrorRate(keras.callbacks.Callback):
         training_seconds = time.monotonic() - self._started
         counts = {}
         for bits in trained_bits(self.model) or (None,):
-            select_bits(self.model, bits)
+            set_active_bits(self.model, bits)
             for name, batches in self._dev_sets.items():
                 key = name if bits is None else f"{name}_int{bits}"
                 counts[key] = _word_errors(self._recognize, batches, self._tokenizer)
-        select_bits(self.model, None)
+        set_active_bits(self.model, None)
         errors, words = (sum(column) for column in zip(*counts.values(), strict=True))
         logs.update({f"wer_{name}": e / w for name, (e, w) in counts.items()}, wer=errors / words)
         if logs["wer"] < min((entry["wer"] for entry in self._history), default=float("inf")):

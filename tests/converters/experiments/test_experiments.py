@@ -82,7 +82,7 @@ def test_a_variant_changes_what_it_names_and_nothing_else(grid):
 
 
 def test_precisions_of_a_co_trained_model_share_a_training(grid):
-    rules = [{"layers": ".*", "spec": {"bits": 8}, "also": [{"bits": 4}, {"bits": 2}]}]
+    rules = [{"layers": ".*", "spec": {"bits": 8}, "co_train": [{"bits": 4}, {"bits": 2}]}]
     variants = {"float32": {}} | {f"int{bits}": {"quantization": rules, "bits": bits} for bits in (8, 4, 2)}
     runs = runs_of(write(grid, GRID | {"seeds": [1], "variants": variants}))
     assert len({run.training for run in runs}) == 2

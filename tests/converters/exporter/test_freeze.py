@@ -17,7 +17,7 @@ from converters.exporter.rewrite import operation_histogram
 from converters.exporter.verify import keras_references
 from converters.runtime.model import RUNTIMES, open_model
 from tests.support.tiny_conformer import tiny_config, tiny_model
-from tfconformer.quantization.apply import float_layer, float_layers
+from tfconformer.layers.dense import float_layer, float_layers
 
 BLOCKS = 2
 

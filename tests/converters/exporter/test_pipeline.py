@@ -18,7 +18,7 @@ from tfconformer.config import dump_config
 from tfconformer.data.manifest import Utterance, write_manifest
 from tfconformer.data.shards import write_shards
 from tfconformer.errors import InputError
-from tfconformer.quantization.apply import select_bits
+from tfconformer.quantization.layers.quantize_wrapper import set_active_bits
 from tfconformer.quantization.quantizers.weights import quantize_weights
 from tfconformer.training.run import RunDirectory
 
@@ -90,11 +90,13 @@ def test_a_float_model_takes_the_same_path(tmp_path):
 
 
 def test_a_co_trained_model_is_packed_in_the_chosen_precision():
-    rules = [{"layers": "block_.*", "spec": {"bits": 8}, "also": [{"bits": 2, "symmetric": False, "block_size": 8}]}]
+    rules = [
+        {"layers": "block_.*", "spec": {"bits": 8}, "co_train": [{"bits": 2, "symmetric": False, "block_size": 8}]}
+    ]
     config = tiny_config(rules)
     trained = tiny_model(config)
     for bits in (8, 2):
-        select_bits(trained, bits)
+        set_active_bits(trained, bits)
         packed = prepare(trained).packed
         assert {layer.spec.bits for layer in packed.values()} == {bits}
         expected = quantize_weights(

@@ -14,7 +14,7 @@ from converters.flatbuffer.editor import ALIGNMENT
 from converters.flatbuffer.reader import Signature, read_tflite
 from tests.support.tiny_conformer import tiny_tokenizer
 from tfconformer.config import Config
-from tfconformer.quantization.apply import float_layer, float_layers
+from tfconformer.layers.dense import float_layer, float_layers
 
 
 @pytest.fixture(scope="module")

@@ -105,4 +105,4 @@ def test_what_only_codes_have_is_refused(spec, message):
 
 
 def test_float_weights_take_32_bits():
-    assert QuantSpec(bits=32, activation_bits=8).stored_bits_per_weight(K) == 32
+    assert QuantSpec(bits=32, activation_bits=8).code_bits_per_weight == 32

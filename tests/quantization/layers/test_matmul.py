@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfconformer.quantization.layers.integer import exact_product, integer_product
+from tfconformer.quantization.layers.matmul import exact_matmul, integer_matmul
 from tfconformer.quantization.quantizers.weights import quantize_rows, quantize_weights
 from tfconformer.quantization.spec import QuantSpec
 
@@ -25,7 +25,7 @@ def test_exact_product_is_int64_arithmetic_at_the_extremes(k):
     a, b = random.choice([-127, 127, 126], size=(3, k)), random.choice([-128, 127], size=(k, 4))
     a[0], b[:, 0] = -127, -128
     expected = (a.astype(np.int64) @ b).astype(np.int32).astype(np.float32)
-    product = exact_product(tf.constant(a, tf.float32), tf.constant(b, tf.float32), 127 * 128)
+    product = exact_matmul(tf.constant(a, tf.float32), tf.constant(b, tf.float32), 127 * 128)
     np.testing.assert_array_equal(product.numpy(), expected)
 
 
@@ -37,7 +37,7 @@ def test_the_product_is_the_operation_s_definition(spec, compiled):
     weights = quantize_weights(tf.constant(random.normal(size=(100, 6)).astype(np.float32)), spec)
 
     def product(rows):
-        return integer_product(rows, weights)
+        return integer_matmul(rows, weights)
 
     actual = (tf.function(product) if compiled else product)(tf.constant(x)).numpy()
 
@@ -68,7 +68,7 @@ def test_the_gradient_is_that_of_the_dequantized_operands(spec):
     with tf.GradientTape(persistent=True) as tape:
         tape.watch([x, kernel])
         weights = quantize_weights(kernel, spec)
-        loss = tf.reduce_sum(integer_product(x, weights) * upstream)
+        loss = tf.reduce_sum(integer_matmul(x, weights) * upstream)
         codes, scales = quantize_rows(x, spec.activation_bits)
         rows = codes * scales
         by_hand = tf.reduce_sum(tf.matmul(rows, weights.dequantize()) * upstream)

@@ -1,4 +1,4 @@
-"""A quantized layer in `fit`: schedules, what it remembers, and that a restored model is the one that was saved."""
+"""A quantized layer in `fit`: schedules, the quantizer's state, and that a restored model is the one that was saved."""
 
 import gc
 
@@ -10,8 +10,8 @@ from tensorflow.python.framework.func_graph import FuncGraph
 
 from tfconformer.errors import InputError
 from tfconformer.layers.dense import Dense
-from tfconformer.quantization.apply import QuantizedLayers, quantize_model, select_bits, trained_bits
-from tfconformer.quantization.layers.quantize_wrapper import QuantizationSteps
+from tfconformer.quantization.apply import QuantizedLayers, quantize_model
+from tfconformer.quantization.layers.quantize_wrapper import QuantizationSteps, set_active_bits, trained_bits
 from tfconformer.quantization.quantizers.clipping import search_clip
 from tfconformer.quantization.quantizers.pruning import nm_mask
 from tfconformer.quantization.quantizers.weights import fake_quantize_weights, quantize_weights
@@ -197,14 +197,14 @@ def test_co_training_takes_the_precisions_in_turn_and_evaluates_the_chosen_one()
         np.testing.assert_allclose(seen, fake(kernel, **specs[step % 3]), rtol=1e-5, atol=1e-5)
     kernel = model.get_layer("quant_dense").layer.kernel.numpy()
     for spec in specs:
-        select_bits(model, spec["bits"])
+        set_active_bits(model, spec["bits"])
         weights = QuantizedLayers(model)["dense"]
         assert weights.spec == QuantSpec.model_validate(spec)
         np.testing.assert_array_equal(weights.dequantize(), fake(kernel, **spec))
         product = model.predict(np.eye(K, dtype=np.float32), verbose=0) - model.get_layer("quant_dense").layer.bias
         np.testing.assert_allclose(product, fake(kernel, **spec), rtol=1e-5, atol=1e-5)
     with pytest.raises(InputError, match="not co-trained for 3 bits, but for 8, 4, 2"):
-        select_bits(model, 3)
+        set_active_bits(model, 3)
 
 
 def test_schedules_that_mean_nothing_are_refused():
@@ -224,11 +224,11 @@ def test_a_search_that_skips_steps_is_made_up_for():
     spec = QuantSpec(bits=2, clip=ClipSearch(search="tensor", every=10))
     model = quantized_model(spec.model_dump())
     layer = model.get_layer("quant_dense")
-    layer.update(7)
+    layer.advance(7)
     layer.layer.kernel.assign(KERNEL**3)
-    layer.update(9)
+    layer.advance(9)
     old = QuantizedLayers(model)["dense"].scales
-    layer.update(23)
+    layer.advance(23)
     np.testing.assert_array_equal(
         QuantizedLayers(model)["dense"].scales, quantize_weights(tf.constant(KERNEL**3), spec).scales
     )

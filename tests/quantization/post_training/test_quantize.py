@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tests.support.tiny_conformer import tiny_config, tiny_model
 from tfconformer.errors import InputError
+from tfconformer.layers.dense import Dense
 from tfconformer.quantization.apply import QuantizedLayers, match_layers, quantize_model
 from tfconformer.quantization.post_training.allocation import Choice, allocate
 from tfconformer.quantization.post_training.quantize import input_hessians, quantize_post_training, with_fixed_weights
@@ -47,7 +48,7 @@ def test_hessians_are_the_sums_over_all_frames(model, inputs):
         rows.append(submodel([features, lengths]).numpy()[0].astype(np.float64))
     expected = sum(one.T @ one for one in rows)
     np.testing.assert_allclose(hessians["block_01_ff2_expand"], expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
-    assert hessians.keys() == {layer.name for layer in model.layers if hasattr(layer, "product")}
+    assert hessians.keys() == {layer.name for layer in model.layers if isinstance(layer, Dense)}
 
 
 def test_rounding_to_the_nearest_is_what_training_starts_from(model, inputs):

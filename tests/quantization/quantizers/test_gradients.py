@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from tfconformer.quantization.quantizers.clipping import with_lsq_gradient
-from tfconformer.quantization.quantizers.weights import Remembered, fake_quantize_weights, quantize_weights
+from tfconformer.quantization.quantizers.weights import StateValues, fake_quantize_weights, quantize_weights
 from tfconformer.quantization.spec import QuantSpec
 
 K, N, BLOCK = 24, 3, 8
@@ -112,8 +112,8 @@ def test_gradients_of_learned_clips_are_finite_differences(bits, symmetric, lear
     factors = tf.constant(clip, tf.float32)
     with tf.GradientTape() as tape:
         tape.watch(factors)
-        remembered = Remembered(clip=with_lsq_gradient(factors, K * N, spec))
-        loss = tf.reduce_sum(quantize_weights(tf.constant(weights), spec, remembered).dequantize() * upstream)
+        state = StateValues(clip=with_lsq_gradient(factors, K * N, spec))
+        loss = tf.reduce_sum(quantize_weights(tf.constant(weights), spec, state).dequantize() * upstream)
     clip = factors.numpy().astype(np.float64)
     surrogate = Surrogate(weights.astype(np.float64), clip + np.zeros((K // BLOCK, N)), spec)
     expected = differences(lambda c: np.sum(surrogate(weights.astype(np.float64), c) * upstream), clip)
@@ -130,8 +130,8 @@ def test_the_gradient_of_a_learned_scale_is_that_of_lsq(bits):
     factors = tf.fill([1, N], 0.5)
     with tf.GradientTape() as tape:
         tape.watch(factors)
-        remembered = Remembered(clip=with_lsq_gradient(factors, K * N, spec))
-        loss = tf.reduce_sum(quantize_weights(tf.constant(weights), spec, remembered).dequantize() * upstream)
+        state = StateValues(clip=with_lsq_gradient(factors, K * N, spec))
+        loss = tf.reduce_sum(quantize_weights(tf.constant(weights), spec, state).dequantize() * upstream)
     low, high = spec.code_range
     expected = np.zeros(N)
     for n in range(N):

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfconformer.quantization.quantizers.clipping import search_clip
 from tfconformer.quantization.quantizers.weights import (
-    Remembered,
+    StateValues,
     fake_quantize_weights,
     quantize_rows,
     quantize_weights,
@@ -156,8 +156,8 @@ def test_published_codes_of_3_bits_with_a_constant_scale():
     above = np.array([[0, 2, 2, 2], [2, 4, 4, 4], [4, 6, 6, 6], [6, 6, 6, 6]])
     below = -above
     below[3, 1:] = -8
-    held = Remembered(frozen=tf.constant(True), scales=tf.fill([1, 4], 2.0))
-    quantized = quantize_weights(tf.constant(np.concatenate([half, -half]), tf.float32), spec(3), held)
+    state = StateValues(frozen=tf.constant(True), scales=tf.fill([1, 4], 2.0))
+    quantized = quantize_weights(tf.constant(np.concatenate([half, -half]), tf.float32), spec(3), state)
     np.testing.assert_array_equal(quantized.dequantize(), np.concatenate([above, below]))
 
 
@@ -279,11 +279,11 @@ def test_rows_are_rounded_half_to_even_with_their_own_scale():
 
 
 def test_spec_counts_the_stored_bits():
-    assert QuantSpec(bits=2, symmetric=False, block_size=64).stored_bits_per_weight(512) == 2 + 32 / 64
-    assert QuantSpec(bits=4).stored_bits_per_weight(128) == 4 + 16 / 128
-    assert QuantSpec(bits=4, sparsity="2:4").stored_bits_per_weight(512) == 3 + 16 / 512
-    assert QuantSpec(bits=2, sparsity="2:4").stored_bits_per_weight(512) == 2 + 16 / 512
-    assert QuantSpec(bits=4, sparsity="3:8").stored_bits_per_weight(512) == 4 + 16 / 512  # zeros are stored
+    assert QuantSpec(bits=2, symmetric=False, block_size=64).code_bits_per_weight == 2
+    assert QuantSpec(bits=4).code_bits_per_weight == 4
+    assert QuantSpec(bits=4, sparsity="2:4").code_bits_per_weight == 3
+    assert QuantSpec(bits=2, sparsity="2:4").code_bits_per_weight == 2
+    assert QuantSpec(bits=4, sparsity="3:8").code_bits_per_weight == 4  # zeros are stored
     with pytest.raises(ValueError, match="multiple of 8"):
         QuantSpec(bits=2, block_size=20)
 

@@ -1,18 +1,38 @@
-"""Layers that multiply with weights which were quantized once and for all."""
+"""Layers with weights that were quantized once and for all, after training."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
+import tf_keras as keras
 
-from tfconformer.quantization.layers.product import quantized_product
+from tfconformer.layers.dense import Dense, DenseWrapper, Matmul
+from tfconformer.quantization.layers.matmul import quantized_matmul
 from tfconformer.quantization.quantizers.weights import QuantizedWeights
+from tfconformer.quantization.spec import QuantSpec
 
 
-class FixedProduct:
-    """A `Dense.product` that takes `weights` in place of the layer's kernel; without a gradient to either."""
+class FixedDense(DenseWrapper, keras.layers.Wrapper):
+    """A `Dense` layer that multiplies with given weights in place of its kernel; no gradient flows to either.
 
-    def __init__(self, weights: QuantizedWeights) -> None:
-        self.weights = weights
+    Args:
+      layer: the layer to wrap, whose name the wrapper takes.
+      weights: [K, N], of the shape of its kernel.
+    """
 
-    def __call__(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        return quantized_product(x, self.weights)
+    def __init__(self, layer: Dense, weights: QuantizedWeights, **kwargs: Any):
+        super().__init__(layer, name=layer.name, **kwargs)
+        self._quantized = weights
+
+    def matmul(self, training: bool | tf.Tensor | None) -> Matmul:
+        return lambda x, kernel: quantized_matmul(x, self._quantized)
+
+    @property
+    def spec(self) -> QuantSpec:
+        """The spec that the weights were quantized with."""
+        return self._quantized.spec
+
+    def quantized(self) -> QuantizedWeights:
+        """Returns the weights."""
+        return self._quantized

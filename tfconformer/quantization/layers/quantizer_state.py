@@ -1,8 +1,8 @@
-"""What the quantizer of one kernel remembers from step to step, as Keras weights: saved, restored and resumed with it.
+"""The state of a quantizer between training steps, as Keras weights: saved, restored and resumed with the layer.
 
-Only what a spec asks for has a variable; most specs need none. Between two steps `update` brings the variables up to
-date, so that the training graph only reads them. It is called with the last step it was called for (-1: never) and the
-one that is about to begin, and does whatever lies between: resumed runs and several steps at once come out the same.
+Only values that a spec asks for have a variable; most specs need none. Between two steps `advance` brings the variables
+up to date, so that the training graph only reads them. Its arguments are the step of its last call (-1: none) and the
+step that is about to begin, and it does whatever lies between: resumed runs and several steps at once give the same.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ import tensorflow as tf
 
 from tfconformer.quantization.quantizers.clipping import LEAST_FACTOR, clip_factors, factor_shape, with_lsq_gradient
 from tfconformer.quantization.quantizers.pruning import gradual_mask, nm_mask, scheduled_share
-from tfconformer.quantization.quantizers.weights import Remembered, quantize_weights
+from tfconformer.quantization.quantizers.weights import StateValues, quantize_weights
 from tfconformer.quantization.spec import ClipSearch, LearnedClip, QuantSpec
 
 
-class Memory:
-    """The variables of one spec.
+class QuantizerState:
+    """The quantizer state of one kernel and spec: clip factors, mask, frozen scales and float zero points.
 
     Args:
       spec: how the kernel is quantized.
       kernel: [K, N].
-      add_weight: of the layer that owns the variables.
-      prefix: of their names.
+      add_weight: the method of the layer that owns the variables.
+      prefix: of the variables' names.
     """
 
     def __init__(self, spec: QuantSpec, kernel: tf.Variable, add_weight: Callable[..., tf.Variable], prefix: str):
@@ -53,34 +53,34 @@ class Memory:
             self._scales = variable("scales", (blocks, columns))
             self._offsets = None if spec.symmetric else variable("offsets", (blocks, columns))
 
-    def start(self) -> None:
-        """Sets the clip factors, if it has any, for the kernel as it is; to be called before training."""
+    def initialize(self) -> None:
+        """Sets the clip factors, if there are variables for them, for the kernel's present value."""
         if self._clip is not None:
             self._clip.assign(_clip_factors(self._kernel, self.spec))
 
-    def update(self, previous: int, step: int) -> None:
-        """Does what is due after step `previous` and before `step`."""
+    def advance(self, previous: int, step: int) -> None:
+        """Updates the variables with everything that is due after step `previous` and before `step`."""
         clip, pruning, freeze = self.spec.clip, self.spec.sparsity_schedule, self.spec.schedule.freeze
         frozen = freeze is not None and previous >= freeze
         if isinstance(clip, ClipSearch) and not frozen and step // clip.every > previous // clip.every:
-            self.start()
+            self.initialize()
         if pruning is not None and pruning.begin <= step and previous < pruning.last:
-            before, now = (max(-1, at - pruning.begin) // pruning.every for at in (previous, step))
-            if now > before or step >= pruning.last:
+            last_update, update = (max(-1, at - pruning.begin) // pruning.every for at in (previous, step))
+            if update > last_update or step >= pruning.last:
                 share = tf.constant(scheduled_share(step, pruning), tf.float32)
                 self._mask.assign(_gradual_mask(self._kernel, self.spec, share))
         if freeze is not None and previous < freeze <= step:
-            quantized = quantize_weights(self._kernel, self.spec, self.recall(tf.constant(True), tf.constant(previous)))
+            quantized = quantize_weights(self._kernel, self.spec, self.read(tf.constant(True), tf.constant(previous)))
             self._scales.assign(quantized.scales)
             if self._offsets is not None:
                 self._offsets.assign(quantized.offsets)
 
-    def recall(self, training: tf.Tensor, step: tf.Tensor) -> Remembered:
-        """What a step takes from the variables.
+    def read(self, training: tf.Tensor, step: tf.Tensor) -> StateValues:
+        """Reads the values that replace computed ones in a step.
 
         Args:
-          training: boolean scalar. Otherwise an unfinished schedule of the mask is skipped to its end.
-          step: int32 scalar, the last one that `update` was called for.
+          training: boolean scalar. Outside of training an unfinished schedule of the mask is skipped to its end.
+          step: int32 scalar, the last one that `advance` was called with.
         """
         clip = self._clip
         if isinstance(self.spec.clip, LearnedClip):
@@ -90,11 +90,11 @@ class Memory:
             chosen = tf.logical_or(training, step >= pruning.last)
             mask = tf.cond(chosen, lambda: tf.convert_to_tensor(self._mask), self._final_mask)
         frozen = None if freeze is None else step >= freeze
-        return Remembered(mask, clip, frozen, self._scales, self._offsets)
+        return StateValues(mask, clip, frozen, self._scales, self._offsets)
 
     def _final_mask(self) -> tf.Tensor:
-        assert self.spec.kept_of is not None
-        return nm_mask(self._kernel, *self.spec.kept_of)
+        assert self.spec.n_of_m is not None
+        return nm_mask(self._kernel, *self.spec.n_of_m)
 
 
 def _factor_range(factors: tf.Tensor) -> tf.Tensor:
@@ -107,5 +107,5 @@ _clip_factors = tf.function(clip_factors, autograph=False)
 
 @tf.function(autograph=False)
 def _gradual_mask(weights: tf.Tensor, spec: QuantSpec, share: tf.Tensor) -> tf.Tensor:
-    assert spec.kept_of is not None
-    return gradual_mask(weights, *spec.kept_of, share)
+    assert spec.n_of_m is not None
+    return gradual_mask(weights, *spec.n_of_m, share)

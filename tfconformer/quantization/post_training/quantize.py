@@ -1,15 +1,15 @@
-"""Quantization without training: the baselines that a reader sets quantization-aware training against.
+"""Post-training quantization: the baselines of quantization-aware training.
 
     quantized = quantize_post_training(model, match_layers(model, rules), "gptq", input_hessians(model, inputs))
     fixed = with_fixed_weights(model, quantized)        # evaluates, and exports like a trained model
 
-A rounding decides how codes are chosen; the ranges are the `QuantSpec`'s: min-max is a clip of 1, clipping search is a
-`ClipSearch`, for which the squared error is the usual measure after training.
+Quantized values are chosen by round-to-nearest (RTN, "nearest") or by GPTQ; the ranges are the `QuantSpec`'s: min-max
+is a clip of 1, clipping search is a `ClipSearch`, for which the squared error is the usual measure after training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,8 @@ import tensorflow as tf
 import tf_keras as keras
 from numpy.typing import NDArray
 
-from tfconformer.layers.dense import Dense, float_product
-from tfconformer.quantization.layers.fixed import FixedProduct
+from tfconformer.layers.dense import Dense, DenseWrapper, Matmul, float_matmul
+from tfconformer.quantization.layers.fixed import FixedDense
 from tfconformer.quantization.post_training.gptq import gptq
 from tfconformer.quantization.quantizers.weights import QuantizedWeights, quantize_weights
 from tfconformer.quantization.spec import QuantSpec, Rounding
@@ -29,12 +29,12 @@ Hessians = Mapping[str, NDArray[np.float64]]
 def quantize_post_training(
     model: keras.Model, specs: Mapping[str, QuantSpec], rounding: Rounding, hessians: Hessians | None = None
 ) -> dict[str, QuantizedWeights]:
-    """Quantizes layers of a float model, by name.
+    """Quantizes kernels of a float model; returns the quantized weights by layer name.
 
     Args:
       model: the float model.
       specs: of the layers to quantize, from `apply.match_layers`.
-      rounding: "nearest", or "gptq", which needs the Hessians.
+      rounding: "nearest" (RTN), or "gptq", which needs the Hessians.
       hessians: from `input_hessians`.
     """
     quantized = {}
@@ -49,43 +49,54 @@ def quantize_post_training(
 
 
 def with_fixed_weights(model: keras.Model, quantized: Mapping[str, QuantizedWeights]) -> keras.Model:
-    """A copy of the float `model` whose layers named in `quantized` multiply with those weights."""
-    copy = _copy(model)
-    for name, weights in quantized.items():
-        copy.get_layer(name).product = FixedProduct(weights)
-    return copy
+    """Returns a copy of the float `model` whose layers named in `quantized` multiply with those weights."""
+    return _copy(model, lambda layer: FixedDense(layer, quantized[layer.name]) if layer.name in quantized else layer)
 
 
 def input_hessians(model: keras.Model, inputs: Iterable[Any]) -> dict[str, NDArray[np.float64]]:
-    """X' X [K, K] of the inputs of every dense layer, summed over all frames.
+    """Sums X' X [K, K] of the matmul inputs of every dense layer over all frames; returns the sums by layer name.
 
     Args:
       model: the float model.
-      inputs: what it is called with, utterance by utterance: the frames of padding would count.
+      inputs: arguments of its calls, utterance by utterance, since frames of padding would count.
     """
-    copy = _copy(model)
-    recorders = {}
-    for layer in copy.layers:
-        if isinstance(layer, Dense):
-            recorders[layer.name] = layer.product = _Recorder(int(layer.kernel.shape[0]))
+    copy = _copy(model, lambda layer: _HessianRecorder(layer) if isinstance(layer, Dense) else layer)
     for one in inputs:
         copy(one, training=False)
-    return {name: recorder.hessian for name, recorder in recorders.items()}
+    return {layer.name: layer.hessian for layer in copy.layers if isinstance(layer, _HessianRecorder)}
 
 
-class _Recorder:
-    """A float product that adds up X' X of its inputs; for eager calls."""
+class _HessianRecorder(DenseWrapper, keras.layers.Wrapper):
+    """A float layer that sums X' X of its matmul inputs.
 
-    def __init__(self, contraction: int) -> None:
-        self.hessian = np.zeros([contraction, contraction])
+    Attributes:
+      hessian: [K, K] float64.
+    """
 
-    def __call__(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        rows = tf.reshape(x, [-1, x.shape[-1]]).numpy().astype(np.float64)
+    def __init__(self, layer: Dense) -> None:
+        super().__init__(layer, name=layer.name)
+
+    def build(self, input_shape: Any) -> None:
+        super().build(input_shape)
+        self.hessian = np.zeros([self.layer.kernel.shape[0]] * 2)
+
+    def matmul(self, training: bool | tf.Tensor | None) -> Matmul:
+        def recorded(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+            # Runs in calls with values, not in those in which Keras infers shapes.
+            tf.numpy_function(self._record, [x], [])
+            return float_matmul(x, kernel)
+
+        return recorded
+
+    def _record(self, x: NDArray[np.float32]) -> None:
+        rows = x.reshape(-1, x.shape[-1]).astype(np.float64)
         self.hessian += rows.T @ rows
-        return float_product(x, kernel)
 
 
-def _copy(model: keras.Model) -> keras.Model:
-    copy = keras.models.clone_model(model)
+def _copy(model: keras.Model, wrapped: Callable[[keras.layers.Layer], keras.layers.Layer]) -> keras.Model:
+    """Copies a float model, weights included, whose layers go through `wrapped`."""
+    copy = keras.models.clone_model(
+        model, clone_function=lambda layer: wrapped(layer.__class__.from_config(layer.get_config()))
+    )
     copy.set_weights(model.get_weights())
     return copy

@@ -1,4 +1,4 @@
-"""The blocks of a weight matrix: what shares a scale."""
+"""The blocks of a weight matrix, each of which has one scale."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tfconformer.quantization.spec import QuantSpec
 
 
 def to_blocks(weights: tf.Tensor, spec: QuantSpec) -> tf.Tensor:
-    """[K, N] -> [blocks, block_size, N]; a short last block is filled up with its own last row."""
+    """Reshapes [K, N] -> [blocks, block_size, N]; a short last block is filled up with its own last row."""
     contraction, columns = weights.shape
     size = spec.block_size or contraction
     missing = spec.blocks(contraction) * size - contraction
@@ -20,15 +20,15 @@ def to_blocks(weights: tf.Tensor, spec: QuantSpec) -> tf.Tensor:
 
 
 def extreme(reduce: Callable[..., tf.Tensor], weights: tf.Tensor, spec: QuantSpec) -> tf.Tensor:
-    """A maximum or minimum of every block and column: [K, N] -> [blocks, N]; of the whole matrix, per tensor."""
+    """Reduces every block and column to its maximum or minimum, [K, N] -> [blocks, N]; per tensor the whole matrix."""
     blocks = to_blocks(weights, spec)
-    if spec.per_tensor:
+    if spec.granularity == "tensor":
         return tf.broadcast_to(reduce(blocks), [blocks.shape[0], blocks.shape[2]])
     return reduce(blocks, axis=1)
 
 
 def sums(values: tf.Tensor, spec: QuantSpec) -> tf.Tensor:
-    """The sum over every block and column: [K, N] -> [blocks, N]."""
+    """Sums over every block and column: [K, N] -> [blocks, N]."""
     contraction, columns = values.shape
     blocks = spec.blocks(contraction)
     # The short last block is filled up with zeros, which add nothing.
@@ -37,5 +37,5 @@ def sums(values: tf.Tensor, spec: QuantSpec) -> tf.Tensor:
 
 
 def per_weight(values: tf.Tensor, spec: QuantSpec, contraction: int) -> tf.Tensor:
-    """[blocks, N] -> [K, N]."""
+    """Repeats the value of a block for each of its weights: [blocks, N] -> [K, N]."""
     return tf.repeat(values, spec.block_size or contraction, axis=0)[:contraction]

@@ -1,6 +1,6 @@
-"""Clip factors: the share of a block's range that its codes cover, searched for or learned.
+"""Clip factors: the share of a block's range that its quantized values cover, searched for or learned.
 
-At 2 bits they matter more than anything else: a range that reaches the largest weight leaves most weights at code 0.
+At 2 bits they matter more than anything else: a range that reaches the largest weight rounds most weights to q = 0.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ import tensorflow as tf
 
 from tfconformer.quantization.quantizers.blocks import per_weight, sums
 from tfconformer.quantization.quantizers.schemes import scheme
-from tfconformer.quantization.spec import ClipSearch, LearnedClip, QuantSpec, Sharing
+from tfconformer.quantization.spec import ClipSearch, Granularity, LearnedClip, QuantSpec
 
-LEAST_FACTOR = 0.01  # learned factors stay above it: a scale of zero would be the end of its block
+LEAST_FACTOR = 0.01  # bound of learned factors: a scale of zero would never get a gradient again
 
 
-def sharing(spec: QuantSpec) -> Sharing | None:
-    """What shares a factor; None if it is a constant of the spec."""
+def factor_granularity(spec: QuantSpec) -> Granularity | None:
+    """Returns the granularity of searched or learned factors; None if the factor is a constant of the spec."""
     if isinstance(spec.clip, ClipSearch):
         return spec.clip.search
     return spec.clip.learn if isinstance(spec.clip, LearnedClip) else None
 
 
 def factor_shape(spec: QuantSpec, contraction: int, columns: int) -> tuple[int, int]:
-    """Of the searched or learned factors of a [contraction, columns] matrix; it broadcasts to [blocks, columns]."""
-    shared_by = sharing(spec)
-    return spec.blocks(contraction) if shared_by == "block" else 1, 1 if shared_by == "tensor" else columns
+    """Returns the shape, which broadcasts to [blocks, columns], of the factors of a [contraction, columns] matrix."""
+    granularity = factor_granularity(spec)
+    return spec.blocks(contraction) if granularity == "block" else 1, 1 if granularity == "tensor" else columns
 
 
 def clip_factors(weights: tf.Tensor, spec: QuantSpec) -> float | tf.Tensor:
-    """The constant, searched or first learned factors of `weights` [K, N]."""
+    """Returns the constant, searched or first learned factors of `weights` [K, N]."""
     if isinstance(spec.clip, ClipSearch):
         return search_clip(weights, spec, spec.clip)
     if isinstance(spec.clip, LearnedClip):
@@ -40,7 +40,7 @@ def clip_factors(weights: tf.Tensor, spec: QuantSpec) -> float | tf.Tensor:
 
 
 def search_clip(weights: tf.Tensor, spec: QuantSpec, search: ClipSearch) -> tf.Tensor:
-    """The clip factors, [1 or blocks, 1 or N], with the least error on `weights` [K, N]; constants to the gradient."""
+    """Searches the clip factors, [1 or blocks, 1 or N], of the least error on `weights` [K, N]; without a gradient."""
     weights = tf.stop_gradient(weights)
     contraction = weights.shape[0]
     quantizer = scheme(spec.scheme)
@@ -69,11 +69,11 @@ def search_clip(weights: tf.Tensor, spec: QuantSpec, search: ClipSearch) -> tf.T
 
 
 def with_lsq_gradient(factors: tf.Tensor, weights: int, spec: QuantSpec) -> tf.Tensor:
-    """`factors`, whose gradient is divided by sqrt(weights per factor * highest code) (1902.08153, sec. 2.2).
+    """Returns `factors` with their gradient divided by sqrt(weights per factor * highest q) (1902.08153, sec. 2.2).
 
     Args:
       factors: learned, [1 or blocks, 1 or N].
-      weights: how many the matrix has.
+      weights: number of weights of the matrix.
       spec: of the matrix.
     """
     per_factor = weights / math.prod(factors.shape)

@@ -1,7 +1,7 @@
 """N:M sparsity: of every M consecutive weights along the contraction axis, the N of largest magnitude are kept.
 
 A mask is a function of the weights, recomputed whenever they are quantized, unless the spec has a schedule: then it is
-chosen at its steps and remembered.
+chosen at the schedule's steps and kept in the layer's state.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from tfconformer.quantization.spec import PruningSchedule
 SR_STE_DECAY = 2e-4  # lambda of 2102.04010, sec. 4
 
 
-def nm_mask(weights: tf.Tensor, kept: int, group: int) -> tf.Tensor:
-    """[K, N] float32: 1 for the `kept` largest magnitudes of every `group` rows of a column, else 0.
+def nm_mask(weights: tf.Tensor, n: int, m: int) -> tf.Tensor:
+    """Returns a mask [K, N] float32: 1 for the `n` largest magnitudes of every `m` rows of a column, else 0.
 
     Ties keep the lower row. A short last group keeps as many.
     """
     contraction, columns = weights.shape
     # Rows of -1 fill the last group up: smaller than any magnitude.
-    missing = -contraction % group
+    missing = -contraction % m
     magnitudes = tf.pad(tf.abs(weights), [[0, missing], [0, 0]], constant_values=-1.0)
-    magnitudes = tf.reshape(magnitudes, [-1, group, columns])
-    # The rank of a weight is the number of those that go before it.
+    magnitudes = tf.reshape(magnitudes, [-1, m, columns])
+    # The rank of a weight is the number of those that come before it.
     mine, other = magnitudes[:, :, None], magnitudes[:, None, :]
-    row = tf.range(group)
+    row = tf.range(m)
     earlier = (row[None, :] < row[:, None])[None, :, :, None]
     before = (other > mine) | ((other == mine) & earlier)
     rank = tf.reduce_sum(tf.cast(before, tf.int32), axis=2)
-    return tf.stop_gradient(tf.reshape(tf.cast(rank < kept, tf.float32), [-1, columns])[:contraction])
+    return tf.stop_gradient(tf.reshape(tf.cast(rank < n, tf.float32), [-1, columns])[:contraction])
 
 
 def prune(weights: tf.Tensor, mask: tf.Tensor, gradient: str) -> tf.Tensor:
-    """`weights` where `mask` is 1, else 0, with one of the gradients of `QuantSpec.pruning_gradient`."""
+    """Sets `weights` to 0 where `mask` is 0, with one of the gradients of `QuantSpec.pruning_gradient`."""
 
     @tf.custom_gradient
     def pruned(weights: tf.Tensor) -> tuple[tf.Tensor, object]:
@@ -48,16 +48,16 @@ def prune(weights: tf.Tensor, mask: tf.Tensor, gradient: str) -> tf.Tensor:
     return pruned(weights)
 
 
-def gradual_mask(weights: tf.Tensor, kept: int, group: int, share: float) -> tf.Tensor:
-    """[K, N] float32: on the way from dense to N:M, 0 for a share of the weights that N:M prunes, the smallest of them.
+def gradual_mask(weights: tf.Tensor, n: int, m: int, share: float) -> tf.Tensor:
+    """Returns a mask [K, N] float32 between dense and N:M: 0 for a share of the weights that N:M prunes, the smallest.
 
     Args:
       weights: [K, N].
-      kept: N.
-      group: M.
-      share: in [0, 1], of what `nm_mask` prunes; 0 keeps everything and 1 is `nm_mask`.
+      n: weights kept of every `m`.
+      m: weights per group.
+      share: in [0, 1], of the weights that `nm_mask` prunes; 0 keeps everything and 1 is `nm_mask`.
     """
-    final = nm_mask(weights, kept, group)
+    final = nm_mask(weights, n, m)
     candidates = tf.where(final > 0, np.inf, tf.abs(weights))
     count = tf.reduce_sum(1.0 - final)
     pruned = tf.cast(tf.round(share * count), tf.int32)
@@ -68,7 +68,7 @@ def gradual_mask(weights: tf.Tensor, kept: int, group: int, share: float) -> tf.
 
 
 def scheduled_share(step: int, schedule: PruningSchedule) -> float:
-    """The share of what N:M prunes that is pruned at a step: 1 - (1 - progress)^3 (1710.01878, eq. 1)."""
+    """Returns the `share` of `gradual_mask` at a step: 1 - (1 - progress)^3 (1710.01878, eq. 1)."""
     if step < schedule.begin:
         return 0.0
     progress = 1.0 if schedule.end is None else min(1.0, (step - schedule.begin) / (schedule.end - schedule.begin))

@@ -127,8 +127,8 @@ def write_corpus(path: Path) -> Path:
 def _random_weights(rng: np.random.Generator, k: int, n: int, spec: QuantSpec) -> Any:
     low, high = spec.code_range
     codes = rng.integers(low, high + 1, (k, n)).astype(np.float32)
-    if spec.kept_of is not None:
-        kept, group = spec.kept_of
+    if spec.n_of_m is not None:
+        kept, group = spec.n_of_m
         codes[np.arange(k) % group >= kept] = 0
     scales = rng.uniform(0.01, 1, (spec.blocks(k), n)).astype(np.float16).astype(np.float32)
     return pack_weights(codes, scales, None if spec.symmetric else scales, spec)

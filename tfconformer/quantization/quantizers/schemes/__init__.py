@@ -1,7 +1,8 @@
-"""Schemes: how scales, offsets and codes follow from weights. One file each; its name is `QuantSpec.scheme`.
+"""Quantizers: functions from weights to scales, float zero points and quantized values, one file each.
 
-A file that is put here and defines `SCHEME` is a new quantizer: it trains, is evaluated, exported and verified like the
-others, because nothing else knows more about a layer than its codes, scales and offsets.
+The file's name is `QuantSpec.scheme`. A file that is put here and defines `SCHEME` is a new quantizer: it trains, is
+evaluated, exported and verified like the others, since everything else depends on the quantized values, scales and
+float zero points of a layer alone.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ class Scheme:
     """A quantizer, as two differentiable functions.
 
     Attributes:
-      ranges: (weights [K, N], spec, clip factors that broadcast to [blocks, N]) -> (scales, offsets or None), each
-        [blocks, N] and representable in `spec.scale_dtype`.
-      codes: (weights [K, N], scales, offsets, spec) -> [K, N] integers in `spec.code_range`, as float32.
+      ranges: (weights [K, N], spec, clip factors that broadcast to [blocks, N]) -> (scales, float zero points or None),
+        each [blocks, N] and representable in `spec.scale_dtype`.
+      codes: (weights [K, N], scales, float zero points, spec) -> q [K, N], integers in `spec.code_range`, as float32.
     """
 
     ranges: Callable[[tf.Tensor, QuantSpec, float | tf.Tensor], tuple[tf.Tensor, tf.Tensor | None]]
@@ -30,6 +31,6 @@ class Scheme:
 
 
 def scheme(name: str) -> Scheme:
-    """The scheme of that name."""
+    """Returns the scheme of that name."""
     found: Scheme = import_module(f"{__name__}.{name}").SCHEME
     return found

@@ -2,7 +2,7 @@
 
     s = mean |w| of the block       q = 1 where w >= 0, else -1       w ~ s*q
 
-The codes take the spec's `bits` in a file, of which 2 is the least. The gradient passes straight through the sign.
+q takes the spec's `bits` in a file, of which 2 is the least. The gradient passes straight through the sign.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from tfconformer.quantization.spec import QuantSpec
 
 
 def ranges(weights: tf.Tensor, spec: QuantSpec, clip: float | tf.Tensor) -> tuple[tf.Tensor, None]:
-    """The mean magnitudes; `clip` scales them.
+    """Returns the mean magnitudes, times `clip`, as scales.
 
     Raises:
-      InputError: the spec asks for offsets, pruned weights or one scale per tensor, which signs do not have.
+      InputError: the spec asks for asymmetric or pruned weights or for one scale per tensor, which signs do not have.
     """
-    if not spec.symmetric or spec.sparsity is not None or spec.per_tensor:
+    if not spec.symmetric or spec.sparsity is not None or spec.granularity == "tensor":
         raise InputError(f"the scheme binary is symmetric, dense and per channel or block, not ({spec})")
     magnitudes = tf.abs(weights) if spec.scale_gradient else tf.stop_gradient(tf.abs(weights))
     return stored(clip * sums(magnitudes, spec) / sums(tf.ones_like(weights), spec), spec), None
 
 
 def codes(weights: tf.Tensor, scales: tf.Tensor, offsets: tf.Tensor | None, spec: QuantSpec) -> tf.Tensor:
-    """1 or -1; zeros are positive."""
+    """Returns the signs, 1 or -1; zeros are positive."""
     slopes = weights / per_weight(tf.stop_gradient(scales), spec, weights.shape[0])
     return slopes + tf.stop_gradient(tf.where(weights >= 0, 1.0, -1.0) - slopes)
 

@@ -5,7 +5,7 @@
                  o = s * (-2^(b-1)) - clip * min w
 
 with q clipped to [-2^(b-1), 2^(b-1) - 1], a float32 epsilon added to s, and s and o rounded to the precision in which
-they are stored. The offset is a real number: an integer zero point would be another quantizer.
+they are stored. The offset o is a float zero point: an integer one would be another quantizer.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ SCALE_EPSILON = float(np.finfo(np.float32).eps)
 
 
 def ranges(weights: tf.Tensor, spec: QuantSpec, clip: float | tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
-    """Scales and offsets from the extremes of every block, or of the whole matrix.
+    """Returns scales and float zero points from the extremes of every block, or of the whole matrix.
 
-    Products with constants, not quotients: compiled graphs turn those into products and would round otherwise.
+    It multiplies with constants instead of dividing: compiled graphs turn divisions into multiplications, which round
+    differently.
     """
     low, high = spec.code_range
     if spec.symmetric:
@@ -36,7 +37,7 @@ def ranges(weights: tf.Tensor, spec: QuantSpec, clip: float | tf.Tensor) -> tupl
 
 
 def codes(weights: tf.Tensor, scales: tf.Tensor, offsets: tf.Tensor | None, spec: QuantSpec) -> tf.Tensor:
-    """Halves go up; the gradient stops where a code is clipped."""
+    """Rounds weights to q, halves up; the gradient stops where q is clipped."""
     contraction = weights.shape[0]
     shifted = weights if offsets is None else weights + per_weight(offsets, spec, contraction)
     low, high = spec.code_range
