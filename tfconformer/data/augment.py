@@ -1,4 +1,4 @@
-"""What training does to waveforms and features: pure functions of their inputs and a stateless seed.
+"""Augmentation of waveforms and features: pure functions of their inputs and a stateless seed.
 
 Waveforms are batches [batch, samples] in [-1, 1], zero beyond each utterance's length; seeds are int32 [2].
 """
@@ -13,36 +13,36 @@ import tensorflow as tf
 
 from tfconformer.data.config import NoiseConfig, SpecAugmentConfig
 
-# Half-width of the resampling filter in zero crossings and shape of its Kaiser window: about 80 dB of stop band, with
-# a transition band of some 10 % of the kept one.
+# Half-width of the resampling filter in zero crossings, and shape of its Kaiser window: about 80 dB of attenuation in
+# the stop band, with a transition band of about 10 % of the pass band.
 _ZERO_CROSSINGS = 24
 _KAISER_BETA = 8.0
 _ROLLOFF = 0.95
 _MAX_DENOMINATOR = 100
 
 # Gaussian noise has a power spectrum f**-tilt: 0 is white, 1 pink, 2 brown. It is flat below this share of the Nyquist
-# frequency (125 Hz at 16 kHz), or most of a brown noise's power would lie where no speech is.
+# frequency (125 Hz at 16 kHz), because most of a brown noise's power would lie below the band of speech.
 _TILTS = (0.0, 2.0)
 _FLAT_BELOW = 1 / 64
 _NOISE_FFT = 8192
 
 
 def ramp(batch: tf.Tensor, batches: tuple[int, int]) -> tf.Tensor:
-    """Probability of augmentation at a global batch index: 0 before the first of `batches`, 1 from the second on."""
+    """Returns the probability of augmentation at a batch index: 0 before `batches[0]`, 1 from `batches[1]` on."""
     first, last = batches
     progress = tf.cast(batch - first, tf.float32) / max(last - first, 1)
     return tf.where(batch >= last, 1.0, tf.clip_by_value(progress, 0.0, 1.0))
 
 
 def speed_perturb(waveform: tf.Tensor, speed: float) -> tf.Tensor:
-    """Plays one utterance `speed` times as fast, pitch included (Ko et al. 2015).
+    """Resamples one utterance to play `speed` times as fast, with its pitch (Ko et al. 2015).
 
     Band-limited resampling with a Kaiser-windowed sinc: output n is the input at time n * speed. With speed = p / q the
     filter phases repeat every q outputs and p inputs, so the whole is one strided convolution with q channels.
 
     Args:
       waveform: [samples] float32.
-      speed: factor, used to the nearest fraction with a denominator up to 100.
+      speed: factor > 0, rounded to the nearest fraction with a denominator up to 100.
 
     Returns:
       [floor(samples / speed)] float32.
@@ -59,13 +59,13 @@ def speed_perturb(waveform: tf.Tensor, speed: float) -> tf.Tensor:
 
 
 def mix_noise(speech: tf.Tensor, lengths: tf.Tensor, noise: tf.Tensor, snr_db: tf.Tensor) -> tf.Tensor:
-    """Adds noise, scaled so that the powers over each utterance's own length stand in the ratio asked for.
+    """Adds noise at a signal-to-noise ratio, whose powers are taken over each utterance's own length.
 
     Args:
-      speech: [batch, samples].
-      lengths: [batch] int32.
-      noise: [batch, samples].
-      snr_db: [batch]; +inf leaves an utterance as it is.
+      speech: [batch, samples] float32.
+      lengths: [batch] int32, in samples.
+      noise: [batch, samples] float32 of any level.
+      snr_db: [batch] float32, in dB; +inf adds no noise.
 
     Returns:
       [batch, samples], zero beyond the lengths; silent speech stays silent.
@@ -78,15 +78,15 @@ def mix_noise(speech: tf.Tensor, lengths: tf.Tensor, noise: tf.Tensor, snr_db: t
 
 
 def tilted_noise(samples: tf.Tensor, tilt: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Gaussian noise with the power spectrum f**-tilt, flat at the lowest frequencies.
+    """Draws Gaussian noise with the power spectrum f**-tilt, flat at the lowest frequencies, in half-second blocks.
 
     Args:
-      samples: scalar int32.
-      tilt: [batch].
+      samples: scalar int32, length of the noise.
+      tilt: [batch] float32, negative exponent of the spectrum.
       seed: int32 [2].
 
     Returns:
-      [batch, samples] float32 of arbitrary level. The noise is made of blocks of half a second.
+      [batch, samples] float32 of arbitrary level.
     """
     bins = _NOISE_FFT // 2 + 1
     blocks = -(-samples // _NOISE_FFT)
@@ -98,9 +98,9 @@ def tilted_noise(samples: tf.Tensor, tilt: tf.Tensor, seed: tf.Tensor) -> tf.Ten
 
 
 def babble(speech: tf.Tensor, lengths: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """For each utterance another one of the batch, begun at a random place and repeated to fill [batch, samples].
+    """Returns another utterance of the batch for each one, from a random sample on, repeated to fill [batch, samples].
 
-    In a batch of one this is the utterance itself, shifted.
+    In a batch of one it is the utterance itself, shifted.
     """
     batch, samples = tf.shape(speech)[0], tf.shape(speech)[1]
     seeds = tf.random.split(seed, 2)
@@ -114,7 +114,18 @@ def babble(speech: tf.Tensor, lengths: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 def add_noise(
     speech: tf.Tensor, lengths: tf.Tensor, chosen: tf.Tensor, seed: tf.Tensor, config: NoiseConfig
 ) -> tf.Tensor:
-    """Noise as `NoiseConfig` draws it, for the utterances `chosen` ([batch] bool); returns [batch, samples]."""
+    """Adds random noise to some of the chosen utterances.
+
+    Args:
+      speech: [batch, samples] float32.
+      lengths: [batch] int32, in samples.
+      chosen: [batch] bool, utterances that may get noise.
+      seed: int32 [2].
+      config: probability, signal-to-noise ratio and kind of the noise.
+
+    Returns:
+      [batch, samples] float32.
+    """
     seeds = tf.random.split(seed, 6)
     batch, samples = tf.shape(speech)[0], tf.shape(speech)[1]
     noisy = chosen & (tf.random.stateless_uniform([batch], seeds[0]) < config.probability)
@@ -128,16 +139,16 @@ def add_noise(
 
 
 def spec_augment(features: tf.Tensor, lengths: tf.Tensor, seed: tf.Tensor, config: SpecAugmentConfig) -> tf.Tensor:
-    """SpecAugment's frequency and time masks (1904.08779, without the time warp), different for each utterance.
+    """Applies the frequency and time masks of SpecAugment (1904.08779), other ones to each utterance.
 
     Args:
-      features: [batch, frames, mel].
+      features: [batch, frames, mel] float32.
       lengths: [batch] int32, frames of each utterance; time masks lie within them.
       seed: int32 [2].
       config: numbers and widths of the masks.
 
     Returns:
-      [batch, frames, mel], the masked places holding the utterance's mean.
+      [batch, frames, mel], with the mean of the utterance in the masked places.
     """
     frames, mel = tf.shape(features)[1], tf.shape(features)[2]
     seeds = tf.random.split(seed, 2)
@@ -153,7 +164,7 @@ def spec_augment(features: tf.Tensor, lengths: tf.Tensor, seed: tf.Tensor, confi
 
 
 def _masks(size: tf.Tensor, lengths: tf.Tensor, widths: tf.Tensor, count: int, seed: tf.Tensor) -> tf.Tensor:
-    """[batch, size] bool: `count` runs of up to `widths` places within the first `lengths` of each row."""
+    """Draws masks, [batch, size] bool: `count` runs of up to `widths` places within the first `lengths` of each row."""
     draws = tf.random.stateless_uniform([2, tf.shape(lengths)[0], count], seed)
     width = tf.floor(draws[0] * tf.cast(widths + 1, tf.float32)[:, tf.newaxis])
     start = tf.floor(draws[1] * (tf.cast(lengths, tf.float32)[:, tf.newaxis] - width + 1.0))
@@ -163,7 +174,7 @@ def _masks(size: tf.Tensor, lengths: tf.Tensor, widths: tf.Tensor, count: int, s
 
 
 def _resampling_kernel(ratio: Fraction) -> tuple[np.ndarray, int]:
-    """Filter [taps, 1, q] of `speed_perturb` and how many inputs it reaches to the left of a block's first."""
+    """Returns the filter [taps, 1, q] of `speed_perturb` and the number of taps before the first input of a block."""
     p, q = ratio.numerator, ratio.denominator
     cutoff = _ROLLOFF * min(1.0, q / p)
     half_width = _ZERO_CROSSINGS / cutoff

@@ -1,10 +1,10 @@
-"""The LibriSpeech layout -> one JSONL manifest per subset.
+"""Manifests of corpora in the layout of LibriSpeech.
 
     DIR/LibriSpeech/dev-clean/1272/128104/1272-128104-0000.flac
     DIR/LibriSpeech/dev-clean/1272/128104/1272-128104.trans.txt     "1272-128104-0000 MISTER QUILTER IS ..." per line
 
-A subset is any folder with transcripts three levels down, so the seven official ones and our own corpus are read
-alike. Utterances that cannot be used are counted, logged and left out.
+A subset is any folder with transcripts three levels down, whatever its name. Unusable utterances are counted, logged
+and left out.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ logger = logging.getLogger(__name__)
 
 
 def write_manifests(directory: str | Path, output: str | Path) -> list[Path]:
-    """Writes `output`/SUBSET.jsonl for every subset found in `directory` or in `directory`/LibriSpeech.
+    """Writes `output`/SUBSET.jsonl for every subset in `directory` or in `directory`/LibriSpeech.
 
-    Audio paths are relative to `output`, so the two folders can move together.
+    Audio paths are relative to `output`, so that the two folders can move together.
 
     Returns:
       The manifests, sorted by name.
@@ -56,10 +56,10 @@ def write_manifests(directory: str | Path, output: str | Path) -> list[Path]:
 
 
 def subsets(directory: str | Path) -> list[Path]:
-    """The subset folders of a LibriSpeech tree, sorted by name.
+    """Returns the subset folders of a LibriSpeech tree, sorted by name.
 
     Raises:
-      InputError: there are none.
+      InputError: there is no subset.
     """
     directory = Path(directory)
     for root in (directory / "LibriSpeech", directory):
@@ -76,8 +76,8 @@ def read_subset(subset: Path) -> tuple[list[Utterance], collections.Counter[str]
     """Reads one subset.
 
     Returns:
-      The utterances with absolute audio paths, sorted by speaker, chapter and number, and how many were skipped for
-      which reason.
+      The utterances with absolute audio paths, sorted by speaker, chapter and number; and the number of skipped ones
+      by reason.
     """
     utterances: list[Utterance] = []
     skipped: collections.Counter[str] = collections.Counter()
@@ -98,7 +98,7 @@ def read_subset(subset: Path) -> tuple[list[Utterance], collections.Counter[str]
 
 
 def _chapter(transcript: Path) -> Iterator[tuple[Path, str, str]]:
-    """(audio file, text, problem) for every transcript line and every audio file of a chapter."""
+    """Yields (audio file, text, problem or "") for every transcript line and every audio file of a chapter."""
     audio = {path.stem: path for path in sorted(transcript.parent.iterdir()) if path.suffix in AUDIO_SUFFIXES}
     try:
         lines = transcript.read_text(encoding="utf-8").splitlines()
@@ -119,7 +119,7 @@ def _chapter(transcript: Path) -> Iterator[tuple[Path, str, str]]:
 
 
 def _duration(path: Path) -> tuple[float, str]:
-    """(seconds, problem), read from the header and the size of the file."""
+    """Returns (seconds, problem or "") from the header and the size of an audio file."""
     import soundfile
 
     if path.stat().st_size == 0:

@@ -1,7 +1,7 @@
-"""The JSONL manifest: one utterance a line, the only way audio enters the pipeline.
+"""The JSONL manifest, one utterance a line: the input of the pipeline.
 
-Every corpus becomes a manifest first (`librispeech.py`, `speech/`), then shards (`shards.py`), then `tf.data`
-(`pipeline.py`). The field names are NeMo's, so manifests made elsewhere can be used as they are.
+Every corpus becomes a manifest first (`librispeech.py`, `speech/`), then shards (`shards.py`), then a `tf.data` dataset
+(`pipeline.py`). The field names are those of NeMo, so that its manifests can be used unchanged.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class Utterance:
 
     Attributes:
       audio_filepath: path of a FLAC, WAV or Ogg Vorbis file, relative to the manifest's folder or absolute.
-      duration: seconds.
-      text: the transcript, upper case.
-      speaker: an identifier, unique within the corpus.
+      duration: length in seconds.
+      text: transcript, in upper case.
+      speaker: identifier, unique within the corpus; "" if unknown.
     """
 
     audio_filepath: str
@@ -33,7 +33,7 @@ class Utterance:
 
 
 def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> int:
-    """Writes `utterances` as JSONL, atomically, and returns how many there were."""
+    """Writes utterances as JSONL, atomically, and returns their number."""
     count = 0
     with atomic.atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
         for utterance in utterances:
@@ -43,7 +43,7 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> int:
 
 
 def read_manifest(path: str | Path) -> list[Utterance]:
-    """Reads a manifest; audio paths come back absolute.
+    """Reads a manifest; the audio paths that it returns include the manifest's folder.
 
     Raises:
       InputError: the file is missing or empty, or a line is not JSON, lacks a field or has one of the wrong type.

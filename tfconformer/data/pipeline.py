@@ -1,10 +1,10 @@
-"""Shards become batches.
+"""Batches of features and labels from shards.
 
     serialized records -> shuffle -> batches of similar length -> decode -> augment -> log-mel -> (features, labels)
 
-Everything up to the batches happens on serialized records, so a training that continues skips what it has seen at the
-cost of reading at most one pass. Every random choice is a pure function of (seed, pass) or (seed, batch, position in
-batch); the same arguments give the same arrays.
+Everything up to the batches happens on serialized records, so that a continued training skips its completed batches at
+the cost of reading at most one pass. Every random choice is a pure function of (seed, pass) or (seed, batch, position
+in the batch); the same arguments give the same arrays.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tfconformer.data.shards import ShardIndex, read_index
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
 from tfconformer.features.config import FeatureConfig
-from tfconformer.features.log_mel import log_mel
+from tfconformer.features.log_mel import frame_count, log_mel
 
 LABEL_PADDING = -1
 _INTERLEAVED_SHARDS = 8
@@ -32,7 +32,13 @@ Paths = Sequence[str | Path]
 
 
 class EvaluationUtterance(NamedTuple):
-    """A test utterance: `waveform` [samples] float32 in [-1, 1), its transcript and its name."""
+    """A test utterance.
+
+    Attributes:
+      waveform: [samples] float32 in [-1, 1).
+      text: transcript.
+      id: name of the utterance.
+    """
 
     waveform: np.ndarray
     text: str
@@ -42,22 +48,22 @@ class EvaluationUtterance(NamedTuple):
 def training_dataset(
     shards: Paths, tokenizer: Tokenizer, features: FeatureConfig, data: DataConfig, seed: int, start_batch: int = 0
 ) -> tf.data.Dataset:
-    """Endless training batches.
+    """Returns an endless dataset of training batches.
 
-    Each pass over the shards has every utterance of [min_duration, max_duration] once, in another order. A batch holds
-    utterances of similar length, at most `batch_seconds` with padding as they are stored (a slow speed factor makes it
-    longer); an utterance longer than that is a batch of its own.
+    Each pass over the shards yields every utterance of [min_duration, max_duration] once, in another order. A batch
+    holds utterances of similar length, at most `batch_seconds` with padding before augmentation (a slow speed factor
+    makes it longer); an utterance longer than that is a batch of its own.
 
     Args:
       shards: files of `write_shards`.
-      tokenizer: covers every transcript of the shards.
+      tokenizer: a tokenizer that covers every transcript of the shards.
       features: the log-mel front end.
       data: durations, batch size, shuffling and augmentation.
-      seed: decides order and augmentation.
-      start_batch: continue as if this many batches had been drawn.
+      seed: seed of order and augmentation.
+      start_batch: number of batches of the same dataset to skip, at least 0.
 
     Returns:
-      Yields ((features [batch, frames, mel] float32, zero beyond the lengths; lengths [batch] int32, in frames),
+      A dataset of ((features [batch, frames, mel] float32, zero beyond the lengths; lengths [batch] int32, in frames),
       labels [batch, tokens] int32 padded with -1).
 
     Raises:
@@ -71,8 +77,8 @@ def training_dataset(
     paths = [str(path) for path in shards]
 
     def one_pass(number: tf.Tensor) -> tf.data.Dataset:
-        # Dataset.shuffle mixes its seed with TensorFlow's global one; in the graph of this function, that is ours.
-        # TensorFlow compares a global seed of 0 with the pass number, which is a tensor: one more avoids it.
+        # Dataset.shuffle mixes its seed with the global seed of the graph, which is the graph of this function.
+        # TensorFlow compares a global seed of 0 with the pass number, which is a tensor: hence seed + 1.
         tf.random.set_seed(seed + 1)
         return buckets.batches(_shuffled(paths, data.shuffle_buffer, number))
 
@@ -89,7 +95,7 @@ def training_dataset(
 
 
 def batches_per_pass(shards: Paths, features: FeatureConfig, data: DataConfig) -> int:
-    """Number of batches in which `training_dataset` goes once through the shards (the same in every pass).
+    """Returns the number of batches of one pass of `training_dataset` over the shards, the same in every pass.
 
     Raises:
       InputError: a shard has no index, or no utterance lies within the durations.
@@ -104,10 +110,16 @@ def batches_per_pass(shards: Paths, features: FeatureConfig, data: DataConfig) -
 
 
 def evaluation_batches(shards: Paths, features: FeatureConfig, batch_seconds: float = 64.0) -> tf.data.Dataset:
-    """Every utterance of the shards once, unaugmented, in batches of similar length and in a fixed order.
+    """Returns a dataset of every utterance once, unaugmented, in batches of similar length and in a fixed order.
 
-    Yields:
-      ((features, lengths) as in `training_dataset`, texts [batch] string, ids [batch] string).
+    Args:
+      shards: files of `write_shards`.
+      features: the log-mel front end.
+      batch_seconds: largest duration of a batch with its padding, in seconds.
+
+    Returns:
+      A dataset of ((features [batch, frames, mel] float32, lengths [batch] int32, in frames), texts [batch] string, ids
+      [batch] string).
 
     Raises:
       InputError: a shard has no index or another sample rate.
@@ -126,7 +138,7 @@ def evaluation_batches(shards: Paths, features: FeatureConfig, batch_seconds: fl
 
 
 def evaluation_utterances(shards: Paths) -> Iterator[EvaluationUtterance]:
-    """The utterances of the shards one by one, in the order of the manifest."""
+    """Yields the utterances of the shards one by one, in the order of the manifest."""
 
     def read(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         fields = records.parse(serialized[tf.newaxis])
@@ -138,13 +150,13 @@ def evaluation_utterances(shards: Paths) -> Iterator[EvaluationUtterance]:
 
 
 def transcripts(shards: Paths) -> list[str]:
-    """What is said in every utterance of the shards."""
+    """Returns the transcripts of the shards, in their order."""
     dataset = tf.data.TFRecordDataset([str(path) for path in shards]).batch(256).map(lambda r: records.parse(r).text)
     return [text.decode("utf-8") for batch in dataset.as_numpy_iterator() for text in batch]
 
 
 def _shuffled(paths: Sequence[str], buffer: int, number: tf.Tensor) -> tf.data.Dataset:
-    """Serialized records in the order of one pass."""
+    """Returns the serialized records in the order of pass `number`."""
     files = tf.data.Dataset.from_tensor_slices(list(paths)).shuffle(len(paths), seed=2 * number)
     dataset = files.interleave(tf.data.TFRecordDataset, cycle_length=min(len(paths), _INTERLEAVED_SHARDS))
     return dataset.shuffle(buffer, seed=2 * number + 1)
@@ -171,7 +183,7 @@ def _augmented_features(
 
 
 def _decode(audio: tf.Tensor, speeds: Sequence[float], choice: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Decodes [batch] files, each played at `speeds[choice]`: ([batch, samples] float32, lengths [batch] int32)."""
+    """Decodes [batch] files at the speeds `speeds[choice]`: ([batch, samples] float32, lengths [batch] int32)."""
 
     def one(element: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
         waveform = records.decode_audio(element[0])
@@ -183,7 +195,7 @@ def _decode(audio: tf.Tensor, speeds: Sequence[float], choice: tf.Tensor) -> tup
 
 
 def _features(waveform: tf.Tensor, lengths: tf.Tensor, config: FeatureConfig) -> tuple[tf.Tensor, tf.Tensor]:
-    frames = tf.maximum((lengths - config.frame_length) // config.frame_step + 1, 0)
+    frames = frame_count(lengths, config)
     mel = log_mel(waveform, config)
     return _zero_padding(tf.ensure_shape(mel, [None, None, config.mel_bins]), frames), frames
 
@@ -193,7 +205,7 @@ def _zero_padding(mel: tf.Tensor, frames: tf.Tensor) -> tf.Tensor:
 
 
 def _labels(texts: tf.Tensor, tokenizer: Tokenizer) -> tf.Tensor:
-    """CTC identifiers [batch, tokens] int32 of [batch] transcripts, padded with -1."""
+    """Returns the token ids [batch, tokens] int32 of [batch] transcripts, padded with -1."""
 
     def encode(batch: np.ndarray) -> np.ndarray:
         ids = [tokenizer.encode(text.decode("utf-8")) for text in batch]
@@ -206,7 +218,7 @@ def _labels(texts: tf.Tensor, tokenizer: Tokenizer) -> tf.Tensor:
 
 
 def _check(shard: str | Path, features: FeatureConfig, tokenizer: Tokenizer | None = None) -> ShardIndex:
-    """The shard's index, once it is known to fit the front end and, in training, the tokenizer."""
+    """Returns a shard's index after checking that the shard fits the front end and, in training, the tokenizer."""
     index = read_index(shard)
     if index.sample_rate != features.sample_rate:
         raise InputError(

@@ -1,4 +1,4 @@
-"""One utterance as a TFRecord: how it is written and how a graph reads it."""
+"""The TFRecord of one utterance: serialization, parsing and audio decoding in a graph."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Records(NamedTuple):
     Attributes:
       audio: string, the bytes of a mono FLAC (16 bit), WAV (16 bit) or Ogg Vorbis file.
       samples: int64, length of the decoded audio.
-      text: string, the transcript in UTF-8.
+      text: string, transcript in UTF-8.
       id: string, name of the utterance.
     """
 
@@ -27,7 +27,16 @@ class Records(NamedTuple):
 
 
 def serialize(audio: bytes, samples: int, sample_rate: int, text: str, speaker: str, utterance_id: str) -> bytes:
-    """A `tf.train.Example`; `audio` as in `Records`."""
+    """Serializes one utterance as a `tf.train.Example`.
+
+    Args:
+      audio: bytes of a mono FLAC (16 bit), WAV (16 bit) or Ogg Vorbis file.
+      samples: length of the decoded audio.
+      sample_rate: in Hz.
+      text: transcript.
+      speaker: identifier of the speaker.
+      utterance_id: name of the utterance.
+    """
     features = {
         "audio": _bytes(audio),
         "text": _bytes(text.encode("utf-8")),
@@ -40,23 +49,23 @@ def serialize(audio: bytes, samples: int, sample_rate: int, text: str, speaker: 
 
 
 def parse(serialized: tf.Tensor) -> Records:
-    """Reads a [batch] string tensor of records; the audio stays encoded."""
+    """Parses a [batch] string tensor of records; the audio stays encoded."""
     string = tf.io.FixedLenFeature([], tf.string)
     schema = {"audio": string, "samples": tf.io.FixedLenFeature([], tf.int64), "text": string, "id": string}
     return Records(**tf.io.parse_example(serialized, schema))
 
 
 def parse_samples(serialized: tf.Tensor) -> tf.Tensor:
-    """The `samples` of one record as int32, without touching its audio."""
+    """Returns the `samples` of one record as a scalar int32, without decoding its audio."""
     schema = {"samples": tf.io.FixedLenFeature([], tf.int64)}
     return tf.cast(tf.io.parse_single_example(serialized, schema)["samples"], tf.int32)
 
 
 def decode_audio(audio: tf.Tensor) -> tf.Tensor:
-    """Decodes the bytes of one mono file, its format recognized by the first four.
+    """Decodes one mono audio file, whose first four bytes identify the format.
 
     Args:
-      audio: scalar string, as in `Records`.
+      audio: scalar string, bytes of a FLAC (16 bit), WAV (16 bit) or Ogg Vorbis file.
 
     Returns:
       [samples] float32 in [-1, 1).

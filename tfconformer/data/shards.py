@@ -1,9 +1,9 @@
-"""A manifest becomes TFRecord shards: `NAME-00000-of-00005.tfrecord`, each with an index of the same name in JSON.
+"""TFRecord shards of a manifest: `NAME-00000-of-00005.tfrecord`, each with a JSON index of the same name.
 
-Every audio file is decoded once here, so that training meets no bad one. What cannot be used is left out, counted and
+Every audio file is decoded once, so that training reads no bad one. Unusable utterances are left out, counted and
 logged; audio at another rate, with more channels or in another encoding is converted. A shard is written atomically
-and its index after it, so the index says that the shard is complete. A run that was killed continues where it
-stood, and a shard is written again only if its utterances, their audio files or the options changed.
+and its index after it, so that an index means a complete shard. An interrupted run continues with the first incomplete
+shard, and a complete shard is rewritten only if its utterances, their audio files or the options changed.
 """
 
 from __future__ import annotations
@@ -32,24 +32,25 @@ from tfconformer.errors import InputError
 
 logger = logging.getLogger(__name__)
 
-# Formats stored as they are, by their first bytes. Everything else becomes WAV, and so does WAV itself: tensorflow-io
-# fails on, or silently empties, files with the odd chunks and open-ended sizes that other programs write.
+# Formats that are stored unchanged, with their first bytes. All others become WAV, and WAV files are rewritten:
+# tensorflow-io fails on, or returns no samples of, files with the extra chunks and open-ended sizes that some programs
+# write.
 _STORABLE = {("FLAC", "PCM_16"): b"fLaC", ("OGG", "VORBIS"): b"OggS"}
 # Audio may be this much shorter than its manifest says before it counts as truncated: manifests round durations.
 _DURATION_TOLERANCE = 0.1
-_FORMAT = 1  # of shard and index; a change makes every shard be written again
+_FORMAT = 1  # of shard and index; a change rewrites every shard
 
 
 @dataclass(frozen=True)
 class ShardOptions:
-    """How utterances become records.
+    """The options of the conversion of utterances to records.
 
     Attributes:
-      sample_rate: Hz of the stored audio.
+      sample_rate: sampling rate of the stored audio, in Hz.
       encoding: "original" keeps the bytes of mono 16-bit FLAC and Ogg Vorbis at the sample rate; "wav" stores 16-bit
         PCM throughout, about twice as large and some 15 times cheaper to decode than FLAC is by tensorflow-io.
-      min_duration: shortest usable utterance in seconds.
-      max_duration: longest, likewise.
+      min_duration: shortest usable utterance, in seconds.
+      max_duration: longest usable utterance, in seconds.
     """
 
     sample_rate: int = 16000
@@ -60,7 +61,7 @@ class ShardOptions:
 
 @dataclass(frozen=True)
 class Skip:
-    """An utterance that was left out: its file and why."""
+    """An utterance that was left out: its file and the reason."""
 
     audio_filepath: str
     reason: str
@@ -68,14 +69,14 @@ class Skip:
 
 @dataclass(frozen=True)
 class ShardIndex:
-    """What stands in a shard.
+    """The contents of a shard.
 
     Attributes:
-      fingerprint: hash of the utterances, the state of their files and the options.
-      sample_rate: Hz of the audio.
-      samples: length of every record, in order.
-      characters: the distinct characters of the transcripts, sorted.
-      skipped: what was left out.
+      fingerprint: hash of the utterances, the size and time of their files, and the options.
+      sample_rate: sampling rate of the audio, in Hz.
+      samples: length of every record, in samples, in the order of the records.
+      characters: distinct characters of the transcripts, sorted.
+      skipped: utterances of the manifest that were left out.
     """
 
     fingerprint: str
@@ -93,20 +94,20 @@ def write_shards(
     utterances_per_shard: int = 256,
     options: ShardOptions | None = None,
 ) -> list[Path]:
-    """Writes the shards of a manifest, keeping those that are already there and current.
+    """Writes the shards of a manifest, except those that are already up to date.
 
     Args:
       manifest: JSONL file of `tfconformer.data.manifest`.
-      output_dir: created if missing. Shards of this name that no longer belong to the manifest are removed.
+      output_dir: folder, created if missing. Shards of this name that do not belong to the manifest are removed.
       name: first part of the file names.
-      utterances_per_shard: manifest lines per shard; order is kept.
-      options: see `ShardOptions`.
+      utterances_per_shard: number of manifest lines per shard; order is kept.
+      options: options of the conversion; None takes the defaults.
 
     Returns:
-      The shards in order. Their indexes (`read_index`) list what was skipped.
+      The shards in order. Their indexes (`read_index`) list the skipped utterances.
 
     Raises:
-      InputError: the manifest cannot be read, or not one of its utterances is usable.
+      InputError: the manifest cannot be read, or none of its utterances is usable.
     """
     options = options or ShardOptions()
     utterances = read_manifest(manifest)
@@ -147,7 +148,7 @@ def read_index(shard: str | Path) -> ShardIndex:
 
 
 def find_shards(patterns: Sequence[str]) -> list[Path]:
-    """The files that match the glob patterns, sorted.
+    """Returns the files that match the glob patterns, sorted.
 
     Raises:
       InputError: a pattern matches no `.tfrecord` file.
@@ -163,7 +164,11 @@ def find_shards(patterns: Sequence[str]) -> list[Path]:
 
 
 def shards_by_set(patterns: Sequence[str]) -> dict[str, list[Path]]:
-    """Shards of every set, by its name: the part of the file names before the shard number."""
+    """Returns the shards that match the glob patterns, by the name of their set: the file name before the shard number.
+
+    Raises:
+      InputError: a pattern matches no `.tfrecord` file.
+    """
     sets: dict[str, list[Path]] = {}
     for path in find_shards(patterns):
         sets.setdefault(path.name.rsplit("-", 3)[0], []).append(path)
@@ -194,7 +199,7 @@ def _write_shard(path: Path, utterances: Sequence[Utterance], fingerprint: str, 
 
 
 class _UnusableError(Exception):
-    """An utterance that no record can be made of; `reason` is the class it is counted under."""
+    """An unusable utterance; utterances are counted by `reason`."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(f"{reason} ({detail})" if detail else reason)
@@ -202,7 +207,7 @@ class _UnusableError(Exception):
 
 
 def _load(utterance: Utterance, options: ShardOptions) -> tuple[bytes, int]:
-    """The bytes to store and their length in samples."""
+    """Returns the bytes to store and their length in samples."""
     if not utterance.text.strip():
         raise _UnusableError("empty transcript")
     try:
@@ -225,10 +230,10 @@ def _load(utterance: Utterance, options: ShardOptions) -> tuple[bytes, int]:
 
 
 def _decode(content: bytes, options: ShardOptions) -> tuple[np.ndarray, int, tuple[str, str]]:
-    """Samples [samples, channels] float32, their rate in Hz, and the file's (format, encoding)."""
+    """Returns samples [samples, channels] float32, their rate in Hz, and the file's (format, encoding)."""
     try:
         with soundfile.SoundFile(io.BytesIO(content)) as sound:
-            # Asked before decoding: an open-ended stream declares some 2**63 samples.
+            # Checked before decoding: an open-ended stream declares about 2**63 samples.
             if sound.frames > options.max_duration * sound.samplerate:
                 raise _UnusableError("too long", f"{sound.frames / sound.samplerate:.4g} s")
             wave = sound.read(dtype="float32", always_2d=True)
@@ -244,7 +249,7 @@ def _decode(content: bytes, options: ShardOptions) -> tuple[np.ndarray, int, tup
 
 
 def _encode_wav(wave: np.ndarray, sample_rate: int) -> bytes:
-    # Scaling by 2**15 and rounding give back the very integers of a 16-bit source.
+    # Scaling by 2**15 and rounding restore the integers of a 16-bit source exactly.
     pcm = np.clip(np.rint(wave * 32768.0), -32768, 32767).astype(np.int16)
     stream = io.BytesIO()
     soundfile.write(stream, pcm, sample_rate, format="WAV", subtype="PCM_16")
@@ -277,7 +282,7 @@ def _index_path(shard: Path) -> Path:
 
 
 def _remove_stale(output_dir: Path, name: str, current: Sequence[Path]) -> None:
-    """Removes shards of other manifests, and what a killed run left half-written."""
+    """Removes shards of other manifests, and incomplete files of interrupted runs."""
     number = "[0-9]" * 5
     for path in output_dir.glob(f"{name}-{number}-of-{number}.tfrecord"):
         if path not in current:

@@ -1,7 +1,7 @@
-"""The log-mel front end: the only implementation, used in the training pipeline and inside the exported file.
+"""The log-mel front end: one implementation for the training pipeline and for the exported file.
 
-It is written with operations that convert to TFLite built-ins at any number of samples (framing by strided slices
-rather than a gather, a real FFT, one matrix product), so the graph on the phone is the graph of training.
+It consists of operations that convert to TFLite built-ins at any number of samples (framing by strided slices rather
+than a gather, a real FFT, one matmul), so that the device runs the same graph as training.
 """
 
 from __future__ import annotations
@@ -12,25 +12,28 @@ import tensorflow as tf
 
 from tfconformer.features.config import FeatureConfig
 
-# Added to the mel energies before the logarithm: about -60 dB of a full-scale sine spread over the bands, which keeps
-# digital silence finite.
+# Added to the mel energies before the logarithm, which keeps digital silence finite: about -60 dB of a full-scale sine
+# spread over the bands.
 ENERGY_FLOOR = 1e-6
 
 
-def frame_count(samples: int, config: FeatureConfig) -> int:
-    """Number of frames of an utterance of that many samples; a last, incomplete frame is dropped."""
-    return max(0, (samples - config.frame_length) // config.frame_step + 1)
+def frame_count(samples: tf.Tensor, config: FeatureConfig) -> tf.Tensor:
+    """Returns the number of frames of utterances with these numbers of samples (int32, any shape).
+
+    A last, incomplete frame is dropped; fewer samples than a frame give 0 frames, because the division rounds down.
+    """
+    return tf.maximum((samples - config.frame_length) // config.frame_step + 1, 0)
 
 
 def log_mel(waveform: tf.Tensor, config: FeatureConfig) -> tf.Tensor:
-    """Natural logarithm of mel filter-bank energies.
+    """Returns the natural logarithm of mel filter-bank energies.
 
     Args:
       waveform: [..., samples] float32 in [-1, 1].
-      config: lengths and band edges.
+      config: frame lengths and band edges.
 
     Returns:
-      [..., frames, mel_bins] float32; frames as in `frame_count`.
+      [..., frames, mel_bins] float32, with `frame_count(samples, config)` frames.
     """
     window = tf.signal.hann_window(config.frame_length, dtype=tf.float32)
     frames = frame(waveform, config.frame_length, config.frame_step) * window
@@ -44,17 +47,18 @@ def log_mel(waveform: tf.Tensor, config: FeatureConfig) -> tf.Tensor:
 
 
 def frame(waveform: tf.Tensor, length: int, step: int) -> tf.Tensor:
-    """Overlapping frames: [..., samples] -> [..., frames, length].
+    """Cuts a waveform into overlapping frames: [..., samples] -> [..., frames, length].
 
-    A frame is a run of whole pieces of gcd(length, step) samples, so frames are strided slices of the piece sequence:
-    the first pieces of all frames, the second pieces, and so on, none of which reaches beyond the last frame.
+    Length and step are multiples of a hop of gcd(length, step) samples. In the waveform reshaped to hops, the k-th hops
+    of all frames are a strided slice; the slices concatenated over k are the frames.
     """
-    piece = math.gcd(length, step)
-    per_frame, per_step = length // piece, step // piece
+    hop = math.gcd(length, step)
+    per_frame, per_step = length // hop, step // hop
     whole_steps = (tf.shape(waveform)[-1] - length) // step
     used = tf.maximum(whole_steps * step + length, 0)
     lead = tf.shape(waveform)[:-1]
-    pieces = tf.reshape(waveform[..., :used], tf.concat([lead, [-1, piece]], axis=0))
-    after = range(1 - per_frame, 1)
-    slices = [pieces[..., offset : end or None : per_step, :] for offset, end in enumerate(after)]
+    hops = tf.reshape(waveform[..., :used], tf.concat([lead, [-1, hop]], axis=0))
+    # In the last frame, per_frame - 1 - k hops follow hop k: its slice ends before them.
+    ends = range(1 - per_frame, 1)
+    slices = [hops[..., offset : end or None : per_step, :] for offset, end in enumerate(ends)]
     return tf.concat(slices, axis=-1)

@@ -8,7 +8,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from tfconformer.features.config import FeatureConfig
-from tfconformer.features.log_mel import log_mel
+from tfconformer.features.log_mel import frame_count, log_mel
 from tfconformer.layers.registry import register
 from tfconformer.layers.streaming import Frames, Lengths, StreamStep
 
@@ -24,7 +24,7 @@ class LogMel(keras.layers.Layer):
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         waveform, lengths = inputs
         features = log_mel(waveform, self.features)
-        return tf.ensure_shape(features, [None, None, self.features.mel_bins]), self._frames(lengths)
+        return tf.ensure_shape(features, [None, None, self.features.mel_bins]), frame_count(lengths, self.features)
 
     def stream(self, inputs: tuple[Frames, Lengths], step: StreamStep) -> tuple[Frames, Lengths]:
         waveform, lengths = inputs
@@ -32,11 +32,7 @@ class LogMel(keras.layers.Layer):
         # Frame t begins at sample t * frame_step.
         window, delay = step.strided_window(self.name, waveform, 0, self.features.frame_length - 1, stride)
         features = Frames(log_mel(window, self.features), delay, waveform.stride * stride)
-        return features, Lengths(self._frames(lengths.values))
-
-    def _frames(self, samples: tf.Tensor) -> tf.Tensor:
-        # The division rounds down, so that anything shorter than a frame comes out as 0 or less.
-        return tf.maximum((samples - self.features.frame_length) // self.features.frame_step + 1, 0)
+        return features, Lengths(frame_count(lengths.values, self.features))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "features": self.features.model_dump()}

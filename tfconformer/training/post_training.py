@@ -1,4 +1,4 @@
-"""A float run, quantized without training: from its directory to a model that exports like a trained one."""
+"""Post-training quantization of a float run; the result exports like a trained model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tfconformer.quantization.spec import QuantizationRule, Rounding
 from tfconformer.training.checkpoint import load_model
 from tfconformer.training.run import RunDirectory
 
-# Utterances of the training data that calibration listens to, spread over the shards.
+# Utterances of the training data that calibrate GPTQ, spread over the shards.
 CALIBRATION_UTTERANCES = 128
 _BATCH = 16
 
@@ -32,12 +32,12 @@ _BATCH = 16
 def post_training_model(
     run: RunDirectory, rules: Sequence[QuantizationRule], rounding: Rounding
 ) -> tuple[keras.Model, Config]:
-    """The model of a float run, quantized as the rules say, and the run's configuration with these rules.
+    """Quantizes the model of a float run; returns it and the run's configuration with these rules.
 
     Args:
       run: a finished float training; "gptq" calibrates with its training shards.
-      rules: what is quantized, and how.
-      rounding: see `quantize_post_training`.
+      rules: the quantization rules.
+      rounding: "nearest" rounds each weight to the nearest code, "gptq" minimizes the error of a layer's outputs.
 
     Raises:
       InputError: the run is incomplete or itself quantized, a rule is wrong, or there are no shards.
@@ -55,12 +55,18 @@ def post_training_model(
 def hessians_for(
     model: keras.Model, rounding: Rounding, inputs: Iterable[tuple[tf.Tensor, tf.Tensor]]
 ) -> Hessians | None:
-    """What `quantize_post_training` needs for a rounding, besides the weights."""
+    """Returns the Hessians of the layers' inputs, which "gptq" needs; None for other roundings.
+
+    Args:
+      model: the float model.
+      rounding: "nearest" or "gptq".
+      inputs: calibration batches (features [B, frames, mel] float32, lengths [B] int32).
+    """
     return input_hessians(model, inputs) if rounding == "gptq" else None
 
 
 def batched(inputs: Iterable[tuple[tf.Tensor, tf.Tensor]]) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
-    """Joins utterances of `calibration_inputs` to batches (features [B, frames, mel], lengths [B]) with padding."""
+    """Yields padded batches (features [B, frames, mel], lengths [B]) of the utterances of `calibration_inputs`."""
     utterances = list(inputs)
     for start in range(0, len(utterances), _BATCH):
         batch = utterances[start : start + _BATCH]
@@ -70,7 +76,7 @@ def batched(inputs: Iterable[tuple[tf.Tensor, tf.Tensor]]) -> Iterator[tuple[tf.
 
 
 def calibration_inputs(config: Config) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
-    """(features [1, frames, mel], lengths [1]) of `CALIBRATION_UTTERANCES` training utterances or all there are."""
+    """Yields (features [1, frames, mel], lengths [1]) of up to `CALIBRATION_UTTERANCES` training utterances."""
     utterances = [evaluation_utterances([shard]) for shard in find_shards(config.data.train)]
     taken = 0
     while utterances and taken < CALIBRATION_UTTERANCES:

@@ -1,10 +1,11 @@
-"""A run directory: everything that a training leaves behind, and everything that export needs.
+"""The run directory: the output of a training, and the input of an export.
 
-config.yaml           the whole configuration
-tokenizer.model       SentencePiece
+config.yaml           whole configuration, with paths relative to the directory
+tokenizer.model       SentencePiece model
 best.h5               weights of the epoch with the lowest dev word error rate
-history.jsonl         one line an epoch: losses, learning rate, dev word error rates, seconds
-backup/, tensorboard/ state of an unfinished run, curves
+history.jsonl         one line per epoch: losses, learning rate, dev word error rates, seconds
+backup/               state from which an interrupted training continues
+tensorboard/          training curves
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from tfconformer.errors import InputError
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """Paths of a run, and its small files. The directory need not exist yet."""
+    """The paths of a run, with readers and writers of its small files. The directory need not exist."""
 
     path: Path
 
@@ -51,17 +52,21 @@ class RunDirectory:
         return self.path / "tensorboard"
 
     def config(self, overrides: Sequence[str] = ()) -> Config:
-        """The run's configuration, with `section.key=value` strings that win over it.
+        """Reads the run's configuration.
+
+        Args:
+          overrides: `section.key=value` strings that replace values of it; paths in them are relative to the working
+            directory.
 
         Raises:
-          InputError: there is none, or it is not valid.
+          InputError: there is no configuration, or it is not valid.
         """
         if not self.config_file.is_file():
             raise InputError(f"{self.path} is not a run directory: it has no config.yaml")
         return load_config(self.config_file, list(overrides), stored=True)
 
     def require(self, config: Config) -> None:
-        """Checks that the directory is free or `config`'s.
+        """Checks that the directory holds no run, or a run of `config`.
 
         Raises:
           InputError: it holds a run of another configuration.
@@ -70,21 +75,21 @@ class RunDirectory:
             raise InputError(f"{self.path} holds a run of another configuration; choose another directory")
 
     def claim(self, config: Config) -> None:
-        """Makes the directory `config`'s.
+        """Stores `config` in the directory, unless it is stored there.
 
         Raises:
-          InputError: as `require`.
+          InputError: the directory holds a run of another configuration.
         """
         self.require(config)
         if not self.config_file.is_file():
             atomic.write_text(self.config_file, dump_stored_config(config, self.path))
 
     def history(self) -> list[dict[str, Any]]:
-        """The epochs so far."""
+        """Reads the records of the completed epochs."""
         if not self.history_file.is_file():
             return []
         return [json.loads(line) for line in self.history_file.read_text(encoding="utf-8").splitlines()]
 
     def write_history(self, epochs: list[dict[str, Any]]) -> None:
-        """Replaces the history, atomically."""
+        """Writes the records of the completed epochs, atomically."""
         atomic.write_text(self.history_file, "".join(json.dumps(epoch) + "\n" for epoch in epochs))

@@ -13,7 +13,7 @@ from tfconformer.layers.registry import register
 
 @register
 class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear from 0 to `peak` over `warmup_steps`, then half a cosine down to `final` at `total_steps`."""
+    """Learning rate: linear from 0 to `peak` over `warmup_steps`, then half a cosine to `final` at `total_steps`."""
 
     def __init__(self, peak: float, final: float, warmup_steps: int, total_steps: int):
         super().__init__()

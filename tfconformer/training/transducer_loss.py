@@ -1,13 +1,13 @@
 """The transducer loss (Graves 2012, 1211.3711), exactly: the probability of a transcript over all its alignments.
 
-An alignment is a way through the lattice of nodes (frame t, labels so far u), from (0, 0) to the end: a blank goes on
-to the next frame, a label to the next u. With a(t, u) the probability of all ways to a node,
+An alignment is a path through the lattice of nodes (frame t, labels so far u), from (0, 0) to the end: a blank leads to
+the next frame, a label to the next u. With a(t, u) the probability of all paths to a node,
 
     a(t, u) = a(t-1, u) blank(t-1, u) + a(t, u-1) label(t, u-1)
 
-computed in logarithms along the diagonals t + u, whose nodes do not depend on each other. The backward pass is that
-recursion's own derivative: the probability that an alignment of the transcript takes a step, computed from the share
-that each step has in the node it leads to. So nothing is ever a small difference of large numbers.
+computed in logarithms along the diagonals t + u, whose nodes do not depend on each other. The backward pass is the
+derivative of that recursion: the probability that an alignment of the transcript takes a step, computed from the share
+of each step in the probability of the node it leads to. No term is a small difference of large numbers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import tf_keras as keras
 from tfconformer.data.pipeline import LABEL_PADDING
 from tfconformer.layers.registry import register
 
-# The logarithm of no probability at all: finite, so that differences are, and below whatever a network computes.
+# Logarithm of probability 0: finite, so that differences are finite, and below all values that a network computes.
 _IMPOSSIBLE = -1e30
 
 
@@ -29,8 +29,9 @@ _IMPOSSIBLE = -1e30
 class TransducerLoss(keras.losses.Loss):
     """Negative log-likelihood of the labels, per label.
 
-    Call: (labels [B, U] int32 padded with -1, scores [B, T, U + 1, 2] as `JointHead` leaves them) -> [B] losses, scaled
-    so that their mean is the batch's negative log-likelihood divided by its number of labels, as with `CTCLoss`.
+    Call: (labels [B, U] int32 padded with -1, scores [B, T, U + 1, 2] float32, log-probabilities of the blank and of
+    the next label at every node) -> [B] losses, scaled so that their mean is the batch's negative log-likelihood
+    divided by its number of labels: utterances count by their length.
     """
 
     def __init__(self, name: str = "transducer_loss", **kwargs: Any):
@@ -44,12 +45,12 @@ class TransducerLoss(keras.losses.Loss):
 
 
 def transducer_log_likelihood(scores: tf.Tensor, label_counts: tf.Tensor) -> tf.Tensor:
-    """Log-probability of transcripts, with its gradient.
+    """Computes the log-probability of transcripts, with its gradient.
 
     Args:
-      scores: [B, T, U + 1, 2] float, log-probabilities at every node of the blank and of the transcript's next label.
-        Behind the last frame of an utterance the blank is certain (0), so that no lengths in frames are needed.
-      label_counts: [B] int32, length of each transcript, 0 to U; what lies behind it is not looked at.
+      scores: [B, T, U + 1, 2] float, log-probabilities of the blank and of the transcript's next label at every node.
+        After the last frame of an utterance the blank is forced (0), so that lengths in frames are not needed.
+      label_counts: [B] int32, length of each transcript, 0 to U; scores beyond it are ignored.
 
     Returns:
       [B] float, at most 0.
@@ -73,7 +74,7 @@ def transducer_log_likelihood(scores: tf.Tensor, label_counts: tf.Tensor) -> tf.
 
 @tf.custom_gradient
 def _log_likelihood(blank: tf.Tensor, label: tf.Tensor, ends: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
-    """From steps by diagonal, [D, B, U + 1], and the last nodes [B, 3] (diagonal, utterance, u) to [B]."""
+    """Computes [B] from the steps by diagonal, [D, B, U + 1], and the end nodes, [B, 3]: diagonal, utterance, u."""
     start = tf.one_hot(tf.zeros_like(blank[0, :, 0], tf.int32), tf.shape(blank)[2], 0.0, _IMPOSSIBLE, dtype=blank.dtype)
 
     def forward(before: tf.Tensor, steps: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
@@ -103,7 +104,7 @@ def _log_likelihood(blank: tf.Tensor, label: tf.Tensor, ends: tf.Tensor) -> tupl
 
 
 def _diagonals(x: tf.Tensor, outside: float) -> tf.Tensor:
-    """[B, T, W] -> [T + W - 1, B, W]: entry (t, u) moves to (t + u, u); `outside` fills what has no entry."""
+    """Skews [B, T, W] to [T + W - 1, B, W]: entry (t, u) moves to (t + u, u); the other places hold `outside`."""
     shape = tf.shape(x)
     batch, frames, width = shape[0], shape[1], shape[2]
     x = tf.pad(tf.transpose(x, [0, 2, 1]), [[0, 0], [0, 0], [0, width]], constant_values=outside)
@@ -117,11 +118,11 @@ def _log_add(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
 
 
 def _next(x: tf.Tensor, first: float) -> tf.Tensor:
-    """Moves entry u of the last axis to u + 1, and puts `first` before them."""
+    """Shifts the last axis by one: entry u moves to u + 1, entry 0 becomes `first`."""
     padding = [[0, 0]] * (x.shape.rank - 1)
     return tf.pad(x[..., :-1], [*padding, [1, 0]], constant_values=first)
 
 
 def _previous(x: tf.Tensor) -> tf.Tensor:
-    """Moves entry u of the last axis to u - 1; nothing comes to the last."""
+    """Shifts the last axis by one: entry u moves to u - 1, the last entry becomes 0."""
     return tf.pad(x[..., 1:], [*[[0, 0]] * (x.shape.rank - 1), [0, 1]])
