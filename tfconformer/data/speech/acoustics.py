@@ -1,6 +1,6 @@
-"""What happens to sound between a mouth and a recognizer: vocal tract, level, room, noise, telephone.
+"""Simulated recording conditions: vocal tract, level, room, noise, telephone channel.
 
-All functions take and return float32 [samples]; randomness comes from the generator passed in.
+All functions take and return [samples] float32 at 16 kHz; random ones take their generator as an argument.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ SAMPLE_RATE = 16000
 
 Samples = npt.NDArray[np.float32]
 
-_SILENCE = 0.01  # of the peak; quieter edges are cut
-_EDGE = SAMPLE_RATE // 10  # samples of the original edge that are kept
+_SILENCE = 0.01  # of the peak; quieter edges are removed
+_EDGE = SAMPLE_RATE // 10  # samples of silence that are kept at either end
 
 
 def resample(samples: Samples, source: float, target: float) -> Samples:
@@ -25,19 +25,19 @@ def resample(samples: Samples, source: float, target: float) -> Samples:
 
 
 def warp(samples: Samples, factor: float) -> Samples:
-    """Plays speech `factor` times faster: pitch and formants rise together, as with a shorter vocal tract."""
+    """Speeds speech up by `factor`: pitch and formants rise together, as with a shorter vocal tract."""
     return resample(samples, SAMPLE_RATE * factor, SAMPLE_RATE)
 
 
 def trim(samples: Samples) -> Samples:
-    """Cuts leading and trailing silence, keeping 0.1 s before and after the speech; empty if all is silence."""
+    """Removes leading and trailing silence except 0.1 s at either end; returns no samples if all is silence."""
     level = np.abs(samples)
     loud = np.flatnonzero(level > _SILENCE * level.max(initial=0.0))
     return samples[max(0, loud[0] - _EDGE) : loud[-1] + _EDGE] if loud.size else samples[:0]
 
 
 def scale_to_peak(samples: Samples, peak: float) -> Samples:
-    """Scales so that the largest absolute sample is `peak`; silence stays silence."""
+    """Scales to a largest absolute sample of `peak`; silence stays silence."""
     largest = np.abs(samples).max(initial=0.0)
     return (samples * (peak / largest)).astype(np.float32) if largest > 0 else samples
 
@@ -49,13 +49,13 @@ def pad(samples: Samples, before: float, after: float) -> Samples:
 
 @dataclass(frozen=True)
 class Degradation:
-    """One bad recording condition.
+    """A degraded recording condition.
 
     Attributes:
-      reverberation: T60 of the room in seconds; 0 is no room.
-      narrowband: whether the sound went through an 8 kHz telephone channel.
-      noise_tilt: spectral slope of the noise amplitude, f**-tilt: 0 is white, 1 falls 6 dB per octave.
-      snr: signal-to-noise ratio in dB.
+      reverberation: reverberation time T60 of the room, in seconds; 0 is no room.
+      narrowband: true for a telephone channel, sampled at 8 kHz.
+      noise_tilt: exponent of the noise amplitude f**-tilt: 0 is white, 1 falls by 6 dB per octave.
+      snr: signal-to-noise ratio, in dB.
     """
 
     reverberation: float
@@ -65,7 +65,7 @@ class Degradation:
 
     @classmethod
     def draw(cls, generator: np.random.Generator) -> Degradation:
-        """70 % of conditions reverberate (T60 0.15-0.5 s), 30 % are narrowband, all are noisy (8-20 dB)."""
+        """Draws a condition: 70 % are reverberant (T60 of 0.15 to 0.5 s), 30 % narrowband, all noisy (8 to 20 dB)."""
         return cls(
             reverberation=round(generator.uniform(0.15, 0.5), 3) if generator.random() < 0.7 else 0.0,
             narrowband=bool(generator.random() < 0.3),
@@ -74,7 +74,7 @@ class Degradation:
         )
 
     def apply(self, samples: Samples, generator: np.random.Generator) -> Samples:
-        """Returns the degraded speech, longer by the room's tail, with a peak of 0.7."""
+        """Degrades speech; the result is longer by a quarter of T60 if it reverberates, and has a peak of 0.7."""
         if self.reverberation:
             samples = reverberate(samples, self.reverberation, generator)
         if self.narrowband:
@@ -89,9 +89,9 @@ class Degradation:
 
 
 def reverberate(samples: Samples, t60: float, generator: np.random.Generator) -> Samples:
-    """Convolves with a synthetic room: a direct path plus Gaussian noise that decays by 60 dB in `t60` seconds.
+    """Convolves with a synthetic room response: a direct path and Gaussian noise that decays by 60 dB in `t60` s.
 
-    The diffuse part carries 1/16 of the direct path's energy: a speaker near the microphone.
+    The diffuse part has 1/16 of the direct path's energy, as for a speaker near the microphone.
     """
     length = round(t60 * SAMPLE_RATE)
     response = generator.standard_normal(length) * 10.0 ** (-3.0 * np.arange(length) / length)
@@ -104,7 +104,7 @@ def reverberate(samples: Samples, t60: float, generator: np.random.Generator) ->
 
 
 def add_noise(samples: Samples, snr: float, tilt: float, generator: np.random.Generator) -> Samples:
-    """Adds Gaussian noise whose amplitude spectrum falls as f**-tilt, `snr` dB below the speech's mean power."""
+    """Adds Gaussian noise with the amplitude spectrum f**-tilt, `snr` dB below the speech's mean power."""
     spectrum = np.fft.rfft(generator.standard_normal(len(samples)))
     spectrum /= np.arange(1, len(spectrum) + 1) ** tilt
     noise = np.fft.irfft(spectrum, len(samples))

@@ -1,11 +1,11 @@
-"""Flight of the Amazon Queen: 4.6 hours of acted English speech with its script, free software in Debian main.
+"""Voice clips and script of Flight of the Amazon Queen: 4.6 hours of acted English speech, from Debian main.
 
 The game is one container file, `queen.1c`: a table of members, among them the voice clips (`NAME.SB`, MP3 at
-11.025 kHz) and the script they read (`.DOG` dialogues, `.CUT` cutscenes, `QUEEN2.JAS` strings). A clip's name tells
-which line it is. All numbers are big-endian. The formats were learned from the documentation in ScummVM's sources.
+11.025 kHz) and their script (`.DOG` dialogues, `.CUT` cutscenes, `QUEEN2.JAS` strings). The name of a clip identifies
+its line. All numbers are big-endian. The formats are documented in the sources of ScummVM.
 
-Speakers are characters of the game. One actor may play several characters, so "held-out character" promises a voice
-the model has not been trained on under that name, not a person it has never heard.
+Speakers are characters of the game. One actor may play several characters, so a held-out character is one without
+training data under that name, not necessarily another person.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ PACKAGE = "flight-of-the-amazon-queen"
 LICENCE = "Flight-of-the-Amazon-Queen-License"
 HERO = "JOE"
 
-# Cutscenes call people by their name on the screen, dialogues by the name of their file.
+# Cutscenes name people as on the screen, dialogues as in the name of their file.
 _ALIASES = {
     "ANDERSON": "AND", "AZURA OBJ": "PRIN", "BEDRAGGLED PRISONER": "MAN", "BELLBOY": "LARIS", "FERRYMAN": "DEATH",
     "GORILLA": "APE", "GUARD DOG": "DOG", "GUARDIAN": "ORACLE", "JIMMY": "JIM", "JOE KING": "JOE", "MARY-LOU": "LOU",
     "PRINCESS AZURA": "PRIN", "SECRETARY": "SEC", "SHOWERING AMAZON": "SHOWERAM", "TRADER BOB": "BOB",
     "WEDGEWOOD": "WEDGE", "WITCH DOCTOR": "WITCH", "ZOMBIE WOMAN": "ZOMBIE",
 }  # fmt: skip
-_PROPS = frozenset(  # things that stand in for whoever is heard: the letter that several people comment on, ...
+_PROPS = frozenset(  # objects of lines whose speaker varies, such as the letter that several people comment on
     {"BUTTONS", "DOOR", "LILY PAD", "NOTE", "PATH", "ROCK", "SMOKE", "TELEPHONE", "TORCH", "VICIOUS DINOSAUR"}
 )
 
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 _HEADER_SIZE = 20  # of every binary member
 _COMMAND = re.compile(r"\*(XY\d\d\(\d+,\d+\)|..)")  # stage directions inside a spoken line
-_SILENT_COMMANDS = ("GD", "GM")  # Joe grabs something: the clip goes on
+_SILENT_COMMANDS = ("GD", "GM")  # Joe grabs something, which does not end the clip
 _JOE_RESPONSES = 40  # JOE0001..JOE0040 are stock answers, higher numbers describe objects
 _VERBS = 12
 _DIALOGUE_NODE_SIZE = 96
@@ -50,7 +50,7 @@ Lines = dict[str, tuple[str, str]]
 
 
 def recordings(package: DebianPackage) -> list[Recording]:
-    """All voice clips whose words the script tells.
+    """Returns the voice clips that have a line in the script.
 
     Raises:
       InputError: the container is missing or not the talkie version.
@@ -75,7 +75,11 @@ def recordings(package: DebianPackage) -> list[Recording]:
 
 
 class Container:
-    """The member table of `queen.1c`: "QTBL", 9 bytes of version, a count, then (name[12], bundle, offset, size)."""
+    """The members of `queen.1c`: "QTBL", 9 bytes of version, a count, then (name[12], bundle, offset, size) of each.
+
+    Attributes:
+      members: (offset, size) in bytes, by name.
+    """
 
     def __init__(self, content: bytes) -> None:
         if content[:4] != b"QTBL":
@@ -94,7 +98,7 @@ class Container:
 
 
 def script(container: Container) -> Lines:
-    """Maps every clip name to (speaker, raw text); the speaker is "" where a cutscene does not tell."""
+    """Returns (speaker, raw text) of every clip, by its name; the speaker is "" where a cutscene has none."""
     strings = container["QUEEN2.JAS"].decode("cp437").replace("\r", "").split("\n")
     database = _Database(container["QUEEN.JAS"][_HEADER_SIZE:], strings)
     lines: Lines = {}
@@ -108,7 +112,7 @@ def script(container: Container) -> Lines:
 
 
 class _Database:
-    """The parts of QUEEN.JAS that say who is who: counts of strings, then 16-byte object records from number 1."""
+    """The objects of QUEEN.JAS, among them the characters: counts of strings, then 16-byte records from number 1."""
 
     def __init__(self, content: bytes, strings: list[str]) -> None:
         self._rooms, self._names, self._objects, self._descriptions = struct.unpack_from(">4H", content)
@@ -120,7 +124,7 @@ class _Database:
         return 0 < number <= self._objects and self._records[number - 1][1] in _PERSON_IMAGES
 
     def speaker(self, number: int) -> str:
-        """The character an object stands for; "" if it is none."""
+        """Returns the character of an object; "" if it is none."""
         if number == 0:
             return HERO
         if not 0 < number <= self._objects or not self._records[number - 1][0]:
@@ -129,7 +133,7 @@ class _Database:
         return "" if name in _PROPS else _ALIASES.get(name, name)
 
     def narration(self) -> Iterator[tuple[int, str]]:
-        """(number, text) of everything Joe says outside dialogues."""
+        """Yields (number, text) of Joe's lines outside dialogues."""
         responses = self._descriptions + self._names + self._rooms + _VERBS
         for number in range(1, _JOE_RESPONSES + 1):
             yield number, self._strings[responses + number - 1]
@@ -159,7 +163,7 @@ class _Reader:
 
 
 def _segments(prefix: str, speaker: str, text: str) -> Lines:
-    """A line is cut into clips at its stage directions; clip n is called prefix + hexadecimal n, from 1."""
+    """Cuts a line into clips at its stage directions; clip n, from 1, is named prefix + hexadecimal n."""
     lines: Lines = {}
     start = 0
     index = 1
@@ -174,7 +178,7 @@ def _segments(prefix: str, speaker: str, text: str) -> Lines:
 
 
 def _dialogue(member: str, content: bytes) -> Lines:
-    """A `.DOG` file: what one person (P) and Joe (J) can say to each other, by talk key and node number."""
+    """Parses a `.DOG` file: the lines of one person (P) and Joe (J) in a dialogue, by talk key and node number."""
     person = re.sub(r"\d*\.DOG$", "", member)
     levels, _, key, joe_count, person_count = struct.unpack_from(">5h", content)
     person_offset, _, greeting_offset = struct.unpack_from(">3H", content, 22)
@@ -202,13 +206,13 @@ def _dialogue(member: str, content: bytes) -> Lines:
 
 
 def _cutscene(name: str, content: bytes, database: _Database) -> Lines:
-    """A `.CUT` file: numbered actions, each with one string; who speaks stands in the action's record."""
+    """Parses a `.CUT` file: numbered actions, each with one string and, in its record, its speaker."""
     _, count, _, end_of_actions, strings_offset = struct.unpack_from(">hhhHH", content)
     speakers = _cutscene_speakers(content, abs(count), end_of_actions, database)
     if speakers is None:
-        logger.info("cutscene %s: the action table does not parse, its speakers stay unknown", name)
+        logger.info("cutscene %s: the action table does not parse, its speakers are unknown", name)
     reader = _Reader(content, strings_offset)
-    reader.string()  # how Joe stands at the start
+    reader.string()  # Joe's initial posture
     lines: Lines = {}
     for index in range(abs(count)):
         if reader.offset >= len(content):
@@ -218,7 +222,7 @@ def _cutscene(name: str, content: bytes, database: _Database) -> Lines:
 
 
 def _cutscene_speakers(content: bytes, count: int, end: int, database: _Database) -> list[str] | None:
-    """The speaker of each action, or None if the table does not end where the header says."""
+    """Returns the speaker of each action, or None if the table does not end at the offset in the header."""
     reader = _Reader(content, 12)
     speakers = []
     try:
@@ -226,7 +230,7 @@ def _cutscene_speakers(content: bytes, count: int, end: int, database: _Database
             record = _CUTSCENE_OBJECT.unpack_from(content, reader.offset)
             reader.offset += _CUTSCENE_OBJECT.size
             number, animated, executed, source = record[0], record[4], record[5], record[12]
-            if number == -1:  # Joe while the room fades
+            if number == -1:  # Joe during a fade
                 number = 0
             for _ in range(reader.word()):  # the persons on stage
                 reader.word()

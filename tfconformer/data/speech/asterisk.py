@@ -1,8 +1,8 @@
-"""The Asterisk voice prompts: one professional English speaker (Allison Smith), 16 kHz, CC-BY-SA-3.0.
+"""The subset `test-prompts`: Asterisk voice prompts by a professional speaker (Allison Smith), 16 kHz, CC-BY-SA-3.0.
 
-The package holds no transcripts. Only the recordings whose words are certain from the file name are used: numbers,
-ordinals, days, months and the spelling alphabet. They are single words, so the test set made of them is connected
-words: human and wideband, but with the intonation of a voice menu. It is its own subset, `test-prompts`.
+The package has no transcripts, so only recordings whose words are certain from the file name are used: numbers,
+ordinals, days, months and the spelling alphabet. They are single words, joined into sentences: human wideband speech
+with the intonation of a voice menu.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _ORDINALS = [ordinal_words(day) for day in range(1, 21)]
 
 
 def chapter(package: DebianPackage, sentences: int, seed: int) -> ConnectedWordsChapter:
-    """The test-prompts chapter: that many different sentences, each of one of five kinds.
+    """Returns the chapter of `test-prompts`, with `sentences` different sentences of five kinds.
 
     Raises:
       InputError: a recording is missing from the package.
@@ -54,10 +54,10 @@ def chapter(package: DebianPackage, sentences: int, seed: int) -> ConnectedWords
 
 
 def words(package: DebianPackage) -> dict[str, Recording]:
-    """The recording of every word that a file name identifies.
+    """Returns the recordings by word.
 
     Raises:
-      InputError: one is missing.
+      InputError: a recording is missing.
     """
     names = {number_words(number): f"digits/{number}" for number in (*range(20), *range(20, 100, 10))}
     names |= {ordinal_words(day): f"digits/h-{day}" for day in range(1, 21)}

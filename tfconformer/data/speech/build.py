@@ -1,4 +1,4 @@
-"""Makes a planned corpus: chapters in parallel, then manifests, then the check that no subset leaks into another."""
+"""Building a planned corpus: chapters in parallel, then manifests, then a check for leaks between subsets."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ to 16 kHz and scaled in level. It is a MODIFIED VERSION of that work, under the 
 def build(plan: Plan, output: str | Path, encoding: str = "flac", jobs: int = 2) -> list[Path]:
     """Builds or completes a corpus.
 
-    A run that was interrupted continues where it stopped. The result is a function of the plan and of the installed
-    versions of the synthesis engines.
+    An interrupted build continues with the first missing chapter. The result is a function of the plan and of the
+    installed versions of the synthesis engines.
 
     Args:
-      plan: what to make.
-      output: corpus folder; gets one folder for each subset, `manifests/`, and `SOURCES/` with the licence texts.
+      plan: the chapters and their packages.
+      output: corpus folder, which receives a folder per subset, `manifests/`, and `SOURCES/` with the licence texts.
       encoding: "flac" or "ogg".
-      jobs: processes.
+      jobs: number of processes, at least 1.
 
     Returns:
-      The manifests, one for each subset in the folder.
+      The manifests, one per subset in the folder.
 
     Raises:
-      InputError: a synthesis engine is missing, or the folder holds other speech that breaks the partition.
+      InputError: a synthesis engine is missing, or the folder holds other speech that leaks between subsets.
     """
     output = Path(output)
     synthesis.require([chapter.voice.voice for chapter in plan.chapters if isinstance(chapter, SyntheticChapter)])
@@ -75,7 +75,7 @@ def _make(output: Path, plan: Sequence[Chapter], encoding: str, jobs: int) -> No
 
 
 def _end_with_parent() -> None:
-    """Makes a worker exit when the build is killed, lest it write into the folder of the next run."""
+    """Makes a worker exit when the build is killed; otherwise it would write into the folder of the next build."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -87,7 +87,7 @@ def _end_with_parent() -> None:
 
 
 def _write_sources(folder: Path, packages: Iterable[DebianPackage]) -> None:
-    """Keeps the readme and licence texts beside the speech, as the games' licences demand."""
+    """Copies the readme and licence texts of the packages, as the games' licences demand."""
     for package in packages:
         shutil.copytree(package.documentation, folder / package.name, dirs_exist_ok=True)
         notice = _NOTICE.format(name=package.name, version=package.version)

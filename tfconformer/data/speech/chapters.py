@@ -1,13 +1,13 @@
-"""Chapters: the unit in which the corpus is made. One speaker's utterances of one subset, written in one go.
+"""Chapters: all utterances of one speaker in one subset, the unit of building the corpus.
 
-A chapter is a folder in LibriSpeech's layout with one file more, the provenance:
+A chapter is a folder in the layout of LibriSpeech with a provenance file:
 
     SUBSET/SPEAKER/CHAPTER/SPEAKER-CHAPTER-NNNN.flac
     SUBSET/SPEAKER/CHAPTER/SPEAKER-CHAPTER.trans.txt
     SUBSET/SPEAKER/CHAPTER/SPEAKER-CHAPTER.provenance.jsonl
 
-The folder appears under its name only when it is complete. The provenance carries a digest of the chapter's
-definition, so a second run skips what is already there and rebuilds what would now come out differently.
+The folder gets its name when it is complete. The provenance holds a digest of the chapter's definition, so that a
+second build skips chapters that are up to date and rebuilds those whose definition has changed.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from tfconformer.data.speech.voices import Speaker
 
 logger = logging.getLogger(__name__)
 
-_RECIPE = 1  # raised whenever the same definition would give other audio
+_RECIPE = 1  # increased when the same definition gives other audio
 MIN_SECONDS = 0.3
 MAX_SECONDS = 20.0
 _HUMAN_PEAK = 0.6
-_HUMAN_RATES = (2.5, 25.0)  # letters a second; outside, the actor said something else than the script
+_HUMAN_RATES = (2.5, 25.0)  # letters a second; outside, the speech differs from the script
 _SYNTHETIC_PEAKS = (0.25, 0.8)
 
 
 @dataclass(frozen=True)
 class Take:
-    """One utterance on its way to disk: words, float32 [samples] at 16 kHz, and where they came from."""
+    """One utterance before it is written: transcript, [samples] float32 at 16 kHz, and provenance."""
 
     text: str
     samples: Samples
@@ -56,10 +56,10 @@ class Provenance:
 
     Attributes:
       audio: file name, in the same folder.
-      speaker: the voice or the character.
+      speaker: name of the voice or the character.
       source: package and version.
-      detail: which clip, or how it was synthesized and degraded.
-      licence: short name.
+      detail: name of the clip, or settings of synthesis and degradation.
+      licence: short name of the licence.
       recipe: digest of the chapter's definition.
     """
 
@@ -73,12 +73,12 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Chapter:
-    """A chapter to be made.
+    """The definition of a chapter.
 
     Attributes:
       subset: name of the subset.
       speaker: speaker id, unique in the corpus.
-      name: who that is, for the provenance.
+      name: name of the speaker, for the provenance.
     """
 
     subset: str
@@ -87,7 +87,7 @@ class Chapter:
 
     @property
     def number(self) -> int:
-        """The chapter id: each speaker has one chapter in a subset."""
+        """The chapter id; a speaker has one chapter in a subset."""
         return 100000 + self.speaker
 
     @property
@@ -98,23 +98,23 @@ class Chapter:
         return root / self.subset / str(self.speaker) / str(self.number)
 
     def digest(self) -> str:
-        """A digest of everything that decides what the chapter contains."""
+        """Returns a digest of everything that determines the contents of the chapter."""
         return hashlib.sha256(f"{_RECIPE} {self!r}".encode()).hexdigest()[:16]
 
     def takes(self) -> Iterator[Take]:
-        """Makes the audio, in order."""
+        """Yields the utterances, in order."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class SyntheticChapter(Chapter):
-    """Sentences spoken by an engine.
+    """A chapter of synthesized sentences.
 
     Attributes:
-      voice: the speaker's definition.
+      voice: the synthetic speaker.
       texts: normalized transcripts.
-      degraded_every: each so-manyth utterance gets noise and a room; 0 is none.
-      seed: decides levels, pauses and degradations.
+      degraded_every: distance of degraded utterances: 5 degrades every fifth, 0 none.
+      seed: seed of levels, pauses and degradations.
     """
 
     voice: Speaker
@@ -139,7 +139,7 @@ class SyntheticChapter(Chapter):
 
 @dataclass(frozen=True)
 class HumanChapter(Chapter):
-    """Recorded lines of one person or character."""
+    """A chapter of recorded lines of one person or character."""
 
     lines: tuple[Recording, ...]
 
@@ -162,12 +162,12 @@ class HumanChapter(Chapter):
 
 @dataclass(frozen=True)
 class ConnectedWordsChapter(Chapter):
-    """Sentences put together from a person's single-word recordings, with short random pauses.
+    """A chapter of sentences joined from a person's recordings of single words, with short random pauses.
 
     Attributes:
-      words: the recording of each word.
-      sentences: the words of each sentence, all of them keys of `words`.
-      seed: decides the pauses.
+      words: recordings, one per word.
+      sentences: words of each sentence; every word has a recording.
+      seed: seed of the pauses.
     """
 
     words: tuple[Recording, ...]
@@ -179,14 +179,14 @@ class ConnectedWordsChapter(Chapter):
         audio = {word.text: acoustics.trim(recordings.read(word)) for word in self.words}
         clips = {word.text: word for word in self.words}
         for sentence in self.sentences:
-            pieces = [acoustics.pad(audio[word], 0.0, generator.uniform(0.02, 0.12)) for word in sentence]
-            samples = acoustics.scale_to_peak(np.concatenate(pieces), _HUMAN_PEAK)
+            audio_of_words = [acoustics.pad(audio[word], 0.0, generator.uniform(0.02, 0.12)) for word in sentence]
+            samples = acoustics.scale_to_peak(np.concatenate(audio_of_words), _HUMAN_PEAK)
             source, licence = clips[sentence[0]].package, clips[sentence[0]].licence
             yield Take(" ".join(sentence), samples, source, " ".join(clips[word].name for word in sentence), licence)
 
 
 def is_done(root: Path, chapter: Chapter, encoding: str) -> bool:
-    """Whether this very chapter already lies under `root`, in this encoding."""
+    """Returns true if the folder of the chapter under `root` has this definition and this encoding."""
     path = chapter.folder(root) / f"{chapter.stem}.provenance.jsonl"
     try:
         with path.open(encoding="utf-8") as stream:
@@ -197,11 +197,11 @@ def is_done(root: Path, chapter: Chapter, encoding: str) -> bool:
 
 
 def write(root: Path, chapter: Chapter, encoding: str) -> int:
-    """Makes a chapter, replacing what stood in its place, and returns its number of utterances.
+    """Makes a chapter, replacing its folder, and returns its number of utterances.
 
     Args:
       root: the corpus folder.
-      chapter: what to make.
+      chapter: the chapter's definition.
       encoding: "flac" or "ogg" (Vorbis).
     """
     import soundfile

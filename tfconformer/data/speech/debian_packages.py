@@ -1,7 +1,7 @@
-"""Getting a Debian package's files without installing it and without root.
+"""Unpacking of Debian packages without installation and without root.
 
 `apt-get download` fetches and authenticates the archive's current version, `dpkg-deb -x` unpacks it into a cache
-folder. Nothing outside the cache changes.
+folder. Nothing is written outside the cache.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tfconformer.errors import InputError
 
 
 class ArchiveUnreachableError(InputError):
-    """The Debian archive, or a tool needed to read it, cannot be reached from here."""
+    """A Debian archive that cannot be reached, or a missing tool to read it."""
 
     exit_status = 3
 
@@ -25,9 +25,9 @@ class DebianPackage:
     """An unpacked package.
 
     Attributes:
-      name: the package's name.
+      name: name of the package.
       version: Debian version string.
-      root: folder that stands for "/" in the package.
+      root: folder with the files of the package, in place of "/".
     """
 
     name: str
@@ -36,17 +36,17 @@ class DebianPackage:
 
     @property
     def documentation(self) -> Path:
-        """The folder of readme and copyright files."""
+        """Folder of readme and copyright files."""
         return self.root / "usr/share/doc" / self.name
 
 
 def fetch(name: str, cache: Path, architecture: str | None = None) -> DebianPackage:
-    """Downloads and unpacks a package, or takes it from the cache if it was fetched before.
+    """Downloads and unpacks a package unless the cache has it.
 
     Args:
-      name: of the package.
-      cache: folder, which holds packages of one architecture.
-      architecture: Debian's name for another kind of machine than this one, as in "arm64".
+      name: name of the package.
+      cache: cache folder, for packages of one architecture.
+      architecture: Debian architecture of the package, such as "arm64"; None is this machine's.
 
     Raises:
       ArchiveUnreachableError: the download failed, or this is not a Debian system.
@@ -71,7 +71,7 @@ def _download(name: str, folder: Path, architecture: str | None) -> None:
 
 
 def _apt_get(cache: Path, architecture: str | None) -> list[str]:
-    """apt-get with package lists of its own: a fresh machine has none yet, and to update the system's takes root."""
+    """Returns an apt-get command with package lists in the cache: updating those of the system takes root."""
     lists, archives = cache / ".apt/lists", cache / ".apt/cache"
     for folder in (lists, archives / "archives"):
         (folder / "partial").mkdir(parents=True, exist_ok=True)

@@ -1,10 +1,10 @@
-"""Drascula: 0.8 hours of acted English speech, most of it with a Spanish accent, free software in Debian main.
+"""Voice clips and script of Drascula: 0.8 hours of acted English speech, mostly with a Spanish accent, from Debian.
 
 Every clip is a file `PREFIXnnn.ALS`: raw unsigned 8-bit PCM at 11.025 kHz. Line nnn of the speaker's string table in
-`drascula.dat` is its text. The tables stand at the end of that file, one after the other, each as a count of strings
-and, for each of six languages, a size and a block of that size; a block is 4 bytes, then strings, each preceded by
-the distance to the next one and ended by a zero byte. Numbers are big-endian words. The format was learned from the
-documentation in ScummVM's sources. The actors sometimes paraphrase the script.
+`drascula.dat` is its text. The tables are at the end of that file, one after the other, each as a count of strings and,
+for each of six languages, a size and a block of that size; a block is 4 bytes, then strings, each preceded by the
+distance to the next one and ended by a zero byte. Numbers are big-endian words. The format is documented in the sources
+of ScummVM. The actors sometimes paraphrase the script.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SPEAKERS = {  # file name prefix -> character, in the order of the string table
 
 
 def recordings(package: DebianPackage) -> list[Recording]:
-    """All voice clips that have a line in the English string tables.
+    """Returns the voice clips that have a line in the English string tables.
 
     Raises:
       InputError: the data file is missing or is not the expected version.
@@ -53,13 +53,13 @@ def recordings(package: DebianPackage) -> list[Recording]:
 
 
 def english_tables(content: bytes) -> list[list[str]]:
-    """The first language's strings of every table.
+    """Returns the strings of the first language of every table.
 
-    The sections before the tables have no index; their end is where a chain of at least ten tables starts that
-    reaches the end of the file exactly.
+    The sections before the tables have no index; the tables begin where a chain of at least ten of them ends exactly at
+    the end of the file.
 
     Raises:
-      ValueError: there is no such place.
+      ValueError: there is no such chain.
     """
     languages = struct.pack(">H", _LANGUAGES)
     start = content.find(languages)

@@ -1,7 +1,7 @@
-"""A decoder for ITU-T G.722 at 64 kbit/s: wideband telephone speech, 7 kHz, two ADPCM sub-bands.
+"""Decoder of ITU-T G.722 at 64 kbit/s: wideband telephone speech, 7 kHz, two ADPCM sub-bands.
 
 Each byte holds 6 bits of the band below 4 kHz and 2 bits of the band above; it decodes to two samples at 16 kHz. The
-arithmetic is the Recommendation's 16-bit fixed point, block by block; names in comments are its block names.
+arithmetic is the 16-bit fixed point of the Recommendation; names in comments are those of its blocks.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class _Band:
         self._differences = [0] * 6
 
     def update(self, difference: int, log_change: int, log_limit: int, shift: int) -> None:
-        """Takes one quantized difference and predicts the next sample."""
+        """Adapts step and predictor to one quantized difference, and predicts the next sample."""
         # LOGSCL, SCALEL: the step follows the codes.
         self._log_step = min(max((self._log_step * 127 >> 7) + log_change, 0), log_limit)
         shift -= self._log_step >> 11
@@ -117,7 +117,7 @@ def _clip(value: int, limit: int, highest: int | None = None) -> int:
 
 
 def _synthesize(sums: npt.NDArray[np.int64], differences: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """The receive quadrature mirror filter: two signals at 8 kHz become one at 16 kHz."""
+    """Applies the receive quadrature mirror filter: two signals at 8 kHz become one at 16 kHz."""
     taps = np.array(_SYNTHESIS_FILTER, np.int64)
     output = np.empty(2 * len(sums), np.int64)
     # Even samples come from the differences, odd ones from the sums, through mirrored halves of the 24-tap filter.

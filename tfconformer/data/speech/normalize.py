@@ -1,7 +1,7 @@
-"""Text normalization: what a person wrote becomes what a person says, in the alphabet of LibriSpeech transcripts.
+"""Text normalization: written English to spoken words in the alphabet of LibriSpeech transcripts.
 
-The result holds A-Z, the apostrophe inside words, and single spaces. Numbers become words, abbreviations that are
-always read in full are spelled out, everything else that is not a letter separates words.
+The result consists of A-Z, apostrophes inside words, and single spaces. Numbers become words, abbreviations that are
+always read in full are expanded, and all other characters separate words.
 """
 
 from __future__ import annotations
@@ -53,7 +53,11 @@ def number_words(number: int) -> str:
 
 
 def ordinal_words(number: int) -> str:
-    """Spells an ordinal: 21 -> TWENTY FIRST. Same range as `number_words`."""
+    """Spells an ordinal below 10**12: 21 -> TWENTY FIRST.
+
+    Raises:
+      ValueError: the number is negative or too large.
+    """
     *head, last = number_words(number).split()
     if last not in _ORDINALS:
         last = last[:-1] + "IETH" if last.endswith("Y") else last + "TH"
@@ -61,7 +65,7 @@ def ordinal_words(number: int) -> str:
 
 
 def normalize(text: str) -> str:
-    """Returns `text` as upper-case words of A-Z and apostrophes, separated by single spaces; "" if none are left."""
+    """Returns a text as upper-case words of A-Z and apostrophes, separated by single spaces; "" if it has no word."""
     text = unicodedata.normalize("NFKD", text)
     text = "".join(character for character in text if not unicodedata.combining(character)).upper()
     for symbol, spoken in _SYMBOLS.items():

@@ -1,8 +1,8 @@
-"""Which subset a line of human speech may enter, and the check that no subset leaks into another.
+"""The partition of human speech into subsets, and the check for leaks between subsets.
 
-Whole characters are held out for `dev-human` and `test-human`; a line of theirs whose words also stand in training is
-dropped. `test-human-seen` holds out about 5 % of the training characters' lines instead, only lines that occur once.
-Lines whose speaker the game does not tell enter no subset.
+Whole characters are held out for `dev-human` and `test-human`; those of their lines whose words also occur in training
+are dropped. `test-human-seen` holds out about 5 % of the training characters' lines, of those that occur once. Lines of
+unknown speakers enter no subset.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ HELD_OUT_SPEAKERS = {
     "test-human": frozenset({"CHIEF", "FAYE", "NAOMI", "HENRY"}),
     "dev-human": frozenset({"LOU", "LARIS"}),
 }
-_SEEN_SHARE = 20  # one in so many of the eligible lines
-_SEEN_MIN_WORDS = 3  # shorter lines test little
+_SEEN_SHARE = 20  # one of this many eligible lines
+_SEEN_MIN_WORDS = 3  # shorter lines say little about a model
 
 
 def partition(recordings: Sequence[Recording]) -> dict[str, list[Recording]]:
@@ -37,11 +37,11 @@ def partition(recordings: Sequence[Recording]) -> dict[str, list[Recording]]:
     rest = [recording for recording in known if recording.speaker not in held_out]
     subsets["test-human-seen"] = [recording for recording in rest if _hold_out(recording, occurrences)]
     subsets["train-human"] = [recording for recording in rest if not _hold_out(recording, occurrences)]
-    # Whatever stands in training may not be tested, and what is tested may not choose the checkpoint.
+    # No line of training is tested, and no tested line selects the checkpoint.
     forbidden = _texts(subsets["train-human"])
     for name in ("test-human", "dev-human"):
         kept = [recording for recording in subsets[name] if recording.text not in forbidden]
-        logger.info("%s: %d lines also stand in train or test, dropped", name, len(subsets[name]) - len(kept))
+        logger.info("%s: %d lines also occur in train or test, dropped", name, len(subsets[name]) - len(kept))
         forbidden |= _texts(kept)
         subsets[name] = kept
     logger.info("human speech: %d lines of unknown speakers left out", len(recordings) - len(known))
@@ -49,10 +49,10 @@ def partition(recordings: Sequence[Recording]) -> dict[str, list[Recording]]:
 
 
 def leaks(subsets: Mapping[str, Iterable[Utterance]]) -> list[str]:
-    """Says where subsets are not disjoint: one sentence per leak, none if the corpus is sound.
+    """Returns a sentence for each pair of subsets that are not disjoint.
 
-    Subsets are train, dev or test by the first part of their names. Between different parts no sentence may be
-    shared, and no speaker either, except that `test-human-seen` consists of training speakers.
+    Subsets are train, dev or test by the first part of their names. Subsets of different parts share no sentence and no
+    speaker, except that `test-human-seen` consists of training speakers.
     """
     contents = {name: list(utterances) for name, utterances in subsets.items()}
     found = []

@@ -1,4 +1,4 @@
-"""What the corpus consists of: which subset holds which speakers and which sentences.
+"""The plan of the corpus: speakers and sentences of every subset.
 
 | subset          | speakers                                             | sentences                   |
 |-----------------|------------------------------------------------------|-----------------------------|
@@ -13,8 +13,8 @@
 | test-human-seen | training characters                                  | held-out game script        |
 | test-prompts    | one telephone speaker, words joined into sentences   | digits, dates, spelling     |
 
-"Degraded" is a room, noise or a telephone channel (`acoustics.Degradation`); one in five utterances of
-train-synthetic is degraded too. The human subsets need the Debian archive.
+"Degraded" means a room, noise or a telephone channel (`acoustics.Degradation`); in train-synthetic, every fifth
+utterance is degraded. The human subsets need the Debian archive.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _PROMPTS = 200  # sentences
 
 @dataclass(frozen=True)
 class Plan:
-    """Chapters to be made, and the packages whose speech they contain."""
+    """Chapters of a corpus, and the packages that contain their human speech."""
 
     chapters: tuple[Chapter, ...]
     packages: tuple[DebianPackage, ...] = ()
@@ -56,20 +56,20 @@ class Plan:
 def corpus_plan(
     cache: Path, hours: Mapping[str, float] = HOURS, subsets: Collection[str] = SUBSETS, seed: int = 0
 ) -> Plan:
-    """The corpus, or some of its subsets.
+    """Plans the corpus, or some of its subsets.
 
-    Where the Debian archive cannot be reached the human subsets are left out, with a warning, and the training
-    sentences come from the grammar alone.
+    If the Debian archive cannot be reached, the human subsets are left out with a warning, and the training sentences
+    come from the grammar alone.
 
     Args:
-      cache: where downloaded packages are kept.
-      hours: approximate hours of each synthetic subset.
-      subsets: which subsets to make.
-      seed: decides sentences, levels and degradations.
+      cache: folder of downloaded packages.
+      hours: approximate duration of each synthetic subset, in hours.
+      subsets: names of the subsets.
+      seed: seed of sentences, levels and degradations.
 
     Raises:
-      ArchiveUnreachableError: only human subsets are wanted and they cannot be made.
-      InputError: a package does not hold what it should.
+      ArchiveUnreachableError: only human subsets are asked for, and the archive cannot be reached.
+      InputError: a package lacks an expected file, or the file has another format.
     """
     try:
         packages = {name: debian_packages.fetch(name, cache) for name in _needed_packages(subsets)}
@@ -89,22 +89,22 @@ def corpus_plan(
     if asterisk.PACKAGE in packages:
         chapters.append(asterisk.chapter(packages[asterisk.PACKAGE], _PROMPTS, seed))
     chapters += synthetic_chapters(hours, script, seed)
-    # Chosen last, so that a subset is the same whatever else is made.
+    # Selected last, so that a subset does not depend on which others are made.
     return Plan(tuple(chapter for chapter in chapters if chapter.subset in subsets), tuple(packages.values()))
 
 
 def sample_plan(hours: Mapping[str, float] = SAMPLE_HOURS, seed: int = 0) -> Plan:
-    """A small corpus of synthetic speech alone: sentences of the grammar, the big corpus's speakers and splits."""
+    """Plans a small corpus of synthetic speech: sentences of the grammar, speakers and splits of the large corpus."""
     return Plan(tuple(synthetic_chapters(hours, [], seed)))
 
 
 def synthetic_chapters(hours: Mapping[str, float], script: Sequence[str], seed: int) -> list[SyntheticChapter]:
-    """Decides who says what.
+    """Assigns sentences to the synthetic speakers.
 
     Args:
-      hours: approximate hours for each synthetic subset.
-      script: lines of the games' training part; empty for the grammar alone.
-      seed: decides the sentences.
+      hours: approximate duration of each synthetic subset, in hours.
+      script: lines of the games' training subset; empty for the grammar alone.
+      seed: seed of the sentences.
     """
     grammar = {split: sentences.sentences(split, random.Random(f"{seed} {split}")) for split in sentences.SPLITS}
     usable = sorted({line for line in script if len(line.split()) in _SCRIPT_WORDS})
@@ -116,14 +116,14 @@ def synthetic_chapters(hours: Mapping[str, float], script: Sequence[str], seed: 
         for speaker in SPEAKERS[subset]:
             texts = _take(script_lines, from_script)
             texts += _take(grammar[subset.split("-")[0]], seconds - from_script)
-            random.Random(f"{seed} {speaker.number}").shuffle(texts)  # else every fifth, degraded, were of one kind
+            random.Random(f"{seed} {speaker.number}").shuffle(texts)  # so that the degraded ones are of both kinds
             every = _DEGRADED_EVERY.get(subset, 0)
             plan.append(SyntheticChapter(subset, speaker.number, str(speaker), speaker, tuple(texts), every, seed))
     return plan
 
 
 def human_chapters(lines: Mapping[str, Sequence[Recording]]) -> list[HumanChapter]:
-    """One chapter for each subset and character; a character has the same speaker id in all subsets."""
+    """Returns one chapter per subset and character; a character has the same speaker id in all subsets."""
     names = sorted({line.speaker for subset in lines.values() for line in subset})
     numbers = {name: _FIRST_HUMAN_SPEAKER + index for index, name in enumerate(names)}
     plan = []
@@ -136,13 +136,13 @@ def human_chapters(lines: Mapping[str, Sequence[Recording]]) -> list[HumanChapte
 
 
 def _needed_packages(subsets: Collection[str]) -> list[str]:
-    # Both games are needed for any of their subsets: what one says decides what the other may be tested on.
+    # Both games are needed for any of their subsets: training lines of one are no test lines of the other.
     games = not {"train-synthetic", *GAME_SUBSETS}.isdisjoint(subsets)
     return [amazon_queen.PACKAGE, drascula.PACKAGE] * games + [asterisk.PACKAGE] * (asterisk.SUBSET in subsets)
 
 
 def _take(lines: Iterable[str], seconds: float) -> list[str]:
-    """Takes lines until they fill about so many seconds."""
+    """Takes lines until their speech lasts about `seconds`."""
     taken = []
     for line in lines if seconds > 0 else ():
         taken.append(line)

@@ -1,4 +1,4 @@
-"""A recorded line of human speech inside a game's or a telephone system's data files."""
+"""Recorded lines of human speech in the data files of a game or a telephone system."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _NOISE = re.compile(r"([A-Z])\1\1|(?:^| )[^AEIOUY ]{3,}(?: |$)")  # NOOOO, NVHHZ
 
 @dataclass(frozen=True)
 class Recording:
-    """Where one line's audio lies and what is said.
+    """The location of a line's audio, and its transcript.
 
     Attributes:
-      package: Debian package and version the file came from.
+      package: Debian package of the file, with its version.
       licence: short name of its licence.
-      speaker: the character's or the person's name; "" if the data do not say.
-      name: the line's name within the package.
+      speaker: name of the character or the person; "" if unknown.
+      name: name of the line within the package.
       text: normalized transcript.
-      path: the file.
+      path: file with the audio.
       offset: first byte of the audio in the file.
-      size: length in bytes.
+      size: length of the audio in bytes.
       codec: "mp3", "u8" (unsigned 8-bit PCM, 11025 Hz) or "g722" (64 kbit/s, 16 kHz).
     """
 
@@ -39,16 +39,16 @@ class Recording:
     speaker: str
     name: str
     text: str
-    path: Path = field(repr=False)  # where it is unpacked does not define it
+    path: Path = field(repr=False)  # the place of the unpacked package is no part of a chapter's definition
     offset: int
     size: int
     codec: str
 
 
 def transcript(written: str) -> str:
-    """What is said when a script line is read aloud, normalized; "" where the script does not tell for certain.
+    """Returns the normalized transcript of a script line; "" if its spoken form is uncertain.
 
-    That is the case for stage directions and signs ("(sigh)", "Y/N", "19:00"), laughs, grunts, single letters, and
+    It is uncertain with stage directions and signs ("(sigh)", "Y/N", "19:00"), laughs, grunts, single letters, and
     cries spelled by ear ("NOOOO").
     """
     if _AMBIGUOUS.search(written):
@@ -59,10 +59,10 @@ def transcript(written: str) -> str:
 
 
 def read(recording: Recording) -> Samples:
-    """Decodes a recording: float32 [samples] at 16 kHz in [-1, 1].
+    """Decodes a recording: [samples] float32 at 16 kHz in [-1, 1].
 
     Raises:
-      ValueError: the bytes are not what the codec expects.
+      ValueError: the bytes are not valid for the codec.
     """
     with recording.path.open("rb") as stream:
         stream.seek(recording.offset)

@@ -1,7 +1,7 @@
-"""The sentences of the synthetic corpus: a context-free grammar of what people say to a telephone or an assistant.
+"""The sentences of the synthetic corpus: a context-free grammar of spoken commands to a telephone or an assistant.
 
-Which of train, dev and test a sentence may enter is a function of its words alone (`split_of`), so every corpus made
-with this grammar, however large and with whatever seed, has the same boundary between the three.
+The split of a sentence, train, dev or test, is a function of its words alone (`split_of`), so that all corpora of this
+grammar, of any size and seed, have the same boundaries between the splits.
 """
 
 from __future__ import annotations
@@ -108,13 +108,13 @@ _BOUNDARIES = {"train": range(80), "dev": range(80, 88), "test": range(88, 100)}
 
 
 def split_of(sentence: str) -> str:
-    """The split a sentence belongs to: 80 % of all sentences are "train", 8 % "dev", 12 % "test"."""
+    """Returns the split of a sentence: 80 % of all sentences are "train", 8 % "dev", 12 % "test"."""
     bucket = zlib.crc32(sentence.encode()) % 100
     return next(split for split in SPLITS if bucket in _BOUNDARIES[split])
 
 
 def sentences(split: str, generator: random.Random) -> Iterator[str]:
-    """Draws different sentences of one split without end: upper-case words separated by single spaces."""
+    """Yields different sentences of one split without end: upper-case words separated by single spaces."""
     seen = set()
     while True:
         sentence = _expand("sentence", generator)
@@ -124,7 +124,7 @@ def sentences(split: str, generator: random.Random) -> Iterator[str]:
 
 
 def vocabulary() -> frozenset[str]:
-    """All words the grammar can produce."""
+    """Returns all words of the grammar."""
     return frozenset(
         word for choices in _GRAMMAR.values() for choice in choices for word in _SYMBOL.sub(" ", choice).split()
     )

@@ -1,7 +1,7 @@
-"""Text to speech with four free engines that need no network: espeak-ng, flite, festival and SVOX Pico.
+"""Text to speech with four free offline engines: espeak-ng, flite, festival and SVOX Pico.
 
-All are called through `synthesize`; the text is what `normalize` returns, so no engine has to guess how a number or
-an abbreviation is read.
+`synthesize` runs all of them. The texts are those of `normalize`, so that no engine has to expand a number or an
+abbreviation.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ class Voice:
 
     @property
     def package(self) -> str:
-        """The package that carries the voice, with its version."""
+        """The package of the voice, with its version."""
         package = _FESTIVAL_VOICES.get(self.name, self.engine)
         return f"{package} {_version(package)}"
 
     @property
     def licence(self) -> str:
-        """Short name of the licence of the voice (for espeak-ng: of the program; its output is not covered)."""
+        """Short name of the licence of the voice (of the program for espeak-ng, whose output it does not cover)."""
         return _LICENCES[self.engine]
 
     def __str__(self) -> str:
@@ -57,12 +57,12 @@ _INSTALL = "apt-get install espeak-ng flite festival festvox-us-slt-hts festvox-
 
 
 def missing(voices: Sequence[Voice]) -> list[str]:
-    """What has to be installed before these voices can speak: names of programs, packages or voices."""
+    """Returns the names of the programs and packages that these voices need and that are not installed."""
     return sorted({need for voice in voices if (need := _missing(voice))})
 
 
 def require(voices: Sequence[Voice]) -> None:
-    """Checks that every voice can speak here.
+    """Checks that every voice is installed.
 
     Raises:
       InputError: an engine or a voice is not installed.
@@ -73,18 +73,18 @@ def require(voices: Sequence[Voice]) -> None:
 
 
 def synthesize(voice: Voice, texts: Sequence[str], rate: float = 1.0) -> list[Samples]:
-    """Speaks each text.
+    """Synthesizes each text.
 
     Args:
-      voice: who speaks.
+      voice: the voice of an engine.
       texts: normalized transcripts.
-      rate: speaking rate relative to the voice's own.
+      rate: speaking rate as a multiple of the voice's own, > 0.
 
     Returns:
-      float32 [samples] at 16 kHz in [-1, 1] for each text, in order.
+      [samples] float32 at 16 kHz in [-1, 1] for each text, in order.
 
     Raises:
-      InputError: the engine is missing or refused a text.
+      InputError: the engine is missing or fails on a text.
     """
     with tempfile.TemporaryDirectory() as folder:
         try:

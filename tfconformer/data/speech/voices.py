@@ -1,9 +1,9 @@
-"""Who speaks the synthetic corpus.
+"""The speakers of the synthetic corpus.
 
-A speaker is a voice of a synthesis engine, changed: its vocal tract is warped and its rate moved, or, with espeak-ng,
-a variant replaces the glottal source and formants. Speakers of different subsets are never the same, and the base
-voices of the dev-other and test-other subsets do not occur anywhere else: those subsets measure what happens with a
-kind of voice the model has never heard. Speakers of test-clean are other warps and variants of trained voices.
+A speaker is a voice of a synthesis engine with a warped vocal tract and another rate or, with espeak-ng, a variant of
+the glottal source and formants. No speaker occurs in two subsets, and the base voices of dev-other and test-other occur
+in no other subset: these two measure recognition of voices that have no training data. Speakers of test-clean are
+other warps and variants of trained voices.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class Speaker:
 
     Attributes:
       number: LibriSpeech-style speaker id, unique in the corpus.
-      voice: the engine's voice.
-      warp: factor on pitch and formants.
-      rate: speaking rate relative to the voice's own.
+      voice: voice of the engine.
+      warp: factor on pitch and formants, > 0.
+      rate: speaking rate as a multiple of the voice's own, > 0.
     """
 
     number: int
@@ -50,12 +50,12 @@ class Speaker:
 
 
 def _warped(voices: tuple[Voice, ...], warps: tuple[float, ...]) -> list[tuple[Voice, float, float]]:
-    # A warped voice also speaks faster; half of that is taken back, as small talkers are only a little faster.
+    # Warping also changes the rate; half of that is compensated, as short vocal tracts go with slightly faster speech.
     return [(voice, factor, round(factor**-0.5, 3)) for voice in voices for factor in warps]
 
 
 def _variants(accents: list[str], variants: list[str], every: int = 1) -> list[tuple[Voice, float, float]]:
-    """Accent x variant, thinned to each `every`th, at a rate that cycles through slow, normal and fast."""
+    """Returns every `every`th pair of accent and variant, at a rate that cycles through slow, normal and fast."""
     grid = [(i, j) for i in range(len(accents)) for j in range(len(variants)) if (i + j) % every == 0]
     return [(Voice(_ESPEAK, f"{accents[i]}+{variants[j]}"), 1.0, (0.9, 1.0, 1.12)[(7 * i + j) % 3]) for i, j in grid]
 
