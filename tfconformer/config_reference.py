@@ -74,7 +74,7 @@ def _collect_sections(schema: Schema, properties: Schema, prefix: str, sections:
                 continue
             parts = schema["$defs"][name]["properties"]
             path = f"{prefix}{key}" + ("[]" if "items" in value else "")
-            # Alternatives are told apart by their first key.
+            # Alternatives are distinguished by their first key.
             sections[name] = f"{path} with {next(iter(parts))}" if len(names) > 1 else path
             _collect_sections(schema, parts, f"{path}.", sections)
 
