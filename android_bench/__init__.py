@@ -1,1 +1,1 @@
-"""Measuring exported models: on this machine so far."""
+"""The benchmark of exported models on Android: an app, a command-line program, and an emulator for both."""

@@ -1,4 +1,5 @@
 """Tables of this project's speed, one command each: `python -m benchmarks.kernels`, `python -m benchmarks.encoder`.
 
-Peers run in the same process, in turn with ours, on one thread; the limits of the machine are measured with them.
+Baselines run in the same process, in turn with this project, on one thread; the limits of the machine are measured with
+them.
 """

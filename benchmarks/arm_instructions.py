@@ -1,4 +1,4 @@
-"""Instructions that dense layers take on 64-bit Arm, ours and those of LiteRT's wheel for it, counted in an emulator.
+"""Instructions of dense layers on 64-bit Arm, this project's and those of LiteRT's wheel, counted in an emulator.
 
     python -m benchmarks.arm_instructions --output results/arm_instructions.json
 
@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import click
 import numpy as np
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from benchmarks.arm_machine import LITERT, REPOSITORY, ArmMachine
 from benchmarks.litert_layers import NAME
-from benchmarks.random_weights import random_builtin, random_packed, scheme_columns
+from benchmarks.random_weights import random_builtin, random_packed
 from benchmarks.tables import layer_table, thousands_of_instructions
 from converters.capability.layer_file import layer_graph
 from converters.custom_ops import COMPILER_FLAGS
@@ -32,7 +32,9 @@ from tfconformer.errors import InputError
 from tfconformer.programs import find_program, run_program
 from tfconformer.quantization.spec import QuantSpec
 from tfconformer.reports.provenance import results_of_this_process
-from tfconformer.reports.results import ResultRow, write_results
+from tfconformer.reports.results import write_results
+from tfconformer.reports.rows import Execution, Gemm, InstructionCounts, Quantization, ResultRow
+from tfconformer.reports.tables import scheme
 
 SHAPES = ((512, 512), (512, 2048))
 ROWS = (1, 4, 16)
@@ -46,7 +48,7 @@ _SOURCES = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Counts:
-    """Instructions of one run; `products` are those that multiply and add up many signed bytes (sdot, smmla)."""
+    """Instructions of one run; `products` is the number of those that multiply and add signed bytes (sdot, smmla)."""
 
     instructions: int
     products: int
@@ -85,7 +87,7 @@ class Counter:
         """Computes a layer; returns the instructions of one run, and y [M, N].
 
         Raises:
-          InputError: the program fails, with what it said.
+          InputError: the program fails; the message is its last line.
         """
         n = weights.dequantize().shape[1]
         library = self.library if isinstance(weights, PackedWeights) else ""
@@ -108,8 +110,8 @@ def parse_counts(line: str) -> Counts:
     return Counts(round(values["instructions"] / values["regions"]), round(values["products"] / values["regions"]))
 
 
-def layers(k: int, n: int) -> Iterator[tuple[str, dict[str, Any], QuantizedWeights]]:
-    """Everything that is counted: implementation, columns of the row, weights."""
+def layers(k: int, n: int) -> Iterator[tuple[str, Quantization, QuantizedWeights]]:
+    """Yields the layers to count: implementation, scheme, weights; all have 8-bit activations."""
     for bits in (2, 4, 8):
         for sparsity in (None, "2:4", "1:4"):
             yield _ours(QuantSpec(bits=bits, activation_bits=8, sparsity=sparsity), k, n)
@@ -118,37 +120,36 @@ def layers(k: int, n: int) -> Iterator[tuple[str, dict[str, Any], QuantizedWeigh
     yield _ours(QuantSpec(bits=2, block_size=64, symmetric=False, activation_bits=8), k, n)
     builtin = [QuantSpec(bits=bits) for bits in (2, 4, 8)] + [QuantSpec(bits=4, block_size=size) for size in (32, 128)]
     for spec in builtin:
-        yield NAME, scheme_columns(spec), random_builtin(spec, k, n)
+        yield NAME, Quantization.of_spec(spec, activation_bits=8), random_builtin(spec, k, n)
 
 
-def _ours(spec: QuantSpec, k: int, n: int) -> tuple[str, dict[str, Any], QuantizedWeights]:
-    return "tfconformer", scheme_columns(spec), random_packed(spec, k, n)
+def _ours(spec: QuantSpec, k: int, n: int) -> tuple[str, Quantization, QuantizedWeights]:
+    return "tfconformer", Quantization.of_spec(spec, activation_bits=8), random_packed(spec, k, n)
 
 
 def measure(counter: Counter, k: int, n: int, m: int) -> Iterator[ResultRow]:
     """Counts all layers of a shape.
 
     Raises:
-      InputError: one computes wrong numbers: its instructions mean nothing.
+      InputError: one computes wrong numbers, so that its count means nothing.
     """
     x = np.random.default_rng(m).standard_normal((m, k), np.float32)
-    for implementation, columns, weights in layers(k, n):
+    for implementation, quantization, weights in layers(k, n):
         counts, y = counter.count(weights, x)
         expected = x @ weights.dequantize()
         error = np.linalg.norm(y - expected) / np.linalg.norm(expected)
         if not error < TOLERANCE:
-            raise InputError(f"{implementation} {columns} computes wrong numbers: relative error {error:.2g}")
+            raise InputError(
+                f"{implementation}, {scheme(quantization)}, computes wrong numbers: relative error {error:.2g}"
+            )
         yield ResultRow(
+            quantization=quantization,
+            execution=Execution(threads=1),
             implementation=implementation,
-            **columns,
-            activation_bits=8,
-            k=k,
-            n=n,
-            m=m,
-            threads=1,
-            isa=CPU,
-            instructions=counts.instructions,
-            product_instructions=counts.products,
+            gemm=Gemm(k=k, n=n, m=m),
+            instruction_counts=InstructionCounts(
+                isa=CPU, instructions=counts.instructions, product_instructions=counts.products
+            ),
         )
 
 

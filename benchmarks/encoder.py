@@ -2,18 +2,18 @@
 
     python -m benchmarks.encoder configs/conformer_l.yaml --output results/encoder.json
 
-Our formats, LiteRT's and onnxruntime's take turns. The models of a workload differ in their dense layers, in the
-second convolution, the depthwise ones, attention and the layer normalizations: in ours these are our operations, in the
-others' their own in float, as are the first convolution, the head and the front end in all of them. (LiteRT and
-onnxruntime have int8 convolutions, with one activation scale for the whole input, so that a stream would not compute
-what an utterance does.)
+This project's formats, LiteRT's and onnxruntime's take turns. The models of a workload differ in their dense layers, in
+the second convolution, the depthwise ones, attention and the layer normalizations: this project has its own operations
+for these, the baselines have theirs in float, as are the first convolution, the head and the front end in all of them.
+(LiteRT and onnxruntime have int8 convolutions, with one activation scale for the whole input, so that a stream would
+not compute what an utterance does.)
 """
 
 from __future__ import annotations
 
 import statistics
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,86 +27,104 @@ from benchmarks import onnx_layers
 from benchmarks.onnx_conformer import OnnxConformer, OnnxStream, Quantize
 from benchmarks.onnx_layers import blockwise_weights, float_weights, int8_weights
 from benchmarks.random_conformers import VOCABULARY, Frozen, contents, frozen_step, frozen_utterance, variants
-from benchmarks.random_weights import scheme_columns
 from benchmarks.timing import interleaved_seconds
 from converters.runtime.model import Model, StreamModel, open_model
 from tfconformer.config import Config, load_config
 from tfconformer.models.encoder import SUBSAMPLING
 from tfconformer.quantization.spec import QuantSpec
 from tfconformer.reports.provenance import results_of_this_process
-from tfconformer.reports.results import ResultRow, write_results
+from tfconformer.reports.results import write_results
+from tfconformer.reports.rows import Execution, Quantization, ResultRow, Size, Speed, StepTime, Stream
 from tfconformer.reports.tables import scheme
 
 # A stream as the streaming models of configs/ are: 2.6 s of left context, a step for every frame of 40 ms.
 STREAM = ("model.causal=true", "model.left_context=64", "model.attention_chunk=1")
-# The kernels of onnxruntime.
+# Name of onnxruntime's kernels.
 MLAS = "mlas"
-Peer = TypeVar("Peer", OnnxConformer, OnnxStream)
+Onnx = TypeVar("Onnx", OnnxConformer, OnnxStream)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model file of a comparison.
+
+    Attributes:
+      implementation: name and version of what computes the dense layers.
+      quantization: scheme of the dense layers.
+      file_bytes: size of the file.
+      runtime: name and version.
+    """
+
+    implementation: str
+    quantization: Quantization
+    file_bytes: int
+    runtime: str
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model in its runtime.
+    """A model in its runtime, with a workload.
 
     Attributes:
-      columns: of its results row: who computes what, and the size of the file.
-      run: the workload once.
-      kernel: what multiplied, once it has run.
+      subject: the model.
+      run: runs the workload once.
+      kernel: returns the name of the implementation that multiplied, after a run.
     """
 
-    columns: Mapping[str, Any]
+    subject: Subject
     run: Callable[[], Any]
     kernel: Callable[[], str]
 
 
 def utterance_candidates(config: Config, seconds: float) -> Iterator[Candidate]:
-    """Every model for whole utterances, on one of that length."""
+    """Yields every offline model with an utterance of that length as the workload."""
     waveform = _noise(int(seconds * config.features.sample_rate))
-    length = {"audio_seconds": seconds}
-    for columns, model in _opened(config, frozen_utterance):
+    for subject, model in _opened(config, frozen_utterance):
         assert isinstance(model, Model)
-        yield Candidate(columns | length, partial(model.run, waveform), partial(_kernel, model))
-    for columns, peer in _onnx_models(config, OnnxConformer):
-        yield Candidate(columns | length, partial(peer.run, waveform), lambda: MLAS)
+        yield Candidate(subject, partial(model.run, waveform), partial(_kernel, model))
+    for subject, onnx_model in _onnx_models(config, OnnxConformer):
+        yield Candidate(subject, partial(onnx_model.run, waveform), lambda: MLAS)
 
 
 def step_candidates(config: Config) -> Iterator[Candidate]:
-    """Every model of a stream, on one step of it."""
-    samples = SUBSAMPLING * config.features.frame_step
-    piece = _noise(samples)
-    chunk = {"chunk_ms": 1e3 * samples / config.features.sample_rate}
-    for columns, model in _opened(config, frozen_step):
+    """Yields every streaming model with one step as the workload."""
+    step = _noise(SUBSAMPLING * config.features.frame_step)
+    for subject, model in _opened(config, frozen_step):
         assert isinstance(model, StreamModel)
-        yield Candidate(columns | chunk, partial(model.step, piece), partial(_kernel, model))
-    for columns, peer in _onnx_models(config, OnnxStream):
-        yield Candidate(columns | chunk, partial(peer.step, piece), lambda: MLAS)
+        yield Candidate(subject, partial(model.step, step), partial(_kernel, model))
+    for subject, onnx_model in _onnx_models(config, OnnxStream):
+        yield Candidate(subject, partial(onnx_model.step, step), lambda: MLAS)
 
 
 def _opened(
     config: Config, freeze_model: Callable[[Config, bool], Frozen]
-) -> Iterator[tuple[dict[str, Any], Model | StreamModel]]:
-    """Ours and LiteRT's."""
+) -> Iterator[tuple[Subject, Model | StreamModel]]:
+    """Yields this project's models and LiteRT's."""
     for variant, content in contents(freeze_model, config, variants()):
         # The interpreter maps the file, so that it need not stay.
         with tempfile.NamedTemporaryFile(suffix=".tflite") as file:
             file.write(content)
             file.flush()
             model = open_model(file.name)
-        columns = {"file_bytes": len(content), "runtime": model.runtime}
-        yield {"implementation": variant.implementation, **variant.columns, **columns}, model
+        yield Subject(variant.implementation, variant.quantization, len(content), model.runtime), model
 
 
 def _kernel(model: Model | StreamModel) -> str:
     return model.kernels().name
 
 
-def _onnx_models(config: Config, kind: type[Peer]) -> Iterator[tuple[dict[str, Any], Peer]]:
-    """Onnxruntime's."""
-    formats: list[tuple[dict[str, Any], Quantize]] = [
-        ({"weight_bits": 32}, float_weights),
-        (scheme_columns(QuantSpec(bits=8)), int8_weights),
-        (scheme_columns(QuantSpec(bits=4, block_size=64)), partial(blockwise_weights, bits=4, block_size=64)),
-        (scheme_columns(QuantSpec(bits=2, block_size=64)), partial(blockwise_weights, bits=2, block_size=64)),
+def _onnx_models(config: Config, kind: type[Onnx]) -> Iterator[tuple[Subject, Onnx]]:
+    """Yields onnxruntime's models."""
+    formats: list[tuple[Quantization, Quantize]] = [
+        (Quantization(weight_bits=32), float_weights),
+        (Quantization.of_spec(QuantSpec(bits=8)), int8_weights),
+        *(
+            (
+                Quantization.of_spec(QuantSpec(bits=bits, block_size=64)),
+                partial(blockwise_weights, bits=bits, block_size=64),
+            )
+            for bits in (4, 2)
+        ),
     ]
     rng = np.random.default_rng(0)
 
@@ -115,37 +133,58 @@ def _onnx_models(config: Config, kind: type[Peer]) -> Iterator[tuple[dict[str, A
             return rng.uniform(0.5, 1, shape).astype(np.float32)
         return rng.standard_normal(shape, np.float32) / np.float32(np.sqrt(np.prod(shape[:-1])))
 
-    for weights, quantize in formats:
+    for quantization, quantize in formats:
         model = kind(config, VOCABULARY, variables, quantize)
-        columns = {"file_bytes": model.file_bytes, "runtime": onnx_layers.NAME}
-        yield {"implementation": onnx_layers.NAME, **weights, **columns}, model
+        yield Subject(onnx_layers.NAME, quantization, model.file_bytes, onnx_layers.NAME), model
 
 
 def _noise(samples: int) -> NDArray[np.float32]:
     return np.random.default_rng(0).standard_normal(samples, np.float32) * np.float32(0.05)
 
 
-def measure(
-    candidates: Sequence[Candidate], rounds: int, columns: Callable[[float], dict[str, Any]]
-) -> Iterator[ResultRow]:
-    """A row for every candidate, with `columns` of its median seconds."""
+def measure(candidates: Sequence[Candidate], rounds: int) -> Iterator[tuple[Candidate, float]]:
+    """Yields every candidate with its median CPU seconds over the rounds."""
     runs = {str(number): candidate.run for number, candidate in enumerate(candidates)}
     for candidate, times in zip(candidates, interleaved_seconds(runs, rounds).values(), strict=True):
         seconds = statistics.median(times)
-        row = ResultRow(**candidate.columns, kernel=candidate.kernel(), threads=1, **columns(seconds))
-        click.echo(f"{row.implementation}, {scheme(row)}: {1e3 * seconds:.2f} ms")
-        yield row
+        subject = candidate.subject
+        click.echo(f"{subject.implementation}, {scheme(subject.quantization)}: {1e3 * seconds:.2f} ms")
+        yield candidate, seconds
 
 
-def utterance_rows(config: Config, seconds: float, rounds: int) -> Iterator[ResultRow]:
-    """Every model on audio of that length."""
-    candidates = list(utterance_candidates(config, seconds))
-    return measure(candidates, rounds, lambda time: {"latency_ms_p50": 1e3 * time, "rtf_p50": time / seconds})
+def utterance_rows(config: Config, seconds: float, rounds: int, model: str | None = None) -> Iterator[ResultRow]:
+    """Measures every model on audio of that length; `model` is its name in the rows."""
+    for candidate, time in measure(list(utterance_candidates(config, seconds)), rounds):
+        subject = candidate.subject
+        yield ResultRow(
+            model=model,
+            quantization=subject.quantization,
+            size=Size(file_bytes=subject.file_bytes),
+            speed=Speed(latency_ms_p50=1e3 * time, rtf_p50=time / seconds),
+            execution=_execution(candidate),
+            audio_seconds=seconds,
+            implementation=subject.implementation,
+        )
 
 
-def step_rows(config: Config, rounds: int) -> Iterator[ResultRow]:
-    """Every model on one step of a stream."""
-    return measure(list(step_candidates(config)), rounds, lambda time: {"step_ms_p50": 1e3 * time})
+def step_rows(config: Config, rounds: int, model: str | None = None) -> Iterator[ResultRow]:
+    """Measures every model on one step of a stream; `model` is its name in the rows."""
+    chunk_ms = 1e3 * SUBSAMPLING * config.features.frame_step / config.features.sample_rate
+    for candidate, time in measure(list(step_candidates(config)), rounds):
+        subject = candidate.subject
+        yield ResultRow(
+            model=model,
+            quantization=subject.quantization,
+            size=Size(file_bytes=subject.file_bytes),
+            execution=_execution(candidate),
+            stream=Stream(chunk_ms=chunk_ms),
+            step=StepTime(step_ms_p50=1e3 * time),
+            implementation=subject.implementation,
+        )
+
+
+def _execution(candidate: Candidate) -> Execution:
+    return Execution(runtime=candidate.subject.runtime, kernel=candidate.kernel(), threads=1)
 
 
 @click.command()
@@ -156,12 +195,11 @@ def step_rows(config: Config, rounds: int) -> Iterator[ResultRow]:
 def main(config_file: Path, seconds: float, rounds: int, output: Path | None) -> None:
     """Measure the model of CONFIG_FILE, single thread, CPU time."""
     rows = [
-        *utterance_rows(load_config(config_file), seconds, rounds),
-        *step_rows(load_config(config_file, list(STREAM)), 4 * rounds),
+        *utterance_rows(load_config(config_file), seconds, rounds, config_file.stem),
+        *step_rows(load_config(config_file, list(STREAM)), 4 * rounds, config_file.stem),
     ]
     if output is not None:
-        named = tuple(row.model_copy(update={"model": config_file.stem}) for row in rows)
-        write_results(output, results_of_this_process(rows=named))
+        write_results(output, results_of_this_process(rows=tuple(rows)))
 
 
 if __name__ == "__main__":

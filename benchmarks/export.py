@@ -1,4 +1,4 @@
-"""Time and memory that the export of large models takes, with random weights.
+"""Time and memory of the export of large models with random weights.
 
     python -m benchmarks.export --run configs/conformer_l_int4.yaml --layers configs/usm_2b.yaml \
         --output results/export.json
@@ -26,7 +26,7 @@ import tensorflow as tf
 import tf_keras as keras
 from numpy.typing import NDArray
 
-from benchmarks.random_weights import random_float_operations, random_kernel, scheme_columns
+from benchmarks.random_weights import random_float_operations, random_kernel
 from converters.exporter.freeze import freeze, inference_model
 from converters.exporter.metadata import abstract_layer_records, metadata_json
 from converters.exporter.pipeline import export, pack_layer
@@ -40,7 +40,8 @@ from tfconformer.models.build import abstract_conformer
 from tfconformer.quantization.apply import apply_rules, match_layers
 from tfconformer.quantization.quantizers.weights import quantize_weights
 from tfconformer.reports.provenance import results_of_this_process
-from tfconformer.reports.results import ResultRow, Stage, write_results
+from tfconformer.reports.results import Stage, write_results
+from tfconformer.reports.rows import Execution, Quantization, ResultRow, Size
 from tfconformer.training.callbacks import save_weights
 from tfconformer.training.checkpoint import float_model
 from tfconformer.training.run import RunDirectory
@@ -50,13 +51,13 @@ AUDIO_SECONDS = 2
 
 @dataclass(frozen=True)
 class Cost:
-    """Of an export.
+    """Time and memory of one export.
 
     Attributes:
       seconds: wall-clock time.
       peak_bytes: high-water mark of the resident memory.
-      before_bytes: the same before it began, of Python and TensorFlow.
-      file_bytes: what was written.
+      before_bytes: high-water mark when it began, the cost of Python and TensorFlow.
+      file_bytes: size of the exported file.
     """
 
     seconds: float
@@ -75,12 +76,12 @@ def write_run(config: Config, folder: Path) -> None:
 
 
 def export_run(folder: Path, output: Path) -> Cost:
-    """Exports a run as the command does, verified with one utterance of noise."""
+    """Exports a run as `tfconformer export` does, verified with one utterance of noise."""
     return _measured(lambda: export(RunDirectory(folder), output, [_noise()]), output)
 
 
 def export_layers(config: Config, output: Path) -> Cost:
-    """Exports a model of which one layer at a time is in float, and runs the file; its tokenizer is missing."""
+    """Exports a model with one layer at a time in float, and runs the file, which has no tokenizer."""
 
     def write() -> None:
         model = _structure(config, config.data.tokenizer.vocabulary_size)
@@ -141,10 +142,9 @@ def _row(name: str, config: Config, vocabulary: int, cost: Cost) -> ResultRow:
     return ResultRow(
         model=name,
         parameters=parameters,
-        **scheme_columns(spec),
-        file_bytes=cost.file_bytes,
-        float_ratio=4 * parameters / cost.file_bytes,
-        peak_rss_mb=cost.peak_bytes / 1e6,
+        quantization=Quantization.of_spec(spec),
+        size=Size(file_bytes=cost.file_bytes, float_ratio=4 * parameters / cost.file_bytes),
+        execution=Execution(peak_rss_mb=cost.peak_bytes / 1e6),
     )
 
 
@@ -153,7 +153,7 @@ def _row(name: str, config: Config, vocabulary: int, cost: Cost) -> ResultRow:
 @click.option("--layers", type=click.Path(path_type=Path), multiple=True, help="Configuration to export by layers.")
 @click.option("--output", type=click.Path(path_type=Path), help="Results file to write (JSON).")
 def main(runs: tuple[Path, ...], layers: tuple[Path, ...], output: Path | None) -> None:
-    """Export models of configurations and say what that took; rows name the scheme of most layers."""
+    """Export models of configurations and measure it; rows name the scheme of most layers."""
     rows, stages = [], []
     for path in (*runs, *layers):
         config = load_config(path)

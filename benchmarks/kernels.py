@@ -1,4 +1,4 @@
-"""Dense layers of Conformers, one by one: ours, LiteRT's and onnxruntime's in one interleaved run.
+"""Dense layers of Conformers, one by one: this project's, LiteRT's and onnxruntime's in one interleaved run.
 
 python -m benchmarks.kernels --output results/kernels.json
 """
@@ -18,21 +18,23 @@ from benchmarks import litert_layers, onnx_layers
 from benchmarks.limits import Limits, measure_limits
 from benchmarks.litert_layers import LiteRtLayers
 from benchmarks.onnx_layers import OnnxLayers, blockwise_weights, float_weights, int8_weights
-from benchmarks.random_weights import random_builtin, random_kernel, random_packed, scheme_columns
+from benchmarks.random_weights import random_builtin, random_kernel, random_packed
 from benchmarks.timing import interleaved_seconds
 from tfconformer.errors import InputError
 from tfconformer.quantization.spec import QuantSpec
 from tfconformer.reports.provenance import results_of_this_process
-from tfconformer.reports.results import ResultRow, write_results
+from tfconformer.reports.results import write_results
+from tfconformer.reports.rows import Execution, Gemm, Quantization, ResultRow, Size
+from tfconformer.reports.tables import scheme
 
 # [K, N] of the layers of Conformer S (dim 144), M (256) and L (512).
 SHAPES = ((144, 576), (256, 1024), (512, 512), (512, 2048), (2048, 512))
 # A streaming step has 1 to 8 frames, ten seconds of audio 250.
 ROWS = (1, 2, 4, 8, 16, 64, 250)
-# Conformer L. The weights of a whole model are gone round, so that no cache holds what a phone would have to read anew.
+# Conformer L. Every run reads the weights of a whole model, so that no cache holds what a phone reads from memory.
 MODEL_PARAMETERS = 118_000_000
-# Above so many rows arithmetic takes many times as long as reading: an eighth of the model is gone round, which keeps
-# the memory for inputs and outputs small.
+# Above so many rows arithmetic takes many times as long as reading: a run reads an eighth of the model, which keeps the
+# memory for inputs and outputs small.
 COLD_ROWS = 16
 WARM_FRACTION = 8
 # Largest root mean square error against float, relative: 8-bit activations cost about 1 %, onnxruntime's, which have
@@ -58,25 +60,25 @@ class Candidate:
 
     Attributes:
       implementation: name and version.
-      scheme: columns of the row that say how the weights are stored.
+      quantization: scheme of the weights.
       arithmetic: "int8" or "float".
       open: (K, N, copies) -> the layers.
     """
 
     implementation: str
-    scheme: dict[str, Any]
+    quantization: Quantization
     open: Callable[[int, int, int], Layers]
     arithmetic: str = "int8"
 
     @property
     def name(self) -> str:
         """Unique among the candidates."""
-        return " ".join([self.implementation, *(f"{key}={value}" for key, value in self.scheme.items())])
+        return f"{self.implementation}: {scheme(self.quantization)}"
 
 
 @dataclass
 class Table:
-    """Rows measured so far."""
+    """Rows of the layers that were measured."""
 
     limits: Limits
     rows: list[ResultRow] = field(default_factory=list)
@@ -88,51 +90,50 @@ class Table:
         least = self.limits.seconds(layers.weight_bytes, working_set, m * k * n, candidate.arithmetic)
         self.rows.append(
             ResultRow(
+                quantization=candidate.quantization,
+                size=Size(weight_bytes=layers.weight_bytes),
+                execution=Execution(threads=1),
                 implementation=candidate.implementation,
-                **candidate.scheme,
-                k=k,
-                n=n,
-                m=m,
-                weight_bytes=layers.weight_bytes,
-                weights_rotated_mb=working_set / 1e6,
-                time_us=best * 1e6,
-                gops=2e-9 * m * k * n / best,
-                limit_fraction=least / best,
-                threads=1,
+                gemm=Gemm(
+                    k=k,
+                    n=n,
+                    m=m,
+                    working_set_mb=working_set / 1e6,
+                    time_us=best * 1e6,
+                    gops=2e-9 * m * k * n / best,
+                    limit_fraction=least / best,
+                ),
             )
         )
 
 
 def ours(spec: QuantSpec) -> Candidate:
-    """Our operation in LiteRT's interpreter."""
-    columns = scheme_columns(spec) | {"activation_bits": spec.activation_bits or 32}
-    return Candidate("tfconformer", columns, lambda k, n, copies: LiteRtLayers(random_packed(spec, k, n), copies))
+    """Returns this project's operation in LiteRT's interpreter."""
+    quantization = Quantization.of_spec(spec, activation_bits=spec.activation_bits or 32)
+    return Candidate("tfconformer", quantization, lambda k, n, copies: LiteRtLayers(random_packed(spec, k, n), copies))
 
 
 def litert(spec: QuantSpec) -> Candidate:
-    """LiteRT's own FULLY_CONNECTED."""
-    columns = scheme_columns(spec) | {"activation_bits": 8}
-    return Candidate(litert_layers.NAME, columns, lambda k, n, copies: LiteRtLayers(random_builtin(spec, k, n), copies))
+    """Returns LiteRT's own FULLY_CONNECTED."""
+
+    def open_layers(k: int, n: int, copies: int) -> Layers:
+        return LiteRtLayers(random_builtin(spec, k, n), copies)
+
+    return Candidate(litert_layers.NAME, Quantization.of_spec(spec, activation_bits=8), open_layers)
 
 
 def onnx_blockwise(bits: int, block_size: int) -> Candidate:
-    """MatMulNBits of onnxruntime."""
-    scheme = {
-        "weight_bits": bits,
-        "symmetric": True,
-        "granularity": "block",
-        "block_size": block_size,
-        "activation_bits": 8,
-    }
+    """Returns MatMulNBits of onnxruntime."""
+    quantization = Quantization.of_spec(QuantSpec(bits=bits, block_size=block_size), activation_bits=8)
 
     def open_layers(k: int, n: int, copies: int) -> Layers:
         return OnnxLayers(blockwise_weights(random_kernel(k, n), bits, block_size), copies)
 
-    return Candidate(onnx_layers.NAME, scheme, open_layers)
+    return Candidate(onnx_layers.NAME, quantization, open_layers)
 
 
 def candidates(k: int) -> Iterator[Candidate]:
-    """Everything that is measured on layers with that K; blocks are whole."""
+    """Yields the candidates for layers with that K; blocks are whole."""
     block = 64 if k % 64 == 0 else 16
     for bits in (2, 4, 8):
         yield ours(QuantSpec(bits=bits, activation_bits=8))
@@ -141,9 +142,9 @@ def candidates(k: int) -> Iterator[Candidate]:
     yield ours(QuantSpec(bits=2, block_size=block, symmetric=False, activation_bits=8))
     for sparsity in ("2:4", "1:4"):
         yield ours(QuantSpec(bits=4, block_size=block, activation_bits=8, sparsity=sparsity))
-    float_scheme = {"weight_bits": 32, "activation_bits": 32}
+    in_float = Quantization(weight_bits=32, activation_bits=32)
     yield Candidate(
-        litert_layers.NAME, float_scheme, lambda k, n, copies: LiteRtLayers(random_kernel(k, n), copies), "float"
+        litert_layers.NAME, in_float, lambda k, n, copies: LiteRtLayers(random_kernel(k, n), copies), "float"
     )
     for bits in (8, 4, 2):
         yield litert(QuantSpec(bits=bits))
@@ -152,13 +153,13 @@ def candidates(k: int) -> Iterator[Candidate]:
             yield litert(QuantSpec(bits=4, block_size=block_size))
     yield Candidate(
         onnx_layers.NAME,
-        float_scheme,
+        in_float,
         lambda k, n, copies: OnnxLayers(float_weights(random_kernel(k, n)), copies),
         "float",
     )
     yield Candidate(
         onnx_layers.NAME,
-        {"weight_bits": 8, "symmetric": True, "granularity": "channel", "activation_bits": 8},
+        Quantization.of_spec(QuantSpec(bits=8), activation_bits=8),
         lambda k, n, copies: OnnxLayers(int8_weights(random_kernel(k, n)), copies),
     )
     for bits in (8, 4, 2):
@@ -189,9 +190,10 @@ def _measure_set(table: Table, k: int, n: int, copies: int, rows: list[int], rou
 
 
 def _check(candidate: Candidate, layers: Layers, x: NDArray[np.float32]) -> None:
-    """The first and the last layer must be right: only then their time means something.
+    """Checks the first and the last layer, but for the first channels, which tell the copies apart.
 
-    But for the first channels, which bear the stamp of a copy.
+    Raises:
+      InputError: they compute wrong numbers, so that their time means nothing.
     """
     expected = (x @ layers.kernel)[:, STAMPED_CHANNELS:]
     outputs = layers.outputs()
@@ -214,9 +216,11 @@ def main(shapes: tuple[tuple[int, int], ...], rows: tuple[int, ...], rounds: int
         if output is not None:
             write_results(output, results_of_this_process(rows=tuple(table.rows)))
     for row in table.rows:
+        gemm = row.gemm
+        assert gemm is not None
         click.echo(
-            f"{row.k}x{row.n} M={row.m:<4}{row.implementation:<20}{row.weight_bits}-bit {row.block_size or ''} "
-            f"{row.time_us:.1f} us {row.gops:.0f} GOPS {row.limit_fraction:.0%}"
+            f"{gemm.k}x{gemm.n} M={gemm.m:<4}{row.implementation:<20}{scheme(row.quantization):<60}"
+            f"{gemm.time_us:.1f} us {gemm.gops:.0f} GOPS {gemm.limit_fraction:.0%}"
         )
 
 

@@ -1,8 +1,9 @@
-"""How time and memory of a whole Conformer grow with the length of the audio.
+"""Time and memory of a whole Conformer against the length of the audio.
 
     python -m benchmarks.long_audio configs/conformer_l.yaml --output results/long_audio.json
 
-Our int2 and int4 and LiteRT's int8 and int4, with random weights, every one in a process of its own for every length.
+This project's int2 and int4 and LiteRT's int8 and int4, with random weights, each in a process of its own for every
+length.
 """
 
 from __future__ import annotations
@@ -19,23 +20,24 @@ from benchmarks.random_conformers import Variant, contents, frozen_utterance, va
 from converters.runtime.isolated import IsolatedRecognizer
 from tfconformer.config import Config, load_config
 from tfconformer.reports.provenance import results_of_this_process
-from tfconformer.reports.results import ResultRow, write_results
+from tfconformer.reports.results import write_results
+from tfconformer.reports.rows import Execution, ResultRow, Size, Speed
 
 CHOSEN = (("tfconformer", 2), ("tfconformer", 4), ("LiteRT", 8), ("LiteRT", 4))
 
 
 def chosen_variants() -> Iterator[Variant]:
-    """Those of `CHOSEN`, per channel and dense."""
+    """Yields the variants of `CHOSEN`, per channel and dense."""
     for variant in variants():
-        columns = variant.columns
-        if columns.get("granularity") != "channel" or columns.get("sparsity") is not None:
+        quantization = variant.quantization
+        if quantization.granularity != "channel" or quantization.sparsity is not None:
             continue
-        if (variant.implementation.split()[0], columns["weight_bits"]) in CHOSEN:
+        if (variant.implementation.split()[0], quantization.weight_bits) in CHOSEN:
             yield variant
 
 
 def rows_of(config: Config, lengths: Sequence[float], runs: int) -> Iterator[ResultRow]:
-    """A row for every variant and length in seconds, with the median time of so many runs."""
+    """Yields a row for every variant and length in seconds, with the median time of `runs` runs."""
     rng = np.random.default_rng(0)
     for variant, content in contents(frozen_utterance, config, chosen_variants()):
         with tempfile.NamedTemporaryFile(suffix=".tflite") as file:
@@ -50,15 +52,14 @@ def rows_of(config: Config, lengths: Sequence[float], runs: int) -> Iterator[Res
                 peak = answers[-1].peak_rss_bytes / 1e6
                 click.echo(f"{variant.name}: {seconds:g} s of audio in {median:.2f} s, {peak:.0f} MB")
                 yield ResultRow(
-                    implementation=variant.implementation,
-                    **variant.columns,
-                    file_bytes=len(content),
-                    runtime=recognizer.runtime,
-                    kernel=answers[-1].kernel,
-                    threads=1,
+                    quantization=variant.quantization,
+                    size=Size(file_bytes=len(content)),
+                    speed=Speed(latency_ms_p50=1e3 * median),
+                    execution=Execution(
+                        peak_rss_mb=peak, runtime=recognizer.runtime, kernel=answers[-1].kernel, threads=1
+                    ),
                     audio_seconds=seconds,
-                    latency_ms_p50=1e3 * median,
-                    peak_rss_mb=peak,
+                    implementation=variant.implementation,
                 )
 
 

@@ -1,11 +1,10 @@
-"""Files of whole Conformers with random weights, which differ in how their dense layers are stored."""
+"""Files of whole Conformers with random weights, one for every way to store dense layers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import tf_keras as keras
@@ -17,7 +16,6 @@ from benchmarks.random_weights import (
     random_float_operations,
     random_kernel,
     random_packed,
-    scheme_columns,
 )
 from converters.exporter.float_operations import FloatOperation
 from converters.exporter.freeze import HEAD, freeze, inference_model, single_head_model
@@ -32,6 +30,8 @@ from tfconformer.config import Config
 from tfconformer.models.build import abstract_conformer
 from tfconformer.models.ctc import conformer_ctc
 from tfconformer.quantization.spec import QuantSpec
+from tfconformer.reports.rows import Quantization
+from tfconformer.reports.tables import scheme
 
 VOCABULARY = 1024
 
@@ -41,19 +41,19 @@ class Variant:
     """A format for all dense layers but the head.
 
     Attributes:
-      implementation: whose operation.
-      columns: of the results row, how weights are stored.
-      weights: (K, N) -> a layer.
+      implementation: name and version of what computes the layers.
+      quantization: scheme of the weights.
+      weights: (K, N) -> random weights.
     """
 
     implementation: str
-    columns: dict[str, Any]
+    quantization: Quantization
     weights: Callable[[int, int], LayerWeights]
 
     @property
     def name(self) -> str:
         """Unique among the variants."""
-        return " ".join([self.implementation, *(f"{key}={value}" for key, value in self.columns.items())])
+        return f"{self.implementation}, {scheme(self.quantization)}"
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,10 @@ class Frozen:
     """A graph with placeholders for all dense layers but the head.
 
     Attributes:
-      content: what `rewrite` is given.
-      layers: dense ones that have a placeholder.
-      float_layers: the constants of others that have one.
-      stream: what the file says about its streams; None for whole utterances.
+      content: the `.tflite` file that `rewrite` completes.
+      layers: dense layers with a placeholder.
+      float_layers: constants of the other layers with one, by name.
+      stream: description of the streams; None in an offline file.
     """
 
     content: bytes
@@ -74,20 +74,20 @@ class Frozen:
 
 
 def variants() -> Iterator[Variant]:
-    """Our formats and LiteRT's."""
+    """Yields this project's formats and LiteRT's."""
     for bits, block_size in ((2, None), (2, 64), (4, None), (4, 64), (8, None)):
         spec = QuantSpec(bits=bits, block_size=block_size, activation_bits=8)
-        yield Variant("tfconformer", scheme_columns(spec), partial(random_packed, spec))
+        yield Variant("tfconformer", Quantization.of_spec(spec), partial(random_packed, spec))
     sparse = QuantSpec(bits=4, block_size=64, activation_bits=8, sparsity="2:4")
-    yield Variant("tfconformer", scheme_columns(sparse), partial(random_packed, sparse))
-    yield Variant(LITERT, {"weight_bits": 32}, random_kernel)
+    yield Variant("tfconformer", Quantization.of_spec(sparse), partial(random_packed, sparse))
+    yield Variant(LITERT, Quantization(weight_bits=32), random_kernel)
     for bits, block_size in ((8, None), (4, None), (2, None), (4, 64)):
         spec = QuantSpec(bits=bits, block_size=block_size)
-        yield Variant(LITERT, scheme_columns(spec), partial(random_builtin, spec))
+        yield Variant(LITERT, Quantization.of_spec(spec), partial(random_builtin, spec))
 
 
 def frozen_utterance(config: Config, ours: bool) -> Frozen:
-    """From a whole waveform to logits; with `ours` not only dense layers have placeholders."""
+    """Freezes the offline model; with `ours`, not only dense layers have placeholders."""
     model = inference_model(_structure(config))
     layers, float_layers = _replaced_layers(model, ours, {HEAD})
     names = [*(layer.name for layer in layers), *float_layers]
@@ -95,7 +95,7 @@ def frozen_utterance(config: Config, ours: bool) -> Frozen:
 
 
 def frozen_step(config: Config, ours: bool) -> Frozen:
-    """One step of a stream, likewise."""
+    """Freezes one step of a stream; with `ours`, not only dense layers have placeholders."""
     tables = position_tables(conformer_ctc(config.model, config.features.mel_bins, VOCABULARY))
     model = single_head_model(_structure(config))
     layers, float_layers = _replaced_layers(model, ours, {HEAD, *position_layers(model)}, tables)
@@ -120,11 +120,11 @@ def _replaced_layers(
 def contents(
     freeze_model: Callable[[Config, bool], Frozen], config: Config, chosen: Iterable[Variant]
 ) -> Iterator[tuple[Variant, bytes]]:
-    """The files of variants."""
-    our_graph, their_graph = (freeze_model(config, ours) for ours in (True, False))
+    """Yields the variants with their files."""
+    our_graph, litert_graph = (freeze_model(config, ours) for ours in (True, False))
     further_names = {} if our_graph.stream is None else {FLUSH: STEP}
     for variant in chosen:
-        frozen = their_graph if variant.implementation == LITERT else our_graph
+        frozen = litert_graph if variant.implementation == LITERT else our_graph
         weights = {shape: variant.weights(*shape) for shape in {(layer.k, layer.n) for layer in frozen.layers}}
         packed = {layer.name: _with_window(weights[layer.k, layer.n], layer) for layer in frozen.layers}
         metadata = metadata_json(b"", config, (), stream=frozen.stream)

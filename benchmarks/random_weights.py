@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import tf_keras as keras
@@ -16,40 +15,28 @@ from tfconformer.quantization.spec import QuantSpec
 
 
 def random_packed(spec: QuantSpec, k: int, n: int) -> PackedWeights:
-    """A layer [K, N] of our operation."""
+    """Returns random weights [K, N] of this project's operation."""
     codes, scales = _codes_and_scales(spec, k, n)
     return pack_weights(codes, scales, None if spec.symmetric else _halves(scales / 2), spec)
 
 
 def random_builtin(spec: QuantSpec, k: int, n: int) -> BuiltinWeights:
-    """A layer [K, N] of LiteRT's own."""
+    """Returns random weights [K, N] of LiteRT's own operation."""
     return builtin_weights(*_codes_and_scales(spec, k, n), spec)
 
 
 def random_kernel(k: int, n: int) -> NDArray[np.float32]:
-    """A float layer [K, N]."""
+    """Returns random float weights [K, N]."""
     return np.random.default_rng(0).standard_normal((k, n), np.float32) / np.float32(np.sqrt(k))
 
 
 def random_float_operations(
     model: keras.Model, tables: Mapping[str, NDArray[np.float32]] | None = None
 ) -> dict[str, FloatOperation]:
-    """As `float_operations`, for a model whose weights need not exist."""
+    """Replaces the float operations of a model whose weights need not exist, see `float_operations`."""
     return float_operations(
         model, tables, lambda variable: np.random.default_rng(0).uniform(0.5, 1, variable.shape).astype("f4")
     )
-
-
-def scheme_columns(spec: QuantSpec) -> dict[str, Any]:
-    """The columns of a results row that say how weights are stored."""
-    columns = {
-        "weight_bits": spec.bits,
-        "symmetric": spec.symmetric,
-        "granularity": "block" if spec.block_size else "channel",
-        "block_size": spec.block_size,
-        "sparsity": spec.sparsity,
-    }
-    return {key: value for key, value in columns.items() if value is not None}
 
 
 def _codes_and_scales(spec: QuantSpec, k: int, n: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -65,5 +52,5 @@ def _codes_and_scales(spec: QuantSpec, k: int, n: int) -> tuple[NDArray[np.float
 
 
 def _halves(values: NDArray[np.floating]) -> NDArray[np.float32]:
-    """The values in the precision in which scales are stored."""
+    """Rounds to the precision in which scales are stored."""
     return values.astype(np.float16).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The tables of docs/benchmarks.md, streaming.md and transducer.md, and two of the README, from their results files.
+"""Tables of docs/benchmarks.md, streaming.md and transducer.md, and two of the README, from their results files.
 
 python -m benchmarks.tables
 """
@@ -11,7 +11,8 @@ from pathlib import Path
 
 import click
 
-from tfconformer.reports.results import ResultRow, ResultsFile, read_results
+from tfconformer.reports.results import ResultsFile, read_results
+from tfconformer.reports.rows import Accuracy, Parity, ResultRow
 from tfconformer.reports.tables import (
     interval,
     markdown_table,
@@ -29,123 +30,145 @@ ARM_SHAPES = ((512, 512),)
 
 
 def layer_table(rows: Sequence[ResultRow], k: int, n: int, cell: Cell) -> str:
-    """A Markdown table of one shape [k, n]: implementations by numbers of rows."""
-    chosen = [row for row in rows if (row.k, row.n) == (k, n)]
-    measured = {(_implementation(row), row.m): row for row in chosen}
-    columns = sorted({row.m for row in chosen if row.m is not None})
+    """Renders a Markdown table of one shape [k, n]: implementations by numbers of rows."""
+    chosen = [row for row in rows if row.gemm is not None and (row.gemm.k, row.gemm.n) == (k, n)]
+    measured = {(_implementation(row), row.gemm.m): row for row in chosen if row.gemm is not None}
+    columns = sorted({m for _, m in measured})
     header = [f"implementation, {k} x {n}", *(f"M = {m}" for m in columns)]
     names = dict.fromkeys(_implementation(row) for row in chosen)
     return _numbers(header, [[name, *(cell(measured[name, m]) for m in columns)] for name in names])
 
 
 def time_and_limit(row: ResultRow) -> str:
-    """Microseconds, and the share of the machine's limit."""
-    assert row.time_us is not None and row.limit_fraction is not None
-    return f"{row.time_us:.{0 if row.time_us >= 100 else 1}f} ({row.limit_fraction:.0%})".replace("%", " %")
+    """Prints microseconds, and the share of the machine's limit."""
+    assert row.gemm is not None and row.gemm.time_us is not None and row.gemm.limit_fraction is not None
+    time_us = row.gemm.time_us
+    return f"{time_us:.{0 if time_us >= 100 else 1}f} ({row.gemm.limit_fraction:.0%})".replace("%", " %")
 
 
 def thousands_of_instructions(row: ResultRow) -> str:
-    """Thousands of instructions, and of those that multiply."""
-    assert row.instructions is not None and row.product_instructions is not None
-    return f"{row.instructions / 1e3:.1f} ({row.product_instructions / 1e3:.1f})"
+    """Prints thousands of instructions, and of those that multiply."""
+    counts = row.instruction_counts
+    assert counts is not None
+    return f"{counts.instructions / 1e3:.1f} ({counts.product_instructions / 1e3:.1f})"
 
 
 def encoder_table(rows: Sequence[ResultRow]) -> str:
-    """Milliseconds of a whole utterance and of a step by implementation, with the size of the file of the former."""
-    whole = {_implementation(row): row for row in rows if row.latency_ms_p50 is not None}
-    steps = {_implementation(row): row.step_ms_p50 for row in rows if row.step_ms_p50 is not None}
+    """Renders milliseconds of a whole utterance and of a step by implementation, with the size of the offline file."""
+    offline = {_implementation(row): row for row in rows if row.speed.latency_ms_p50 is not None}
+    steps = {_implementation(row): row.step.step_ms_p50 for row in rows if row.step is not None}
     lines = [
-        [name, f"{(row.file_bytes or 0) / 1e6:.1f}", f"{row.latency_ms_p50:.0f}", f"{steps[name]:.2f}", str(row.kernel)]
-        for name, row in whole.items()
+        [
+            *(name, f"{(row.size.file_bytes or 0) / 1e6:.1f}", f"{row.speed.latency_ms_p50:.0f}"),
+            *(f"{steps[name]:.2f}", str(row.execution.kernel)),
+        ]
+        for name, row in offline.items()
     ]
     return _numbers(["implementation", "file, MB", "10 s of audio, ms", "a step of 40 ms, ms", "kernel"], lines)
 
 
 def long_audio_table(rows: Sequence[ResultRow]) -> str:
-    """Seconds and peak memory of whole utterances, implementations by lengths."""
+    """Renders seconds and peak memory of whole utterances, implementations by lengths."""
     measured = {(_implementation(row), row.audio_seconds): row for row in rows}
     lengths = sorted({row.audio_seconds for row in rows if row.audio_seconds is not None})
     lines = []
     for name in dict.fromkeys(_implementation(row) for row in rows):
         ours = [measured[name, length] for length in lengths]
-        times = [f"{number((row.latency_ms_p50 or 0) / 1e3, 2)} s, {number(row.peak_rss_mb, 0)} MB" for row in ours]
-        lines.append([name, *times, str(ours[0].kernel)])
+        times = [
+            f"{number((row.speed.latency_ms_p50 or 0) / 1e3, 2)} s, {number(row.execution.peak_rss_mb, 0)} MB"
+            for row in ours
+        ]
+        lines.append([name, *times, str(ours[0].execution.kernel)])
     return _numbers(["implementation", *(f"{length:g} s of audio" for length in lengths), "kernel"], lines)
 
 
 def export_table(results: ResultsFile) -> str:
-    """What the exports of large models take; shares and multiples are of the weights in float32."""
+    """Renders time and memory of the exports of large models; shares and multiples are of the weights in float32."""
     seconds = {stage.name: stage.seconds for stage in results.stages}
     header = ["model", "weights", "parameters, M", "file, MB", "% of float32", "time, s", "peak memory, MB"]
     lines = []
     for row in results.rows:
-        ratio, parameters = row.float_ratio or math.nan, row.parameters or 0
-        cells = [str(row.model), scheme(row), f"{parameters / 1e6:.0f}", f"{(row.file_bytes or 0) / 1e6:.1f}"]
+        ratio, parameters = row.size.float_ratio or math.nan, row.parameters or 0
+        file_mb, peak_mb = (row.size.file_bytes or 0) / 1e6, row.execution.peak_rss_mb or 0
+        cells = [str(row.model), scheme(row.quantization), f"{parameters / 1e6:.0f}", f"{file_mb:.1f}"]
         cells += [f"{100 / ratio:.1f}", f"{seconds[str(row.model)]:.0f}"]
-        lines.append([*cells, f"{number(row.peak_rss_mb, 0)} ({1e6 * (row.peak_rss_mb or 0) / parameters / 4:.1f} x)"])
+        lines.append([*cells, f"{number(peak_mb, 0)} ({1e6 * peak_mb / parameters / 4:.1f} x)"])
     return _numbers(header, lines)
 
 
 def training_table(rows: Sequence[ResultRow]) -> str:
-    """Milliseconds of a training step, and their ratio to those of the float step."""
+    """Renders milliseconds of a training step, and their ratio to those of the float step."""
     lines = [
         [
             str(row.model),
-            f"{row.step_ms_p50:.0f}",
-            f"{row.step_ratio:.3f} [{row.step_ratio_low:.3f}–{row.step_ratio_high:.3f}]",
+            f"{row.step.step_ms_p50:.0f}",
+            f"{ratio.step_ratio:.3f} [{ratio.step_ratio_low:.3f}–{ratio.step_ratio_high:.3f}]",
         ]
         for row in rows
+        if row.step is not None and (ratio := row.training_step) is not None
     ]
     return _numbers(["training step", "CPU time, ms", "of float"], lines)
 
 
 def streaming_table(rows: Sequence[ResultRow]) -> str:
-    """A line for every model and chunk: what it recognizes, when, at what cost, and how it differs from whole audio."""
-    sets = list(dict.fromkeys(row.test_set for row in rows if row.test_set is not None))
+    """Renders a line for every model and chunk: word errors, latencies, step times, differences from offline."""
+    scored = [row for row in rows if row.accuracy is not None]
+    sets = list(dict.fromkeys(row.accuracy.test_set for row in scored if row.accuracy is not None))
     header = ["model", "kernel", "file, MB", "look-ahead, ms", *(f"WER {name}, %" for name in sets)]
     header += ["first text after the onset of speech, ms, p50 / p90", "rest after the end, ms, p50 / p90", "RTF p50"]
     header += ["step, ms", "of float's", "beside the file for whole utterances"]
-    scored = [row for row in rows if row.wer is not None]
     lines = []
-    for step in (row for row in rows if row.step_time_ratio is not None):
-        scores = [row for row in scored if (row.model, row.chunk_ms) == (step.model, step.chunk_ms)]
-        file_mb = number((step.file_bytes or 0) / 1e6, 2)
-        measured = [number(step.step_ms_p50, 2), number(step.step_time_ratio, 2), _difference(scores)]
-        recognized = _recognized(scores) if scores else [""] * (len(sets) + 3)
-        lines.append([str(step.model), str(step.kernel), file_mb, number(step.lookahead_ms, 0), *recognized, *measured])
+    for row in rows:
+        stream, step = row.stream, row.step
+        if stream is None or step is None or step.step_time_ratio is None:
+            continue
+        scores = [one for one in scored if (one.model, _chunk_ms(one)) == (row.model, stream.chunk_ms)]
+        cells = [str(row.model), str(row.execution.kernel), number((row.size.file_bytes or 0) / 1e6, 2)]
+        cells += [number(stream.lookahead_ms, 0), *(_recognized(scores) if scores else [""] * (len(sets) + 3))]
+        lines.append([*cells, number(step.step_ms_p50, 2), number(step.step_time_ratio, 2), _difference(scores)])
     return _numbers(header, lines)
 
 
-def _recognized(scores: Sequence[ResultRow]) -> list[str]:
-    """The errors on all test sets; times on the first."""
-    first = scores[0]
-    errors = [f"{percent(row.wer)} [{interval(row.wer_low, row.wer_high)}]" for row in scores]
-    text = _pair(first.first_token_ms_p50, first.first_token_ms_p90)
-    return [*errors, text, _pair(first.finalization_ms_p50, first.finalization_ms_p90), number(first.rtf_p50, 3)]
+def _chunk_ms(row: ResultRow) -> float | None:
+    return None if row.stream is None else row.stream.chunk_ms
+
+
+def _recognized(rows: Sequence[ResultRow]) -> list[str]:
+    """Prints the errors on all test sets, and the times on the first."""
+    times, speed = rows[0].responsiveness, rows[0].speed
+    assert times is not None
+    errors = [f"{percent(one.wer)} [{interval(one.wer_low, one.wer_high)}]" for one in _accuracies(rows)]
+    text = _pair(times.first_token_ms_p50, times.first_token_ms_p90)
+    return [*errors, text, _pair(times.finalization_ms_p50, times.finalization_ms_p90), number(speed.rtf_p50, 3)]
+
+
+def _accuracies(rows: Sequence[ResultRow]) -> list[Accuracy]:
+    return [row.accuracy for row in rows if row.accuracy is not None]
 
 
 def _pair(p50: float | None, p90: float | None) -> str:
     return f"{number(p50, 0)} / {number(p90, 0)}"
 
 
-def _difference(scores: Sequence[ResultRow]) -> str:
-    """The largest of all test sets, and the transcripts of all of them."""
-    compared = [row for row in scores if row.relative_rms is not None]
-    if not compared:
+def _difference(rows: Sequence[ResultRow]) -> str:
+    """Prints the largest difference of all test sets, and the transcripts of all of them."""
+    compared = [row for row in rows if row.parity is not None]
+    parities: list[Parity] = [row.parity for row in compared if row.parity is not None]
+    if not parities:
         return ""
-    largest = max(row.relative_rms or 0 for row in compared)
-    different = sum(row.different_transcripts or 0 for row in compared)
-    utterances = sum(row.utterances or 0 for row in compared)
+    largest = max(one.relative_rms for one in parities)
+    different = sum(one.different_transcripts or 0 for one in parities)
+    utterances = sum(one.utterances for one in _accuracies(compared))
     return f"{largest:.1e} relative RMS, {different} of {utterances} transcripts differ"
 
 
 def _implementation(row: ResultRow) -> str:
-    """Who computes, and with which weights."""
-    return f"{row.implementation}: {scheme(row)}"
+    """Names the implementation and its weights."""
+    return f"{row.implementation}: {scheme(row.quantization)}"
 
 
 def _numbers(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A table of numbers behind a name."""
+    """Renders a table with a name and numbers in every line."""
     return markdown_table(header, [":--", *("--:" for _ in header[1:])], lines)
 
 

@@ -1,4 +1,4 @@
-"""What quantization-aware training costs: CPU time of a training step, against the float step of the same round.
+"""Cost of quantization-aware training: CPU time of a training step, against the float step of the same round.
 
     python -m benchmarks.training_step results/training_step.json
 
@@ -25,7 +25,8 @@ from tfconformer.quantization.layers.quantize_wrapper import QuantizationSteps, 
 from tfconformer.quantization.quantizers.weights import fake_quantize_weights
 from tfconformer.quantization.spec import QuantizationRule, QuantSpec
 from tfconformer.reports.provenance import results_of_this_process
-from tfconformer.reports.results import ResultRow, write_results
+from tfconformer.reports.results import write_results
+from tfconformer.reports.rows import ResultRow, StepTime, TrainingStepRatio
 from tfconformer.training.train import compile_model
 
 FLOAT = "float"
@@ -96,10 +97,10 @@ def main(
         rows.append(
             ResultRow(
                 model=name,
-                step_ms_p50=float(1e3 * np.median(times)),
-                step_ratio=float(middle),
-                step_ratio_low=float(low),
-                step_ratio_high=float(high),
+                step=StepTime(step_ms_p50=float(1e3 * np.median(times))),
+                training_step=TrainingStepRatio(
+                    step_ratio=float(middle), step_ratio_low=float(low), step_ratio_high=float(high)
+                ),
             )
         )
     write_results(output, results_of_this_process(rows=tuple(rows)))

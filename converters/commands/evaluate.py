@@ -14,7 +14,8 @@ import click
 from converters.runtime.model import RUNTIMES
 from tfconformer.errors import InputError
 from tfconformer.reports.provenance import results_of_this_process
-from tfconformer.reports.results import ResultRow, ResultsFile, Transcript, write_results
+from tfconformer.reports.results import ResultsFile, Transcript, write_results
+from tfconformer.reports.rows import ResultRow
 from tfconformer.reports.tables import describe
 
 if TYPE_CHECKING:

@@ -1,9 +1,9 @@
-"""Runs a `.tflite` recognizer over a test set: what it heard, how wrong that is, and what it cost.
+"""Evaluation of a `.tflite` recognizer on a test set: hypotheses, word errors, time and memory.
 
     evaluation = evaluate("int4.tflite", evaluation_utterances(shards))
     print(evaluation.errors.wer, evaluation.row("int4", "test-clean"))
 
-The file runs in a process of its own (`isolated.py`), never in Keras. One utterance at a time, as on a phone.
+The file runs in a process of its own (`converters.runtime.isolated`), one utterance at a time, as on a phone.
 """
 
 from __future__ import annotations
@@ -12,12 +12,10 @@ import base64
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 from tqdm import tqdm
 
 from converters.flatbuffer.model_file import ModelFile, read_model_file
@@ -25,7 +23,8 @@ from converters.runtime.isolated import OPEN_MODEL, IsolatedRecognizer
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.decoding.wer import WordErrors, word_errors
 from tfconformer.errors import InputError
-from tfconformer.reports.results import ResultRow, Transcript
+from tfconformer.reports.results import Transcript
+from tfconformer.reports.rows import Accuracy, Execution, ResultRow, Speed
 
 logger = logging.getLogger(__name__)
 
@@ -36,12 +35,12 @@ Utterance = tuple[np.ndarray, str, str]
 
 
 @dataclass(frozen=True)
-class Heard:
+class RecognizedUtterance:
     """One utterance that was recognized.
 
     Attributes:
       id: its name.
-      reference, hypothesis: what was said and what was recognized.
+      reference, hypothesis: words.
       audio_seconds: its length.
       compute_seconds: time from the waveform to the labels.
     """
@@ -58,19 +57,19 @@ class Evaluation:
     """One model on one test set.
 
     Attributes:
-      file: what the model file holds.
-      utterances: those that were recognized, in the order in which they came.
+      file: the model file.
+      utterances: those that were recognized, in the order of the test set.
       skipped: reason -> number of utterances that could not be used.
       errors: word errors and their interval.
       peak_rss_bytes: high-water mark of the resident memory of the process that ran the model and nothing else:
         Python, NumPy, the runtime, the model, its activations on the longest utterance.
       runtime: name and version.
-      kernel: what multiplied the quantized weights.
-      threads: of the runtime.
+      kernel: name of the implementation that multiplied the quantized weights.
+      threads: number of threads of the runtime.
     """
 
     file: ModelFile
-    utterances: tuple[Heard, ...]
+    utterances: tuple[RecognizedUtterance, ...]
     skipped: Mapping[str, int]
     errors: WordErrors
     peak_rss_bytes: int
@@ -79,25 +78,24 @@ class Evaluation:
     threads: int
 
     def row(self, model: str, test_set: str) -> ResultRow:
-        """The evaluation as a row of a results file."""
+        """Returns the evaluation as a row of a results file."""
         compute_seconds = [one.compute_seconds for one in self.utterances]
         audio_seconds = [one.audio_seconds for one in self.utterances]
         return ResultRow(
             model=model,
-            test_set=test_set,
-            skipped=sum(self.skipped.values()),
-            evaluated_with="tflite",
-            peak_rss_mb=self.peak_rss_bytes / 1e6,
-            runtime=self.runtime,
-            kernel=self.kernel,
-            threads=self.threads,
-            **speed_columns(compute_seconds, audio_seconds),
-            **asdict(self.errors),
-            **self.file.row_values(),
+            parameters=self.file.parameters,
+            quantization=self.file.quantization,
+            training=self.file.training,
+            accuracy=Accuracy.of_errors(test_set, self.errors, skipped=sum(self.skipped.values())),
+            size=self.file.size,
+            speed=Speed.of_utterances(compute_seconds, audio_seconds),
+            execution=Execution(
+                peak_rss_mb=self.peak_rss_bytes / 1e6, runtime=self.runtime, kernel=self.kernel, threads=self.threads
+            ),
         )
 
     def transcripts(self, model: str, test_set: str) -> tuple[Transcript, ...]:
-        """What was heard, as a results file stores it."""
+        """Returns references and hypotheses as a results file stores them."""
         return tuple(
             Transcript(
                 model=model,
@@ -109,14 +107,6 @@ class Evaluation:
             )
             for one in self.utterances
         )
-
-
-def speed_columns(compute_seconds: ArrayLike, audio_seconds: ArrayLike) -> dict[str, Any]:
-    """The columns of a results row that say how fast utterances were, from two sequences of equal length."""
-    latencies = np.asarray(compute_seconds)
-    rtf_p50, rtf_p90 = np.percentile(latencies / np.asarray(audio_seconds), (50, 90)).tolist()
-    latency_p50, latency_p90 = (1e3 * np.percentile(latencies, (50, 90))).tolist()
-    return {"rtf_p50": rtf_p50, "rtf_p90": rtf_p90, "latency_ms_p50": latency_p50, "latency_ms_p90": latency_p90}
 
 
 def evaluate(
@@ -137,17 +127,17 @@ def evaluate(
       model_path: a `.tflite` with tfconformer's metadata.
       utterances: the test set.
       runtime: one of `converters.runtime.model.RUNTIMES`.
-      threads: of the runtime.
+      threads: number of threads of the runtime.
       max_seconds: longest utterance to run; attention's memory grows with the square of the length.
-      open_model: as in `IsolatedRecognizer`.
-      beam_width: likewise.
+      open_model: `module:function` that opens the model in the process.
+      beam_width: number of hypotheses of a transducer's search; None searches greedily.
 
     Raises:
       InputError: the file cannot be read or run, a waveform does not have one dimension, two utterances have the
         same name, or none is usable.
     """
     file = read_model_file(model_path)
-    heard: dict[str, Heard] = {}
+    recognized: dict[str, RecognizedUtterance] = {}
     skipped: Counter[str] = Counter()
     peak_rss_bytes, kernel = 0, ""
     with IsolatedRecognizer(model_path, runtime, threads, open_model, beam_width) as recognizer:
@@ -159,12 +149,12 @@ def evaluate(
                 logger.warning("skipped %s: %s", name, reason)
                 skipped[reason] += 1
                 continue
-            if name in heard:
+            if name in recognized:
                 raise InputError(f"the test set has two utterances named {name}")
-            if not heard:
+            if not recognized:
                 recognizer.decode(waveform, name)
             decoded = recognizer.decode(waveform, name)
-            heard[name] = Heard(
+            recognized[name] = RecognizedUtterance(
                 id=name,
                 reference=text,
                 hypothesis=tokenizer.decode(decoded.ids),
@@ -172,13 +162,15 @@ def evaluate(
                 compute_seconds=decoded.seconds,
             )
             peak_rss_bytes, kernel = decoded.peak_rss_bytes, decoded.kernel
-        if not heard:
+        if not recognized:
             raise InputError(f"{model_path}: the test set has no usable utterance ({_describe(skipped)})")
         return Evaluation(
             file=file,
-            utterances=tuple(heard.values()),
+            utterances=tuple(recognized.values()),
             skipped=dict(skipped),
-            errors=word_errors([one.reference for one in heard.values()], [one.hypothesis for one in heard.values()]),
+            errors=word_errors(
+                [one.reference for one in recognized.values()], [one.hypothesis for one in recognized.values()]
+            ),
             peak_rss_bytes=peak_rss_bytes,
             runtime=recognizer.runtime,
             kernel=kernel,

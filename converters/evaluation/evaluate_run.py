@@ -1,6 +1,6 @@
-"""Scores the Keras model of a run, with any search: how far a beam or a language model helps before any export.
+"""Evaluation of the Keras model of a run with any search, to measure a beam or a language model before any export.
 
-No time is measured: what counts on a phone is the `.tflite` file's (`evaluate.py`).
+No time is measured: that of the exported file counts (`converters.evaluation.evaluate`).
 """
 
 from __future__ import annotations
@@ -20,15 +20,14 @@ def evaluate_run(
     """Recognizes test sets with the best weights of a run.
 
     Args:
-      run: a finished training, of a CTC model or a transducer.
+      run: a finished training.
       test_sets: shards by the name of the test set.
-      name: of the model in the results.
-      search: None searches greedily.
+      name: the model's name in the results.
+      search: a beam search; None searches greedily.
 
     Raises:
       InputError: the run or a shard cannot be used, or the search not with this model.
     """
     config, tokenizer, model = run.config(), Tokenizer.from_file(run.tokenizer_file), load_model(run)
     recognize = greedy_recognizer(model) if search is None else beam_recognizer(model, tokenizer, search)
-    columns = {"parameters": model.count_params()}
-    yield from score_keras(recognize, config.features, tokenizer, name, test_sets, columns)
+    yield from score_keras(recognize, config.features, tokenizer, name, test_sets, parameters=model.count_params())

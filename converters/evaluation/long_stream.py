@@ -1,14 +1,14 @@
-"""Hours of audio in one stream: does memory grow, do the logits drift?
+"""Hours of audio in one stream: the growth of memory and the drift of the logits.
 
-What a model with limited context computes for a frame depends on a limited past. So the file for whole utterances,
-which could not hold the attention of an hour, is asked about windows of the audio that begin so much earlier.
+The outputs of a model with limited context depend on a limited past. So the offline model, which could not hold the
+attention of an hour, computes spans of the audio that begin that much earlier.
 """
 
 from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,21 +18,22 @@ from numpy.typing import NDArray
 from converters.runtime.model import Model
 from converters.runtime.stream_model import StreamModel
 from tfconformer.models.config import ModelConfig
+from tfconformer.steps import iter_steps
 
 _COMPARED_SECONDS = 4.0
-_SUBSAMPLING_FRAMES = 2  # the two convolutions look back at 6 features, less than two frames of logits
+_SUBSAMPLING_FRAMES = 2  # the two convolutions reach back 6 features, less than two frames of logits
 
 
 @dataclass(frozen=True)
 class LongStream:
-    """A long stream compared with windows of it.
+    """A long stream compared with the offline model on spans of its audio.
 
     Attributes:
       audio_seconds: its length.
-      differences: of every window, root mean square and largest of the differences of logits.
-      magnitude: root mean square of the logits of all windows.
-      rss_growth_bytes: of the process, from the first window, with which the other file warms up, to the end.
-      state_bytes: what the state takes, at the end.
+      differences: root mean square and largest absolute value of the differences of logits, for every span.
+      magnitude: root mean square of the logits of all spans.
+      rss_growth_bytes: growth of the resident memory from the first span, which warms the offline model up, to the end.
+      state_bytes: size of the state at the end.
     """
 
     audio_seconds: float
@@ -43,35 +44,34 @@ class LongStream:
 
 
 def run_long(
-    stream: StreamModel, whole: Model, audio: Iterable[NDArray[np.float32]], config: ModelConfig, every: float
+    stream: StreamModel, offline: Model, audio: Iterable[NDArray[np.float32]], config: ModelConfig, every: float
 ) -> LongStream:
-    """Streams all of the audio, and compares the end of every `every` seconds with the whole file.
+    """Streams all of the audio, and compares the last 4 s of every `every` seconds with the offline model.
 
     Args:
       stream: a streaming file in a runtime.
-      whole: the same model as a file for whole utterances.
-      audio: pieces [samples] in [-1, 1], together of some windows.
-      config: of the model; its context is limited.
-      every: seconds.
+      offline: the same model as an offline file.
+      audio: chunks [samples] in [-1, 1] of any length; together they last for at least one comparison.
+      config: configuration of the model; its context is limited.
+      every: seconds from one comparison to the next.
     """
     description = stream.description
     rate, size = description.sample_rate, description.step_samples
     compared = int(_COMPARED_SECONDS * rate / size)
-    window = -(-_past_frames(config) // description.step_frames) + compared
-    pieces: deque[NDArray[np.float32]] = deque(maxlen=window)
-    logits: deque[NDArray[np.float32]] = deque(maxlen=window)
+    span = -(-_past_frames(config) // description.step_frames) + compared
+    samples: deque[NDArray[np.float32]] = deque(maxlen=span)
+    logits: deque[NDArray[np.float32]] = deque(maxlen=span)
     differences, magnitudes = [], []
     interval = int(every * rate / size)
     taken = first_bytes = 0
     stream.reset()
-    for taken, piece in enumerate(_steps(audio, size), start=1):
-        pieces.append(piece)
-        logits.append(stream.step(piece))
-        if taken % interval == 0 and len(pieces) == window:
-            expected = whole.run(np.concatenate(pieces))
-            ours = np.concatenate(logits)
-            frames = slice((window - compared) * description.step_frames, (window - 1) * description.step_frames)
-            difference = ours[frames] - expected[frames]
+    for taken, step in enumerate(iter_steps(audio, size), start=1):
+        samples.append(step)
+        logits.append(stream.step(step))
+        if taken % interval == 0 and len(samples) == span:
+            expected = offline.run(np.concatenate(samples))
+            frames = slice((span - compared) * description.step_frames, (span - 1) * description.step_frames)
+            difference = np.concatenate(logits)[frames] - expected[frames]
             differences.append((float(np.sqrt(np.mean(difference**2))), float(np.abs(difference).max())))
             magnitudes.append(float(np.sqrt(np.mean(expected[frames] ** 2))))
             first_bytes = first_bytes or resident_bytes()
@@ -85,22 +85,12 @@ def run_long(
 
 
 def resident_bytes() -> int:
-    """Resident memory of this process."""
+    """Returns the resident memory of this process."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _past_frames(config: ModelConfig) -> int:
-    """Frames on which a frame depends, at most: attention and convolution of every block, one after the other."""
+    """Returns how many earlier frames a frame depends on at most, by attention and convolution of all blocks."""
     assert config.left_context is not None
     return config.blocks * (config.left_context + config.conv_kernel - 1) + _SUBSAMPLING_FRAMES
-
-
-def _steps(audio: Iterable[NDArray[np.float32]], size: int) -> Iterator[NDArray[np.float32]]:
-    """The audio in steps; what does not fill the last is left out."""
-    pending = np.zeros(0, np.float32)
-    for piece in audio:
-        pending = np.concatenate([pending, piece])
-        whole = len(pending) // size * size
-        yield from pending[:whole].reshape(-1, size)
-        pending = pending[whole:]

@@ -1,4 +1,4 @@
-"""The files of a comparison: recognizers that are versions of one model."""
+"""Recognizers that are versions of one model, as the files of a comparison have to be."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tfconformer.errors import InputError
 
 @dataclass(frozen=True)
 class Recognizer:
-    """What a comparison needs to know of an exported file.
+    """An exported file of a comparison.
 
     Attributes:
       path: the file.
-      sha256: of its content, hexadecimal.
-      tokenizer: turns its output into words.
-      sample_rate: samples a second of its input.
+      sha256: hash of its content, hexadecimal.
+      tokenizer: turns its labels into words.
+      sample_rate: of its input, in Hz.
     """
 
     path: Path
@@ -32,7 +32,7 @@ class Recognizer:
     sample_rate: int
 
     def require_unchanged(self) -> None:
-        """Raises InputError if the file is not what it was."""
+        """Raises InputError if the content of the file has changed."""
         if _sha256(self.path) != self.sha256:
             raise InputError(f"{self.path}: the file changed during the comparison")
 

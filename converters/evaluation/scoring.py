@@ -1,18 +1,17 @@
-"""Scores of one model on several test sets, as the parts of a results file."""
+"""Scores of one model on several test sets, as parts of a results file."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
 from tqdm import tqdm
 
 from converters.evaluation.evaluate import MAX_SECONDS, evaluate
-from converters.flatbuffer.model_file import common_values, read_model_file
+from converters.flatbuffer.model_file import read_model_file
 from converters.flatbuffer.summary import layer_errors
 from tfconformer.data.pipeline import evaluation_batches, evaluation_utterances
 from tfconformer.data.tokenizer import Tokenizer
@@ -20,7 +19,8 @@ from tfconformer.decoding.wer import word_errors
 from tfconformer.features.config import FeatureConfig
 from tfconformer.quantization.apply import QuantizedLayers
 from tfconformer.quantization.spec import FLOAT_BITS
-from tfconformer.reports.results import LayerError, ResultRow, Transcript
+from tfconformer.reports.results import LayerError, Transcript
+from tfconformer.reports.rows import Accuracy, Execution, Quantization, ResultRow, common
 from tfconformer.training.recognition import Recognizer
 
 TestSets = Mapping[str, Sequence[Path]]
@@ -43,9 +43,19 @@ def score_file(
     max_seconds: float = MAX_SECONDS,
     beam_width: int | None = None,
 ) -> Iterator[Score]:
-    """Scores an exported model in a real runtime, see `evaluate`, under the name `model`.
+    """Scores an exported model in a TFLite runtime.
 
-    `test_sets` are shards by the name of the set, as `data.shards.shards_by_set` gives them.
+    Args:
+      model_file: the `.tflite` file.
+      model: its name in the rows.
+      test_sets: shards by the name of the test set.
+      runtime: one of `converters.runtime.model.RUNTIMES`.
+      threads: number of threads of the runtime.
+      max_seconds: longest utterance to run; longer ones are skipped.
+      beam_width: number of hypotheses of a transducer's search; None searches greedily.
+
+    Raises:
+      InputError: the file cannot be read or run, or a test set has no usable utterance.
     """
     for test_set, shards in test_sets.items():
         utterances = evaluation_utterances(shards)
@@ -54,7 +64,7 @@ def score_file(
 
 
 def file_layer_errors(model_file: Path, model: str) -> tuple[LayerError, ...]:
-    """What quantization lost in every layer of an exported model."""
+    """Returns the quantization error of every layer of an exported model."""
     return layer_errors(model, read_model_file(model_file).layer_rows())
 
 
@@ -64,23 +74,25 @@ def score_keras(
     tokenizer: Tokenizer,
     model: str,
     test_sets: TestSets,
-    columns: Mapping[str, Any],
+    parameters: int | None = None,
+    quantization: Quantization | None = None,
 ) -> Iterator[Score]:
-    """Scores a model as it trains, in Keras, with any search: before it is exported, or what no file can hold yet.
+    """Scores a Keras model with any search, before its export or where no file can hold it; measures no time.
 
     Args:
       recognize: the model with its search.
-      features: the front end it was trained with.
-      tokenizer: of the model.
+      features: configuration of the front end that it was trained with.
+      tokenizer: turns its labels into words.
       model: its name in the rows.
       test_sets: shards by the name of the test set.
-      columns: what else the rows say of the model. They have neither file nor speed.
+      parameters: number of its weights.
+      quantization: scheme of its layers, see `model_quantization`.
     """
     runtime = f"tensorflow {tf.__version__}"
     for test_set, shards in test_sets.items():
-        heard: list[Transcript] = []
+        transcripts: list[Transcript] = []
         for inputs, texts, ids in tqdm(evaluation_batches(shards, features), desc=test_set, disable=None):
-            heard += [
+            transcripts += [
                 Transcript(
                     model=model,
                     test_set=test_set,
@@ -91,30 +103,26 @@ def score_keras(
                 )
                 for text, utterance, labels in zip(texts.numpy(), ids.numpy(), recognize(*inputs), strict=True)
             ]
-        errors = word_errors([one.reference for one in heard], [one.hypothesis for one in heard])
+        errors = word_errors([one.reference for one in transcripts], [one.hypothesis for one in transcripts])
         row = ResultRow(
             model=model,
-            test_set=test_set,
-            skipped=0,
-            evaluated_with="keras",
-            runtime=runtime,
-            **columns,
-            **asdict(errors),
+            parameters=parameters,
+            quantization=quantization or Quantization(),
+            accuracy=Accuracy.of_errors(test_set, errors, "keras", skipped=0),
+            execution=Execution(runtime=runtime),
         )
-        yield Score(row, tuple(heard))
+        yield Score(row, tuple(transcripts))
 
 
-def scheme_columns(trained: keras.Model) -> dict[str, Any]:
-    """The columns of a row that the quantized layers of a model have in common."""
+def model_quantization(trained: keras.Model) -> Quantization:
+    """Returns the scheme that the quantized layers of a model share; a property in which they differ is None."""
     specs = QuantizedLayers(trained).specs.values()
-    of_codes = [spec for spec in specs if spec.bits != FLOAT_BITS]
-    return common_values(
-        {
-            "weight_bits": [spec.bits for spec in specs],
-            "activation_bits": [spec.activation_bits or FLOAT_BITS for spec in specs],
-            "symmetric": [spec.symmetric for spec in of_codes],
-            "granularity": [spec.granularity for spec in of_codes],
-            "block_size": [spec.block_size for spec in of_codes],
-            "sparsity": [spec.sparsity for spec in of_codes],
-        }
+    quantized = [spec for spec in specs if spec.bits != FLOAT_BITS]
+    return Quantization(
+        weight_bits=common([spec.bits for spec in specs]),
+        activation_bits=common([spec.activation_bits or FLOAT_BITS for spec in specs]),
+        symmetric=common([spec.symmetric for spec in quantized]),
+        granularity=common([spec.granularity for spec in quantized]),
+        block_size=common([spec.block_size for spec in quantized]),
+        sparsity=common([spec.sparsity for spec in quantized]),
     )

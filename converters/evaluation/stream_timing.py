@@ -1,4 +1,4 @@
-"""How fast a streaming file is: an utterance as it would arrive live, and steps of several files in turn."""
+"""Timing of streaming files: an utterance as it would arrive live, and the steps of several files in turn."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from converters.flatbuffer.stream_description import StreamDescription
 from converters.runtime.search import new_search
 from converters.runtime.stream_model import StreamModel
+from tfconformer.steps import split_steps
 
 _ONSET_DB = 30.0
 _ONSET_SECONDS = 0.01
@@ -20,13 +21,14 @@ _ONSET_SECONDS = 0.01
 
 @dataclass(frozen=True)
 class LiveUtterance:
-    """An utterance as a stream.
+    """Outputs and times of an utterance that was streamed.
 
     Attributes:
-      outputs: of the model, [frames, width].
-      ids: labels, greedily decoded.
-      step_seconds: computing of every step; finish_seconds: of what came out after the last sample.
-      first_token_seconds: from the onset of speech until the first id was out; None without one.
+      outputs: the model's outputs, float32 [frames, width].
+      ids: labels of the greedy search, in [1, vocabulary].
+      step_seconds: compute time of every whole step.
+      finish_seconds: compute time of the samples after the last whole step and of the frames that were missing.
+      first_token_seconds: from the onset of speech until the first label was out; None without a label.
       audio_seconds: length of the utterance.
     """
 
@@ -44,24 +46,20 @@ class LiveUtterance:
 
 
 def run_live(model: StreamModel, waveform: NDArray[np.float32]) -> LiveUtterance:
-    """Streams a waveform [samples, at least one] in [-1, 1], every step as soon as its samples are there."""
+    """Streams a waveform [samples, at least one] in [-1, 1]; a step is computed as soon as its samples are there."""
     description, search = model.description, new_search(model.decoder)
-    size, rate = description.step_samples, description.sample_rate
+    rate = description.sample_rate
+    steps, rest = split_steps(waveform, description.step_samples)
     model.reset()
-    outputs, seconds, first_token = [], [], None
-    for start in range(0, len(waveform), size):
-        piece = waveform[start : start + size]
+    outputs, seconds, received, first_token = [], [], 0, None
+    for samples, compute in [*((step, model.step) for step in steps), (rest, model.finish)]:
+        received += len(samples)
         began = time.perf_counter()
-        outputs.append(model.step(piece) if len(piece) == size else model.finish(piece))
+        outputs.append(compute(samples))
         search.push(outputs[-1])
         seconds.append(time.perf_counter() - began)
         if first_token is None and search.ids:
-            first_token = (start + len(piece)) / rate + seconds[-1]
-    began = time.perf_counter()
-    if len(waveform) % size == 0:
-        outputs.append(model.finish(waveform[:0]))
-        search.push(outputs[-1])
-        seconds.append(time.perf_counter() - began)
+            first_token = received / rate + seconds[-1]
     return LiveUtterance(
         outputs=np.concatenate(outputs),
         ids=search.ids,
@@ -73,21 +71,24 @@ def run_live(model: StreamModel, waveform: NDArray[np.float32]) -> LiveUtterance
 
 
 def speech_onset(waveform: NDArray[np.float32], rate: int) -> float:
-    """Seconds until the first 10 ms whose energy is within 30 dB of that of the loudest."""
+    """Returns the seconds until the first 10 ms whose energy is within 30 dB of that of the loudest."""
     size = int(_ONSET_SECONDS * rate)
-    pieces = np.pad(waveform, (0, -len(waveform) % size)).reshape(-1, size)
-    energy = np.square(pieces, dtype=np.float64).mean(axis=1)
+    windows = np.pad(waveform, (0, -len(waveform) % size)).reshape(-1, size)
+    energy = np.square(windows, dtype=np.float64).mean(axis=1)
     return float(np.argmax(energy >= energy.max() * 10 ** (-_ONSET_DB / 10))) * size / rate
 
 
 def interleaved_step_seconds(
     models: Mapping[str, StreamModel], waveforms: Sequence[NDArray[np.float32]]
 ) -> dict[str, list[float]]:
-    """Computing of every whole step of the waveforms, the models taking turns in every step and in who goes first.
+    """Times every whole step of the waveforms; the models take turns in every step and in which one is first.
 
     Args:
       models: by name, all with steps of the same size.
-      waveforms: at least one; the first step of each is not counted.
+      waveforms: at least one [samples]; the first step of each warms up and is not counted.
+
+    Returns:
+      Compute seconds of the steps by name of the model.
     """
     (size,) = {model.description.step_samples for model in models.values()}
     order = itertools.cycle(itertools.permutations(models))
@@ -95,16 +96,16 @@ def interleaved_step_seconds(
     for waveform in waveforms:
         for model in models.values():
             model.reset()
-        for start in range(0, len(waveform) - size + 1, size):
+        for index, step in enumerate(split_steps(waveform, size)[0]):
             for name in next(order):
                 began = time.perf_counter()
-                models[name].step(waveform[start : start + size])
-                if start:
+                models[name].step(step)
+                if index:
                     seconds[name].append(time.perf_counter() - began)
     return seconds
 
 
 def lookahead_ms(description: StreamDescription) -> float:
-    """How far the first frame of a step looks ahead: over the rest of its step, and over the delay."""
+    """Returns the look-ahead of the first frame of a step: the rest of its step, and the delay of the outputs."""
     frames = description.step_frames - 1 + description.delay_frames
     return 1e3 * frames * description.frame_samples / description.sample_rate

@@ -10,7 +10,6 @@ folder share what they have in common.
 
 from __future__ import annotations
 
-import itertools
 import logging
 import multiprocessing
 import re
@@ -19,7 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-from converters.evaluation.scoring import Score, scheme_columns, score_file, score_keras
+from converters.evaluation.scoring import Score, model_quantization, score_file, score_keras
 from converters.experiments.grid import Experiment, Run, experiment_runs
 from converters.exporter.pipeline import export_model
 from tfconformer.data.pipeline import evaluation_utterances
@@ -30,7 +29,8 @@ from tfconformer.logs import show_logs
 from tfconformer.quantization.layers.quantize_wrapper import set_active_bits
 from tfconformer.reports.baseline import compare_with
 from tfconformer.reports.provenance import results_of_this_process
-from tfconformer.reports.results import ResultRow, ResultsFile, merge_results, read_results, write_results
+from tfconformer.reports.results import ResultsFile, merge_results, read_results, write_results
+from tfconformer.reports.rows import ResultRow, Training
 from tfconformer.training.checkpoint import load_model
 from tfconformer.training.post_training import post_training_model
 from tfconformer.training.recognition import greedy_recognizer
@@ -109,13 +109,18 @@ def _execute(run: Run, folder: Path) -> ResultsFile:
     if run.evaluated_with == "keras":
         scores = list(
             score_keras(
-                greedy_recognizer(trained), config.features, tokenizer, run.model, test_sets, scheme_columns(trained)
+                greedy_recognizer(trained),
+                config.features,
+                tokenizer,
+                run.model,
+                test_sets,
+                quantization=model_quantization(trained),
             )
         )
     else:
         file = run_folder(folder, run) / "model.tflite"
-        utterances = evaluation_utterances(find_shards(config.data.dev))
-        waveforms = [one.waveform for one in itertools.islice(utterances, VERIFICATION_UTTERANCES)]
+        utterances = evaluation_utterances(find_shards(config.data.dev), limit=VERIFICATION_UTTERANCES)
+        waveforms = [one.waveform for one in utterances]
         export_model(trained, config, tokenizer, file, waveforms, method=_method(run))
         scores = list(score_file(file, run.model, test_sets))
     return results_of_this_process(
@@ -125,18 +130,16 @@ def _execute(run: Run, folder: Path) -> ResultsFile:
 
 
 def _described(score: Score, run: Run) -> ResultRow:
-    """The row with what only the run knows."""
-    trained = run.post_training is None
-    training = run.config.training
-    return score.row.model_copy(
-        update={
-            "method": _method(run),
-            "data": run.data,
-            "seed": run.seed if trained else None,
-            "steps": training.epochs * training.steps_per_epoch if trained else 0,
-            "learning_rate": training.learning_rate if trained else None,
-        }
+    """Returns the row of a score with the training of the run."""
+    trained, config = run.post_training is None, run.config.training
+    training = Training(
+        method=_method(run),
+        seed=run.seed if trained else None,
+        steps=config.epochs * config.steps_per_epoch if trained else 0,
+        learning_rate=config.learning_rate if trained else None,
+        data=run.data,
     )
+    return score.row.model_copy(update={"training": training})
 
 
 def _method(run: Run) -> str:

@@ -1,4 +1,4 @@
-"""The results of a grid of experiments as a picture for Markdown: every model's WER and interval, set by set."""
+"""A plot of the results of a grid of experiments for Markdown: WER and interval of every model, set by set."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tfconformer import atomic
 from tfconformer.reports.results import ResultsFile
 from tfconformer.reports.tables import ModelLine, model_lines, test_set_names
 
-# A page in the dark shows pictures as they are: the background belongs to them.
+# A page in dark mode does not recolor a picture, so the picture has a background of its own.
 _STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "grid",
@@ -41,11 +41,11 @@ def write_plot(results: ResultsFile, output: Path) -> None:
 
 def _panel(axis: matplotlib.axes.Axes, lines: list[ModelLine], test_set: str) -> None:
     for position, line in enumerate(lines):
-        row = line.scores.get(test_set)
-        if row is None or row.wer is None or row.wer_low is None or row.wer_high is None:
+        score = line.scores.get(test_set)
+        if score is None:
             continue
-        spread = [[100 * (row.wer - row.wer_low)], [100 * (row.wer_high - row.wer)]]
-        axis.errorbar(100 * row.wer, position, xerr=spread, fmt="o", markersize=4, capsize=2, color=_COLOR)
+        spread = [[100 * (score.wer - score.wer_low)], [100 * (score.wer_high - score.wer)]]
+        axis.errorbar(100 * score.wer, position, xerr=spread, fmt="o", markersize=4, capsize=2, color=_COLOR)
     axis.set_yticks(range(len(lines)), [line.model for line in lines])
     axis.set_ylim(len(lines) - 0.5, -0.5)
     axis.set_xlim(left=0)

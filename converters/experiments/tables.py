@@ -1,4 +1,4 @@
-"""The results of a grid of experiments as Markdown: `docs/recipes.md` holds one section per grid."""
+"""Tables of the results of a grid of experiments in Markdown: `docs/recipes.md` holds one section per grid."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 from converters.experiments.grid import Experiment, load_experiment
 from converters.experiments.plots import write_plot
 from tfconformer.errors import InputError
-from tfconformer.reports.results import ResultRow, ResultsFile, read_results
+from tfconformer.reports.results import ResultsFile, read_results
+from tfconformer.reports.rows import Accuracy, ResultRow
 from tfconformer.reports.tables import (
     DASH,
     ModelLine,
@@ -25,7 +26,7 @@ from tfconformer.reports.tables import (
 
 
 def update_page(page: Path, experiments: Sequence[Path], results: Path) -> None:
-    """Replaces the tables of a page, and the plots beside it, which lie in its folder `plots`.
+    """Replaces the tables of a page and the plots in the folder `plots` beside it.
 
     Args:
       page: Markdown with a pair of comments for every grid, see `update_markdown`.
@@ -49,7 +50,7 @@ def update_page(page: Path, experiments: Sequence[Path], results: Path) -> None:
 
 
 def render_grid(experiment: Experiment, results: ResultsFile) -> str:
-    """A table with a line per model, what the numbers are, and what has not been measured.
+    """Renders a table with a line per model, its legend, and the variants that have not been measured.
 
     Raises:
       InputError: no row has a model and a test set.
@@ -74,31 +75,36 @@ def _is_of(line: ModelLine, variant: str) -> bool:
 
 
 def _cells(line: ModelLine, sets: Sequence[str]) -> list[str]:
-    cost = line.cost
-    share = DASH if cost.float_ratio is None else f"{percent(1 / cost.float_ratio)} %"
-    size = DASH if cost.evaluated_with == "keras" else megabytes(cost.file_bytes)
+    size = line.row.size
+    share = DASH if size.float_ratio is None else f"{percent(1 / size.float_ratio)} %"
+    file = DASH if _in_keras(line.row) else megabytes(size.file_bytes)
     scores = [_score(line.scores, name) for name in sets]
-    return [line.model, _made_by(cost), *scores, size, share, number(cost.bits_per_weight, 2)]
+    return [line.model, _made_by(line.row), *scores, file, share, number(size.bits_per_weight, 2)]
 
 
-def _score(scores: Mapping[str, ResultRow], test_set: str) -> str:
-    row = scores.get(test_set)
-    if row is None:
+def _score(scores: Mapping[str, Accuracy], test_set: str) -> str:
+    score = scores.get(test_set)
+    if score is None:
         return DASH
-    score = f"{percent(row.wer)} [{interval(row.wer_low, row.wer_high)}]"
-    if row.wer_difference is None:
-        return score
-    bounds = f"{signed_percent(row.wer_difference_low)} to {signed_percent(row.wer_difference_high)}"
-    return f"{score}<br>{signed_percent(row.wer_difference)} ({bounds})"
+    text = f"{percent(score.wer)} [{interval(score.wer_low, score.wer_high)}]"
+    if score.wer_difference is None:
+        return text
+    bounds = f"{signed_percent(score.wer_difference_low)} to {signed_percent(score.wer_difference_high)}"
+    return f"{text}<br>{signed_percent(score.wer_difference)} ({bounds})"
 
 
 def _made_by(row: ResultRow) -> str:
-    rate = "" if row.learning_rate is None else f", {row.steps} steps at {row.learning_rate:g}, seed {row.seed}"
-    return f"{row.method or DASH}{rate}" + (", scored in Keras" if row.evaluated_with == "keras" else "")
+    made = row.training
+    rate = "" if made.learning_rate is None else f", {made.steps} steps at {made.learning_rate:g}, seed {made.seed}"
+    return f"{made.method or DASH}{rate}" + (", scored in Keras" if _in_keras(row) else "")
+
+
+def _in_keras(row: ResultRow) -> bool:
+    return row.accuracy is not None and row.accuracy.evaluated_with == "keras"
 
 
 def _legend(experiment: Experiment, results: ResultsFile) -> str:
-    hashes = sorted({row.data for row in results.rows if row.data})
+    hashes = sorted({row.training.data for row in results.rows if row.training.data})
     return (
         f"WER with its 95 % interval; below, the difference to {experiment.baseline} with that of a paired bootstrap. "
         f"Training data {', '.join(hashes)}, commit {results.commit[:12]}, {results.machine.cpu}, "

@@ -8,7 +8,6 @@ counted there. So a layer that stayed in float cannot pass for a packed one.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from converters.runtime.model import METADATA
 from tfconformer.config import Config
 from tfconformer.errors import InputError
 from tfconformer.quantization.spec import FLOAT_BITS, QuantSpec
+from tfconformer.reports.rows import Quantization, Size, Training, common
 
 METADATA_FORMAT = 1
 
@@ -103,43 +103,47 @@ class ModelFile:
             raise InputError(f"{self.path}: the configuration in its metadata is wrong: {reason}") from None
         return layer_rows(self.metadata["layers"], config)
 
-    def row_values(self) -> dict[str, Any]:
-        """The columns of a results row that the file determines.
+    @property
+    def parameters(self) -> int:
+        """Number of weights of all layers, matrices and others."""
+        return sum(layer["parameters"] for layer in self.metadata["layers"])
 
-        `bits_per_weight` counts all matrices, those that stayed in float too. The scheme is that of the quantized
-        ones; where they differ in a property, it is left out.
-        """
-        values: dict[str, Any] = {
-            "parameters": sum(layer["parameters"] for layer in self.metadata["layers"]),
-            "file_bytes": self.file_bytes,
-            "weight_bytes": self.weight_bytes,
-        }
-        if self.weights:
-            values["bits_per_weight"] = 8 * self.weight_bytes / self.weights
+    @property
+    def size(self) -> Size:
+        """The size of the file and of its matrices, those that stayed in float included."""
+        bits_per_weight = 8 * self.weight_bytes / self.weights if self.weights else None
+        return Size(file_bytes=self.file_bytes, weight_bytes=self.weight_bytes, bits_per_weight=bits_per_weight)
+
+    @property
+    def training(self) -> Training:
+        """The training that the metadata describe; a float model has no method."""
         training = self.metadata["config"].get("training")
-        if training is not None:
-            values |= {"seed": training["seed"], "steps": training["epochs"] * training["steps_per_epoch"]}
-        schemes = [matrix.scheme for matrix in self.matrices if matrix.scheme != Scheme()]
+        return Training(
+            method=self.metadata.get("method", "qat") if self._quantized() else None,
+            seed=None if training is None else training["seed"],
+            steps=None if training is None else training["epochs"] * training["steps_per_epoch"],
+        )
+
+    @property
+    def quantization(self) -> Quantization:
+        """The scheme of the quantized matrices; a property in which they differ is None."""
+        schemes = self._quantized()
         if not schemes:
-            return {**values, "weight_bits": FLOAT_BITS, "activation_bits": FLOAT_BITS}
-        values["method"] = self.metadata.get("method", "qat")
+            return Quantization(weight_bits=FLOAT_BITS, activation_bits=FLOAT_BITS)
         specs = [layer["spec"] for layer in self.metadata["layers"] if "spec" in layer]
-        found: dict[str, list[Any]] = {
-            "weight_bits": [scheme.bits for scheme in schemes],
-            "activation_bits": [scheme.activation_bits or FLOAT_BITS for scheme in schemes],
-            "symmetric": [scheme.symmetric for scheme in schemes],
-            "granularity": [QuantSpec.model_validate(spec).granularity for spec in specs],
-            "block_size": [scheme.block_size for scheme in schemes],
-            "sparsity": [spec.get("sparsity") for spec in specs],
+        return Quantization(
+            weight_bits=common([scheme.bits for scheme in schemes]),
+            activation_bits=common([scheme.activation_bits or FLOAT_BITS for scheme in schemes]),
+            symmetric=common([scheme.symmetric for scheme in schemes]),
+            granularity=common([QuantSpec.model_validate(spec).granularity for spec in specs]),
+            block_size=common([scheme.block_size for scheme in schemes]),
+            sparsity=common([spec.get("sparsity") for spec in specs]),
             # A searched clip is not one number.
-            "clip": [None if isinstance(spec["clip"], dict) else spec["clip"] for spec in specs],
-        }
-        return values | common_values(found)
+            clip=common([None if isinstance(spec["clip"], dict) else spec["clip"] for spec in specs]),
+        )
 
-
-def common_values(columns: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
-    """What all layers of a model share, by column; a column in which they differ, or that says None, is left out."""
-    return {key: each[0] for key, each in columns.items() if len(set(each)) == 1 and each[0] is not None}
+    def _quantized(self) -> list[Scheme]:
+        return [matrix.scheme for matrix in self.matrices if matrix.scheme != Scheme()]
 
 
 def read_model_file(path: str | Path) -> ModelFile:

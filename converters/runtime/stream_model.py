@@ -36,6 +36,7 @@ from converters.flatbuffer.stream_description import (
 from converters.runtime.interpreters import METADATA, KernelUse, LoadedFile, load_file, one_line
 from converters.runtime.transducer_model import TransducerModel, open_decoder
 from tfconformer.errors import InputError
+from tfconformer.steps import split_steps
 
 State = dict[str, NDArray[Any]]
 _LONGEST = 2**31 - 1  # samples: they are counted in int32, which 16 kHz fill in 37 hours
@@ -143,11 +144,9 @@ class StreamModel:
         Raises:
           InputError: the waveform is not one-dimensional, or a value is not finite.
         """
-        waveform, size = self._waveform(waveform), self.description.step_samples
-        whole = len(waveform) // size * size
+        steps, rest = split_steps(self._waveform(waveform), self.description.step_samples)
         self.reset()
-        outputs = [self.step(waveform[start : start + size]) for start in range(0, whole, size)]
-        return np.concatenate([*outputs, self.finish(waveform[whole:])])
+        return np.concatenate([*map(self.step, steps), self.finish(rest)])
 
     def metadata(self) -> dict[str, Any]:
         """As `LoadedFile.metadata`."""

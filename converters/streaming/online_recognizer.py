@@ -1,4 +1,4 @@
-"""Live recognition with a streaming `.tflite`, in the shape that users of sherpa-onnx know.
+"""Live recognition with a streaming `.tflite`, with the interface of sherpa-onnx.
 
     recognizer = OnlineRecognizer("small.tflite")
     for samples in microphone:
@@ -10,7 +10,7 @@
     recognizer.input_finished()
     recognizer.decode()
 
-A recognizer is one stream; open another for another.
+A recognizer holds one stream; for several streams open several recognizers.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from converters.runtime.stream_model import open_stream
 from converters.streaming.endpoint import EndpointRule, endpoint_rules
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
+from tfconformer.steps import split_steps
 
 # Audio is in [-1, 1]; recordings in float and resampling overshoot that a little. Farther out are 16-bit numbers.
 _LOUDEST = 8.0
@@ -35,13 +36,13 @@ _LOUDEST = 8.0
 
 @dataclass(frozen=True)
 class Result:
-    """What has been recognized of an utterance.
+    """The hypothesis for the current utterance.
 
     Attributes:
-      text: so far.
-      tokens: its pieces.
-      timestamps: of every piece, seconds from the beginning of the utterance.
-      is_final: whether nothing can be added any more.
+      text: its words.
+      tokens: its tokens, as text.
+      timestamps: seconds from the beginning of the utterance to every token.
+      is_final: True once the input has ended and all of it is decoded.
     """
 
     text: str
@@ -69,13 +70,13 @@ class OnlineRecognizer:
 
         Args:
           path: the file.
-          runtime: as `open_stream`.
-          threads: likewise.
-          rules: when an utterance is over; None has the defaults of `endpoint_rules`.
-          beam_width: hypotheses of the search through a transducer; None searches greedily.
+          runtime: one of `converters.runtime.model.RUNTIMES`.
+          threads: number of threads of the runtime.
+          rules: an utterance is over when one of them holds; None takes the defaults of `endpoint_rules`.
+          beam_width: number of hypotheses of a transducer's search; None searches greedily.
 
         Raises:
-          InputError: as `open_stream`, or a model of CTC is to be searched with a beam.
+          InputError: the file cannot be opened (see `open_stream`), or a model of CTC is to be searched with a beam.
         """
         self.model = open_stream(path, runtime, threads)
         self._tokenizer = Tokenizer.from_bytes(base64.b64decode(self.model.metadata()["tokenizer"]))
@@ -88,11 +89,11 @@ class OnlineRecognizer:
         self._finished = self._decoded_all = False
 
     def accept_waveform(self, sample_rate: int, samples: NDArray[np.float32]) -> None:
-        """Takes the next samples [any number] in [-1, 1]; another rate than the model's is converted.
+        """Appends the next samples [any number] in [-1, 1]; another rate than the model's is converted.
 
         Raises:
           InputError: they have another shape, are integers, far outside of [-1, 1] or not finite, the rate is not
-            positive or not that of the samples before, or the input was finished. Nothing is taken then.
+            positive or not that of the earlier samples, or the input was finished. Nothing is appended then.
         """
         samples = self._checked(sample_rate, samples)
         if self._resampler is None and sample_rate != self.model.description.sample_rate:
@@ -101,23 +102,16 @@ class OnlineRecognizer:
         self._append(samples)
 
     def input_finished(self) -> None:
-        """Says that the utterance has ended; `decode` then makes its last result, `reset` begins another."""
+        """Ends the utterance: `decode` then completes its result, and `reset` begins the next one."""
         if not self._finished and self._resampler is not None:
             self._append(np.zeros(0, np.float32), last=True)
         self._finished = True
 
-    @property
-    def is_ready(self) -> bool:
-        """Whether `decode` has something to do."""
-        enough = len(self._audio) >= self.model.description.step_samples
-        return enough or (self._finished and not self._decoded_all)
-
     def decode(self) -> None:
-        """Recognizes what has been accepted: whole steps, and the rest once the input is finished."""
-        size = self.model.description.step_samples
-        while len(self._audio) >= size:
-            piece, self._audio = self._audio[:size], self._audio[size:]
-            self._search.push(self.model.step(piece))
+        """Recognizes the accepted audio: whole steps, and the rest once the input is finished."""
+        steps, self._audio = split_steps(self._audio, self.model.description.step_samples)
+        for step in steps:
+            self._search.push(self.model.step(step))
         if self._finished and not self._decoded_all:
             self._search.push(self.model.finish(self._audio))
             self._audio = self._audio[:0]
@@ -125,7 +119,7 @@ class OnlineRecognizer:
 
     @property
     def result(self) -> Result:
-        """What has been recognized of this utterance so far."""
+        """The hypothesis for the audio that was decoded since the last reset."""
         ids = self._search.ids
         return Result(
             text=self._tokenizer.decode(ids),
@@ -136,13 +130,13 @@ class OnlineRecognizer:
 
     @property
     def is_endpoint(self) -> bool:
-        """Whether one of the rules says that the utterance is over."""
+        """True if the utterance is over by one of the rules."""
         silence = self._search.trailing_blanks * self._frame_seconds
         length = self._search.frames * self._frame_seconds
         return any(rule.holds(bool(self._search.ids), silence, length) for rule in self._rules)
 
     def reset(self) -> None:
-        """Begins the next utterance, with the samples that have not been decoded yet unless the input was finished."""
+        """Begins the next utterance, with the accepted samples that are not decoded unless the input was finished."""
         if self._finished:
             self._resampler = self._input_rate = None
             self._audio = self._audio[:0]

@@ -18,15 +18,15 @@ def test_whole_utterances():
     rows = list(utterance_rows(tiny_config(context=SIZES), seconds=1.0, rounds=1))
     kernels = {}
     for row in rows:
-        kernels.setdefault(row.implementation.split()[0], set()).add(row.kernel)
-        assert row.latency_ms_p50 == pytest.approx(1e3 * row.rtf_p50) and row.latency_ms_p50 > 0
+        kernels.setdefault(row.implementation.split()[0], set()).add(row.execution.kernel)
+        assert row.speed.latency_ms_p50 == pytest.approx(1e3 * row.speed.rtf_p50) and row.speed.latency_ms_p50 > 0
     assert kernels["LiteRT"] == {XNNPACK} and kernels["onnxruntime"] == {MLAS}
     assert len(kernels["tfconformer"]) == 1 and not kernels["tfconformer"] & {XNNPACK, MLAS, "builtin"}
-    assert {row.weight_bits for row in rows} == {2, 4, 8, 32}
+    assert {row.quantization.weight_bits for row in rows} == {2, 4, 8, 32}
 
 
 def test_steps():
     rows = list(step_rows(tiny_config(context=SIZES | STREAM), rounds=1))
-    assert {row.chunk_ms for row in rows} == {40}
+    assert {row.stream.chunk_ms for row in rows} == {40}
     assert {row.implementation.split()[0] for row in rows} == {"tfconformer", "LiteRT", "onnxruntime"}
-    assert all(row.step_ms_p50 > 0 for row in rows)
+    assert all(row.step.step_ms_p50 > 0 for row in rows)

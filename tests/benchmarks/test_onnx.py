@@ -1,4 +1,4 @@
-"""onnxruntime, a peer of the benchmarks, computes what ours does."""
+"""onnxruntime, a baseline of the benchmarks, computes what this project does."""
 
 import numpy as np
 import pytest
@@ -73,11 +73,11 @@ def test_the_conformer_is_that_of_keras(quantize, tolerance):
     config = tiny_config(context={"conv_kernel": 6})
     model = inference_model(tiny_model(config))
     variables, asked = variables_of(model)
-    peer = OnnxConformer(config, VOCABULARY, variables, quantize)
+    onnx = OnnxConformer(config, VOCABULARY, variables, quantize)
     assert {variable.name: tuple(variable.shape) for variable in model.variables} == asked
     for samples in (8000, 13111):
         expected = keras_logits(config, model, noise(samples))
-        actual = peer.run(noise(samples))
+        actual = onnx.run(noise(samples))
         assert actual.shape == expected.shape
         assert distance(actual, expected) < tolerance
 
@@ -86,12 +86,12 @@ def test_the_steps_of_a_stream_are_the_utterance_of_keras():
     config = tiny_config(context={"causal": True, "left_context": 5, "attention_chunk": 1})
     model = inference_model(tiny_model(config))
     variables, asked = variables_of(model)
-    peer = OnnxStream(config, VOCABULARY, variables, float_weights)
+    onnx = OnnxStream(config, VOCABULARY, variables, float_weights)
     assert {variable.name: tuple(variable.shape) for variable in model.variables} == asked
     # A last frame that a stream has, but the utterance not: its features end behind the samples.
     steps = 20
-    waveform = noise(steps * peer.step_samples)
-    actual = np.concatenate([peer.step(piece) for piece in waveform.reshape(steps, -1)])
+    waveform = noise(steps * onnx.step_samples)
+    actual = np.concatenate([onnx.step(step) for step in waveform.reshape(steps, -1)])
     expected = keras_logits(config, model, waveform)
     assert distance(actual[: len(expected)], expected) < 1e-4  # float sums in another order
     assert steps - len(expected) <= 1

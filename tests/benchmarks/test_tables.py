@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.tables import layer_table, main, time_and_limit
-from tfconformer.reports.results import ResultRow
+from tfconformer.reports.rows import Gemm, Quantization, ResultRow
 
 PAGES = ["README.md", "docs/benchmarks.md", "docs/streaming.md", "docs/transducer.md"]
 
@@ -28,12 +28,16 @@ def test_the_pages_are_those_that_the_command_writes(pages, pytestconfig):
 
 
 def test_a_table_of_layers_has_a_line_for_a_scheme_and_a_column_for_a_number_of_rows():
+    quantization = Quantization(weight_bits=2, symmetric=True, granularity="channel")
     rows = [
-        ResultRow(implementation="ours", weight_bits=2, symmetric=True, granularity="channel", k=8, n=4, m=m, **cost)
-        for m, cost in ((16, {"time_us": 123.4, "limit_fraction": 0.5}), (1, {"time_us": 1.26, "limit_fraction": 1.0}))
+        ResultRow(implementation="ours", quantization=quantization, gemm=gemm)
+        for gemm in (
+            Gemm(k=8, n=4, m=16, time_us=123.4, limit_fraction=0.5),
+            Gemm(k=8, n=4, m=1, time_us=1.26, limit_fraction=1.0),
+            Gemm(k=16, n=4, m=16, time_us=123.4, limit_fraction=0.5),
+        )
     ]
-    other = rows[0].model_copy(update={"k": 16})
-    assert layer_table([*rows, other], 8, 4, time_and_limit) == (
+    assert layer_table(rows, 8, 4, time_and_limit) == (
         "| implementation, 8 x 4 | M = 1 | M = 16 |\n"
         "| :-- | --: | --: |\n"
         "| ours: 2 bits, symmetric, per channel | 1.3 (100 %) | 123 (50 %) |\n"

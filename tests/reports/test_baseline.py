@@ -1,19 +1,20 @@
 import pytest
 
-from tests.support.results_samples import results, row
+from tests.support.results_samples import changed, results, row, set_of
 from tfconformer.decoding.wer import wer_difference
 from tfconformer.errors import InputError
 from tfconformer.reports.baseline import compare_with_float
 
 
 def test_sizes_and_differences_against_float32():
-    compared = {(one.model, one.test_set): one for one in compare_with_float(results()).rows}
+    compared = {(one.model, set_of(one)): one for one in compare_with_float(results()).rows}
     int2 = compared["int2", "test-clean"]
-    assert int2.float_ratio == pytest.approx(6_612_345 / 812_345)
+    assert int2.size.float_ratio == pytest.approx(6_612_345 / 812_345)
     # One, two and three errors in the three sentences' 3 + 6 + 3 words; the float model made none.
-    assert int2.wer_difference == pytest.approx(6 / 12)
-    assert compared["int8", "test-other"].wer_difference == pytest.approx(1 / 12)
-    assert int2.wer_difference_low <= int2.wer_difference <= int2.wer_difference_high
+    assert int2.accuracy.wer_difference == pytest.approx(6 / 12)
+    assert compared["int8", "test-other"].accuracy.wer_difference == pytest.approx(1 / 12)
+    difference = int2.accuracy
+    assert difference.wer_difference_low <= difference.wer_difference <= difference.wer_difference_high
 
 
 def test_the_interval_is_the_paired_one():
@@ -23,7 +24,8 @@ def test_the_interval_is_the_paired_one():
         ["CALL HOME NOW", "THE CAT SAT ON THE MAT", "OPEN THE DOOR"],
         ["CALL HOME", "THE BAT SAT ON MAT", "OPEN THE DOOR PLEASE NOW SIR"],
     )
-    assert (compared.wer_difference_low, compared.wer_difference_high) == (expected.low, expected.high)
+    difference = compared.accuracy
+    assert (difference.wer_difference_low, difference.wer_difference_high) == (expected.low, expected.high)
 
 
 def test_baselines_and_rows_without_one_stay_as_they_are():
@@ -35,12 +37,12 @@ def test_baselines_and_rows_without_one_stay_as_they_are():
 def test_without_transcripts_only_sizes_are_compared():
     compared = compare_with_float(results().model_copy(update={"transcripts": ()}))
     int2 = next(one for one in compared.rows if one.model == "int2")
-    assert int2.float_ratio is not None
-    assert int2.wer_difference is None
+    assert int2.size.float_ratio is not None
+    assert int2.accuracy.wer_difference is None
 
 
 def test_another_runtime_is_not_a_baseline():
-    other = row("int2", "test-clean").model_copy(update={"runtime": "tensorflow 2.17.1"})
+    other = changed(row("int2", "test-clean"), runtime="tensorflow 2.17.1")
     compared = compare_with_float(results().model_copy(update={"rows": (row("float32", "test-clean"), other)}))
     assert compared.rows[1] == other
 
@@ -53,12 +55,12 @@ def test_different_utterances_are_refused():
 
 
 def test_two_baselines_are_refused():
-    twin = row("float32", "test-clean").model_copy(update={"model": "float32b"})
+    twin = changed(row("float32", "test-clean"), model="float32b")
     with pytest.raises(InputError, match="two float32 models"):
         compare_with_float(results().model_copy(update={"rows": (row("float32", "test-clean"), twin)}))
 
 
 def test_float_weights_with_quantized_activations_are_no_baseline():
-    rounded = row("float32", "test-clean").model_copy(update={"model": "float32 x int8", "activation_bits": 8})
+    rounded = changed(row("float32", "test-clean"), model="float32 x int8", activation_bits=8)
     compared = compare_with_float(results().model_copy(update={"rows": (row("float32", "test-clean"), rounded)}))
-    assert [one.float_ratio for one in compared.rows] == [None, 1.0]
+    assert [one.size.float_ratio for one in compared.rows] == [None, 1.0]

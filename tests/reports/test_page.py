@@ -3,11 +3,12 @@ import re
 
 import pytest
 
-from tests.support.results_samples import results, row
+from tests.support.results_samples import changed, results, row, set_of
 from tfconformer.errors import InputError
 from tfconformer.reports.baseline import compare_with_float
 from tfconformer.reports.page import choose_examples, render_report
-from tfconformer.reports.results import ResultRow, Transcript
+from tfconformer.reports.results import Transcript
+from tfconformer.reports.rows import ResultRow
 
 
 class Page(html.parser.HTMLParser):
@@ -87,28 +88,34 @@ def test_every_number_of_the_table_is_the_files(page, compared):
     lines = [cells for cells in page.rows if cells and cells[0].split()[:1] in (["float32"], ["int8"], ["int2"])]
     assert len(lines) == 3
     for cells, model in zip(lines, ("float32", "int8", "int2"), strict=True):
-        clean, other = (next(r for r in compared.rows if (r.model, r.test_set) == (model, s)) for s in page_sets())
+        clean, other = (next(r for r in compared.rows if (r.model, set_of(r)) == (model, s)) for s in page_sets())
         name, clean_cell, other_cell, file_cell, bits_cell, rtf_cell, memory_cell = (cell.split() for cell in cells)
         assert {"avx2,", "1", "thread"} <= set(name)
         for cell, values in ((clean_cell, clean), (other_cell, other)):
-            assert float(cell[0]) == round(100 * values.wer, 1)
+            assert float(cell[0]) == round(100 * values.accuracy.wer, 1)
             low, high = cell[2].split("\N{EN DASH}")
-            assert (float(low), float(high)) == (round(100 * values.wer_low, 1), round(100 * values.wer_high, 1))
+            assert (float(low), float(high)) == (
+                round(100 * values.accuracy.wer_low, 1),
+                round(100 * values.accuracy.wer_high, 1),
+            )
             assert cell[3:11] == ["S", "3", "·", "D", "2", "·", "I", "1"]
             if model != "float32":
                 signed = [float(text.strip("[],").replace("\N{MINUS SIGN}", "-")) for text in cell[11:]]
                 assert signed == [
-                    round(100 * values.wer_difference, 1),
-                    round(100 * values.wer_difference_low, 1),
-                    round(100 * values.wer_difference_high, 1),
+                    round(100 * values.accuracy.wer_difference, 1),
+                    round(100 * values.accuracy.wer_difference_low, 1),
+                    round(100 * values.accuracy.wer_difference_high, 1),
                 ]
-        assert float(file_cell[0]) == round(clean.file_bytes / 1e6, 2)
-        assert int(file_cell[2].replace(",", "")) == clean.file_bytes
+        assert float(file_cell[0]) == round(clean.size.file_bytes / 1e6, 2)
+        assert int(file_cell[2].replace(",", "")) == clean.size.file_bytes
         if model != "float32":
-            assert float(file_cell[4].rstrip("\N{MULTIPLICATION SIGN}")) == round(clean.float_ratio, 2)
-        assert float(bits_cell[0]) == clean.bits_per_weight
-        assert (float(rtf_cell[0]), float(rtf_cell[2])) == (round(clean.rtf_p50, 3), round(clean.rtf_p90, 3))
-        assert float(memory_cell[0]) == round(clean.peak_rss_mb)
+            assert float(file_cell[4].rstrip("\N{MULTIPLICATION SIGN}")) == round(clean.size.float_ratio, 2)
+        assert float(bits_cell[0]) == clean.size.bits_per_weight
+        assert (float(rtf_cell[0]), float(rtf_cell[2])) == (
+            round(clean.speed.rtf_p50, 3),
+            round(clean.speed.rtf_p90, 3),
+        )
+        assert float(memory_cell[0]) == round(clean.execution.peak_rss_mb)
 
 
 def page_sets() -> tuple[str, str]:
@@ -144,7 +151,7 @@ def test_the_page_is_reproducible(compared, source, tmp_path):
 
 
 def test_a_bare_results_file_gives_a_page_without_empty_sections(tmp_path):
-    bare_row = ResultRow(model="a <b> & $x$", test_set="t<est>", wer=0.5, substitutions=1, deletions=0, insertions=0)
+    bare_row = ResultRow(model="a <b> & $x$", accuracy=row("int8", "t<est>").accuracy)
     bare = results().model_copy(update={"rows": (bare_row,), "layers": (), "stages": (), "transcripts": ()})
     render_report(bare, tmp_path / "bare.html")
     source = (tmp_path / "bare.html").read_text(encoding="utf-8")
@@ -152,12 +159,12 @@ def test_a_bare_results_file_gives_a_page_without_empty_sections(tmp_path):
     assert "a <b> & $x$" in page.text
     assert "<b>" not in source
     assert "svg" not in page.tags
-    for absent in ("At a glance", "What the models heard", "Where the time went", "What quantization costs"):
+    for absent in ("At a glance", "What the models recognized", "Where the time went", "What quantization costs"):
         assert absent not in page.text
 
 
 def test_markup_in_the_data_stays_text(tmp_path):
-    hostile = row("float32", "test-clean").model_copy(update={"model": "<script>x</script>", "test_set": "t'\"<i>&"})
+    hostile = changed(row("float32", "test-clean"), model="<script>x</script>", test_set="t'\"<i>&")
     render_report(
         results().model_copy(update={"rows": (hostile,), "transcripts": (), "layers": ()}), tmp_path / "r.html"
     )
@@ -178,13 +185,13 @@ def test_examples_are_the_typical_and_the_most_divisive():
         ("typical", "THE CAT SAT ON THE MAT"),
         ("models differ most", "OPEN THE DOOR"),
     ]
-    assert [(heard.model, heard.errors) for heard in examples[0].heard] == [("float32", 0), ("int8", 0), ("int2", 2)]
+    assert [(one.model, one.errors) for one in examples[0].hypotheses] == [("float32", 0), ("int8", 0), ("int2", 2)]
 
 
 def test_examples_show_a_model_once_and_no_long_utterance():
-    def heard(runtime: str, key: str, text: str) -> Transcript:
+    def transcript(runtime: str, key: str, text: str) -> Transcript:
         return Transcript(model="m", test_set="t", runtime=runtime, id=key, reference=text, hypothesis=text)
 
-    transcripts = [heard("one", "a", "A B"), heard("one", "b", "WORD " * 25), heard("two", "a", "A B")]
+    transcripts = [transcript("one", "a", "A B"), transcript("one", "b", "WORD " * 25), transcript("two", "a", "A B")]
     (example,) = choose_examples(transcripts)
-    assert (example.reference, len(example.heard)) == ("A B", 1)
+    assert (example.reference, len(example.hypotheses)) == ("A B", 1)

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.support.results_samples import results, row
+from tests.support.results_samples import changed, results, row
 from tfconformer.errors import InputError
 from tfconformer.reports import tables
 from tfconformer.reports.baseline import compare_with_float
@@ -19,23 +19,19 @@ def test_formats():
 
 
 def test_scheme_in_words():
-    assert tables.scheme(row("float32", "test-clean")) == "float weights"
-    rows_in_8_bits = row("float32", "t").model_copy(update={"activation_bits": 8})
-    assert tables.scheme(rows_in_8_bits) == "float weights; 8-bit activations"
-    assert tables.scheme(row("int2", "test-clean")) == "2 bits, asymmetric, block 32"
-    per_channel = row("int8", "t").model_copy(
-        update={"granularity": "channel", "block_size": None, "activation_bits": 8, "sparsity": "2:4"}
-    )
-    assert tables.scheme(per_channel) == "8 bits, symmetric, per channel, 2:4 sparse; 8-bit activations"
-    assert tables.scheme(row("int8", "t").model_copy(update={"weight_bits": None})) == ""
+    assert tables.scheme(row("float32", "test-clean").quantization) == "float weights"
+    rows_in_8_bits = changed(row("float32", "t"), activation_bits=8)
+    assert tables.scheme(rows_in_8_bits.quantization) == "float weights; 8-bit activations"
+    assert tables.scheme(row("int2", "test-clean").quantization) == "2 bits, asymmetric, block 32"
+    per_channel = changed(row("int8", "t"), granularity="channel", block_size=None, activation_bits=8, sparsity="2:4")
+    assert tables.scheme(per_channel.quantization) == "8 bits, symmetric, per channel, 2:4 sparse; 8-bit activations"
+    assert tables.scheme(changed(row("int8", "t"), weight_bits=None).quantization) == ""
 
 
 def test_setting_in_words():
     assert tables.setting(row("int8", "t")) == "tflite-runtime 2.14.0, avx2, 1 thread"
-    assert tables.setting(row("int8", "t").model_copy(update={"kernel": None, "threads": 4})) == (
-        "tflite-runtime 2.14.0, 4 threads"
-    )
-    assert tables.setting(row("int8", "t").model_copy(update={"evaluated_with": "keras"})) == "Keras"
+    assert tables.setting(changed(row("int8", "t"), kernel=None, threads=4)) == ("tflite-runtime 2.14.0, 4 threads")
+    assert tables.setting(changed(row("int8", "t"), evaluated_with="keras")) == "Keras"
 
 
 def test_a_score_in_one_line():
@@ -46,7 +42,7 @@ def test_a_score_in_one_line():
 
 
 def test_one_line_per_model_and_runtime():
-    twice = [*results().rows, row("int8", "test-clean").model_copy(update={"runtime": "tensorflow 2.17.1"})]
+    twice = [*results().rows, changed(row("int8", "test-clean"), runtime="tensorflow 2.17.1")]
     lines = tables.model_lines(twice)
     assert [(line.model, line.runtime) for line in lines] == [
         ("float32", "tflite-runtime 2.14.0"),

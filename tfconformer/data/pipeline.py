@@ -137,14 +137,16 @@ def evaluation_batches(shards: Paths, features: FeatureConfig, batch_seconds: fl
     return dataset.map(prepare, num_parallel_calls=tf.data.AUTOTUNE).prefetch(1).with_options(_options())
 
 
-def evaluation_utterances(shards: Paths) -> Iterator[EvaluationUtterance]:
-    """Yields the utterances of the shards one by one, in the order of the manifest."""
+def evaluation_utterances(shards: Paths, limit: int | None = None) -> Iterator[EvaluationUtterance]:
+    """Yields the utterances of the shards in the order of the manifest; with `limit`, at most so many."""
 
     def read(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         fields = records.parse(serialized[tf.newaxis])
         return records.decode_audio(fields.audio[0]), fields.text[0], fields.id[0]
 
     dataset = tf.data.TFRecordDataset([str(path) for path in shards]).map(read)
+    if limit is not None:
+        dataset = dataset.take(limit)
     for waveform, text, utterance_id in dataset.with_options(_options()).as_numpy_iterator():
         yield EvaluationUtterance(waveform, text.decode("utf-8"), utterance_id.decode("utf-8"))
 

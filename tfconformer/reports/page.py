@@ -1,4 +1,4 @@
-"""`report.html`: one self-contained page from a results file.
+"""The report, one self-contained HTML page from a results file.
 
 The page holds no script and refers to nothing outside itself: styles are inline, plots are inline SVG. Every
 number in it is a value of the results file, rounded.
@@ -23,8 +23,8 @@ EXAMPLE_WORDS = 24
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What one model made of an utterance."""
+class Hypothesis:
+    """The hypothesis of one model for an utterance, aligned with the reference."""
 
     model: str
     segments: tuple[Segment, ...]
@@ -33,19 +33,19 @@ class Heard:
 
 @dataclass(frozen=True)
 class Example:
-    """An utterance, what was said, and what every model made of it."""
+    """An utterance with its reference and the hypothesis of every model; `why` says why it was chosen."""
 
     why: str
     test_set: str
     reference: str
-    heard: tuple[Heard, ...]
+    hypotheses: tuple[Hypothesis, ...]
 
 
 def render_report(results: ResultsFile, output: str | Path, title: str = "tfconformer report") -> None:
     """Writes the page.
 
     Args:
-      results: rows, and whatever else the run recorded; sections without data are left out.
+      results: rows, layers, stages and transcripts; sections without data are left out.
       output: path of the HTML file, written atomically.
       title: heading of the page.
 
@@ -91,38 +91,38 @@ def render_report(results: ResultsFile, output: str | Path, title: str = "tfconf
 
 
 def choose_examples(transcripts: Sequence[Transcript]) -> list[Example]:
-    """Two utterances per test set, always the same for the same transcripts.
+    """Chooses two utterances per test set, always the same for the same transcripts.
 
     One is typical: its errors, summed over the models, are the median. The other is the one on which the models
     differ most. Only utterances of at most `EXAMPLE_WORDS` words are candidates.
     """
-    spoken: dict[str, dict[str, list[Transcript]]] = {}
+    by_test_set: dict[str, dict[str, list[Transcript]]] = {}
     for transcript in _one_runtime(transcripts):
         if 0 < len(transcript.reference.split()) <= EXAMPLE_WORDS:
-            spoken.setdefault(transcript.test_set, {}).setdefault(transcript.id, []).append(transcript)
+            by_test_set.setdefault(transcript.test_set, {}).setdefault(transcript.id, []).append(transcript)
     examples = []
-    for test_set, utterances in spoken.items():
-        candidates = [_heard(utterances[key]) for key in sorted(utterances)]
-        by_errors = sorted(candidates, key=lambda heard: sum(one.errors for one in heard))
+    for test_set, utterances in by_test_set.items():
+        candidates = [_hypotheses(utterances[key]) for key in sorted(utterances)]
+        by_errors = sorted(candidates, key=lambda hypotheses: sum(one.errors for one in hypotheses))
         typical, widest = by_errors[len(by_errors) // 2], max(candidates, key=_spread)
         chosen = {"typical": typical} if widest is typical else {"typical": typical, "models differ most": widest}
-        for why, heard in chosen.items():
-            reference = " ".join(word for segment in heard[0].segments for word in segment.reference)
-            examples.append(Example(why, test_set, reference, heard))
+        for why, hypotheses in chosen.items():
+            reference = " ".join(word for segment in hypotheses[0].segments for word in segment.reference)
+            examples.append(Example(why, test_set, reference, hypotheses))
     return examples
 
 
 def _one_runtime(transcripts: Sequence[Transcript]) -> list[Transcript]:
-    """Of a model that ran in several runtimes, only the first: they hear the same."""
+    """Keeps the transcripts of a model's first runtime: in all of them they are the same."""
     first: dict[tuple[str, str], str] = {}
     for transcript in transcripts:
         first.setdefault((transcript.model, transcript.test_set), transcript.runtime)
     return [one for one in transcripts if first[one.model, one.test_set] == one.runtime]
 
 
-def _heard(transcripts: Iterable[Transcript]) -> tuple[Heard, ...]:
+def _hypotheses(transcripts: Iterable[Transcript]) -> tuple[Hypothesis, ...]:
     return tuple(
-        Heard(
+        Hypothesis(
             model=one.model,
             segments=tuple(align(one.reference, one.hypothesis)),
             errors=int(count_errors([one.reference], [one.hypothesis])[0, 1:].sum()),
@@ -131,8 +131,8 @@ def _heard(transcripts: Iterable[Transcript]) -> tuple[Heard, ...]:
     )
 
 
-def _spread(heard: Sequence[Heard]) -> int:
-    errors = [one.errors for one in heard]
+def _spread(hypotheses: Sequence[Hypothesis]) -> int:
+    errors = [one.errors for one in hypotheses]
     return max(errors) - min(errors)
 
 
@@ -140,16 +140,17 @@ def _size_chart(lines: Sequence[ModelLine], colors: dict[str, int]) -> str | Non
     # By test set and model: a model that ran in several runtimes has one size and one accuracy.
     panels: dict[str, dict[str, charts.Point]] = {}
     for line in lines:
-        for test_set, row in line.scores.items():
-            if row.file_bytes is None or row.wer is None or row.wer_low is None or row.wer_high is None:
+        file_bytes = line.row.size.file_bytes
+        for test_set, score in line.scores.items():
+            if file_bytes is None:
                 continue
             point = charts.Point(
                 label=line.model,
                 color=charts.series_color(colors[line.model]),
-                megabytes=row.file_bytes / 1e6,
-                wer=100 * row.wer,
-                low=100 * row.wer_low,
-                high=100 * row.wer_high,
+                megabytes=file_bytes / 1e6,
+                wer=100 * score.wer,
+                low=100 * score.wer_low,
+                high=100 * score.wer_high,
             )
             panels.setdefault(test_set, {}).setdefault(line.model, point)
     return charts.wer_against_size({name: list(points.values()) for name, points in panels.items()}) if panels else None
@@ -161,11 +162,11 @@ def _latency_chart(lines: Sequence[ModelLine], colors: dict[str, int]) -> str | 
         charts.Bar(
             label=f"{line.model}\n{line.runtime}" if several_runtimes else line.model,
             color=charts.series_color(colors[line.model]),
-            median=line.cost.rtf_p50,
-            p90=line.cost.rtf_p90,
+            median=line.row.speed.rtf_p50,
+            p90=line.row.speed.rtf_p90,
         )
         for line in lines
-        if line.cost.rtf_p50 is not None and line.cost.rtf_p90 is not None
+        if line.row.speed.rtf_p50 is not None and line.row.speed.rtf_p90 is not None
     ]
     return charts.latency_bars(bars) if bars else None
 

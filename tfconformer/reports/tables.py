@@ -1,7 +1,6 @@
-"""Rows of a results file, arranged and worded as tables show them.
+"""Tables of the rows of a results file: one line per model and runtime, one column of accuracy per test set.
 
-A table has one line per model and runtime, and one column of accuracy per test set. The HTML report and the
-README's Markdown print the same cells.
+The HTML report and the README's Markdown print the same cells.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from pathlib import Path
 from tfconformer import atomic
 from tfconformer.errors import InputError
 from tfconformer.quantization.spec import FLOAT_BITS
-from tfconformer.reports.results import ResultRow
+from tfconformer.reports.rows import Accuracy, Quantization, ResultRow
 
 DASH = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
@@ -28,101 +27,106 @@ class ModelLine:
     Attributes:
       model: its name.
       runtime: name and version, None where no runtime was involved.
-      scores: test set -> the row that holds its accuracy.
-      cost: the row whose size, speed and memory the line shows, that of the first test set.
+      scores: test set -> word errors.
+      row: the row of the first test set, whose size, speed and memory the line shows.
     """
 
     model: str
     runtime: str | None
-    scores: dict[str, ResultRow]
-    cost: ResultRow
+    scores: dict[str, Accuracy]
+    row: ResultRow
 
 
 def model_lines(rows: Iterable[ResultRow]) -> list[ModelLine]:
-    """Groups the rows that have a model and a test set, in the order in which they come.
+    """Groups the rows that have a model and word errors on a test set; keeps their order.
 
     Raises:
       InputError: two rows give the same model on the same test set in the same runtime.
     """
     lines: dict[tuple[object, ...], ModelLine] = {}
     for row in rows:
-        if row.model is None or row.test_set is None:
+        accuracy, execution = row.accuracy, row.execution
+        if row.model is None or accuracy is None:
             continue
-        key = row.model, row.runtime, row.kernel, row.threads, row.evaluated_with
-        line = lines.setdefault(key, ModelLine(row.model, row.runtime, {}, row))
-        if line.scores.setdefault(row.test_set, row) is not row:
-            raise InputError(f"two rows for {row.model} on {row.test_set} in {row.runtime}")
+        key = row.model, execution.runtime, execution.kernel, execution.threads, accuracy.evaluated_with
+        line = lines.setdefault(key, ModelLine(row.model, execution.runtime, {}, row))
+        if line.scores.setdefault(accuracy.test_set, accuracy) is not accuracy:
+            raise InputError(f"two rows for {row.model} on {accuracy.test_set} in {execution.runtime}")
     return list(lines.values())
 
 
 def test_set_names(lines: Iterable[ModelLine]) -> list[str]:
-    """The test sets of a table, in the order in which they come."""
+    """Returns the test sets of a table in the order of its lines."""
     return list(dict.fromkeys(name for line in lines for name in line.scores))
 
 
 def percent(fraction: float | None) -> str:
-    """A fraction as a percentage with one decimal, without the sign: 0.0612 -> "6.1"."""
+    """Prints a fraction as a percentage with one decimal and without the percent sign: 0.0612 -> "6.1"."""
     return DASH if fraction is None else f"{100 * fraction:.1f}"
 
 
 def signed_percent(fraction: float | None) -> str:
-    """As `percent`, with a plus or a true minus sign."""
+    """Prints a fraction as a percentage with one decimal and a plus or a true minus sign: 0.004 -> "+0.4"."""
     return DASH if fraction is None else f"{100 * fraction:+.1f}".replace("-", MINUS)
 
 
 def interval(low: float | None, high: float | None) -> str:
-    """An interval in percent, with an en dash: "5.2-7.1"."""
+    """Prints an interval of fractions in percent, with an en dash: "5.2-7.1"."""
     return DASH if low is None or high is None else f"{percent(low)}{DASH}{percent(high)}"
 
 
 def megabytes(count: int | None) -> str:
-    """Bytes in units of 10^6: "1.91 MB"."""
+    """Prints bytes in units of 10^6: "1.91 MB"."""
     return DASH if count is None else f"{count / 1e6:.2f} MB"
 
 
 def number(value: float | None, decimals: int) -> str:
-    """A number with fixed decimals, a dash where there is none."""
+    """Prints a number with fixed decimals, or a dash in place of None."""
     return DASH if value is None else f"{value:,.{decimals}f}"
 
 
-def scheme(row: ResultRow) -> str:
-    """How the weights are stored: "2 bits, asymmetric, block 32; 8-bit activations"."""
-    if row.weight_bits is None:
+def scheme(quantization: Quantization) -> str:
+    """Says how weights are stored: "2 bits, asymmetric, block 32; 8-bit activations"."""
+    if quantization.weight_bits is None:
         return ""
-    parts = ["float weights" if row.weight_bits == FLOAT_BITS else f"{row.weight_bits} bits"]
-    if row.symmetric is not None:
-        parts.append("symmetric" if row.symmetric else "asymmetric")
-    if row.granularity == "block":
-        parts.append(f"block {row.block_size}")
-    elif row.granularity is not None:
-        parts.append(f"per {row.granularity}")
-    if row.sparsity is not None:
-        parts.append(f"{row.sparsity} sparse")
-    activations = row.activation_bits
+    parts = ["float weights" if quantization.weight_bits == FLOAT_BITS else f"{quantization.weight_bits} bits"]
+    if quantization.symmetric is not None:
+        parts.append("symmetric" if quantization.symmetric else "asymmetric")
+    if quantization.granularity == "block":
+        parts.append(f"block {quantization.block_size}")
+    elif quantization.granularity is not None:
+        parts.append(f"per {quantization.granularity}")
+    if quantization.sparsity is not None:
+        parts.append(f"{quantization.sparsity} sparse")
+    activations = quantization.activation_bits
     return ", ".join(parts) + (f"; {activations}-bit activations" if activations not in (None, FLOAT_BITS) else "")
 
 
 def setting(row: ResultRow) -> str:
-    """What ran the model: "tflite-runtime 2.14.0, avx2, 1 thread"."""
-    if row.evaluated_with == "keras":
+    """Names the runtime, kernel and threads of a row: "tflite-runtime 2.14.0, avx2, 1 thread"."""
+    if row.accuracy is not None and row.accuracy.evaluated_with == "keras":
         return "Keras"
-    threads = None if row.threads is None else f"{row.threads} thread{'' if row.threads == 1 else 's'}"
-    return ", ".join(part for part in (row.runtime, row.kernel, threads) if part)
+    count = row.execution.threads
+    threads = None if count is None else f"{count} thread{'' if count == 1 else 's'}"
+    return ", ".join(part for part in (row.execution.runtime, row.execution.kernel, threads) if part)
 
 
 def describe(row: ResultRow) -> str:
-    """A score in one line of plain text."""
-    errors = f"S {row.substitutions}, D {row.deletions}, I {row.insertions} of {row.words} words"
+    """Prints a row with word errors as one line of plain text."""
+    accuracy, speed = row.accuracy, row.speed
+    assert accuracy is not None, "the row has no word errors"
+    errors = f"S {accuracy.substitutions}, D {accuracy.deletions}, I {accuracy.insertions} of {accuracy.words} words"
     return (
-        f"{row.model} on {row.test_set}: WER {percent(row.wer)} % [{percent(row.wer_low)}, {percent(row.wer_high)}]"
-        f" ({errors}; {row.utterances} utterances, {row.skipped} skipped);"
-        f" real-time factor {number(row.rtf_p50, 3)} (p90 {number(row.rtf_p90, 3)}),"
-        f" peak memory {number(row.peak_rss_mb, 0)} MB; {setting(row)}"
+        f"{row.model} on {accuracy.test_set}: WER {percent(accuracy.wer)} %"
+        f" [{percent(accuracy.wer_low)}, {percent(accuracy.wer_high)}]"
+        f" ({errors}; {accuracy.utterances} utterances, {accuracy.skipped} skipped);"
+        f" real-time factor {number(speed.rtf_p50, 3)} (p90 {number(speed.rtf_p90, 3)}),"
+        f" peak memory {number(row.execution.peak_rss_mb, 0)} MB; {setting(row)}"
     )
 
 
 def render_markdown_table(rows: Sequence[ResultRow]) -> str:
-    """The table in Markdown: WER in percent with its 95 % interval, size, speed and memory.
+    """Renders the table in Markdown: WER in percent with its 95 % interval, size, speed and memory.
 
     Raises:
       InputError: no row has a model and a test set.
@@ -138,24 +142,25 @@ def render_markdown_table(rows: Sequence[ResultRow]) -> str:
 
 
 def markdown_table(header: Sequence[str], alignment: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown; the alignment of a column is ":--" or "--:"."""
+    """Renders a table in Markdown; the alignment of a column is ":--" or "--:"."""
     return "".join(f"| {' | '.join(cells)} |\n" for cells in (header, alignment, *lines))
 
 
 def _markdown_cells(line: ModelLine, sets: Sequence[str]) -> list[str]:
+    row, size, speed, peak = line.row, line.row.size, line.row.speed, line.row.execution.peak_rss_mb
     scores = [line.scores.get(name) for name in sets]
-    wers = [f"{percent(row.wer)} [{interval(row.wer_low, row.wer_high)}]" if row else DASH for row in scores]
-    cost = line.cost
-    ratio = DASH if cost.float_ratio is None else f"{number(cost.float_ratio, 2)}x"
-    memory = DASH if cost.peak_rss_mb is None else f"{number(cost.peak_rss_mb, 0)} MB"
+    wers = [f"{percent(one.wer)} [{interval(one.wer_low, one.wer_high)}]" if one else DASH for one in scores]
+    ratio = DASH if size.float_ratio is None else f"{number(size.float_ratio, 2)}x"
+    memory = DASH if peak is None else f"{number(peak, 0)} MB"
     return [
-        *(line.model, scheme(cost), *wers, megabytes(cost.file_bytes), ratio, number(cost.bits_per_weight, 2)),
-        *(f"{number(cost.rtf_p50, 3)} / {number(cost.rtf_p90, 3)}", memory, setting(cost)),
+        *(line.model, scheme(row.quantization), *wers),
+        *(megabytes(size.file_bytes), ratio, number(size.bits_per_weight, 2)),
+        *(f"{number(speed.rtf_p50, 3)} / {number(speed.rtf_p90, 3)}", memory, setting(row)),
     ]
 
 
 def update_markdown(path: str | Path, sections: Mapping[str, str]) -> None:
-    """Replaces what stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->` in a Markdown file, for every name.
+    """Replaces the text between `<!-- NAME:begin -->` and `<!-- NAME:end -->` in a Markdown file, for every name.
 
     Raises:
       InputError: the file cannot be read, or does not hold each of these comments once and in order.

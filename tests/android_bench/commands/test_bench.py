@@ -52,11 +52,11 @@ def test_writes_one_row_per_model(folder: Path, tmp_path: Path) -> None:
     models, output = [folder / "int4.tflite", folder / "int2.tflite"], tmp_path / "bench.json"
     table = run(*models, "--shards", folder / "test-clean-*.tfrecord", "--rounds", "1", "--output", output)
     rows = read_results(output).rows
-    assert [(row.model, row.weight_bits, row.test_set) for row in rows] == [
+    assert [(row.model, row.quantization.weight_bits, row.accuracy.test_set) for row in rows] == [
         ("int4", 4, "test-clean"),
         ("int2", 2, "test-clean"),
     ]
-    assert [row.file_bytes for row in rows] == [path.stat().st_size for path in models]
+    assert [row.size.file_bytes for row in rows] == [path.stat().st_size for path in models]
     assert "| int4 | 4 bits" in table and "| int2 | 2 bits" in table
 
 

@@ -13,13 +13,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from android_bench.device import backends
-from android_bench.device.backends import AdbApp, AdbProgram
-from android_bench.device.comparison import compare_on_device, write_speech
-from tests.converters.evaluation.test_host import write_model
+from android_bench.device import native_core
+from android_bench.device.backend import DeviceBackend, write_speech
+from android_bench.device.native_core import AdbApp, AdbProgram
+from converters.evaluation.comparison import ComparedModel
+from converters.evaluation.comparison import compare as compare_models
+from tests.converters.evaluation.test_comparison import write_model
 from tests.support import fake_adb
 from tests.support.tiny_conformer import tiny_tokenizer
 from tfconformer.errors import InputError, UnavailableError
+from tfconformer.reports.rows import Size
 
 SPEECH = [
     (np.linspace(-1, 1, 2000, dtype=np.float32), "CALL HOME", "first"),
@@ -63,10 +66,10 @@ def phone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Phone:
     monkeypatch.setenv("FAKE_PHONE", str(tmp_path / "phone"))
     for name in ("tfconformer_bench", "libtensorflowlite_jni.so", "bench.apk"):
         (tmp_path / name).write_bytes(name.encode())
-    monkeypatch.setattr(backends, "build_android", lambda: (None, tmp_path / "tfconformer_bench"))
-    monkeypatch.setattr(type(backends.ANDROID_TFLITE), "fetch", lambda _: tmp_path / "libtensorflowlite_jni.so")
+    monkeypatch.setattr(native_core, "build_android", lambda: (None, tmp_path / "tfconformer_bench"))
+    monkeypatch.setattr(type(native_core.ANDROID_TFLITE), "fetch", lambda _: tmp_path / "libtensorflowlite_jni.so")
     app = lambda: AdbApp(tmp_path / "bench.apk", poll_seconds=0)  # noqa: E731
-    monkeypatch.setattr(backends, "AdbApp", app)
+    monkeypatch.setattr(native_core, "AdbApp", app)
     return Phone(tmp_path / "phone")
 
 
@@ -80,22 +83,28 @@ def models(tmp_path: Path) -> dict[str, Path]:
 
 
 def compare(models: dict[str, Path], backend: str, rounds: int = 2):
-    return compare_on_device(models, SPEECH, "noise", {"int4": {"weight_bits": 4}}, backend, threads=2, rounds=rounds)
+    compared = {name: ComparedModel(path, Size(file_bytes=path.stat().st_size)) for name, path in models.items()}
+    return compare_models(compared, SPEECH, "noise", DeviceBackend(backend, threads=2), rounds)
 
 
 @pytest.mark.parametrize("backend", ["adb-cli", "adb-apk"])
 def test_rows_and_the_phone(phone: Phone, models: dict[str, Path], backend: str) -> None:
     rows, machine = compare(models, backend)
-    assert [(row.model, row.weight_bits, row.file_bytes) for row in rows] == [
-        ("int4", 4, models["int4"].stat().st_size),
-        ("int2", None, models["int2"].stat().st_size),
+    assert [(row.model, row.size.file_bytes) for row in rows] == [
+        ("int4", models["int4"].stat().st_size),
+        ("int2", models["int2"].stat().st_size),
     ]
     for row in rows:
-        # The fake takes 10 and 20 ms for utterances of 2 s, and hears one word too many in each.
-        assert (row.latency_ms_p50, row.rtf_p50) == (pytest.approx(15), pytest.approx(0.0075))
-        assert (row.words, row.insertions, row.utterances, row.threads) == (3, 2, 2, 2)
-        assert row.runtime == f"TFLite 2.14.0, {backend}" and row.kernel == "neon"
-        assert row.peak_rss_mb == pytest.approx(4.096)
+        # The fake takes 10 and 20 ms for utterances of 2 s, and recognizes one word too many in each.
+        assert (row.speed.latency_ms_p50, row.speed.rtf_p50) == (pytest.approx(15), pytest.approx(0.0075))
+        assert (row.accuracy.words, row.accuracy.insertions, row.accuracy.utterances, row.execution.threads) == (
+            3,
+            2,
+            2,
+            2,
+        )
+        assert row.execution.runtime == f"TFLite 2.14.0, {backend}" and row.execution.kernel == "neon"
+        assert row.execution.peak_rss_mb == pytest.approx(4.096)
     assert machine.cpu == "Maker Phone, Android 14 (API 34)" and machine.cores == 2
     assert machine.limits == "affinity [0, 1], governor schedutil"
 

@@ -75,12 +75,14 @@ def test_evaluate_writes_rows_for_every_test_set(folder, tmp_path):
     printed = run(evaluate, folder / "int4.tflite", "--shards", f"{folder}/test-*.tfrecord", "--output", output)
     assert [line.split(":")[0] for line in printed.splitlines()] == ["int4 on test-clean", "int4 on test-other"]
     written = read_results(output)
-    assert [(row.model, row.test_set, row.utterances, row.words) for row in written.rows] == [
+    assert [
+        (row.model, row.accuracy.test_set, row.accuracy.utterances, row.accuracy.words) for row in written.rows
+    ] == [
         ("int4", "test-clean", 3, 6),
         ("int4", "test-other", 2, 4),
     ]
-    assert {row.weight_bits for row in written.rows} == {4}
-    assert all(row.runtime.startswith("ai-edge-litert ") for row in written.rows)
+    assert {row.quantization.weight_bits for row in written.rows} == {4}
+    assert all(row.execution.runtime.startswith("ai-edge-litert ") for row in written.rows)
     assert [(one.test_set, one.reference) for one in written.transcripts] == [
         *[("test-clean", "CALL HOME")] * 3,
         *[("test-other", "CALL HOME")] * 2,
@@ -94,7 +96,7 @@ def test_evaluate_takes_another_name_and_runtime(folder, tmp_path):
     run(evaluate, folder / "int4.tflite", *options, "--output", output)
     (row,) = read_results(output).rows
     assert row.model == "mine"
-    assert row.runtime.startswith("tflite-runtime ")
+    assert row.execution.runtime.startswith("tflite-runtime ")
 
 
 def test_evaluate_refuses_what_is_not_there(folder):
@@ -118,7 +120,7 @@ def test_report_joins_files_and_compares_with_float(tmp_path):
     assert "<h1>Two sets</h1>" in page.read_text(encoding="utf-8")
     merged = read_results(page.with_suffix(".json"))
     assert len(merged.rows) == 6
-    assert {row.model for row in merged.rows if row.float_ratio} == {"int8", "int2"}
+    assert {row.model for row in merged.rows if row.size.float_ratio} == {"int8", "int2"}
     assert printed in readme.read_text(encoding="utf-8")
     assert printed.startswith("| model ")
 

@@ -107,20 +107,22 @@ def run(tmp_path_factory) -> Path:
 
 
 def test_the_report_holds_every_measurement(run, corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr("converters.commands.stream_report.importlib.util.find_spec", lambda name: None)  # no peers
+    monkeypatch.setattr(
+        "converters.evaluation.stream_report.importlib.util.find_spec", lambda name: None
+    )  # no baselines
     output = tmp_path / "streaming.json"
     arguments = [f"tiny={run}", "--shards", corpus, "--chunk", "4", "--compare", "4", "--long-seconds", "70"]
     result = CliRunner().invoke(stream_report, [*arguments, "--output", str(output)])
     assert result.exit_code == 0, result.exception
     accuracy, steps, long = read_results(output).rows
-    assert (accuracy.model, accuracy.test_set, accuracy.utterances) == ("tiny", "test", 3)
-    assert (accuracy.chunk_ms, accuracy.lookahead_ms) == (160, 120)
-    assert accuracy.different_transcripts == 0
-    assert accuracy.relative_rms < 1e-4  # as `verify.RELATIVE_RMS_LIMIT` says of float activations
-    assert accuracy.wer is not None and accuracy.first_token_ms_p50 is not None and accuracy.rtf_p90 < 1
-    assert (steps.step_time_ratio, steps.state_bytes) == (1.0, accuracy.state_bytes)
+    assert (accuracy.model, accuracy.accuracy.test_set, accuracy.accuracy.utterances) == ("tiny", "test", 3)
+    assert (accuracy.stream.chunk_ms, accuracy.stream.lookahead_ms) == (160, 120)
+    assert accuracy.parity.different_transcripts == 0
+    assert accuracy.parity.relative_rms < 1e-4  # as `verify.RELATIVE_RMS_LIMIT` says of float activations
+    assert accuracy.responsiveness.first_token_ms_p50 is not None and accuracy.speed.rtf_p90 < 1
+    assert (steps.step.step_time_ratio, steps.stream.state_bytes) == (1.0, accuracy.stream.state_bytes)
     assert long.audio_seconds == pytest.approx(70, abs=0.2)
-    assert long.relative_rms < 1e-4
+    assert long.parity.relative_rms < 1e-4
 
 
 def test_wrong_requests_are_one_sentence(tmp_path):

@@ -69,12 +69,15 @@ def test_hypotheses_score_and_row(models, tokenizer):
     assert (errors.words, errors.substitutions, errors.deletions, errors.insertions) == (6, 0, 1, 2)
     assert evaluation.skipped == {}
     row = evaluation.row("int4", "test-clean")
-    assert (row.model, row.test_set, row.utterances, row.skipped) == ("int4", "test-clean", 3, 0)
-    assert (row.wer, row.wer_low, row.wer_high) == (errors.wer, errors.wer_low, errors.wer_high)
-    assert (row.runtime, row.kernel, row.threads, row.evaluated_with) == ("fake 1.0", "fake kernel", 2, "tflite")
-    assert row.file_bytes == models("good").stat().st_size
-    assert row.weight_bytes == evaluation.file.weight_bytes
-    assert row.peak_rss_mb == evaluation.peak_rss_bytes / 1e6
+    assert row.model == "int4"
+    score, execution = row.accuracy, row.execution
+    assert (score.test_set, score.utterances, score.skipped) == ("test-clean", 3, 0)
+    assert (score.wer, score.wer_low, score.wer_high) == (errors.wer, errors.wer_low, errors.wer_high)
+    assert (execution.runtime, execution.kernel, execution.threads) == ("fake 1.0", "fake kernel", 2)
+    assert score.evaluated_with == "tflite"
+    assert row.size.file_bytes == models("good").stat().st_size
+    assert row.size.weight_bytes == evaluation.file.weight_bytes
+    assert execution.peak_rss_mb == evaluation.peak_rss_bytes / 1e6
     transcript = evaluation.transcripts("int4", "test-clean")[0]
     assert (transcript.id, transcript.reference, transcript.hypothesis) == ("u1", "CALL HOME NOW", "CALL HOME")
 
@@ -85,10 +88,12 @@ def test_real_time_factor_is_per_utterance(models, tokenizer):
     assert [one.audio_seconds for one in evaluation.utterances] == [len(w) / SAMPLE_RATE for w, _, _ in utterances]
     row = evaluation.row("m", "t")
     factors = sorted(one.compute_seconds / one.audio_seconds for one in evaluation.utterances)
-    assert row.rtf_p50 == pytest.approx(factors[1])
+    assert row.speed.rtf_p50 == pytest.approx(factors[1])
     # Linear interpolation between the second and third of three values: position 0.9 * 2 = 1.8.
-    assert row.rtf_p90 == pytest.approx(factors[1] + 0.8 * (factors[2] - factors[1]))
-    assert row.latency_ms_p50 == pytest.approx(1e3 * sorted(one.compute_seconds for one in evaluation.utterances)[1])
+    assert row.speed.rtf_p90 == pytest.approx(factors[1] + 0.8 * (factors[2] - factors[1]))
+    assert row.speed.latency_ms_p50 == pytest.approx(
+        1e3 * sorted(one.compute_seconds for one in evaluation.utterances)[1]
+    )
 
 
 def test_the_first_run_only_warms_up(models, tokenizer):
@@ -119,7 +124,7 @@ def test_unusable_utterances_are_counted(models, tokenizer, caplog):
         "longer than 16000 samples": 1,
         "not finite": 2,
     }
-    assert evaluation.row("m", "t").skipped == 5
+    assert evaluation.row("m", "t").accuracy.skipped == 5
     assert len(caplog.records) == 5
     assert "skipped nan: not finite" in caplog.text
 

@@ -3,7 +3,7 @@ import yaml
 
 from converters.experiments.grid import Experiment
 from converters.experiments.tables import render_grid, update_page
-from tests.support.results_samples import results, row
+from tests.support.results_samples import changed, results, row, set_of
 from tfconformer.errors import InputError
 from tfconformer.reports.baseline import compare_with
 from tfconformer.reports.results import write_results
@@ -25,10 +25,10 @@ def lines_of(table: str) -> dict[str, list[str]]:
 def test_scores_differences_and_sizes_stand_in_the_table():
     measured = compare_with({"int2": "float32"}, results())
     lines = lines_of(render_grid(Experiment.model_validate(GRID), measured))
-    int2 = next(one for one in measured.rows if one.model == "int2" and one.test_set == "test-clean")
+    int2 = next(one for one in measured.rows if one.model == "int2" and set_of(one) == "test-clean")
     assert lines["model"][2].startswith("test-clean")
-    assert lines["int2"][2].startswith(f"{100 * int2.wer:.1f} [")
-    assert f"+{100 * int2.wer_difference:.1f} (" in lines["int2"][2]
+    assert lines["int2"][2].startswith(f"{100 * int2.accuracy.wer:.1f} [")
+    assert f"+{100 * int2.accuracy.wer_difference:.1f} (" in lines["int2"][2]
     assert lines["int2"][-2] == f"{100 * 812_345 / 6_612_345:.1f} %"
     assert "<br>" not in lines["float32"][2]
 
@@ -45,7 +45,7 @@ def test_seeds_of_a_variant_count_as_measured():
 
 
 def test_a_keras_score_has_no_file():
-    keras = row("int8", "test-clean").model_copy(update={"evaluated_with": "keras", "runtime": None})
+    keras = changed(row("int8", "test-clean"), evaluated_with="keras", runtime=None)
     table = render_grid(Experiment.model_validate(GRID), results().model_copy(update={"rows": (keras,)}))
     assert "scored in Keras" in lines_of(table)["int8"][1]
     assert lines_of(table)["int8"][-3] == "–"
@@ -70,7 +70,7 @@ def test_a_page_is_updated_grid_by_grid(tmp_path):
 
 
 def test_models_are_compared_with_the_named_one_whatever_ran_them():
-    compared = {(one.model, one.test_set): one for one in compare_with({"float32": "int8"}, results()).rows}
-    assert compared["int8", "test-clean"].wer_difference is None
-    assert compared["float32", "test-other"].wer_difference == pytest.approx(-1 / 12)
-    assert compared["float32", "test-other"].float_ratio < 1
+    compared = {(one.model, set_of(one)): one for one in compare_with({"float32": "int8"}, results()).rows}
+    assert compared["int8", "test-clean"].accuracy.wer_difference is None
+    assert compared["float32", "test-other"].accuracy.wer_difference == pytest.approx(-1 / 12)
+    assert compared["float32", "test-other"].size.float_ratio < 1

@@ -65,7 +65,7 @@ def test_the_file_fits_the_budget_and_says_how_it_was_made(run, tmp_path):
     assert {rule.spec for rule in config.quantization} <= {None, *CANDIDATES}
     invoke(export_command, run.path, file, "--post-training", rules, "--utterances", 2)
     assert file.stat().st_size == promised <= budget
-    assert read_model_file(file).row_values()["method"] == "ptq-nearest"
+    assert read_model_file(file).training.method == "ptq-nearest"
 
 
 def test_gptq_needs_calibration_and_stores_other_codes(run, tmp_path):

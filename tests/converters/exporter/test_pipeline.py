@@ -86,7 +86,7 @@ def test_a_float_model_takes_the_same_path(tmp_path):
     assert report.parity[0].kernel in ("xnnpack", "builtin")
     assert report.parity[0].different_hypotheses == 0
     assert "TfconformerFullyConnected" not in report.operations
-    assert read_model_file(output).row_values()["weight_bits"] == 32
+    assert read_model_file(output).quantization.weight_bits == 32
 
 
 def test_a_co_trained_model_is_packed_in_the_chosen_precision():

@@ -187,7 +187,7 @@ def test_files_are_scored(name, request, references):
     utterances = [(one.waveform, text, text[:9]) for one, text in zip(references, texts, strict=True)]
     evaluation = evaluate(path, utterances)
     assert [one.hypothesis for one in evaluation.utterances] == texts
-    assert evaluation.row("tiny", "test").wer == 0
+    assert evaluation.row("tiny", "test").accuracy.wer == 0
     assert all(one.compute_seconds > 0 for one in evaluation.utterances)
 
 

@@ -8,7 +8,7 @@ from tests.support.model_metadata import dense, metadata, packed_dense
 from tests.support.packed_layer import random_layer
 from tests.support.tflite_builder import ModelBuilder, RecognizerBuilder, schema
 from tfconformer.errors import InputError
-from tfconformer.reports.results import ResultRow
+from tfconformer.reports.rows import Quantization, Size, Training
 
 
 @pytest.fixture
@@ -51,25 +51,24 @@ def test_packed_matrices_are_counted_in_the_tensors(written, generator):
 def test_the_row_leaves_out_in_what_the_layers_differ(written, generator):
     mixed = [random_layer(generator, 2, 40, 24, block_size=8), random_layer(generator, 4, 24, 9, block_size=8)]
     file = read_model_file(written(recognizer(*mixed)))
-    values = file.row_values()
-    assert "weight_bits" not in values
-    assert (values["granularity"], values["block_size"], values["symmetric"], values["clip"]) == ("block", 8, True, 1.0)
-    assert values["activation_bits"] == 32
-    assert values["bits_per_weight"] == pytest.approx(8 * file.weight_bytes / (40 * 24 + 24 * 9))
-    assert ResultRow(model="mixed", **values).weight_bytes == file.weight_bytes
+    shared = file.quantization
+    assert shared.weight_bits is None
+    assert (shared.granularity, shared.block_size, shared.symmetric, shared.clip) == ("block", 8, True, 1.0)
+    assert shared.activation_bits == 32
+    assert file.size.bits_per_weight == pytest.approx(8 * file.weight_bytes / (40 * 24 + 24 * 9))
+    assert file.size.weight_bytes == file.weight_bytes
 
 
 def test_the_row_says_how_the_model_was_trained(written, generator):
     training = {"training": {"seed": 3, "epochs": 4, "steps_per_epoch": 50}}
     file = read_model_file(written(recognizer(random_layer(generator, 8, 40, 9), config=training)))
-    values = file.row_values()
-    assert (values["method"], values["seed"], values["steps"]) == ("qat", 3, 200)
+    assert file.training == Training(method="qat", seed=3, steps=200)
 
 
 def test_per_channel_has_no_block_size(written, generator):
-    values = read_model_file(written(recognizer(random_layer(generator, 8, 40, 9)))).row_values()
-    assert values["granularity"] == "channel"
-    assert "block_size" not in values
+    quantization = read_model_file(written(recognizer(random_layer(generator, 8, 40, 9)))).quantization
+    assert quantization.granularity == "channel"
+    assert quantization.block_size is None
 
 
 def builtin_model(*layers) -> bytes:
@@ -92,23 +91,19 @@ def builtin_model(*layers) -> bytes:
 def test_float_layers_are_told_from_the_front_end(written):
     file = read_model_file(written(builtin_model(dense("a", 8, 8), dense("b", 8, 8))))
     assert file.matrices == (WeightMatrix("a", 8, 8, Scheme(), 256), WeightMatrix("b", 8, 8, Scheme(), 256))
-    assert file.row_values() == {
-        "parameters": 2 * 72,
-        "file_bytes": file.file_bytes,
-        "weight_bytes": 512,
-        "bits_per_weight": 32.0,
-        "weight_bits": 32,
-        "activation_bits": 32,
-    }
+    assert file.parameters == 2 * 72
+    assert file.size == Size(file_bytes=file.file_bytes, weight_bytes=512, bits_per_weight=32.0)
+    assert file.quantization == Quantization(weight_bits=32, activation_bits=32)
+    assert file.training == Training()
 
 
 def test_a_layer_left_in_float_shows_in_the_bits_per_weight(written):
     builtin = {**dense("b", 8, 6, spec={"bits": 8, "clip": 1.0}), "target": "litert"}
     content = builtin_model(dense("a", 8, 8), builtin)
-    values = read_model_file(written(content)).row_values()
-    assert values["weight_bits"] == 8
+    file = read_model_file(written(content))
+    assert file.quantization.weight_bits == 8
     # 64 floats; 48 bytes and 6 float32 scales.
-    assert values["bits_per_weight"] == pytest.approx(8 * (256 + 48 + 24) / (64 + 48))
+    assert file.size.bits_per_weight == pytest.approx(8 * (256 + 48 + 24) / (64 + 48))
 
 
 @pytest.mark.parametrize(
@@ -136,7 +131,7 @@ def test_parameters_are_those_of_all_layers(written, generator):
     content = RecognizerBuilder([layer], metadata(norm, packed_dense("dense_0", layer))).finish()
     file = read_model_file(written(content))
     assert [matrix.name for matrix in file.matrices] == ["dense_0"]
-    assert file.row_values()["parameters"] == 80 + 40 * 9 + 9
+    assert file.parameters == 80 + 40 * 9 + 9
 
 
 def test_layer_rows_need_a_valid_configuration(written, generator):

@@ -1,8 +1,8 @@
-"""The formats that LiteRT's own quantizer makes of a float model, to compare ours with.
+"""Baselines: the formats that LiteRT's own quantizer makes of a float model.
 
-Post-training quantization of the layers that our export packs, per channel and symmetric; LiteRT quantizes their
-activations to 8 bits at run time. The mel filter bank and the head stay float, as in our files: with an 8-bit filter
-bank the peer's word error rate would say nothing about its weights. Needs the optional extra `peers`.
+Post-training quantization of the layers that `tfconformer export` packs, per channel and symmetric; LiteRT quantizes
+their activations to 8 bits at run time. The mel filter bank and the head stay float, as in an export: with an 8-bit
+filter bank the word error rate of a baseline would say nothing about its weights. Needs the optional extra `baselines`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from tfconformer import atomic
 from tfconformer.errors import InputError
 
 BITS = (8, 4, 2)
-# Operations are named after what they compute: a layer's product lies in its scope, the filter bank's in none.
+# Operations are named after the layers that compute them: a MatMul of a layer lies in its scope, the filter bank's in
+# none.
 _LAYERS = ".*/MatMul.*"
 
 
-def write_peer(float_model: str | Path, bits: int, output: str | Path) -> None:
+def write_baseline(float_model: str | Path, bits: int, output: str | Path) -> None:
     """Writes the LiteRT version of a float `.tflite` with weights of 8, 4 or 2 bits.
 
     Raises:
@@ -31,12 +32,12 @@ def write_peer(float_model: str | Path, bits: int, output: str | Path) -> None:
         raise InputError(f"LiteRT's quantizer makes weights of 8, 4 or 2 bits, got {bits}")
     file = read_tflite(float_model)
     if file.custom_operations:
-        raise InputError(f"{float_model}: peers are made from a float model, but it has packed weights")
+        raise InputError(f"{float_model}: baselines are made from a float model, but it has packed weights")
     try:
         quantizer_module = importlib.import_module("ai_edge_quantizer.quantizer")
         qtyping = importlib.import_module("ai_edge_quantizer.qtyping")
     except ImportError as error:
-        raise InputError("peers need ai-edge-quantizer: pip install 'tfconformer[peers]'") from error
+        raise InputError("baselines need ai-edge-quantizer: pip install 'tfconformer[baselines]'") from error
     # It prints a summary and draws progress bars.
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         quantizer = quantizer_module.Quantizer(str(float_model))

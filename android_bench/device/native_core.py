@@ -1,4 +1,4 @@
-"""Where a benchmark runs besides this machine's own runtime: a phone's app, a phone's shell, an emulated processor.
+"""The native core of the benchmark in three places: a phone's app, a phone's shell, an emulated processor.
 
 Each takes the arguments of the native core and returns its report (`report.schema.json`).
 """
@@ -28,27 +28,31 @@ LONGEST_RUN_SECONDS = 900.0
 Report = dict[str, Any]
 
 
-class Backend(Protocol):
-    """Runs one model at a time."""
+class NativeCore(Protocol):
+    """The native core on one device; it runs one model at a time."""
 
     def prepare(self, models: list[Path], speech: Path) -> None:
-        """Puts everything in its place: models, with reference outputs if they have some, and a folder of speech."""
+        """Copies to the device what runs need: models, with reference outputs if they have some, and speech."""
 
     def run(self, model: Path, arguments: str) -> Report:
-        """Runs a model that was prepared; `arguments` are those of the native core but for files."""
+        """Runs a prepared model; `arguments` are those of the native core but for files.
+
+        Raises:
+          InputError: the run failed.
+        """
 
 
-def open_backend(name: str) -> Backend:
-    """The backend `adb-apk`, `adb-cli` or `qemu`.
+def open_native_core(name: str) -> NativeCore:
+    """Opens the native core `adb-apk`, `adb-cli` or `qemu`.
 
     Raises:
-      InputError: it cannot be used; no phone is connected, say, or a tool is missing.
+      InputError: no phone is connected, or a tool or the app is missing.
     """
     return {"adb-apk": AdbApp, "adb-cli": AdbProgram, EMULATED: EmulatedProgram}[name]()
 
 
 class EmulatedProgram:
-    """The command-line program under QEMU: what it computes is a phone's, how fast it is says nothing."""
+    """The command-line program under QEMU: it computes what a phone computes, but its speed says nothing."""
 
     def __init__(self) -> None:
         self._emulator = Emulator.prepare()
@@ -85,8 +89,8 @@ class AdbApp:
     """The app on the phone, in the foreground as a user has it, where Android gives it the fast cores.
 
     Args:
-      apk: what is installed.
-      poll_seconds: time between two looks at the phone's log.
+      apk: the app to install.
+      poll_seconds: time between two reads of the phone's log.
     """
 
     def __init__(self, apk: Path = APK, poll_seconds: float = 1.0) -> None:
@@ -109,12 +113,12 @@ class AdbApp:
         self._adb.shell(
             *("am", "start", "-W", "-S", "-n", activity, "--es", "args", " ".join(words), "--es", "report", name)
         )
-        said = self._wait_for(name)
+        ended = self._wait_for(name)
         file = f"/sdcard/Android/data/{self._package}/files/{name}"
         read = self._adb.try_shell("cat", file)
         if read.returncode:
             raise InputError(
-                f"the phone does not show {file} ({read.stderr.strip()}), but the app said: {said}; use the backend "
+                f"the phone does not show {file} ({read.stderr.strip()}), but the app said: {ended}; use the backend "
                 "adb-cli, or start the benchmark on the phone and share its report"
             )
         self._adb.shell("rm", file)
@@ -122,11 +126,11 @@ class AdbApp:
 
     def _wait_for(self, name: str) -> str:
         deadline = time.monotonic() + LONGEST_RUN_SECONDS
-        for look in itertools.count():
+        for reads in itertools.count():
             for line in self._adb.shell("logcat", "-d", "-v", "raw", "-s", "tfconformer:*").splitlines():
                 if line.startswith(f"{name} ended: "):
                     return line.removeprefix(f"{name} ended: ")
-            if look and not self._adb.try_shell("pidof", self._package).stdout.strip():
+            if reads and not self._adb.try_shell("pidof", self._package).stdout.strip():
                 raise InputError("the app is not running any more; `adb logcat` says why")
             if time.monotonic() > deadline:
                 raise InputError(f"the app has not ended after {LONGEST_RUN_SECONDS:.0f} seconds")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from converters.evaluation.host import measure
+from converters.evaluation.comparison import ComparedModel, HostBackend, compare
 from converters.runtime.model import open_model
 from tests.support.packed_layer import RECOGNIZER_FEATURES, recognizer_layers
 from tests.support.tflite_builder import RecognizerBuilder
@@ -17,6 +17,8 @@ from tfconformer.data.config import TokenizerConfig
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.decoding.ctc import greedy_decode
 from tfconformer.errors import InputError
+from tfconformer.reports.provenance import machine
+from tfconformer.reports.rows import Quantization, ResultRow, Size, Training
 
 SAMPLE_RATE = 1000
 
@@ -36,38 +38,50 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def speech(model: Path) -> list:
-    """Noise, with what the model hears in it as the transcript."""
+    """Noise, with the hypothesis of the model as the transcript."""
     opened, utterances = open_model(model), []
     for frames in (30, 40):
         waveform = np.random.default_rng(frames).uniform(-1, 1, frames * RECOGNIZER_FEATURES).astype(np.float32)
-        heard = tiny_tokenizer().decode(greedy_decode(opened.run(waveform)))
-        assert heard.split(), "the fixture says nothing"
-        utterances.append((waveform, heard, f"noise-{frames}"))
+        hypothesis = tiny_tokenizer().decode(greedy_decode(opened.run(waveform)))
+        assert hypothesis.split(), "the fixture says nothing"
+        utterances.append((waveform, hypothesis, f"noise-{frames}"))
     return utterances
 
 
+def measure(models: dict[str, Path], speech: list, rounds: int = 3) -> tuple[ResultRow, ...]:
+    compared = {name: ComparedModel(path, Size()) for name, path in models.items()}
+    return compare(compared, speech, "noise", HostBackend(), rounds)[0]
+
+
 def test_rows(model: Path, speech: list) -> None:
-    rows = measure({"a": model, "b": model}, speech, "noise", {"b": {"weight_bits": 4, "method": "ptq"}}, rounds=2)
+    size = Size(file_bytes=model.stat().st_size)
+    described = ComparedModel(model, size, 12, Quantization(weight_bits=4), Training(method="ptq"))
+    rows, measured_on = compare({"a": ComparedModel(model, size), "b": described}, speech, "noise", HostBackend(), 2)
     assert [row.model for row in rows] == ["a", "b"]
-    assert [row.weight_bits for row in rows] == [None, 4]
+    assert [row.quantization.weight_bits for row in rows] == [None, 4]
+    assert [row.training.method for row in rows] == [None, "ptq"]
+    assert [row.parameters for row in rows] == [None, 12]
+    assert measured_on == machine()
     for row in rows:
-        assert row.wer == 0.0 and row.utterances == 2 and row.file_bytes == model.stat().st_size
-        assert row.test_set == "noise" and row.threads == 1 and row.runtime.startswith("ai-edge-litert ")
+        assert row.accuracy.wer == 0.0 and row.accuracy.utterances == 2 and row.size == size
+        assert row.accuracy.test_set == "noise"
+        assert row.execution.threads == 1 and row.execution.runtime.startswith("ai-edge-litert ")
         # The latencies lie between those of two utterances of 1.2 and 1.6 seconds, and so do the factors.
-        assert 0 < row.latency_ms_p50 / 1.6e3 <= row.rtf_p50 <= row.latency_ms_p90 / 1.2e3
-        assert row.peak_rss_mb > 1
+        speed = row.speed
+        assert 0 < speed.latency_ms_p50 / 1.6e3 <= speed.rtf_p50 <= speed.latency_ms_p90 / 1.2e3
+        assert row.execution.peak_rss_mb > 1
 
 
 def test_counts_what_was_misheard(model: Path, speech: list) -> None:
     wrong = [(waveform, f"{text} MORE", name) for waveform, text, name in speech]
-    (row,) = measure({"a": model}, wrong, "noise", {}, rounds=1)
-    assert (row.deletions, row.substitutions, row.insertions) == (2, 0, 0)
+    (row,) = measure({"a": model}, wrong, rounds=1)
+    assert (row.accuracy.deletions, row.accuracy.substitutions, row.accuracy.insertions) == (2, 0, 0)
 
 
 @pytest.mark.parametrize("rounds", [0, -1])
 def test_refuses_no_round(model: Path, speech: list, rounds: int) -> None:
     with pytest.raises(InputError, match="at least one model, one utterance and one round"):
-        measure({"a": model}, speech, "noise", {}, rounds=rounds)
+        measure({"a": model}, speech, rounds=rounds)
 
 
 def test_refuses_versions_of_different_models(model: Path, speech: list, tmp_path: Path) -> None:
@@ -75,13 +89,13 @@ def test_refuses_versions_of_different_models(model: Path, speech: list, tmp_pat
     faster = write_model(tmp_path / "faster.tflite", tiny_tokenizer(), sample_rate=2 * SAMPLE_RATE)
     for different in (other, faster):
         with pytest.raises(InputError, match=f"a.tflite and .*{different.name} differ in tokenizer or sample rate"):
-            measure({"a": model, "b": different}, speech, "noise", {})
+            measure({"a": model, "b": different}, speech)
 
 
 def test_refuses_a_model_without_tokenizer(speech: list, tmp_path: Path) -> None:
     path = write_model(tmp_path / "mute.tflite", None)
     with pytest.raises(InputError, match=r"mute.tflite: its TFCONFORMER metadata lack a tokenizer"):
-        measure({"a": path}, speech, "noise", {})
+        measure({"a": path}, speech)
 
 
 def test_refuses_a_file_that_changes(model: Path, speech: list, tmp_path: Path, monkeypatch) -> None:
@@ -90,8 +104,8 @@ def test_refuses_a_file_that_changes(model: Path, speech: list, tmp_path: Path, 
 
     def another(*_: object) -> str:
         path.write_bytes(path.read_bytes() + b"\0")
-        return "heard"
+        return "text"
 
     monkeypatch.setattr(Tokenizer, "decode", another)  # called between the rounds
     with pytest.raises(InputError, match="changed during the comparison"):
-        measure({"a": path}, speech, "noise", {}, rounds=2)
+        measure({"a": path}, speech, rounds=2)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from converters.evaluation.peers import BITS, write_peer
+from converters.evaluation.baselines import BITS, write_baseline
 from converters.flatbuffer.reader import read_tflite
 from converters.runtime.model import open_model
 from tests.support.packed_layer import recognizer_layers
@@ -32,7 +32,7 @@ def float_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config, tokenizer = tiny_config(), tiny_tokenizer()
     prepared = prepare(tiny_model(config))
     metadata = metadata_json(tokenizer.to_bytes(), config, prepared.layers)
-    path = tmp_path_factory.mktemp("peers") / "float.tflite"
+    path = tmp_path_factory.mktemp("baselines") / "float.tflite"
     path.write_bytes(rewrite(freeze(prepared.model, config.features), {}, metadata))
     return path
 
@@ -49,15 +49,15 @@ def matrix_types(path: Path) -> dict[tuple[int, ...], int]:
     return found
 
 
-def test_peers_are_versions_of_the_model(float_model: Path, tmp_path: Path) -> None:
-    pytest.importorskip("ai_edge_quantizer", reason="the extra 'peers' is not installed")
+def test_baselines_are_versions_of_the_model(float_model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ai_edge_quantizer", reason="the extra 'baselines' is not installed")
     stored = {8: schema.TensorType.INT8, 4: schema.TensorType.INT4, 2: schema.TensorType.INT2}
     waveform = np.random.default_rng(0).uniform(-0.5, 0.5, 16000).astype(np.float32)
     expected = open_model(float_model).run(waveform)
     sizes = [float_model.stat().st_size]
     for bits in BITS:
         path = tmp_path / f"{bits}.tflite"
-        write_peer(float_model, bits, path)
+        write_baseline(float_model, bits, path)
         assert read_tflite(path).metadata["TFCONFORMER"] == read_tflite(float_model).metadata["TFCONFORMER"]
         types = matrix_types(path)
         assert types.pop((80, 257)) == schema.TensorType.FLOAT32, "the filter bank should stay float"
@@ -76,9 +76,9 @@ def test_peers_are_versions_of_the_model(float_model: Path, tmp_path: Path) -> N
 def test_refuses_packed_models_and_other_widths(tmp_path: Path) -> None:
     path = tmp_path / "packed.tflite"
     path.write_bytes(RecognizerBuilder(recognizer_layers()).finish())
-    with pytest.raises(InputError, match=r"packed.tflite: peers are made from a float model"):
-        write_peer(path, 8, tmp_path / "peer.tflite")
+    with pytest.raises(InputError, match=r"packed.tflite: baselines are made from a float model"):
+        write_baseline(path, 8, tmp_path / "baseline.tflite")
     with pytest.raises(InputError, match="8, 4 or 2 bits, got 3"):
-        write_peer(path, 3, tmp_path / "peer.tflite")
+        write_baseline(path, 3, tmp_path / "baseline.tflite")
     with pytest.raises(InputError, match="cannot be read"):
-        write_peer(tmp_path / "none.tflite", 8, tmp_path / "peer.tflite")
+        write_baseline(tmp_path / "none.tflite", 8, tmp_path / "baseline.tflite")
