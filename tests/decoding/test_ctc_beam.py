@@ -12,7 +12,7 @@ from tfconformer.decoding.ctc_beam import BeamDecoder
 from tfconformer.decoding.ngram import estimate, write_arpa
 from tfconformer.errors import InputError
 
-PIECES = ["A", "B"]
+TOKENS = ["A", "B"]
 # "A" and "B" by turns, so that a repetition is unlikely.
 SENTENCES = ["ABAB", "BABA", "ABA", "AB", "BA", "BAB", "AAB"]
 
@@ -46,7 +46,7 @@ def arpa(tmp_path_factory):
 def sentence_log_probability(labels: tuple[int, ...]) -> float:
     """Of a bigram model, in which both letters follow everything."""
     model = estimate(SENTENCES, order=2)
-    tokens = ["<s>", *(PIECES[label - 1] for label in labels), "</s>"]
+    tokens = ["<s>", *(TOKENS[label - 1] for label in labels), "</s>"]
     total = 0.0
     for pair in itertools.pairwise(tokens):
         backed_off = model.backoffs[pair[:1]] * model.probabilities[pair[1:]]
@@ -57,7 +57,7 @@ def sentence_log_probability(labels: tuple[int, ...]) -> float:
 @pytest.mark.parametrize("seed", range(8))
 def test_finds_the_most_likely_transcript(seed):
     totals = all_transcripts(logits(seed))
-    assert tuple(BeamDecoder(PIECES, width=200).decode(logits(seed))) == max(totals, key=totals.__getitem__)
+    assert tuple(BeamDecoder(TOKENS, width=200).decode(logits(seed))) == max(totals, key=totals.__getitem__)
 
 
 @pytest.mark.parametrize("weight", [0.3, 1.5])
@@ -66,35 +66,35 @@ def test_a_language_model_adds_its_weighted_logarithm(seed, weight, arpa):
     totals = all_transcripts(logits(seed))
     scores = {labels: log + weight * sentence_log_probability(labels) for labels, log in totals.items()}
     best = max(scores, key=scores.__getitem__)
-    assert tuple(BeamDecoder(PIECES, 200, arpa, weight).decode(logits(seed))) == best
+    assert tuple(BeamDecoder(TOKENS, 200, arpa, weight).decode(logits(seed))) == best
 
 
 def test_beam_search_differs_from_the_best_path_where_alignments_add_up():
     # Graves et al. 2006, fig. 2: the best path is blank, but A has more probability over its alignments.
     frames = np.log(np.array([[0.6, 0.4, 1e-9], [0.6, 0.4, 1e-9]]))
     assert greedy_decode(frames) == []
-    assert BeamDecoder(PIECES, width=8).decode(frames) == [1]
+    assert BeamDecoder(TOKENS, width=8).decode(frames) == [1]
 
 
 def test_a_label_in_every_frame_and_none_at_all():
-    decoder = BeamDecoder(PIECES)
+    decoder = BeamDecoder(TOKENS)
     assert decoder.decode(np.zeros([0, 3])) == []
     assert decoder.decode(-20.0 * (1 - np.eye(3)[[1, 0, 1, 2, 2]])) == [1, 1, 2]
 
 
 def test_bad_input_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"shape \[frames, 3\], got \[5, 4\]"):
-        BeamDecoder(PIECES).decode(np.zeros([5, 4]))
+        BeamDecoder(TOKENS).decode(np.zeros([5, 4]))
     with pytest.raises(ValueError, match="NaN"):
-        BeamDecoder(PIECES).decode(np.full([5, 3], np.nan))
+        BeamDecoder(TOKENS).decode(np.full([5, 3], np.nan))
     with pytest.raises(InputError, match=r"no language model .*missing\.arpa"):
-        BeamDecoder(PIECES, language_model=tmp_path / "missing.arpa")
+        BeamDecoder(TOKENS, language_model=tmp_path / "missing.arpa")
     (tmp_path / "text.arpa").write_text("not a language model\n")
     with pytest.raises(InputError, match=r"cannot read the language model .*text\.arpa"):
-        BeamDecoder(PIECES, language_model=tmp_path / "text.arpa")
+        BeamDecoder(TOKENS, language_model=tmp_path / "text.arpa")
 
 
 def test_without_the_library_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "flashlight.lib.text", None)
     with pytest.raises(InputError, match=r"tfconformer\[beam\]"):
-        BeamDecoder(PIECES)
+        BeamDecoder(TOKENS)

@@ -74,12 +74,12 @@ def test_a_narrow_beam_finds_less_but_no_more():
 
 
 @pytest.mark.parametrize("cuts", [[1], [3, 3], [2, 5, 11]])
-def test_pieces_continue_where_the_last_one_ended(cuts):
+def test_chunks_continue_where_the_last_one_ended(cuts):
     frames = encodings(12)
     beam, greedy = None, None
-    for piece in np.split(frames, cuts):
-        beam = beam_search(TableNetwork(), piece, beam, width=3)
-        greedy = greedy_search(TableNetwork(), piece[np.newaxis], np.array([len(piece)]), greedy)
+    for chunk in np.split(frames, cuts):
+        beam = beam_search(TableNetwork(), chunk, beam, width=3)
+        greedy = greedy_search(TableNetwork(), chunk[np.newaxis], np.array([len(chunk)]), greedy)
     whole = beam_search(TableNetwork(), frames, width=3)
     assert [(one.labels, one.log_probability) for one in beam] == [(one.labels, one.log_probability) for one in whole]
     assert greedy.labels == greedy_search(TableNetwork(), frames[np.newaxis], np.array([12])).labels
@@ -110,9 +110,9 @@ def test_a_stream_knows_when_each_label_came(cuts):
     frames = np.concatenate([encodings(15, seed=3), np.tile([9, 0, 0], (5, 1))]).astype(np.float32)
     stream = StreamingTransducerDecoder(TableNetwork(), max_symbols=2)
     assert (stream.ids, stream.starts, stream.frames, stream.trailing_blanks) == ([], [], 0, 0)
-    for piece in np.split(frames, cuts):
+    for chunk in np.split(frames, cuts):
         before = list(stream.ids)
-        stream.push(piece)
+        stream.push(chunk)
         assert stream.ids[: len(before)] == before
     path = greedy_path(frames)
     assert list(zip(stream.ids, stream.starts, strict=True)) == path

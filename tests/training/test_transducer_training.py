@@ -88,7 +88,7 @@ def test_every_search_scores_a_run(folder, name):
 
 def test_a_language_model_from_the_transcripts(folder):
     runner = CliRunner()
-    arpa, shards = folder / "pieces.arpa", f"--shards={folder}/shards/dev-*.tfrecord"
+    arpa, shards = folder / "tokens.arpa", f"--shards={folder}/shards/dev-*.tfrecord"
     made = runner.invoke(cli, ["language-model", str(folder / "ctc"), str(arpa), "--order", "3"])
     assert "from 6 transcripts" in made.output, made.output
     output = folder / "lm.json"
@@ -96,8 +96,8 @@ def test_a_language_model_from_the_transcripts(folder):
     # So heavy that the transcript is one that was learned from.
     scored = runner.invoke(cli, [*arguments, "--language-model-weight", "100", "--output", str(output)])
     assert scored.exit_code == 0, scored.output
-    heard = {one["hypothesis"] for one in json.loads(output.read_text())["transcripts"]}
-    assert heard <= {*TEXTS, ""}
+    hypotheses = {one["hypothesis"] for one in json.loads(output.read_text())["transcripts"]}
+    assert hypotheses <= {*TEXTS, ""}
     refused = runner.invoke(cli, ["evaluate", str(folder / "transducer"), *arguments[2:]])
     assert isinstance(refused.exception, InputError)
     assert "takes no language model" in str(refused.exception)

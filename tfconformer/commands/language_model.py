@@ -13,7 +13,7 @@ import click
 @click.option("--shards", multiple=True, metavar="GLOB", help="Transcripts to learn from [default: the training's].")
 @click.option("--order", type=click.IntRange(1, 6), default=6, show_default=True, help="Longest n-gram.")
 def language_model(run_directory: Path, output: Path, shards: tuple[str, ...], order: int) -> None:
-    """Estimate an n-gram model over the tokenizer pieces of RUN_DIRECTORY, for beam search."""
+    """Estimate an n-gram model over the tokens of RUN_DIRECTORY, for beam search."""
     from tfconformer.data.pipeline import transcripts
     from tfconformer.data.shards import find_shards
     from tfconformer.data.tokenizer import Tokenizer
