@@ -16,7 +16,7 @@ REFERENCE = Path(__file__).parents[1] / "docs/reference"
 @pytest.mark.parametrize("name", ["configuration.md", "configuration.schema.json"])
 def test_the_reference_is_up_to_date(name, tmp_path):
     assert CliRunner().invoke(config_reference, [str(tmp_path)]).exit_code == 0
-    assert (tmp_path / name).read_text() == (REFERENCE / name).read_text(), "run `tfconformer config-reference`"
+    assert (tmp_path / name).read_text() == (REFERENCE / name).read_text(), "run `tfconformer dev config-reference`"
 
 
 def test_every_key_has_a_description_and_a_row():

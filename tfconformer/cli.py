@@ -1,7 +1,7 @@
-"""The `tfconformer` command. Run `tfconformer --help`.
+"""The `tfconformer` command; `tfconformer --help` lists its commands.
 
-Commands of other packages (`converters`) join through the entry-point group `tfconformer.commands`, so that this
-package need not know them.
+Commands are entry points, so that packages that build on this one (`converters`, `android_bench`) add theirs: users'
+commands in the group `tfconformer.commands`, maintainers' in `tfconformer.dev_commands`.
 """
 
 from __future__ import annotations
@@ -14,33 +14,51 @@ import click
 from tfconformer.errors import InputError
 from tfconformer.logs import show_logs
 
-COMMANDS = "tfconformer.commands"
 
+class EntryPointGroup(click.Group):
+    """A group of commands that imports a command when it is used: TensorFlow takes seconds to load.
 
-class _LazyGroup(click.Group):
-    """Imports a command when it is used: TensorFlow takes seconds to load and `--help` should not."""
+    Attributes:
+      entry_point_group: the group of entry points that name its commands.
+    """
+
+    entry_point_group = ""
 
     def list_commands(self, context: click.Context) -> list[str]:
-        return sorted({*super().list_commands(context), *(entry.name for entry in entry_points(group=COMMANDS))})
+        found = (entry.name for entry in entry_points(group=self.entry_point_group))
+        return sorted({*super().list_commands(context), *found})
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         command = super().get_command(context, name)
         if command is None:
-            for entry in entry_points(group=COMMANDS, name=name):
+            for entry in entry_points(group=self.entry_point_group, name=name):
                 command = entry.load()
         return command
 
 
-@click.group(cls=_LazyGroup)
+class _Commands(EntryPointGroup):
+    entry_point_group = "tfconformer.commands"
+
+
+class _DevCommands(EntryPointGroup):
+    entry_point_group = "tfconformer.dev_commands"
+
+
+@click.group(cls=_Commands)
 @click.version_option(package_name="tfconformer")
-@click.option("-v", "--verbose", is_flag=True, help="Log what is done, not only what is wrong.")
+@click.option("-v", "--verbose", is_flag=True, help="Log progress, not only warnings.")
 def cli(verbose: bool) -> None:
     """Low-bit Conformers: train, quantize, export to .tflite, measure."""
     show_logs(verbose)
 
 
+@cli.group(cls=_DevCommands)
+def dev() -> None:
+    """Maintain this project: its experiments, reports, and tables of measurements."""
+
+
 def main() -> None:
-    """Entry point: input errors become one line on standard error and a non-zero exit status."""
+    """Runs the command line; an input error becomes one line on standard error and a non-zero exit status."""
     try:
         cli()
     except InputError as error:

@@ -1,4 +1,4 @@
-"""Files that hold nothing but dense layers side by side, to probe and to measure them without a model around."""
+"""Files of nothing but dense layers side by side, to probe and to measure them without a model around."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from converters.flatbuffer.editor import GraphFile
 
 
 def layer_graph(layers: Sequence[LayerWeights], rows: int) -> bytes:
-    """A `.tflite` file of independent layers without bias.
+    """Builds a `.tflite` file of independent layers without bias.
 
     Args:
-      layers: as in `LayerOperators.set`.
-      rows: of every input.
+      layers: weights of each layer, packed, of LiteRT's own format, or float [K, N].
+      rows: number of rows of every input.
 
     Returns:
       A file with one input [rows, K] and one output [rows, N] per layer, in their order, and no signature.

@@ -1,10 +1,10 @@
-"""Runs files of `layer_graph` in one runtime, so that a crash of the runtime is an answer.
+"""Runs files of dense layers in one runtime, in a process whose crash is a result.
 
     python -m converters.capability.layer_runner RUNTIME FOLDER COUNT
 
 FOLDER holds `I.tflite`, files with one layer, and `I.npy`, inputs [M, K], for I below COUNT. Every file is run with all
-rows, one row, and without XNNPACK likewise; what happened is printed as one JSON line per file and way. Outputs go to
-`I.WAY.npy`, [M + 1, N]: those of all rows, then the first row's alone.
+rows and with one row, with and without XNNPACK; one JSON line per file and way says whether the runtime computed it,
+refused it or crashed. Outputs go to `I.WAY.npy`, [M + 1, N]: those of all rows, then those of the first row alone.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ WAYS = {"xnnpack": "BUILTIN", "plain": "BUILTIN_WITHOUT_DEFAULT_DELEGATES"}
 
 
 def main() -> None:
-    """What the process runs."""
+    """Runs all files; the process was started with the arguments of the module."""
     runtime, folder, count = sys.argv[1:]
     module = import_runtime(runtime)
-    # Whatever a native library prints must not get between the answers.
+    # Output of a native library must not get between the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     work = [(index, way) for index in range(int(count)) for way in WAYS]
@@ -45,7 +45,7 @@ def main() -> None:
 def _run_until_a_crash(
     module: ModuleType, folder: Path, work: list[tuple[int, str]]
 ) -> tuple[list[dict[str, Any]], int]:
-    """Answers of a child process, and the signal that ended it, 0 if none did."""
+    """Returns the answers of a child process, and the signal that ended it, 0 if none did."""
     readable, writable = os.pipe()
     child = os.fork()
     if child == 0:

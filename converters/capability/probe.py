@@ -1,17 +1,16 @@
-"""Measures the table of `capabilities.py` on the installed runtimes.
+"""Measures on the installed runtimes the table that `converters.exporter.capabilities` reads.
 
 Every kind of layer is computed by every runtime, with and without XNNPACK, for several rows and for one, and compared
 with float64. Activations are the difficulty: a runtime may round them to 8 bits, symmetrically or not, and that error
-would hide others. So most rows of x hold two values only, 0 and one more: 8 bits hold these exactly, whatever the
+would hide others. So most rows of x hold two values only, 0 and one more: 8 bits represent these exactly with any
 scheme, and no error is left but that of float32 sums. With rows of normally distributed values the error must not be
-larger than rounding explains. A last row has one value that dwarfs all others: 8 bits leave nothing of these.
+larger than rounding explains. A last row has one value that dwarfs all others: 8 bits round these to 0.
 """
 
 from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -26,6 +25,7 @@ from converters.exporter.capabilities import Case, Outcome, Table, cases
 from converters.exporter.pack import pack_weights
 from converters.exporter.pack_builtin import builtin_weights
 from converters.flatbuffer.editor import GraphFile
+from converters.runtime.child_process import child_command
 from converters.runtime.model import RUNTIMES
 from tfconformer.errors import InputError
 from tfconformer.quantization.spec import QuantSpec
@@ -33,17 +33,13 @@ from tfconformer.quantization.spec import QuantSpec
 N = 24
 TWO_VALUED, NORMAL = 12, 4  # rows of x, before the one with an outlier
 OUTLIER = 1000.0
-_START = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); "
-    "from converters.capability.layer_runner import main; main()"
-)
 
 
 def probe(runtimes: Sequence[str] = RUNTIMES) -> Table:
     """Measures all cases.
 
     Args:
-      runtimes: of `converters.runtime.model.RUNTIMES`.
+      runtimes: some of `converters.runtime.model.RUNTIMES`.
 
     Raises:
       InputError: a runtime is not installed, or the native library is missing.
@@ -62,7 +58,7 @@ def probe(runtimes: Sequence[str] = RUNTIMES) -> Table:
 
 
 class _Problem:
-    """A layer with an input.
+    """A layer with its exact weights and an input.
 
     Attributes:
       weights: float64 [K, N], exact.
@@ -81,7 +77,7 @@ def _write_problem(folder: Path, index: int, case: Case) -> _Problem:
     low, high = spec.code_range
     codes = rng.integers(low if case.lowest_code else -high, high + 1, (case.k, N)).astype(np.float32)
     codes[0] = low if case.lowest_code else -high
-    codes[-1] = 0  # meets the outlier, whose product may not hide a rounded scale
+    codes[-1] = 0  # multiplied with the outlier, whose product may not hide a rounded scale
     blocks = spec.blocks(case.k)
     scales = _halves(rng.uniform(0.01, 0.05, (blocks, N)))
     block_of_k = np.arange(case.k) // (case.block_size or case.k)
@@ -104,12 +100,12 @@ def _write_problem(folder: Path, index: int, case: Case) -> _Problem:
 
 
 def _halves(values: NDArray[np.floating]) -> NDArray[np.float32]:
-    """The values in the precision in which scales are stored."""
+    """Rounds to the precision in which scales are stored."""
     return values.astype(np.float16).astype(np.float32)
 
 
 def _with_zero_points(content: bytes, blocks: int) -> bytes:
-    """The file with zero points of 1."""
+    """Returns the file with zero points of 1."""
     file = GraphFile.parse(content)
     (graph,) = file.graphs
     (codes,) = (tensor for tensor in graph.subgraph.tensors if tensor.name.endswith(b"/codes"))
@@ -121,7 +117,7 @@ def _with_zero_points(content: bytes, blocks: int) -> bytes:
 
 
 def _inputs(rng: np.random.Generator, k: int) -> NDArray[np.float32]:
-    """[TWO_VALUED + NORMAL + 1, K]; the other value of a two-valued row is above or below zero."""
+    """Draws x [TWO_VALUED + NORMAL + 1, K]; the other value of a two-valued row is above or below zero."""
     magnitudes = rng.uniform(0.1, 10, (TWO_VALUED, 1)) * np.where(np.arange(TWO_VALUED) % 2, -1, 1)[:, None]
     two_valued = rng.integers(0, 2, (TWO_VALUED, k)) * magnitudes
     others = rng.standard_normal((NORMAL + 1, k))
@@ -130,7 +126,7 @@ def _inputs(rng: np.random.Generator, k: int) -> NDArray[np.float32]:
 
 
 def _run(runtime: str, folder: Path, count: int) -> list[dict[str, Any]]:
-    command = [sys.executable, "-c", _START, json.dumps(sys.path), runtime, str(folder), str(count)]
+    command = child_command("converters.capability.layer_runner", runtime, str(folder), str(count))
     completed = subprocess.run(command, capture_output=True, text=True, check=False)
     if completed.returncode:
         raise InputError(f"the probe of {runtime} failed ({completed.stderr.strip()[-500:]})")
@@ -155,7 +151,7 @@ def _outcome(path: Path, problem: _Problem, answer: dict[str, Any]) -> Outcome:
         allowed = relative * magnitudes
         allowed[TWO_VALUED:] += step[TWO_VALUED:] * np.abs(weights).sum(axis=0)
         if (np.abs(y - exact) <= allowed).all() and (np.abs(again - exact[0]) <= allowed[0]).all():
-            small = x[-1, :-1] @ weights[:-1]  # what the outlier hides
+            small = x[-1, :-1] @ weights[:-1]  # the outlier hides it
             lost = np.linalg.norm(y[-1] - exact[-1]) > 0.5 * np.linalg.norm(small)
             return Outcome(result, activations=8 if lost else 32)
     return Outcome("wrong")

@@ -1,4 +1,4 @@
-"""The command `tfconformer experiments`."""
+"""The command `tfconformer dev experiments`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command `tfconformer probe`."""
+"""The command `tfconformer dev probe`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command `tfconformer recipes`."""
+"""The command `tfconformer dev recipes`."""
 
 from __future__ import annotations
 

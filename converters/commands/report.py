@@ -1,4 +1,4 @@
-"""The command `tfconformer report`."""
+"""The command `tfconformer dev report`."""
 
 from __future__ import annotations
 

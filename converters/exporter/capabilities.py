@@ -1,4 +1,4 @@
-"""What the runtimes really do with quantized layers: the table that `tfconformer probe` measures and the planner reads.
+"""The outcomes of quantized layers in the runtimes: the table that `tfconformer dev probe` measures, for the planner.
 
 The runtimes accept files that they then compute wrongly, so that neither their documentation nor the absence of an
 error says what they can do. `capabilities.json` says what was measured.

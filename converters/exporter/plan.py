@@ -79,7 +79,7 @@ def _refused_by_litert(spec: QuantSpec, k: int) -> str | None:
     """Refuses a spec that the measured runtime refuses or computes wrongly."""
     case = case_of(spec, k, "litert")
     if case is None:
-        return "this kind of layer was not probed (tfconformer probe)"
+        return "this kind of layer was not probed (tfconformer dev probe)"
     name, outcome = _litert_outcome(case)
     if outcome.usable:
         return None

@@ -29,14 +29,13 @@ from typing import Any, BinaryIO, TextIO
 
 import numpy as np
 
+from converters.runtime.child_process import child_command
 from converters.runtime.search import new_search
 from tfconformer.errors import InputError
 
 OPEN_MODEL = "converters.runtime.model:open_model"
 _COUNT = np.dtype("<i8")
 _SAMPLE = np.dtype("<f4")
-# The child sees the modules its parent sees, wherever it was started.
-_START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from converters.runtime.isolated import main; main()"
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ class IsolatedRecognizer:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         arguments = [str(self._model_path), runtime, str(threads), open_model, str(beam_width or 0)]
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _START, json.dumps(sys.path), *arguments],
+            child_command(__name__, *arguments),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -161,7 +160,7 @@ class IsolatedRecognizer:
 
 def main() -> None:
     """What the child runs."""
-    _, model_path, runtime, threads, open_model, beam_width = sys.argv[1:]
+    model_path, runtime, threads, open_model, beam_width = sys.argv[1:]
     width = int(beam_width) or None
     # Whatever a native library prints must not get between the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Audio as it arrives: from a file, at the pace of a microphone or at once, and from a microphone."""
+"""Sources of live audio: a file, at the pace of speech or at once, and a microphone."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from numpy.typing import NDArray
 
 from tfconformer.errors import InputError
 
-PIECE_SECONDS = 0.1
+CHUNK_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
 class LiveAudio:
-    """A source of audio: pieces [samples] in [-1, 1] of about `PIECE_SECONDS`, at `sample_rate` Hz."""
+    """A source of audio: chunks, float32 [samples] in [-1, 1], of about `CHUNK_SECONDS`, at `sample_rate` Hz."""
 
     sample_rate: int
-    pieces: Iterator[NDArray[np.float32]]
+    chunks: Iterator[NDArray[np.float32]]
 
 
 @contextmanager
 def wav_audio(path: Path, paced: bool) -> Iterator[LiveAudio]:
-    """The mean of the channels of an audio file; `paced` gives every piece at the time at which it would be heard.
+    """Opens an audio file and averages its channels; `paced` yields a chunk when a microphone would have recorded it.
 
     Raises:
       InputError: the file cannot be read or is no audio.
@@ -38,12 +38,12 @@ def wav_audio(path: Path, paced: bool) -> Iterator[LiveAudio]:
     except (OSError, soundfile.LibsndfileError) as error:
         raise InputError(f"cannot read the audio file {path}: {error}") from None
     with file:
-        yield LiveAudio(file.samplerate, _file_pieces(file, paced))
+        yield LiveAudio(file.samplerate, _file_chunks(file, paced))
 
 
 @contextmanager
 def microphone_audio(sample_rate: int) -> Iterator[LiveAudio]:
-    """The default microphone, converted to `sample_rate` Hz by the system.
+    """Opens the default microphone, converted to `sample_rate` Hz by the system.
 
     Raises:
       InputError: the package sounddevice or its PortAudio library is not installed, or there is no microphone.
@@ -56,23 +56,23 @@ def microphone_audio(sample_rate: int) -> Iterator[LiveAudio]:
         ) from None
     try:
         with sounddevice.InputStream(samplerate=sample_rate, channels=1, dtype="float32") as stream:
-            yield LiveAudio(sample_rate, _microphone_pieces(stream, int(PIECE_SECONDS * sample_rate)))
+            yield LiveAudio(sample_rate, _microphone_chunks(stream, int(CHUNK_SECONDS * sample_rate)))
     except sounddevice.PortAudioError as error:
         raise InputError(f"cannot record from the microphone: {error}") from None
 
 
-def _file_pieces(file: soundfile.SoundFile, paced: bool) -> Iterator[NDArray[np.float32]]:
-    size = int(PIECE_SECONDS * file.samplerate)
-    started, heard = time.monotonic(), 0.0
+def _file_chunks(file: soundfile.SoundFile, paced: bool) -> Iterator[NDArray[np.float32]]:
+    size = int(CHUNK_SECONDS * file.samplerate)
+    started, seconds = time.monotonic(), 0.0
     for block in file.blocks(size, dtype="float32", always_2d=True):
-        heard += len(block) / file.samplerate
+        seconds += len(block) / file.samplerate
         if paced:
-            time.sleep(max(0.0, started + heard - time.monotonic()))
+            time.sleep(max(0.0, started + seconds - time.monotonic()))
         yield block.mean(axis=1)
 
 
-def _microphone_pieces(stream: Any, size: int) -> Iterator[NDArray[np.float32]]:
-    """Until Ctrl-C, which ends the audio and not the program: what was heard is still to be recognized."""
+def _microphone_chunks(stream: Any, size: int) -> Iterator[NDArray[np.float32]]:
+    """Yields chunks until Ctrl-C, which ends the audio but not the program: the recording is recognized first."""
     while True:
         try:
             block, _ = stream.read(size)

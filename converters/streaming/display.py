@@ -12,7 +12,7 @@ from converters.streaming.session import Timing, recognize
 
 
 def show(recognizer: OnlineRecognizer, audio: LiveAudio, console: Console | None = None) -> None:
-    """Recognizes until the audio ends; without a terminal only final utterances and the timing appear."""
+    """Prints live recognition until the audio ends; without a terminal, only final utterances and the timing."""
     console = console or Console(highlight=False)
     delay_ms = 1e3 * recognizer.model.description.delay_seconds
     timing = Timing()

@@ -1,6 +1,6 @@
-"""When an utterance is over: Kaldi's endpointing rules, in the form and with the defaults of sherpa-onnx.
+"""The end of an utterance: Kaldi's endpointing rules, in the form and with the defaults of sherpa-onnx.
 
-An utterance ends as soon as one of its rules holds. Silence is what decodes as blank.
+An utterance ends as soon as one of its rules holds. Frames that decode as blank are silence.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ class EndpointRule:
     """One rule; it holds if all its conditions do.
 
     Attributes:
-      must_contain_nonsilence: something has been recognized.
-      min_trailing_silence: seconds since the last symbol, or since the beginning if there is none.
+      must_contain_nonsilence: the hypothesis must hold a token.
+      min_trailing_silence: seconds since the last token, or since the beginning if there is none.
       min_utterance_length: seconds since the beginning.
     """
 
@@ -23,7 +23,7 @@ class EndpointRule:
     min_utterance_length: float
 
     def holds(self, contains_nonsilence: bool, trailing_silence: float, utterance_length: float) -> bool:
-        """Whether an utterance of these properties is over; times in seconds."""
+        """Returns True if an utterance of these properties is over; times in seconds."""
         return (
             (contains_nonsilence or not self.must_contain_nonsilence)
             and trailing_silence >= self.min_trailing_silence
@@ -36,7 +36,7 @@ def endpoint_rules(
     rule2_min_trailing_silence: float = 1.2,
     rule3_min_utterance_length: float = 20.0,
 ) -> tuple[EndpointRule, ...]:
-    """The three rules: long silence, shorter silence after speech, length alone; times in seconds."""
+    """Returns the three rules: long silence, shorter silence after speech, length alone; times in seconds."""
     return (
         EndpointRule(False, rule1_min_trailing_silence, 0.0),
         EndpointRule(True, rule2_min_trailing_silence, 0.0),

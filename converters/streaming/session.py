@@ -1,4 +1,4 @@
-"""A live recognition, piece by piece: what has changed, and how fast it went."""
+"""A live recognition, chunk by chunk, with its timing."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from converters.streaming.online_recognizer import OnlineRecognizer, Result
 
 @dataclass
 class Timing:
-    """How fast a live recognition is.
+    """Timing of a live recognition.
 
     Attributes:
-      audio_seconds: that arrived.
-      compute_seconds: per piece of audio, from its arrival to the result that has it.
+      audio_seconds: length of the audio that has arrived.
+      compute_seconds: for every chunk of audio, from its arrival to the result that includes it.
     """
 
     audio_seconds: float = 0.0
@@ -30,27 +30,27 @@ class Timing:
         return sum(self.compute_seconds) / self.audio_seconds if self.audio_seconds else 0.0
 
     def compute_ms(self, percentile: float) -> float:
-        """Milliseconds from the arrival of a piece of audio to its result."""
+        """Returns a percentile of the milliseconds from the arrival of a chunk to its result."""
         return 1e3 * float(np.percentile(self.compute_seconds, percentile)) if self.compute_seconds else 0.0
 
 
 @dataclass(frozen=True)
 class Update:
-    """What is known after a piece of audio: the result of the current utterance, and how fast it went."""
+    """The hypothesis for the current utterance after a chunk of audio, and the timing."""
 
     result: Result
     timing: Timing
 
 
 def recognize(recognizer: OnlineRecognizer, audio: LiveAudio) -> Iterator[Update]:
-    """Recognizes audio as it arrives; an utterance that ends, by the recognizer's rules or the audio, is final."""
+    """Recognizes chunks as they arrive and yields an update for each; a result is final where an utterance ends."""
     timing = Timing()
-    for piece in audio.pieces:
+    for chunk in audio.chunks:
         started = time.perf_counter()
-        recognizer.accept_waveform(audio.sample_rate, piece)
+        recognizer.accept_waveform(audio.sample_rate, chunk)
         recognizer.decode()
         timing.compute_seconds.append(time.perf_counter() - started)
-        timing.audio_seconds += len(piece) / audio.sample_rate
+        timing.audio_seconds += len(chunk) / audio.sample_rate
         ended = recognizer.is_endpoint
         yield Update(replace(recognizer.result, is_final=ended), timing)
         if ended:

@@ -74,7 +74,7 @@ def test_from_a_manifest_to_a_report(folder):
         assert verified.count(f"of {TEST_UTTERANCES} transcripts differ") == len(RUNTIMES)
         tfconformer("evaluate", file, tests, "--output", folder / f"{name}.json")
 
-    tfconformer("report", folder / "float.json", folder / "mixed.json", "--output", folder / "report.html")
+    tfconformer("dev", "report", folder / "float.json", folder / "mixed.json", "--output", folder / "report.html")
     report = json.loads((folder / "report.json").read_text())
     rows = {row["model"]: row for row in report["rows"]}
     assert rows.keys() == {"float", "mixed"}
@@ -152,7 +152,7 @@ def test_a_grid_of_experiments_ends_as_a_table(folder):
     }
     write_config(folder / "grid.yaml", grid)
     places = ("--runs", folder / "experiments", "--results", folder / "results")
-    tfconformer("experiments", folder / "grid.yaml", *places)
+    tfconformer("dev", "experiments", folder / "grid.yaml", *places)
     rows = {row["model"]: row for row in json.loads((folder / "results" / "grid.json").read_text())["rows"]}
     assert list(rows) == list(grid["variants"])
     assert [row["method"] for row in rows.values()] == ["float", "qat", "ptq-gptq", "qat", "qat"]
@@ -168,5 +168,5 @@ def test_a_grid_of_experiments_ends_as_a_table(folder):
     assert len(list((folder / "experiments" / "trainings").iterdir())) == 3
     page = folder / "page.md"
     page.write_text("<!-- grid:begin --><!-- grid:end -->")
-    tfconformer("recipes", folder / "grid.yaml", "--results", folder / "results", "--page", page)
+    tfconformer("dev", "recipes", folder / "grid.yaml", "--results", folder / "results", "--page", page)
     assert page.read_text().count("| int4 ") == 3 and "Not measured" not in page.read_text()

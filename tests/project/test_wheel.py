@@ -16,7 +16,7 @@ from tfconformer.data.manifest import Utterance, write_manifest
 
 PACKAGES = ("android_bench", "converters", "tfconformer")
 BUILD_FILES = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "NOTICE")
-GROUPS = ("data",)  # commands that have commands
+GROUPS = ("data", "dev")  # commands that have commands
 SECONDS = 2
 
 pytestmark = pytest.mark.timeout(900)  # compiles the library, and starts some thirty processes

@@ -1,4 +1,4 @@
-"""The command `tfconformer config-reference`."""
+"""The command `tfconformer dev config-reference`."""
 
 from __future__ import annotations
 

@@ -80,8 +80,8 @@ def test_a_paced_file_takes_its_time(wav, monkeypatch):
         "converters.streaming.audio.time.sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds)
     )
     with wav_audio(wav, paced=True) as audio:
-        heard = [clock[0] for _ in audio.pieces]
-    np.testing.assert_allclose(heard, np.arange(1, 21) / 10)
+        arrived = [clock[0] for _ in audio.chunks]
+    np.testing.assert_allclose(arrived, np.arange(1, 21) / 10)
 
 
 def test_wrong_requests_are_one_sentence(stream, whole_of_stream, wav, tmp_path, monkeypatch):
