@@ -1,9 +1,8 @@
-"""The section `training` of a configuration, in the compiled model and in the learning rate of every step."""
+"""The section `training` of a configuration in the compiled model."""
 
 import pytest
 
 from tests.support.tiny_conformer import tiny_config, tiny_model
-from tfconformer.training.schedules import WarmupCosine
 from tfconformer.training.train import compile_model
 
 
@@ -16,9 +15,3 @@ def test_optimizer_and_loss_weights_are_those_of_the_configuration():
     assert (optimizer.global_clipnorm, optimizer.weight_decay) == (0.5, 0.03)
     assert optimizer.get_config()["learning_rate"]["config"]["warmup_steps"] == 7
     assert model.get_compile_config()["loss_weights"] == pytest.approx({"logits": 0.8, "intermediate": 0.2})
-
-
-@pytest.mark.parametrize(("step", "rate"), [(0, 0.1), (4, 0.5), (9, 1.0), (10, 1.0), (60, 0.6), (110, 0.2), (500, 0.2)])
-def test_the_learning_rate_rises_linearly_and_falls_along_half_a_cosine(step, rate):
-    schedule = WarmupCosine(peak=1.0, final=0.2, warmup_steps=10, total_steps=110)
-    assert float(schedule(step)) == pytest.approx(rate)
