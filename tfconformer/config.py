@@ -70,12 +70,7 @@ def load_config(path: str | Path, overrides: list[str] | None = None, *, stored:
         raise InputError(f"{path}: {explain(error)}") from None
 
 
-def dump_config(config: Config) -> str:
-    """Returns the whole configuration, defaults included, as YAML; relative paths follow the working directory."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
-
-
-def dump_stored_config(config: Config, folder: Path) -> str:
+def dump_config(config: Config, folder: Path) -> str:
     """Returns the whole configuration, defaults included, as the text of a YAML file in `folder`.
 
     `load_config` reads it back from any working directory. Relative paths follow `folder`; absolute ones stay absolute.

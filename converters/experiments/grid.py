@@ -1,16 +1,16 @@
-"""A grid of experiments: one YAML, many runs that differ in what the YAML says they differ in.
+"""A grid of experiments: one YAML file, and a run for every variant and seed in it.
 
     title: Weights in 4 bits
-    config: finetune.yaml            # what all runs share; `training.initial_weights` names the float model
+    config: finetune.yaml            # the common configuration; `training.initial_weights` names the float model
     test_sets: [../../data/speech/shards/test-clean-*.tfrecord]
     seeds: [1, 2, 3]
-    baseline: float32                # what the others are compared with
+    baseline: float32                # the variant that the others are compared with
     variants:
       float32: {}
       int4: {spec: {bits: 4, block_size: 64}, training: {learning_rate: 1.0e-4}}
       int4-nearest: {spec: {bits: 4, block_size: 64}, post_training: nearest}
 
-`experiment_runs` turns it into a list of `Run`s; `experiment_execution.py` executes them.
+`experiment_runs` returns its list of `Run`s; `execute.py` executes them.
 """
 
 from __future__ import annotations
@@ -23,59 +23,60 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from tfconformer.config import Config, dump_config, load_config
+from tfconformer.config import Config, load_config
 from tfconformer.data.shards import find_shards
 from tfconformer.errors import InputError
 from tfconformer.quantization.spec import QuantizationRule, QuantSpec, Rounding
-from tfconformer.section import explain
+from tfconformer.section import Section, explain
 from tfconformer.yaml_files import FilePath, FilePattern, read_yaml
 
 
-class Variant(BaseModel):
-    """What one line of the grid does differently.
+class Variant(Section):
+    """One variant of a grid: its changes to the common configuration."""
 
-    Attributes:
-      spec: quantizes every layer that the shared configuration's rules do not mention; None leaves them in float.
-      quantization: rules instead of `spec`, after those of the shared configuration.
-      training: keys of the configuration's section of this name.
-      bits: the precision that a co-trained model is exported in. Variants that differ in nothing else share a training.
-      post_training: how the float model's weights are rounded, without any training; None trains.
-      evaluated_with: "keras" for what no file can hold yet.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    spec: QuantSpec | None = None
-    quantization: tuple[QuantizationRule, ...] = ()
-    training: dict[str, Any] = {}
-    bits: int | None = None
-    post_training: Rounding | None = None
-    evaluated_with: Literal["tflite", "keras"] = "tflite"
+    spec: QuantSpec | None = Field(
+        None,
+        description="quantization of every layer that no rule of the common configuration matches; null leaves them "
+        "in float",
+    )
+    quantization: tuple[QuantizationRule, ...] = Field(
+        (), description="rules instead of spec, after those of the common configuration"
+    )
+    training: dict[str, Any] = Field({}, description="keys that replace those of the section training")
+    bits: int | None = Field(
+        None,
+        description="precision in which a co-trained model is exported; variants that differ in nothing else share a "
+        "training",
+    )
+    post_training: Rounding | None = Field(
+        None, description="rounding of the float model's weights without training; null trains"
+    )
+    evaluated_with: Literal["tflite", "keras"] = Field(
+        "tflite", description='"keras" scores the Keras model, for specs that no file can hold'
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Variant:
         if self.spec is not None and self.quantization:
             raise ValueError("give 'spec' or 'quantization', not both")
         if self.bits is not None and not any(rule.co_train for rule in self.quantization):
-            raise ValueError("'bits' chooses a precision of a co-trained model: a rule needs 'also'")
+            raise ValueError("'bits' chooses a precision of a co-trained model: a rule needs 'co_train'")
         if self.post_training is not None and self.training:
             raise ValueError("'post_training' does not train: 'training' has no effect")
         return self
 
 
-class Experiment(BaseModel):
-    """A grid, as its YAML says it; see the module."""
+class Experiment(Section):
+    """A grid of experiments, as in its YAML file."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    title: str
-    config: FilePath
-    test_sets: tuple[FilePattern, ...] = Field(min_length=1)
-    seeds: tuple[int, ...] = Field((1,), min_length=1)
-    baseline: str
-    variants: dict[str, Variant]
+    title: str = Field(description="title of the table of results")
+    config: FilePath = Field(description="configuration that all runs have in common")
+    test_sets: tuple[FilePattern, ...] = Field(min_length=1, description="glob patterns of the test shards")
+    seeds: tuple[int, ...] = Field((1,), min_length=1, description="seeds of the trainings of every variant")
+    baseline: str = Field(description="name of the variant that the others are compared with")
+    variants: dict[str, Variant] = Field(description="variants by name")
 
     @model_validator(mode="after")
     def _has_its_baseline(self) -> Experiment:
@@ -86,15 +87,18 @@ class Experiment(BaseModel):
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a grid, everything resolved.
+    """One run of a grid.
 
     Attributes:
       variant, seed: its place in the grid.
-      model, baseline: its name in the results, and that of the model it is compared with, of the same seed.
-      config: of the training or, after training, of the rounding.
-      bits, post_training, evaluated_with: as in `Variant`.
-      test_sets: globs of the shards that it is scored on.
-      data, test_data: hashes of the training and the test shards.
+      model: name of its model in the results.
+      baseline: name of the model that it is compared with, of the same seed.
+      config: whole configuration of the training or, without training, of the rounding.
+      bits: precision in which a co-trained model is exported; None if there is one precision.
+      post_training: rounding of the float model's weights; None trains.
+      evaluated_with: "tflite" or "keras".
+      test_sets: glob patterns of the test shards.
+      data, dev_data, test_data: hashes of the training, dev and test shards.
     """
 
     variant: str
@@ -107,23 +111,26 @@ class Run:
     evaluated_with: Literal["tflite", "keras"]
     test_sets: tuple[str, ...]
     data: str
+    dev_data: str
     test_data: str
 
     @property
     def initial_run(self) -> Path:
-        """Directory of the float model that it starts from."""
-        assert self.config.training.initial_weights is not None  # `experiment_runs` sees to it
+        """The run directory of the float model."""
+        assert self.config.training.initial_weights is not None  # `experiment_runs` checks it
         return Path(self.config.training.initial_weights)
 
     @property
     def training(self) -> str:
-        """A hash of what decides the trained weights."""
-        state = (dump_config(self.config), self.data, file_hash(self.initial_run / "best.h5"))
+        """A hash of everything that determines the trained weights: contents of files, not their paths."""
+        paths = {"data": {"train", "dev"}, "training": {"initial_weights"}}
+        settings = self.config.model_dump_json(exclude=paths)
+        state = (settings, self.data, self.dev_data, file_hash((self.initial_run / "best.h5").resolve()))
         return hashlib.sha256(repr(state).encode()).hexdigest()[:8]
 
     @property
     def identity(self) -> str:
-        """The model's name and, as a hash, everything else: a run of a changed experiment is another one."""
+        """The model's name with a hash of everything else: a run of a changed experiment has another identity."""
         name = re.sub(r"[^\w.]+", "-", self.model)
         state = (self.model, self.training, self.bits, self.post_training, self.evaluated_with, self.test_data)
         return f"{name}-{hashlib.sha256(repr(state).encode()).hexdigest()[:8]}"
@@ -142,7 +149,7 @@ def load_experiment(path: Path) -> Experiment:
 
 
 def experiment_runs(experiment: Experiment) -> list[Run]:
-    """The runs of a grid, in the order of its variants, seed by seed.
+    """Returns the runs of a grid, in the order of its variants, seed by seed.
 
     Raises:
       InputError: the shared configuration or an override of it is wrong, or data or the float model is missing.
@@ -151,7 +158,8 @@ def experiment_runs(experiment: Experiment) -> list[Run]:
     shared = load_config(config_file)
     if shared.training.initial_weights is None:
         raise InputError(f"{config_file}: 'training.initial_weights' must name the run of the float model")
-    data, test_data = data_hash(shared.data.train), data_hash(experiment.test_sets)
+    data, dev_data = data_hash(shared.data.train), data_hash(shared.data.dev)
+    test_data = data_hash(experiment.test_sets)
     return [
         Run(
             variant=name,
@@ -164,6 +172,7 @@ def experiment_runs(experiment: Experiment) -> list[Run]:
             evaluated_with=variant.evaluated_with,
             test_sets=experiment.test_sets,
             data=data,
+            dev_data=dev_data,
             test_data=test_data,
         )
         for name, variant in experiment.variants.items()
@@ -179,25 +188,25 @@ def _model_name(experiment: Experiment, variant: str, seed: int) -> str:
 
 
 def data_hash(patterns: Sequence[str]) -> str:
-    """SHA-256 of the shards' names and contents, the first 16 digits."""
+    """Returns the first 16 digits of the SHA-256 of the shards' names and contents."""
     digest = hashlib.sha256()
     for shard in find_shards(patterns):
-        digest.update(f"{shard.name} {file_hash(shard)}\n".encode())
+        digest.update(f"{shard.name} {file_hash(shard.resolve())}\n".encode())
     return digest.hexdigest()[:16]
 
 
 @cache
 def file_hash(path: Path) -> str:
-    """SHA-256 of a file.
+    """Returns the SHA-256 of a file, cached by its absolute path.
 
     Raises:
-      InputError: it cannot be read.
+      InputError: the file cannot be read.
     """
     try:
         with path.open("rb") as file:
             digest = hashlib.sha256()
-            while piece := file.read(1 << 20):
-                digest.update(piece)
+            while block := file.read(1 << 20):
+                digest.update(block)
             return digest.hexdigest()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None

@@ -96,7 +96,7 @@ def config(tmp_path_factory) -> Config:
 
 def run_training(config: Config, run: Path, kill_at: int | None = None) -> subprocess.CompletedProcess:
     config_file = run.with_suffix(".yaml")
-    config_file.write_text(dump_config(config))
+    config_file.write_text(dump_config(config, config_file.parent))
     command = [sys.executable, "-c", PROGRAM, str(config_file), str(run)]
     command += [str(kill_at)] if kill_at is not None else []
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tfconformer import atomic
-from tfconformer.config import Config, dump_stored_config, load_config
+from tfconformer.config import Config, dump_config, load_config
 from tfconformer.errors import InputError
 
 
@@ -82,7 +82,7 @@ class RunDirectory:
         """
         self.require(config)
         if not self.config_file.is_file():
-            atomic.write_text(self.config_file, dump_stored_config(config, self.path))
+            atomic.write_text(self.config_file, dump_config(config, self.path))
 
     def history(self) -> list[dict[str, Any]]:
         """Reads the records of the completed epochs."""

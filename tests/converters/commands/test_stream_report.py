@@ -21,7 +21,6 @@ from tests.support.tiny_conformer import (
     tiny_tokenizer,
     tiny_waveforms,
 )
-from tfconformer.config import dump_config
 from tfconformer.data.manifest import Utterance, write_manifest
 from tfconformer.data.shards import write_shards
 from tfconformer.errors import InputError
@@ -100,7 +99,7 @@ def corpus(tmp_path_factory) -> str:
 def run(tmp_path_factory) -> Path:
     run = RunDirectory(tmp_path_factory.mktemp("run"))
     config = tiny_config(WEIGHTS_ONLY, STREAMING)
-    run.config_file.write_text(dump_config(config))
+    run.claim(config)
     tiny_tokenizer().save(run.tokenizer_file)
     tiny_model(config).save_weights(run.weights_file)
     return run.path

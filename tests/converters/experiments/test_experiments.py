@@ -37,7 +37,7 @@ def grid(tmp_path, monkeypatch) -> Path:
     """A grid, its shared configuration, a training shard and a float model."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "shared.yaml").write_text(yaml.safe_dump(SHARED))
-    for name in ("train", "test"):
+    for name in ("train", "dev", "test"):
         (tmp_path / f"{name}-00000-of-00001.tfrecord").write_bytes(b"speech")
     (tmp_path / "float").mkdir()
     (tmp_path / "float" / "best.h5").write_bytes(b"weights")
@@ -97,7 +97,10 @@ def test_the_folder_follows_configuration_data_and_float_model(grid):
     assert not set(before) & {run.identity for run in runs_of(grid)}
 
 
-@pytest.mark.parametrize("file", ["train-00000-of-00001.tfrecord", "test-00000-of-00001.tfrecord", "float/best.h5"])
+@pytest.mark.parametrize(
+    "file",
+    ["train-00000-of-00001.tfrecord", "dev-00000-of-00001.tfrecord", "test-00000-of-00001.tfrecord", "float/best.h5"],
+)
 def test_other_contents_are_another_run(grid, file):
     before = runs_of(grid)[0].identity
     other = grid.with_name("other")
@@ -121,7 +124,7 @@ def test_other_contents_are_another_run(grid, file):
         ),
         ({"variants": {"float32": {"post_training": "gptq", "training": {"epochs": 1}}}}, "does not train"),
         ({"variants": {"float32": {"training": {"epoch": 1}}}}, "variant 'float32': unknown key 'training.epoch'"),
-        ({"variants": {"float32": {"spec": {"bits": 4}, "bits": 8}}}, "a rule needs 'also'"),
+        ({"variants": {"float32": {"spec": {"bits": 4}, "bits": 8}}}, "a rule needs 'co_train'"),
         ({"config": "missing.yaml"}, "cannot read the configuration"),
         ({"seeds": []}, "'seeds'"),
     ],
@@ -172,9 +175,9 @@ def test_finished_runs_are_not_repeated_and_an_interrupted_one_is(grid, tmp_path
 def test_a_grid_means_the_same_in_every_directory(grid, tmp_path, monkeypatch):
     folder = tmp_path / "elsewhere"
     folder.mkdir()
-    names = [(run.data, run.test_data) for run in runs_of(grid)]
+    names = [run.identity for run in runs_of(grid)]
     monkeypatch.chdir(folder)
-    assert [(run.data, run.test_data) for run in runs_of(grid)] == names
+    assert [run.identity for run in runs_of(grid)] == names
     changed = {"float32": {"training": {"initial_weights": "float"}}}
     (run,) = runs_of(write(grid, GRID | {"seeds": [1], "variants": changed}))
     assert run.initial_run.resolve() == tmp_path / "float"

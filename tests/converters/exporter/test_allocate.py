@@ -13,7 +13,7 @@ from converters.commands.export import export as export_command
 from converters.exporter.allocate import CANDIDATES, parse_size
 from converters.flatbuffer.model_file import read_model_file
 from tests.support.tiny_conformer import tiny_config, tiny_model, tiny_tokenizer, tiny_waveforms
-from tfconformer.config import dump_config, load_config
+from tfconformer.config import load_config
 from tfconformer.data.manifest import Utterance, write_manifest
 from tfconformer.data.shards import write_shards
 from tfconformer.errors import InputError
@@ -36,7 +36,7 @@ def run(tmp_path_factory) -> RunDirectory:
     shards = (str(folder / "train-*.tfrecord"),)
     config = tiny_config()
     config = config.model_copy(update={"data": config.data.model_copy(update={"train": shards, "dev": shards})})
-    run.config_file.write_text(dump_config(config))
+    run.claim(config)
     tiny_tokenizer().save(run.tokenizer_file)
     tiny_model(config).save_weights(run.weights_file)
     return run

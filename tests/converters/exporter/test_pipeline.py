@@ -14,7 +14,6 @@ from converters.flatbuffer.model_file import read_model_file
 from converters.runtime.model import RUNTIMES
 from converters.runtime.stream_model import open_stream
 from tests.support.tiny_conformer import WEIGHTS_ONLY, tiny_config, tiny_model, tiny_tokenizer, tiny_waveforms
-from tfconformer.config import dump_config
 from tfconformer.data.manifest import Utterance, write_manifest
 from tfconformer.data.shards import write_shards
 from tfconformer.errors import InputError
@@ -41,7 +40,7 @@ def shards(tmp_path_factory) -> str:
 def run(tmp_path_factory) -> RunDirectory:
     run = RunDirectory(tmp_path_factory.mktemp("run"))
     config = tiny_config(WEIGHTS_ONLY)
-    run.config_file.write_text(dump_config(config))
+    run.claim(config)
     tiny_tokenizer().save(run.tokenizer_file)
     tiny_model(config).save_weights(run.weights_file)
     return run
@@ -145,8 +144,7 @@ def test_wrong_requests_are_one_sentence(run, shards, tmp_path):
     assert "without limits cannot run on a stream" in message(run.path, output, "--shards", shards, "--streaming")
     assert "unknown key 'model.chunks'" in message(run.path, output, "--shards", shards, "--set", "model.chunks=1")
     empty = RunDirectory(tmp_path / "empty")
-    empty.path.mkdir()
-    empty.config_file.write_text(dump_config(tiny_config(WEIGHTS_ONLY)))
+    empty.claim(tiny_config(WEIGHTS_ONLY))
     assert "cannot read the tokenizer" in message(empty.path, output, "--shards", shards)
     tiny_tokenizer().save(empty.tokenizer_file)
     assert f"has no {empty.weights_file.name}" in message(empty.path, output, "--shards", shards)
