@@ -14,7 +14,13 @@ from tfconformer.errors import InputError
 @click.argument("config_file", type=click.Path(path_type=Path))
 @click.argument("float_run", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.argument("run_directory", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Replace a value of the YAML.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="SECTION.KEY=VALUE",
+    help="Replace a value; paths are relative to the working directory.",
+)
 def quantize(config_file: Path, float_run: Path, run_directory: Path, overrides: tuple[str, ...]) -> None:
     """Fine-tune the model of FLOAT_RUN with the quantization rules of CONFIG_FILE."""
     from tfconformer.config import load_config

@@ -10,7 +10,13 @@ import click
 @click.command()
 @click.argument("config_file", type=click.Path(path_type=Path))
 @click.argument("run_directory", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Replace a value of the YAML.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="SECTION.KEY=VALUE",
+    help="Replace a value; paths are relative to the working directory.",
+)
 def train(config_file: Path, run_directory: Path, overrides: tuple[str, ...]) -> None:
     """Train the model of CONFIG_FILE; started again, continue it.
 
