@@ -31,13 +31,14 @@ def summary(source: Path) -> None:
 def _rows_of_run(path: Path) -> list[LayerRow]:
     """What the exported file of a run would hold."""
     from converters.exporter.pipeline import prepare
+    from tfconformer.models.cost import input_rates, macs_per_second
     from tfconformer.training.checkpoint import load_model
     from tfconformer.training.run import RunDirectory
 
     run = RunDirectory(path)
-    config = run.config()
     prepared = prepare(load_model(run))
-    return layer_rows(map(asdict, prepared.layers), config)
+    macs = macs_per_second(prepared.model, input_rates(run.config().features))
+    return layer_rows(map(asdict, prepared.layers), macs)
 
 
 def _rows_of_config(path: Path) -> list[LayerRow]:
@@ -46,10 +47,11 @@ def _rows_of_config(path: Path) -> list[LayerRow]:
     from converters.exporter.metadata import abstract_layer_records
     from tfconformer.config import load_config
     from tfconformer.models.build import abstract_conformer
+    from tfconformer.models.cost import input_rates, macs_per_second
     from tfconformer.quantization.apply import match_layers
 
     config = load_config(path)
     vocabulary = config.data.tokenizer.vocabulary_size
     model = inference_model(abstract_conformer(config.model, config.features.mel_bins, vocabulary))
     records = abstract_layer_records(model, match_layers(model, config.quantization))
-    return layer_rows(map(asdict, records), config)
+    return layer_rows(map(asdict, records), macs_per_second(model, input_rates(config.features)))

@@ -1,4 +1,4 @@
-"""Float layers that files with packed layers, which need our operations anyway, have as operations of ours too.
+"""Float layers as operations of ours, in files with packed layers, which need our operations anyway.
 
 LiteRT computes a layer normalization in eight operations, attention in about twenty, and a depthwise convolution along
 time with kernels that are made for images. The constants of ours are float: nothing is quantized here.
@@ -16,11 +16,11 @@ import tf_keras as keras
 from numpy.typing import NDArray
 
 from converters.custom_ops import ATTENTION, ATTENTION_STEP, DEPTHWISE_CONVOLUTION, LAYER_NORMALIZATION, padded_columns
-from tfconformer.layers.attention import RelativeAttention
-from tfconformer.layers.convolution import DepthwiseConvolution
-from tfconformer.layers.normalization import LayerNormalization
 
-_FORMAT_VERSION = 1  # of the params of all
+ValueOf = Callable[[tf.Variable], NDArray[np.float32]]
+Tables = Mapping[str, NDArray[np.float32]] | None
+
+_FORMAT_VERSION = 1  # of the op attributes of all operations
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class FloatOperation:
     """A layer as one of our operations.
 
     Attributes:
-      operation: its name in a file.
+      operation: name of the operation in a file.
       channels: the last dimension of input and output.
-      constants: by role, in the order of the operation's inputs, behind those that are no constants.
+      constants: constant inputs by role, in the order of the operation's inputs, after those that are no constants.
     """
 
     operation: str
@@ -41,44 +41,36 @@ class FloatOperation:
 def float_operations(
     model: keras.Model,
     tables: Mapping[str, NDArray[np.float32]] | None = None,
-    value_of: Callable[[tf.Variable], NDArray[np.float32]] = lambda variable: variable.numpy(),
+    value_of: ValueOf = lambda variable: variable.numpy(),
 ) -> dict[str, FloatOperation]:
-    """The layers of a model that can be such an operation, by name.
+    """Returns the layers of a model that can be a float operation of ours, by name.
 
     Args:
-      model: what is exported.
-      tables: of a stream, from `position_tables`; None for whole utterances.
-      value_of: reads a weight, which may not exist.
+      model: the model to export.
+      tables: projected positions of a stream, from `position_tables`; None for whole utterances.
+      value_of: reads a weight, or makes one where the model is abstract.
     """
-    found = {}
-    for layer in model.layers:
-        if isinstance(layer, DepthwiseConvolution):
-            found[layer.name] = depthwise_operation(value_of(layer.kernel)[0, :, :, 0], value_of(layer.bias))
-        elif isinstance(layer, LayerNormalization):
-            found[layer.name] = normalization_operation(value_of(layer.gamma), value_of(layer.beta), layer.epsilon)
-        elif isinstance(layer, RelativeAttention):
-            table = None if tables is None else tables[f"{layer.name}/position"][0]
-            found[layer.name] = attention_operation(value_of(layer.content_bias), value_of(layer.position_bias), table)
-    return found
+    layers = [layer for layer in model.layers if getattr(layer, "operation", None) in _CONSTANTS]
+    return {layer.name: _CONSTANTS[layer.operation](layer, value_of, tables) for layer in layers}
 
 
 def depthwise_operation(kernel: NDArray[np.float32], bias: NDArray[np.float32]) -> FloatOperation:
-    """A depthwise convolution with a kernel [frames, channels] and a bias [channels]."""
+    """Makes a depthwise convolution with a kernel [frames, channels] and a bias [channels]."""
     params = np.array([_FORMAT_VERSION, *kernel.shape], np.int32)
     return FloatOperation(DEPTHWISE_CONVOLUTION, kernel.shape[1], {"kernel": kernel, "params": params, "bias": bias})
 
 
-def normalization_operation(gain: NDArray[np.float32], bias: NDArray[np.float32], epsilon: float) -> FloatOperation:
-    """A layer normalization with a gain and a bias [channels]."""
-    params, number = np.array([_FORMAT_VERSION, *gain.shape], np.int32), np.array([epsilon], np.float32)
-    constants = {"gain": gain, "params": params, "epsilon": number, "bias": bias}
-    return FloatOperation(LAYER_NORMALIZATION, len(gain), constants)
+def normalization_operation(gamma: NDArray[np.float32], beta: NDArray[np.float32], epsilon: float) -> FloatOperation:
+    """Makes a layer normalization with gamma and beta [channels]."""
+    params, number = np.array([_FORMAT_VERSION, *gamma.shape], np.int32), np.array([epsilon], np.float32)
+    constants = {"gain": gamma, "params": params, "epsilon": number, "bias": beta}  # the roles are names in the file
+    return FloatOperation(LAYER_NORMALIZATION, len(gamma), constants)
 
 
 def attention_operation(
     content_bias: NDArray[np.float32], position_bias: NDArray[np.float32], table: NDArray[np.float32] | None = None
 ) -> FloatOperation:
-    """Attention with biases [heads, width]; on a stream with a table [distances, dim] of projected positions."""
+    """Makes attention with biases [heads, width]; for a stream with a table [distances, dim] of projected positions."""
     distances = 0 if table is None else len(table)
     params = np.array([_FORMAT_VERSION, *content_bias.shape, distances], np.int32)
     constants = {"params": params, "content_bias": content_bias, "position_bias": position_bias}
@@ -86,3 +78,24 @@ def attention_operation(
         return FloatOperation(ATTENTION, content_bias.size, constants)
     columns = np.pad(table.T, ((0, 0), (0, padded_columns(distances) - distances)))
     return FloatOperation(ATTENTION_STEP, content_bias.size, {**constants, "positions": columns})
+
+
+def _depthwise(layer: Any, value_of: ValueOf, tables: Tables) -> FloatOperation:
+    return depthwise_operation(value_of(layer.kernel)[0, :, :, 0], value_of(layer.bias))
+
+
+def _normalization(layer: Any, value_of: ValueOf, tables: Tables) -> FloatOperation:
+    return normalization_operation(value_of(layer.gamma), value_of(layer.beta), layer.epsilon)
+
+
+def _attention(layer: Any, value_of: ValueOf, tables: Tables) -> FloatOperation:
+    table = None if tables is None else tables[f"{layer.name}/position"][0]
+    return attention_operation(value_of(layer.content_bias), value_of(layer.position_bias), table)
+
+
+# The functions that read the constants of a layer, by `Layer.operation`.
+_CONSTANTS: dict[str, Callable[[Any, ValueOf, Tables], FloatOperation]] = {
+    "depthwise_convolution": _depthwise,
+    "layer_normalization": _normalization,
+    "attention": _attention,
+}

@@ -80,11 +80,11 @@ def freeze_streaming(
     """
     constants = {name: tf.constant(table) for name, table in tables.items()}
     parts = freeze_parts(model, placeholders, random)
-    streaming = StreamingModel(_on_audio(parts.encoder, features), unit_steps=True)
+    streaming = StreamingModel(_on_audio(parts.encoder, features), smallest_steps=True)
     names = {state.name: state.name.replace("/", "_") for state in streaming.states}
     assert len(set(names.values())) == len(names), "two states would have one name in the file"
     signature = {
-        AUDIO: tf.TensorSpec([1, streaming.unit], tf.float32, AUDIO),
+        AUDIO: tf.TensorSpec([1, streaming.step_multiple], tf.float32, AUDIO),
         COUNT: tf.TensorSpec([1], tf.int32, COUNT),
         **{names[one.name]: tf.TensorSpec([1, *one.shape], one.dtype, names[one.name]) for one in streaming.states},
     }
@@ -97,7 +97,7 @@ def freeze_streaming(
 
     description = StreamDescription(
         sample_rate=features.sample_rate,
-        step_samples=streaming.unit,
+        step_samples=streaming.step_multiple,
         frame_samples=streaming.stride,
         delay_frames=streaming.delay,
         flush_samples=streaming.flush_length,
@@ -114,4 +114,4 @@ def freeze_streaming(
 def _on_audio(encoder: keras.Model, features: FeatureConfig) -> keras.Model:
     """The model of (waveform [B, samples], lengths [B]) -> what `encoder` makes of the features."""
     waveform, lengths = keras.Input([None], name=AUDIO), keras.Input([], dtype=tf.int32, name=COUNT)
-    return keras.Model([waveform, lengths], encoder(LogMel(features)([waveform, lengths])))
+    return keras.Model([waveform, lengths], encoder(LogMel(features, name="log_mel")([waveform, lengths])))

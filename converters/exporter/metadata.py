@@ -29,25 +29,11 @@ from converters.flatbuffer.stream_description import KEY, StreamDescription
 from converters.flatbuffer.transducer_description import KEY as TRANSDUCER_KEY
 from converters.flatbuffer.transducer_description import TransducerDescription
 from tfconformer.config import Config
-from tfconformer.layers.attention import RelativeAttention
-from tfconformer.layers.convolution import Convolution, DepthwiseConvolution, FeatureConvolution
+from tfconformer.layers.base import Layer
 from tfconformer.layers.dense import Dense
-from tfconformer.layers.normalization import FeatureNormalization, LayerNormalization
-from tfconformer.layers.transducer import JointHead, Recurrence
 from tfconformer.quantization.spec import QuantSpec
 
 FORMAT = 1
-_KINDS = {
-    Dense: "dense",
-    Recurrence: "dense",
-    JointHead: "dense",
-    FeatureConvolution: "convolution",
-    Convolution: "convolution",
-    DepthwiseConvolution: "depthwise",
-    LayerNormalization: "normalization",
-    FeatureNormalization: "normalization",
-    RelativeAttention: "attention",
-}
 
 
 @dataclass(frozen=True)
@@ -102,7 +88,7 @@ def abstract_layer_records(model: keras.Model, specs: Mapping[str, QuantSpec]) -
     records = []
     for layer in model.layers:
         parameters = sum(int(np.prod(weight.shape)) for weight in layer.weights)
-        record = LayerRecord(layer.name, _KINDS.get(type(layer), ""), parameters, float_bytes=4 * parameters)
+        record = LayerRecord(layer.name, _kind(layer), parameters, float_bytes=4 * parameters)
         if isinstance(layer, Dense):
             k, n = (int(size) for size in layer.kernel.shape)
             record = replace(record, k=k, n=n)
@@ -160,11 +146,15 @@ def sqnr_db(weights: NDArray[np.floating], quantized: NDArray[np.floating]) -> f
     return float(10 * np.log10(signal / noise)) if signal > 0 and noise > 0 else None
 
 
+def _kind(layer: keras.layers.Layer) -> str:
+    return layer.kind if isinstance(layer, Layer) else Layer.kind
+
+
 def _record(layer: keras.layers.Layer, packed: PackedWeights | BuiltinWeights | None) -> LayerRecord:
     parameters = sum(int(np.prod(weight.shape)) for weight in layer.weights)
     kernel = layer.kernel.numpy() if isinstance(layer, Dense) else None
     k, n = kernel.shape if kernel is not None else (None, None)
-    record = LayerRecord(layer.name, _KINDS[type(layer)], parameters, 4 * parameters, k, n)
+    record = LayerRecord(layer.name, _kind(layer), parameters, 4 * parameters, k, n)
     if packed is None or kernel is None:
         return record
     offset_bytes = 0 if packed.offsets is None else packed.offsets.nbytes

@@ -1,122 +1,122 @@
-"""Layers that the TFLite converter cannot look into, so that what will be packed reaches the file as it is.
+"""Placeholders of layers in the graph that the TFLite converter reads, so that it folds nothing into packed weights.
 
-A placeholder is one operation of its layer's inputs, and of a dense layer's bias, which carries the name of the layer;
-`rewrite.py` puts the real operation there.
+A layer names the operation that can compute it (`Layer.operation`). In its place the frozen graph has a placeholder:
+one custom operation of the layer's inputs, and of its weights that the operation does not hold, which carries the name
+of the layer. `rewrite.py` puts the real operation there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import functools
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
 
 from converters.custom_ops import padded_columns
-from tfconformer.layers.attention import RelativeAttention
-from tfconformer.layers.convolution import STRIDE, WINDOW, Convolution, DepthwiseConvolution, Patches
-from tfconformer.layers.dense import Dense, Matmul, float_layer, float_layers
-from tfconformer.layers.normalization import LayerNormalization
+from tfconformer.layers.base import Layer
+from tfconformer.layers.dense import Matmul, float_layer, float_layers
 from tfconformer.layers.streaming import Constant, Frames, StreamStep
-from tfconformer.layers.transducer import JointHead, Recurrence
 
 PLACEHOLDER = "TfconformerPlaceholder"
-PLACEHOLDER_LAYER = "layer"  # its attribute: the name of the layer that it stands for
+PLACEHOLDER_LAYER = "layer"  # its attribute: the name of the layer in whose place it is
 
 
-class _Placeholder:
-    """A layer that the converter turns into one custom operation.
+class PlaceholderOp:
+    """An operation that the converter turns into one custom operation with the attribute `layer`.
 
-    It has no kernel, since the file will hold other constants in its place: the large matrices of a model never enter
-    the converter.
+    Args:
+      layer: name of the layer.
+      output_shape: shape of the output, None where a dimension of it is dynamic.
     """
 
-    name: str
-
-    def _operation(
-        self, shaped: Callable[[tf.Tensor], tf.Tensor], inputs: tf.Tensor, *others: tf.Tensor | tf.Variable
-    ) -> tf.Tensor:
-        """The operation of inputs and others; `shaped` makes of the inputs anything of the output's shape."""
-        attributes = f'attr {{ key: "{PLACEHOLDER_LAYER}" value {{ s: "{self.name}" }} }}'
+    def __init__(self, layer: str, output_shape: Sequence[int | None]):
+        attributes = f'attr {{ key: "{PLACEHOLDER_LAYER}" value {{ s: "{layer}" }} }}'
         keep_whole = 'attr { key: "tfl_fusable_op" value { b: true } }'
+        self._implements = f'name: "{PLACEHOLDER}" {keep_whole} {attributes}'
+        self._output_shape = output_shape
 
-        @tf.function(experimental_implements=f'name: "{PLACEHOLDER}" {keep_whole} {attributes}')
-        def operation(x: tf.Tensor, *others: tf.Tensor) -> tf.Tensor:
-            # Nobody looks into it but for the shape. A kernel, even of zeros, would become a constant of its size.
-            used = (tf.cast(tf.reduce_sum(other), tf.float32) for other in others)
-            return sum(used, shaped(x))
+    def __call__(self, *inputs: tf.Tensor | tf.Variable) -> tf.Tensor:
+        @tf.function(experimental_implements=self._implements)
+        def operation(*inputs: tf.Tensor) -> tf.Tensor:
+            # The converter reads the shape of this body and nothing else. The output depends on all inputs, since it
+            # drops those that are not used.
+            total = tf.add_n([tf.cast(tf.reduce_sum(one), tf.float32) for one in inputs])
+            dynamic = tf.size(inputs[0])
+            return tf.fill([dynamic if size is None else size for size in self._output_shape], total)
 
-        return operation(inputs, *others)
+        return operation(*inputs)
 
 
-class _PlaceholderDense(_Placeholder, Dense):
-    """A dense layer."""
+class _Placeholder(Layer):
+    """A mixin that makes a placeholder of the layer class that it is combined with.
 
-    def build(self, input_shape: Any) -> None:
-        self.bias = self.add_weight("bias", [self.units]) if self.use_bias else None
-        keras.layers.Layer.build(self, input_shape)
+    It has none of the weights that the operation holds: the large matrices of a model never enter the converter.
+    """
+
+    def add_weight(self, name: str, *args: Any, **options: Any) -> tf.Variable | None:
+        return None if name in self.constants else super().add_weight(name, *args, **options)
+
+    def placeholder(self, output_shape: Sequence[int | None], *inputs: tf.Tensor | tf.Variable) -> tf.Tensor:
+        """Returns the placeholder's output."""
+        return PlaceholderOp(self.name, output_shape)(*inputs)
+
+
+_PLACEHOLDERS: dict[str, type[_Placeholder]] = {}  # by operation
+
+
+def _placeholder_of(operation: str) -> Callable[[type[_Placeholder]], type[_Placeholder]]:
+    def register(mixin: type[_Placeholder]) -> type[_Placeholder]:
+        _PLACEHOLDERS[operation] = mixin
+        return mixin
+
+    return register
+
+
+@_placeholder_of("fully_connected")
+class _FullyConnected(_Placeholder):
+    """A mixin for `Dense` layers: the affine map is the operation, of the input and the bias."""
+
+    window: int
+    stride: int
+
+    def add_weight(self, name: str, *args: Any, **options: Any) -> tf.Variable | None:
+        # In an abstract model the bias is random: the file would hold equal ones only once.
+        return super().add_weight(name, *args, **options | {"initializer": None})
 
     def affine(self, inputs: tf.Tensor, matmul: Matmul) -> tf.Tensor:
-        bias = [] if self.bias is None else [self.bias]
-        return self._operation(lambda x: self._sums(x) + tf.zeros([self.units]), inputs, *bias)
-
-    def _sums(self, x: tf.Tensor) -> tf.Tensor:
-        """A number for every row of x."""
-        return tf.reduce_sum(x, axis=-1, keepdims=True)
+        sizes = [*inputs.shape[:-1]]
+        if self.window:
+            sizes[1:3] = [None if size is None else (size - self.window) // self.stride + 1 for size in sizes[1:3]]
+        return self.placeholder([*sizes, self.units], inputs, *([] if self.bias is None else [self.bias]))
 
 
-class _PlaceholderRecurrence(_PlaceholderDense, Recurrence):
-    """An LSTM's recurrent half, whose product is the operation."""
+@_placeholder_of("depthwise_convolution")
+class _DepthwiseConvolution(_Placeholder):
+    """A mixin for convolutions of an input that is padded already."""
+
+    def convolve(self, padded: tf.Tensor) -> tf.Tensor:
+        batch, frames, channels = padded.shape
+        return self.placeholder([batch, frames and frames - self.kernel_size + 1, channels], padded)
 
 
-class _PlaceholderJointHead(_PlaceholderDense, JointHead):
-    """A joint network's head, whose product is the operation."""
-
-
-class _PaddedImage(Patches):
-    """The image itself, whose windows are cut out by the operation of the convolution."""
-
-    def _of_windows(self, padded: tf.Tensor) -> tf.Tensor:
-        return padded
-
-
-class _PlaceholderConvolution(_PlaceholderDense, Convolution):
-    """A convolution of a `_PaddedImage`."""
-
-    def _sums(self, x: tf.Tensor) -> tf.Tensor:
-        return tf.nn.avg_pool2d(super()._sums(x), WINDOW, STRIDE, "VALID")
-
-
-class _PlaceholderDepthwise(_Placeholder, DepthwiseConvolution):
-    """A depthwise convolution, whose input is padded already. Its bias too is a constant of the file."""
-
-    def build(self, input_shape: Any) -> None:
-        keras.layers.Layer.build(self, input_shape)
-
-    def _convolve(self, padded: tf.Tensor) -> tf.Tensor:
-        return self._operation(lambda x: tf.nn.avg_pool1d(x, self.kernel_size, 1, "VALID"), padded)
-
-
-class _PlaceholderNormalization(_Placeholder, LayerNormalization):
-    """A layer normalization, likewise."""
-
-    def build(self, input_shape: Any) -> None:
-        keras.layers.Layer.build(self, input_shape)
+@_placeholder_of("layer_normalization")
+class _LayerNormalization(_Placeholder):
+    """A mixin for normalizations."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        return self._operation(tf.identity, inputs)
+        return self.placeholder(inputs.shape, inputs)
 
 
-class _PlaceholderAttention(_Placeholder, RelativeAttention):
-    """Attention, whose biases too are constants of the file. In a stream it keeps keys and values in place."""
-
-    def build(self, input_shape: Any) -> None:
-        keras.layers.Layer.build(self, input_shape)
+@_placeholder_of("attention")
+class _Attention(_Placeholder):
+    """A mixin for attention. In a stream the operation changes its states, keys and values, in place."""
 
     def call(self, inputs: tuple[tf.Tensor, ...]) -> tf.Tensor:
-        return self._operation(tf.identity, *inputs)
+        return self.placeholder(inputs[0].shape, *inputs)
 
-    def _attend_window(
+    def attend_window(
         self,
         step: StreamStep,
         query: Frames,
@@ -130,59 +130,40 @@ class _PlaceholderAttention(_Placeholder, RelativeAttention):
         keys = step.kept(f"{self.name}/key", [dim, padded_columns(capacity)], tf.float32)
         values = step.kept(f"{self.name}/value", [capacity, dim], tf.float32)
         first = step.first_index(key)
-        return self._operation(tf.identity, query.values, key.values, value.values, mask, first, keys, values)
+        return self.placeholder(query.values.shape, query.values, key.values, value.values, mask, first, keys, values)
 
 
-class _ImageConvolution(Convolution):
-    """The same in float: a built-in operation."""
-
-    def _contraction(self, input_shape: Any) -> int:
-        return WINDOW**2 * super()._contraction(input_shape)
-
-    def affine(self, inputs: tf.Tensor, matmul: Matmul) -> tf.Tensor:
-        kernel = tf.reshape(self.kernel, [WINDOW, WINDOW, inputs.shape[-1], self.units])
-        return tf.nn.bias_add(tf.nn.conv2d(inputs, kernel, STRIDE, "VALID"), self.bias)
-
-
-_PLACEHOLDERS: dict[type, Any] = {
-    Dense: _PlaceholderDense,
-    Recurrence: _PlaceholderRecurrence,
-    JointHead: _PlaceholderJointHead,
-    Convolution: _PlaceholderConvolution,
-    DepthwiseConvolution: _PlaceholderDepthwise,
-    LayerNormalization: _PlaceholderNormalization,
-    RelativeAttention: _PlaceholderAttention,
-}
-# Layers that are other ones in a file even where they stay in float.
-_BUILTIN: dict[type, Any] = {Patches: _PaddedImage, Convolution: _ImageConvolution}
+@functools.cache
+def _placeholder_class(layer_class: Any) -> Any:
+    """Combines a layer class with the mixin of its operation."""
+    return type(layer_class.__name__, (_PLACEHOLDERS[layer_class.operation], layer_class), {})
 
 
 def with_placeholders(model: keras.Model, names: Collection[str], random: bool = False) -> keras.Model:
-    """A float copy of a model whose layers named are placeholders.
+    """Returns a float copy of a model in which some layers are placeholders and the others as `exported_as` says.
 
     Args:
       model: quantized or not.
-      names: of layers of the kinds above.
-      random: whether the model is abstract, and the other layers are freshly initialized.
+      names: names of layers that have an operation.
+      random: true if the model is abstract and the other layers are freshly initialized.
     """
 
     def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
         layer = float_layer(layer)
-        kind = type(layer)
-        kind = _PLACEHOLDERS[kind] if layer.name in names else _BUILTIN.get(kind, kind)
-        return kind.from_config(layer.get_config())
+        layer_class: Any = layer.exported_as if isinstance(layer, Layer) and layer.exported_as else type(layer)
+        if layer.name in names:
+            layer_class = _placeholder_class(layer_class)
+        return layer_class.from_config(layer.get_config())
 
     clone = keras.models.clone_model(model, clone_function=copy)
     if not random:
-        _copy_weights(model, clone)
+        originals = float_layers(model)
+        for layer in clone.layers:
+            layer.set_weights([weight.numpy() for weight in _inputs(originals[layer.name], layer)])
     return clone
 
 
-def _copy_weights(model: keras.Model, clone: keras.Model) -> None:
-    originals = float_layers(model)
-    for layer in clone.layers:
-        original = originals[layer.name]
-        if not isinstance(layer, _Placeholder):
-            layer.set_weights(original.get_weights())
-        elif isinstance(layer, _PlaceholderDense) and layer.bias is not None:
-            layer.bias.assign(original.bias)
+def _inputs(original: keras.layers.Layer, copy: keras.layers.Layer) -> list[tf.Variable]:
+    """Returns the weights of a layer that its copy has too."""
+    held = [getattr(original, name) for name in original.constants] if isinstance(copy, _Placeholder) else []
+    return [weight for weight in original.weights if not any(weight is one for one in held)]

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import tf_keras as keras
 
 from converters.exporter.capabilities import Case, Outcome, case_of, measured
 from tfconformer.errors import InputError
-from tfconformer.layers.convolution import STRIDE, WINDOW, Convolution
 from tfconformer.layers.dense import Dense, float_layer
 from tfconformer.quantization.spec import QuantSpec
 
@@ -30,11 +29,11 @@ class LayerPlan:
     """A dense layer of the exported model.
 
     Attributes:
-      name: of the layer.
+      name: name of the layer.
       k, n: shape of its kernel.
-      spec: how its weights are quantized; None if it stays a built-in float operation.
+      spec: spec of its weights; None if it stays a built-in float operation.
       target: key of `TARGETS`, the destination of quantized weights.
-      window, stride: of a convolution, whose K is window * window * channels; 0 otherwise.
+      window, stride: size and distance of a convolution's windows, K being window * window * channels; 0 otherwise.
     """
 
     name: str
@@ -145,7 +144,7 @@ def plan(model: keras.Model, specs: Mapping[str, QuantSpec], target: str = "cust
 
     Args:
       model: from `freeze.inference_model`.
-      specs: of the quantized layers of the trained model, by name; layers that are not exported may be among them.
+      specs: specs of the trained model's quantized layers, by name; layers that are not exported may be among them.
       target: key of `TARGETS`.
 
     Raises:
@@ -158,9 +157,8 @@ def plan(model: keras.Model, specs: Mapping[str, QuantSpec], target: str = "cust
         if isinstance(layer, Dense):
             k, n = (int(size) for size in layer.kernel.shape)
             spec = specs.get(layer.name)
-            planned = LayerPlan(layer.name, k, n, spec, target) if spec else LayerPlan(layer.name, k, n, None)
-            if isinstance(layer, Convolution):
-                planned = replace(planned, window=WINDOW, stride=STRIDE)
+            place = {"target": target} if spec else {}
+            planned = LayerPlan(layer.name, k, n, spec, **place, window=layer.window, stride=layer.stride)
             _require(planned, TARGETS[target])
             plans.append(planned)
     _log_caveats(plans, TARGETS[target].caveats)

@@ -7,6 +7,7 @@ counted there. So a layer that stayed in float cannot pass for a packed one.
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from converters.flatbuffer.reader import read_tflite
 from converters.flatbuffer.summary import LayerRow, layer_rows
 from converters.runtime.model import METADATA
 from tfconformer.config import Config
+from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
 from tfconformer.quantization.spec import FLOAT_BITS, QuantSpec
 from tfconformer.reports.rows import Quantization, Size, Training, common
@@ -101,7 +103,13 @@ class ModelFile:
         except ValidationError as error:
             reason = error.errors()[0]["msg"]
             raise InputError(f"{self.path}: the configuration in its metadata is wrong: {reason}") from None
-        return layer_rows(self.metadata["layers"], config)
+        # Everything else about a file can be read without TensorFlow.
+        from tfconformer.models.build import abstract_conformer
+        from tfconformer.models.cost import input_rates, macs_per_second
+
+        tokenizer = Tokenizer.from_bytes(base64.b64decode(self.metadata["tokenizer"]))
+        model = abstract_conformer(config.model, config.features.mel_bins, tokenizer.vocabulary_size)
+        return layer_rows(self.metadata["layers"], macs_per_second(model, input_rates(config.features)))
 
     @property
     def parameters(self) -> int:

@@ -13,16 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tfconformer.config import Config
 from tfconformer.quantization.spec import FLOAT_BITS, QuantSpec
 from tfconformer.reports.results import LayerError
 
 FLOAT_BYTES = 4
-
-# The convolutions of the subsampling: window, stride in time and frequency, and how many there are.
-_SUBSAMPLING_KERNEL, _SUBSAMPLING_STRIDE, _SUBSAMPLINGS = 3, 2, 2
-# Relative positions reach from -(T - 1) to T - 1: two rows for every frame.
-_POSITION_LAYERS = "_attention_position"
 
 
 @dataclass(frozen=True)
@@ -76,17 +70,17 @@ class Totals:
         return self.float_bytes / self.bytes if self.bytes else math.nan
 
 
-def layer_rows(records: Iterable[Mapping[str, Any]], config: Config) -> list[LayerRow]:
-    """The rows of a model.
+def layer_rows(records: Iterable[Mapping[str, Any]], macs: Mapping[str, float]) -> list[LayerRow]:
+    """Makes the rows of a model.
 
     Args:
-      records: `metadata.LayerRecord`s as dictionaries; what is None may be left out, as it is in JSON.
-      config: what the model was built with; it sets the frame rates.
+      records: `metadata.LayerRecord`s as dictionaries, without the keys that are None, as in JSON, or with them.
+      macs: multiplications per second of audio by layer name, from `macs_per_second`.
     """
-    return [_layer_row(record, config) for record in records]
+    return [_layer_row(record, macs.get(record["name"], 0.0)) for record in records]
 
 
-def _layer_row(record: Mapping[str, Any], config: Config) -> LayerRow:
+def _layer_row(record: Mapping[str, Any], macs_per_second: float) -> LayerRow:
     spec = QuantSpec.model_validate(record["spec"]) if record.get("spec") else None
     granularity = "" if spec is None else f"block {spec.block_size}" if spec.block_size else spec.granularity
     return LayerRow(
@@ -97,25 +91,9 @@ def _layer_row(record: Mapping[str, Any], config: Config) -> LayerRow:
         granularity=granularity,
         parameters=record["parameters"],
         bytes=sum(record.get(f"{part}_bytes") or 0 for part in ("float", "code", "scale", "offset")),
-        macs_per_second=_macs_per_second(record, config),
+        macs_per_second=macs_per_second,
         sqnr_db=record.get("sqnr_db"),
     )
-
-
-def _macs_per_second(record: Mapping[str, Any], config: Config) -> float:
-    frames = config.features.sample_rate / config.features.frame_step
-    encoder_frames = frames / _SUBSAMPLING_STRIDE**_SUBSAMPLINGS
-    if record["kind"] == "dense":
-        rows = 2 if record["name"].endswith(_POSITION_LAYERS) else 1
-        return record["k"] * record["n"] * rows * encoder_frames
-    if record["kind"] == "depthwise":
-        return config.model.conv_kernel * config.model.dim * encoder_frames
-    if record["kind"] == "convolution":
-        bins = math.ceil(config.features.mel_bins / _SUBSAMPLING_STRIDE)
-        if record.get("k"):
-            return encoder_frames * math.ceil(bins / _SUBSAMPLING_STRIDE) * record["k"] * record["n"]
-        return frames / _SUBSAMPLING_STRIDE * bins * _SUBSAMPLING_KERNEL**2 * config.model.subsampling_channels
-    return 0.0
 
 
 def totals(rows: Iterable[LayerRow]) -> Totals:

@@ -1,6 +1,7 @@
 """Every layer on streams: the same outputs as on whole utterances, after the delay that it states."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,6 @@ from tfconformer.layers.convolution import (
     Convolution,
     DepthwiseConvolution,
     FeatureConvolution,
-    FrameStacker,
     GatedLinearUnit,
     JoinBins,
     Patches,
@@ -23,9 +23,10 @@ from tfconformer.layers.convolution import (
 from tfconformer.layers.dense import Dense
 from tfconformer.layers.dropout import Dropout
 from tfconformer.layers.front_end import LogMel
-from tfconformer.layers.masking import AttentionMask, BlankBeyondEnd, FrameMask
+from tfconformer.layers.masking import AttentionMask, BlankBeyondEnd, FrameMask, frame_mask
 from tfconformer.layers.normalization import FeatureNormalization, LayerNormalization
 from tfconformer.layers.residual import ScaledResidual
+from tfconformer.layers.streaming import Frames, Lengths, register_pointwise
 from tfconformer.models.streaming import StreamingModel
 
 CHANNELS = 8
@@ -73,6 +74,40 @@ def attention(left, right, chunk=None, late=False):
     return build
 
 
+class Windows(keras.layers.Layer):
+    """The frames of every window side by side, for windows of all sizes and strides."""
+
+    def __init__(self, left, right, stride):
+        super().__init__()
+        self.left, self.right, self.stride = left, right, stride
+
+    def call(self, inputs):
+        x, lengths = inputs
+        x = tf.pad(x * frame_mask(lengths, tf.shape(x)[1]), [(0, 0), (self.left, self.right), (0, 0)])
+        return self.join(x), -(-lengths // self.stride)
+
+    def stream(self, inputs, step):
+        x, lengths = inputs
+        masked = replace(x, values=x.values * step.mask(x, lengths))
+        window, delay = step.strided_window(self.name, masked, self.left, self.right, self.stride)
+        stride = x.stride * self.stride
+        return Frames(self.join(window), delay, stride), Lengths(-(-lengths.values // self.stride), stride)
+
+    def join(self, window):
+        last = self.left + self.right
+        return tf.concat([window[:, i : i - last or None : self.stride] for i in range(last + 1)], axis=-1)
+
+
+def twice(layer):
+    """The same layer, with a state for each of its calls."""
+
+    def build(x, lengths):
+        mask = FrameMask()([x, lengths])
+        return layer([layer([x, mask]), mask])
+
+    return build
+
+
 # Name: (layer on inputs, delay in output frames, tolerance).
 LAYERS = {
     "dense": (on_frames(Dense(5)), 0, REORDERED),
@@ -88,9 +123,11 @@ LAYERS = {
     "causal convolution": (with_lengths(FeatureConvolution(3, causal=True)), 0, REORDERED),
     "causal subsampling": (subsampling(causal=True), 0, REORDERED),
     "look-ahead subsampling": (subsampling(causal=False), 0, REORDERED),
-    "causal stacker": (with_lengths(FrameStacker(1, 0, 2)), 0, EXACT),
-    "look-ahead stacker": (with_lengths(FrameStacker(0, 3, 2)), 1, EXACT),
-    "stacker that skips": (with_lengths(FrameStacker(0, 0, 3)), 0, EXACT),
+    "causal window": (with_lengths(Windows(1, 0, 2)), 0, EXACT),
+    "look-ahead window": (with_lengths(Windows(0, 3, 2)), 1, EXACT),
+    "window that skips": (with_lengths(Windows(0, 0, 3)), 0, EXACT),
+    "a layer called twice": (twice(DepthwiseConvolution(5, causal=True)), 0, REORDERED),
+    "a delayed layer called twice": (twice(DepthwiseConvolution(4)), 4, REORDERED),
     "left context": (attention(4, 0), 0, REORDERED),
     "left context and look-ahead": (attention(5, 2), 2, REORDERED),
     "look-ahead alone": (attention(0, 3), 3, REORDERED),
@@ -136,7 +173,7 @@ def test_nothing_looks_further_ahead_than_the_delay_allows(name):
     x = frames(32)
     other = x.copy()
     other[:, changed:] += 1.0
-    certain = changed // streaming.unit * streaming.unit // streaming.stride - streaming.delay
+    certain = changed // streaming.step_multiple * streaming.step_multiple // streaming.stride - streaming.delay
     np.testing.assert_allclose(
         whole(model, x)[:, :certain], whole(model, other)[:, :certain], rtol=0, atol=LAYERS[name][2]
     )
@@ -152,17 +189,32 @@ def test_front_end(samples, pieces):
     waveform, lengths = keras.Input([None]), keras.Input([], dtype=tf.int32)
     model = keras.Model([waveform, lengths], LogMel(config)([waveform, lengths])[0])
     streaming = StreamingModel(model)
-    assert (streaming.unit, streaming.stride, streaming.delay) == (160, 160, 2)  # 400 samples end in the third step
+    # 400 samples end in the third step.
+    assert (streaming.step_multiple, streaming.stride, streaming.delay) == (160, 160, 2)
     x = np.random.default_rng(samples).uniform(-1, 1, (1, samples)).astype(np.float32)
     # A float32 FFT of more frames at once rounds differently; the logarithm makes the relative error absolute.
     assert_streams(model, x, pieces, 1e-5)
 
 
-def test_frame_stacker_is_the_published_case():
+def test_windows_are_the_published_case():
+    """The frame stacker of 2210.13761: every third frame with its neighbors."""
     x = np.array([4, 1, 9, 3, 5, 2, 8], np.float32).reshape(1, 7, 1)
-    stacked, lengths = FrameStacker(1, 1, 3)([x, np.array([7], np.int32)])
-    np.testing.assert_array_equal(stacked[0], [[0, 4, 1], [9, 3, 5], [2, 8, 0]])
+    joined, lengths = Windows(1, 1, 3)([x, np.array([7], np.int32)])
+    np.testing.assert_array_equal(joined[0], [[0, 4, 1], [9, 3, 5], [2, 8, 0]])
     assert lengths.numpy() == [3]
+
+
+def test_layers_of_others_stream_if_declared_pointwise():
+    class Doubled(keras.layers.Layer):
+        def call(self, inputs):
+            return 2 * inputs
+
+    x, lengths = keras.Input([None, CHANNELS]), keras.Input([], dtype=tf.int32)
+    model = keras.Model([x, lengths], Doubled()(x))
+    with pytest.raises(InputError, match=r"doubled .Doubled. cannot run on a stream"):
+        StreamingModel(model)
+    register_pointwise(Doubled)
+    assert_streams(model, frames(9), 2, EXACT)
 
 
 def test_what_cannot_stream_is_refused():
@@ -174,7 +226,7 @@ def test_what_cannot_stream_is_refused():
             StreamingModel(keras.Model([x, lengths], attention(*context)(x, lengths)))
 
 
-def test_bad_pieces_and_states_are_refused():
+def test_bad_chunks_and_states_are_refused():
     streaming = StreamingModel(build("causal depthwise"))
     stream = streaming.open()
     with pytest.raises(InputError, match="not finite"):

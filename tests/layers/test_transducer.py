@@ -7,7 +7,7 @@ import tf_keras as keras
 
 from tfconformer.layers import transducer
 from tfconformer.layers.dense import Dense
-from tfconformer.layers.transducer import JointHead, LabelHistory, OneHotLabels, Recurrence
+from tfconformer.layers.transducer import JointHead, LabelHistory, OneHotLabels, Recurrence, TransducerLattice
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
@@ -48,7 +48,7 @@ LABELS = np.array([[3, 1, 4], [2, -1, -1]], np.int32)
 LENGTHS = [9, 5]
 
 
-def lattice(head: JointHead, encodings: tf.Tensor, predictions: tf.Tensor) -> tf.Tensor:
+def lattice(head: TransducerLattice, encodings: tf.Tensor, predictions: tf.Tensor) -> tf.Tensor:
     """The scores from the whole tensor of logits."""
     hidden = tf.tanh(encodings[:, :, tf.newaxis] + predictions[:, tf.newaxis])
     logs = tf.nn.log_softmax(tf.tensordot(hidden, head.kernel, 1) + head.bias)
@@ -57,12 +57,12 @@ def lattice(head: JointHead, encodings: tf.Tensor, predictions: tf.Tensor) -> tf
     return tf.stack([logs[..., 0], chosen], axis=-1)
 
 
-@pytest.mark.parametrize("piece_values", [2**22, 100, 1], ids=["one piece", "pieces of two frames", "single frames"])
-def test_the_lattice_in_pieces_is_the_whole_lattice(piece_values, monkeypatch):
-    monkeypatch.setattr(transducer, "_PIECE_VALUES", piece_values)
+@pytest.mark.parametrize("chunk_values", [2**22, 100, 1], ids=["one chunk", "chunks of two frames", "single frames"])
+def test_the_lattice_in_chunks_is_the_whole_lattice(chunk_values, monkeypatch):
+    monkeypatch.setattr(transducer, "_CHUNK_VALUES", chunk_values)
     encodings, predictions = tf.constant(normal(2, 9, 6)), tf.constant(normal(2, 4, 6, seed=1))
     mask = tf.sequence_mask(LENGTHS, 9, tf.float32)[..., tf.newaxis]
-    head = JointHead(5)
+    head = TransducerLattice(5)
     head([encodings, predictions, LABELS, mask])
     head.bias.assign(normal(5, seed=2))
     weight = normal(2, 9, 4, 2, seed=3) * mask.numpy()[..., np.newaxis]
@@ -92,14 +92,15 @@ def test_the_lattice_in_pieces_is_the_whole_lattice(piece_values, monkeypatch):
 
 def test_logits_of_a_search_are_those_of_the_lattice():
     encodings, predictions = normal(2, 9, 6), normal(2, 4, 6, seed=1)
-    head = JointHead(5)
+    head = TransducerLattice(5)
     scores = head([encodings, predictions, LABELS, tf.ones([2, 9, 1])])
-    logits = head([encodings[:, 4], predictions[:, 0]])
+    logits = JointHead(head)([encodings[:, 4], predictions[:, 0]])
     logs = tf.nn.log_softmax(logits).numpy()
     np.testing.assert_allclose(scores[:, 4, 0, 0], logs[:, 0], atol=1e-6)
     np.testing.assert_allclose(scores[:, 4, 0, 1], logs[[0, 1], LABELS[:, 0]], atol=1e-6)
 
 
 def test_an_utterance_without_frames_is_refused():
+    mask = tf.sequence_mask([9, 0], 9, tf.float32)[..., None]
     with pytest.raises(tf.errors.InvalidArgumentError, match="no frame"):
-        JointHead(5)([normal(2, 9, 6), normal(2, 4, 6), LABELS, tf.sequence_mask([9, 0], 9, tf.float32)[..., None]])
+        TransducerLattice(5)([normal(2, 9, 6), normal(2, 4, 6), LABELS, mask])

@@ -42,7 +42,7 @@ def test_from_features(mode, pieces):
     model = build(mode)
     _, unit, delay = MODES[mode]
     streaming = StreamingModel(model)
-    assert (streaming.unit, streaming.stride, streaming.delay) == (unit, 4, delay)
+    assert (streaming.step_multiple, streaming.stride, streaming.delay) == (unit, 4, delay)
     x = np.random.default_rng(3).normal(size=(2, 83, FEATURES.mel_bins)).astype(np.float32)
     assert_streams(model, x, pieces, TOLERANCE)
 
@@ -53,7 +53,7 @@ def test_from_the_waveform():
     whole = keras.Model([waveform, lengths], model(LogMel(FEATURES)([waveform, lengths]))["logits"])
     streaming = StreamingModel(whole)
     # The front end is 2 frames of 10 ms late, which the four of a step hide.
-    assert (streaming.unit, streaming.lookahead) == (640, 4 * 640)
+    assert (streaming.step_multiple, streaming.lookahead) == (640, 4 * 640)
     x = np.random.default_rng(4).uniform(-0.5, 0.5, (1, 9000)).astype(np.float32)
     assert_streams(whole, x, "random", 1e-4)  # the front end's 1e-5, amplified by the network
 

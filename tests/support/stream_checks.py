@@ -25,7 +25,7 @@ def assert_streams(model: keras.Model, inputs: np.ndarray, pieces: int | str, to
     for piece in split(inputs, pieces, seed):
         outputs.append(stream.push(piece))
         taken, given = taken + piece.shape[1], given + outputs[-1].shape[1]
-        out = taken // streaming.unit * streaming.unit // streaming.stride - streaming.delay
+        out = taken // streaming.step_multiple * streaming.step_multiple // streaming.stride - streaming.delay
         assert given == max(0, out), f"after {taken} inputs"
         bytes_held.add(sum(value.numpy().nbytes for value in stream.state.values()))
     outputs.append(stream.finish())

@@ -1,6 +1,6 @@
 """Multi-head self-attention with relative positions (Transformer-XL, 1901.02860, sec. 3.3).
 
-The five projections are `Dense` layers of their own, so that each can be quantized; this file holds what is between
+The five projections are `Dense` layers of their own, so that each can be quantized; this file holds the layers between
 them.
 """
 
@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tf_keras as keras
 
 from tfconformer.errors import InputError
+from tfconformer.layers.base import Layer
 from tfconformer.layers.context import AttentionContext, ContextLayer
 from tfconformer.layers.masking import NEVER
 from tfconformer.layers.registry import register
@@ -22,10 +22,12 @@ from tfconformer.layers.streaming import AttentionValidity, Constant, Frames, St
 
 @register
 class RelativePositions(ContextLayer):
-    """x [B, T, dim] -> sinusoids [1, 2T-1, dim] of the distances T-1, ..., 0, ..., -(T-1) (query minus key).
+    """Sinusoids [1, 2T-1, dim] of the distances T-1, ..., 0, ..., -(T-1) (query minus key), given x [B, T, dim].
 
-    In a stream: those of the distances that the attention context allows, left, ..., 0, ..., -farthest.
+    In a stream the distances are those of the attention context, left, ..., 0, ..., -farthest.
     """
+
+    frame_rate = 2.0  # distances per frame
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         frames = tf.shape(inputs)[1]
@@ -37,12 +39,16 @@ class RelativePositions(ContextLayer):
 
 
 @register
-class RelativeAttention(keras.layers.Layer):
+class RelativeAttention(Layer):
     """Attention over (query, key, value [B, T, dim], position [1, 2T-1, dim], additive mask) -> [B, T, dim].
 
     Attributes:
       content_bias, position_bias: [heads, dim / heads], the vectors u and v of the paper.
     """
+
+    kind = "attention"
+    operation = "attention"
+    constants = ("content_bias", "position_bias")
 
     def __init__(self, heads: int, **kwargs: Any):
         super().__init__(**kwargs)
@@ -68,17 +74,17 @@ class RelativeAttention(keras.layers.Layer):
         else:
             step.require_multiple_of(query.stride * context.chunk)
             delay, ahead = -(-query.delay // context.chunk) * context.chunk, 0
-        wait = delay - query.delay
+        lag = delay - query.delay
         query = step.delayed(f"{self.name}/query", query, delay)
         frames = query.count
-        index = tf.range(-left, frames + ahead)  # of the keys, from the first query on
+        index = tf.range(-left, frames + ahead)  # of the keys, relative to the first query
         allowed = tf.cast(context.allowed(tf.expand_dims(tf.range(frames), 1), index), tf.float32)
-        real = step.mask_between(step.first_index(query) - left, left + frames + ahead, validity.lengths)
-        mask = (1.0 - allowed * tf.expand_dims(tf.transpose(real, [0, 2, 1]), 1)) * NEVER
-        outputs = self._attend_window(step, query, key, value, position, mask, past=left + wait)
+        valid = step.mask_between(step.first_index(query) - left, left + frames + ahead, validity.lengths)
+        mask = (1.0 - allowed * tf.expand_dims(tf.transpose(valid, [0, 2, 1]), 1)) * NEVER
+        outputs = self.attend_window(step, query, key, value, position, mask, past=left + lag)
         return Frames(outputs, delay, query.stride)
 
-    def _attend_window(
+    def attend_window(
         self,
         step: StreamStep,
         query: Frames,
@@ -88,7 +94,10 @@ class RelativeAttention(keras.layers.Layer):
         mask: tf.Tensor,
         past: int,
     ) -> tf.Tensor:
-        """Attends to keys of the last `past` frames and the new ones, as many as the mask [B, 1, n, keys] has."""
+        """Attends to keys of the last `past` frames and the new ones, as many as the mask [B, 1, n, keys] has.
+
+        The layer's operation in a stream, its state included.
+        """
         span = mask.shape[-1] if mask.shape[-1] is not None else tf.shape(mask)[-1]
         keys, values = (
             step.window(f"{self.name}/{role}", self._split(stream.values), past, axis=2)[:, :, :span]
@@ -131,7 +140,7 @@ class RelativeAttention(keras.layers.Layer):
 
 
 def relative_shift(scores: tf.Tensor) -> tf.Tensor:
-    """[B, H, T, 2T-1] scores by distance (T-1 down to -(T-1)) -> [B, H, T, T] scores by key.
+    """Reorders scores by distance (T-1 down to -(T-1)) [B, H, T, 2T-1] to scores by key [B, H, T, T].
 
     Row t moves left by T-1-t: a column of padding makes the rows one longer, and reading them one shorter shifts each.
     """
@@ -145,10 +154,10 @@ def relative_shift(scores: tf.Tensor) -> tf.Tensor:
 
 
 def banded_shift(scores: tf.Tensor, keys: int | tf.Tensor) -> tf.Tensor:
-    """[B, H, n, W] scores by distance (left down to left - W + 1) -> [B, H, n, keys] scores by key.
+    """Reorders scores by distance (left down to left - W + 1) [B, H, n, W] to scores by key [B, H, n, keys].
 
     Key j of query t is at distance left - (j - t), so row t moves right by t: n columns of padding, and reading the
-    rows one shorter, do that. What lies outside of the band is arbitrary, for the mask to remove.
+    rows one shorter, do that. Scores outside of the band are arbitrary, and the mask must remove them.
     """
     shape = tf.shape(scores)
     batch, heads, frames, width = shape[0], scores.shape[1], shape[2], scores.shape[3]
@@ -159,14 +168,18 @@ def banded_shift(scores: tf.Tensor, keys: int | tf.Tensor) -> tf.Tensor:
 
 
 def _sinusoids(distance: tf.Tensor, dim: int) -> tf.Tensor:
-    """[N] distances -> [1, N, dim]."""
+    """Computes the sinusoids of distances: [N] -> [1, N, dim]."""
     frequency = np.exp(np.arange(0, dim, 2) * (-np.log(10000.0) / dim)).astype(np.float32)
     angle = tf.expand_dims(tf.cast(distance, tf.float32), 1) * frequency
     return tf.expand_dims(tf.concat([tf.sin(angle), tf.cos(angle)], axis=-1), 0)
 
 
 def _limits(context: AttentionContext) -> tuple[int, int]:
-    """How far attention looks back and ahead, both limited."""
+    """Returns the largest distances to keys before and after a query.
+
+    Raises:
+      InputError: one of them has no limit.
+    """
     if context.left is None or context.farthest is None:
         raise InputError(
             "attention without limits cannot run on a stream: set left_context, and right_context or attention_chunk"

@@ -1,4 +1,4 @@
-"""Which frames self-attention may look at: one rule for whole utterances and for streams."""
+"""The frames that self-attention reads: one rule for whole utterances and for streams."""
 
 from __future__ import annotations
 
@@ -6,20 +6,25 @@ from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
-import tf_keras as keras
+
+from tfconformer.layers.base import Layer
 
 
 @dataclass(frozen=True)
 class AttentionContext:
-    """Query t may look at keys in [t - left, t + right], and with `chunk` at those up to the end of its own chunk.
+    """The range of keys of a query t: [t - left, t + right], or with `chunk` up to the end of the query's chunk.
 
-    Chunks are the runs of `chunk` frames that begin at multiples of `chunk`. None means no limit; `chunk` replaces
-    `right`.
+    Chunks are the runs of `chunk` frames that begin at multiples of `chunk`.
+
+    Attributes:
+      left: keys before the query; None: all.
+      right: keys after the query; None: all, or those of the chunk.
+      chunk: frames per chunk, which replaces `right`; a scalar tensor where training draws it.
     """
 
     left: int | None = None
     right: int | None = None
-    chunk: int | tf.Tensor | None = None  # a tensor while training with drawn chunks
+    chunk: int | tf.Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.chunk is not None and self.right is not None:
@@ -27,16 +32,16 @@ class AttentionContext:
 
     @property
     def farthest(self) -> int | None:
-        """Largest distance to a key ahead; None without limit."""
+        """The largest distance to a key ahead; None without limit."""
         return self.right if self.chunk is None else self.chunk - 1
 
     @property
     def unlimited(self) -> bool:
-        """Whether every frame may be looked at."""
+        """True if every query reads all keys."""
         return self == AttentionContext()
 
     def allowed(self, query: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
-        """Bool of the broadcast shape of two int32 tensors of frame indices."""
+        """Compares int32 frame indices of queries and keys that broadcast; returns bool, true where a key is read."""
         ahead = key - query
         allowed = tf.ones_like(ahead, tf.bool)
         if self.left is not None:
@@ -48,8 +53,8 @@ class AttentionContext:
         return allowed
 
 
-class ContextLayer(keras.layers.Layer):
-    """A layer that depends on the attention context, an `AttentionContext` in its parts."""
+class ContextLayer(Layer):
+    """A layer that depends on an `AttentionContext`, which its configuration holds in parts."""
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """Convolutions of the Conformer: the subsampling in front and the depthwise convolution in every block (2005.08100).
 
-Padding is explicit and always the same, whatever the length, so that outputs do not depend on how a batch is padded.
+Padding is explicit and the same for every length, so that outputs do not depend on the padding of a batch.
 """
 
 from __future__ import annotations
@@ -12,27 +12,30 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from tfconformer.layers.dense import Dense
+from tfconformer.layers.base import Layer
+from tfconformer.layers.dense import Dense, Matmul
 from tfconformer.layers.masking import frame_mask
 from tfconformer.layers.registry import register
 from tfconformer.layers.streaming import Frames, Lengths, Pointwise, StreamStep
 
-# Of the convolutions of the subsampling, along frames and bins.
+# The convolutions of the subsampling, along frames and bins.
 WINDOW, STRIDE = 3, 2
 
 
 def _time_padding(kernel: int, causal: bool) -> tuple[int, int]:
-    """Frames of zeros (before, after) the utterance for a convolution that keeps its length at stride 1."""
+    """Returns the frames of zeros (before, after) with which a convolution of stride 1 keeps an utterance's length."""
     return (kernel - 1, 0) if causal else ((kernel - 1) // 2, kernel // 2)
 
 
-def _strided(lengths: tf.Tensor, stride: int) -> tf.Tensor:
-    """Lengths behind a stride: ceil(lengths / stride)."""
-    return (lengths + stride - 1) // stride
+def _halved(size: tf.Tensor) -> tf.Tensor:
+    """Returns the number of frames or bins after a convolution of the subsampling: ceil(size / 2)."""
+    return (size + STRIDE - 1) // STRIDE
 
 
-class _Halving(keras.layers.Layer):
-    """Windows of 3 frames by 3 bins, every second frame and bin: (x, lengths [B]) -> (of x, ceil(lengths/2))."""
+class _Halving(Layer):
+    """A layer of windows of 3 frames by 3 bins, two apart: (x, lengths [B]) -> (f(windows of x), ceil(lengths/2))."""
+
+    frame_rate = 1 / STRIDE
 
     def __init__(self, causal: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
@@ -43,7 +46,7 @@ class _Halving(keras.layers.Layer):
         x = self._image(x)
         x *= tf.expand_dims(frame_mask(lengths, tf.shape(x)[1]), -1)
         padded = tf.pad(x, [(0, 0), _time_padding(WINDOW, self.causal), (1, 1), (0, 0)])
-        return self._of_windows(padded), _strided(lengths, STRIDE)
+        return self._map_windows(padded), _halved(lengths)
 
     def stream(self, inputs: tuple[Frames, Lengths], step: StreamStep) -> tuple[Frames, Lengths]:
         x, lengths = inputs
@@ -51,15 +54,16 @@ class _Halving(keras.layers.Layer):
         x = replace(x, values=image * tf.expand_dims(step.mask(x, lengths), -1))
         before, after = _time_padding(WINDOW, self.causal)
         window, delay = step.strided_window(self.name, x, before, after, STRIDE)
-        values = self._of_windows(tf.pad(window, [(0, 0), (0, 0), (1, 1), (0, 0)]))
-        return Frames(values, delay, x.stride * STRIDE), Lengths(_strided(lengths.values, STRIDE))
+        values = self._map_windows(tf.pad(window, [(0, 0), (0, 0), (1, 1), (0, 0)]))
+        stride = x.stride * STRIDE
+        return Frames(values, delay, stride), Lengths(_halved(lengths.values), stride)
 
     def _image(self, x: tf.Tensor) -> tf.Tensor:
-        """What the layer is called with as [B, T, F, C]."""
+        """Returns the layer's input as [B, T, F, C]."""
         return x
 
-    def _of_windows(self, padded: tf.Tensor) -> tf.Tensor:
-        """[B, T', F', C] -> a number, or several, of every window."""
+    def _map_windows(self, padded: tf.Tensor) -> tf.Tensor:
+        """Maps every window of an image [B, T', F', C] to its output channels."""
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
@@ -72,6 +76,8 @@ class FeatureConvolution(_Halving):
 
     Call: (features [B, T, F], lengths [B]) -> (x [B, ceil(T/2), ceil(F/2), channels], ceil(lengths/2)).
     """
+
+    kind = "convolution"
 
     def __init__(self, channels: int, causal: bool = False, **kwargs: Any):
         super().__init__(causal, **kwargs)
@@ -86,34 +92,72 @@ class FeatureConvolution(_Halving):
     def _image(self, x: tf.Tensor) -> tf.Tensor:
         return tf.expand_dims(x, -1)
 
-    def _of_windows(self, padded: tf.Tensor) -> tf.Tensor:
+    def _map_windows(self, padded: tf.Tensor) -> tf.Tensor:
         return self.convolution(padded)
+
+    def macs_per_frame(self, input_shape: tuple[tf.TensorShape, tf.TensorShape]) -> int:
+        bins = _halved(int(input_shape[0][-1]))
+        return bins * WINDOW**2 * self.channels
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "channels": self.channels}
 
 
 @register
+class PaddedImage(_Halving):
+    """The padded image itself, for a `ConvolutionOfImage`, which cuts the windows out of it."""
+
+    def _map_windows(self, padded: tf.Tensor) -> tf.Tensor:
+        return padded
+
+
+@register
 class Patches(_Halving):
-    """The numbers of every window side by side, in front of a `Convolution`.
+    """The values of every window side by side, in front of a `Convolution`.
 
     Call: (x [B, T, F, C], lengths [B]) -> (patches [B, ceil(T/2), ceil(F/2), 9 C], ceil(lengths/2)).
     """
 
-    def _of_windows(self, padded: tf.Tensor) -> tf.Tensor:
-        first_and_last = [(offset, offset - WINDOW + 1 or None) for offset in range(WINDOW)]
-        places = itertools.product(first_and_last, first_and_last)
-        return tf.concat([padded[:, i:top:STRIDE, j:left:STRIDE] for (i, top), (j, left) in places], axis=-1)
+    exported_as = PaddedImage
+
+    def _map_windows(self, padded: tf.Tensor) -> tf.Tensor:
+        ranges = [(offset, offset - WINDOW + 1 or None) for offset in range(WINDOW)]  # of a window's n-th row or column
+        taps = itertools.product(ranges, ranges)
+        return tf.concat([padded[:, i:i_end:STRIDE, j:j_end:STRIDE] for (i, i_end), (j, j_end) in taps], axis=-1)
+
+
+@register
+class ConvolutionOfImage(Dense):
+    """A `Convolution` that cuts the windows out of a `PaddedImage` itself: [B, T', F', C] -> [B, T, F, units]."""
+
+    kind = "convolution"
+    window = WINDOW
+    stride = STRIDE
+
+    def _contraction(self, input_shape: Any) -> int:
+        return WINDOW**2 * super()._contraction(input_shape)
+
+    def affine(self, inputs: tf.Tensor, matmul: Matmul) -> tf.Tensor:
+        kernel = tf.reshape(self.kernel, [WINDOW, WINDOW, inputs.shape[-1], self.units])
+        return tf.nn.bias_add(tf.nn.conv2d(inputs, kernel, STRIDE, "VALID"), self.bias)
 
 
 @register
 class Convolution(Dense):
-    """The convolution of a `Patches` layer's windows: on patches, a dense layer like any other."""
+    """The convolution of a `Patches` layer's windows, a matmul like any other: [B, T, F, 9 C] -> [B, T, F, units]."""
+
+    kind = "convolution"
+    window = WINDOW
+    stride = STRIDE
+    exported_as = ConvolutionOfImage
+
+    def macs_per_frame(self, input_shape: tf.TensorShape) -> int:
+        return int(input_shape[2]) * super().macs_per_frame(input_shape)
 
 
 @register
-class JoinBins(Pointwise, keras.layers.Layer):
-    """[B, T, F, C] -> [B, T, F * C]."""
+class JoinBins(Pointwise, Layer):
+    """The values of all bins of a frame side by side: [B, T, F, C] -> [B, T, F * C]."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         batch = tf.shape(inputs)[0] if inputs.shape[0] is None else inputs.shape[0]
@@ -121,43 +165,8 @@ class JoinBins(Pointwise, keras.layers.Layer):
 
 
 @register
-class FrameStacker(keras.layers.Layer):
-    """Joins every `stride`-th frame with its `left` and `right` neighbors (2210.13761, look-ahead stackers).
-
-    Call: (x [B, T, C], lengths [B]) -> (x [B, ceil(T/stride), (left + 1 + right) * C], ceil(lengths/stride)). Beyond
-    the ends of an utterance the neighbors are zeros.
-    """
-
-    def __init__(self, left: int, right: int, stride: int, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.left = left
-        self.right = right
-        self.stride = stride
-
-    def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        x, lengths = inputs
-        x = tf.pad(x * frame_mask(lengths, tf.shape(x)[1]), [(0, 0), (self.left, self.right), (0, 0)])
-        return self._stack(x), _strided(lengths, self.stride)
-
-    def stream(self, inputs: tuple[Frames, Lengths], step: StreamStep) -> tuple[Frames, Lengths]:
-        x, lengths = inputs
-        real = replace(x, values=x.values * step.mask(x, lengths))
-        window, delay = step.strided_window(self.name, real, self.left, self.right, self.stride)
-        stacked = Frames(self._stack(window), delay, x.stride * self.stride)
-        return stacked, Lengths(_strided(lengths.values, self.stride))
-
-    def _stack(self, window: tf.Tensor) -> tf.Tensor:
-        width = self.left + 1 + self.right
-        after = [offset - width + 1 for offset in range(width)]
-        return tf.concat([window[:, i : end or None : self.stride] for i, end in enumerate(after)], axis=-1)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "left": self.left, "right": self.right, "stride": self.stride}
-
-
-@register
-class GatedLinearUnit(Pointwise, keras.layers.Layer):
-    """[..., 2C] -> [..., C]: the first half times the sigmoid of the second (1612.08083)."""
+class GatedLinearUnit(Pointwise, Layer):
+    """The first half of the channels times the sigmoid of the second (1612.08083): [..., 2C] -> [..., C]."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         value, gate = tf.split(inputs, 2, axis=-1)
@@ -165,8 +174,17 @@ class GatedLinearUnit(Pointwise, keras.layers.Layer):
 
 
 @register
-class DepthwiseConvolution(keras.layers.Layer):
-    """One filter per channel along time: (x [B, T, C], mask [B, T, 1]) -> [B, T, C]."""
+class DepthwiseConvolution(Layer):
+    """A convolution along time with one filter per channel: (x [B, T, C], mask [B, T, 1]) -> [B, T, C].
+
+    Attributes:
+      kernel: [1, kernel_size, C, 1] variable.
+      bias: [C] variable.
+    """
+
+    kind = "depthwise"
+    operation = "depthwise_convolution"
+    constants = ("kernel", "bias")
 
     def __init__(self, kernel_size: int, causal: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
@@ -185,17 +203,21 @@ class DepthwiseConvolution(keras.layers.Layer):
 
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
         x, mask = inputs
-        return self._convolve(tf.pad(x * mask, [(0, 0), _time_padding(self.kernel_size, self.causal), (0, 0)]))
+        return self.convolve(tf.pad(x * mask, [(0, 0), _time_padding(self.kernel_size, self.causal), (0, 0)]))
 
     def stream(self, inputs: tuple[Frames, Lengths], step: StreamStep) -> Frames:
         x, lengths = inputs
         before, after = _time_padding(self.kernel_size, self.causal)
         window = step.window(self.name, x.values * step.mask(x, lengths), before + after)
-        return Frames(self._convolve(window), x.delay + after, x.stride)
+        return Frames(self.convolve(window), x.delay + after, x.stride)
 
-    def _convolve(self, padded: tf.Tensor) -> tf.Tensor:
+    def convolve(self, padded: tf.Tensor) -> tf.Tensor:
+        """Convolves padded frames, the layer's operation: [B, T + kernel_size - 1, C] -> [B, T, C]."""
         x = tf.nn.depthwise_conv2d(tf.expand_dims(padded, 1), self.kernel, strides=[1, 1, 1, 1], padding="VALID")
         return tf.squeeze(tf.nn.bias_add(x, self.bias), 1)
+
+    def macs_per_frame(self, input_shape: tuple[tf.TensorShape, tf.TensorShape]) -> int:
+        return self.kernel_size * int(input_shape[0][-1])
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "kernel_size": self.kernel_size, "causal": self.causal}

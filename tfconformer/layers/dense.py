@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from tfconformer.layers.base import Layer
 from tfconformer.layers.registry import register
 from tfconformer.layers.streaming import Pointwise
 
@@ -24,7 +25,7 @@ def float_matmul(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 
 
 @register
-class Dense(Pointwise, keras.layers.Layer):
+class Dense(Pointwise, Layer):
     """`y = x @ kernel + bias`; also a pointwise convolution.
 
     It differs from `keras.layers.Dense` in what quantization needs: `call` takes the function that multiplies, and
@@ -34,7 +35,15 @@ class Dense(Pointwise, keras.layers.Layer):
     Attributes:
       kernel: [K, N] variable, K the contraction axis.
       bias: [N] variable or None.
+      window, stride: size and distance of the square windows that the layer's operation cuts out of an image of frames
+        and bins; 0 if its input is no image.
     """
+
+    kind = "dense"
+    operation = "fully_connected"
+    constants = ("kernel",)
+    window = 0
+    stride = 0
 
     def __init__(self, units: int, use_bias: bool = True, **kwargs: Any):
         super().__init__(**kwargs)
@@ -59,6 +68,10 @@ class Dense(Pointwise, keras.layers.Layer):
         """Returns K, given the shape of the layer's input or inputs."""
         return int(input_shape[-1])
 
+    def macs_per_frame(self, input_shape: Any) -> int:
+        k, n = self.kernel.shape
+        return int(k) * int(n)
+
     def compute_output_shape(self, input_shape: tf.TensorShape) -> tf.TensorShape:
         return tf.TensorShape([*input_shape[:-1], self.units])
 
@@ -79,7 +92,7 @@ class DenseWrapper:
         """Returns the function that multiplies in place of `float_matmul`.
 
         Args:
-          training: whether a training step is computed; None: it is not.
+          training: true in a training step; None means false.
         """
         raise NotImplementedError
 

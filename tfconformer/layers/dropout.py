@@ -1,4 +1,4 @@
-"""Dropout whose random state is part of a checkpoint."""
+"""Dropout with a random state that is part of a checkpoint."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import random
 from typing import Any
 
 import tensorflow as tf
-import tf_keras as keras
 
+from tfconformer.layers.base import Layer
 from tfconformer.layers.registry import register
 from tfconformer.layers.streaming import Pointwise
 
 
 @register
-class Dropout(Pointwise, keras.layers.Layer):
+class Dropout(Pointwise, Layer):
     """Zeroes a share `rate` of the inputs while training, and scales up the rest.
 
     Unlike `keras.layers.Dropout`, its generator is tracked in checkpoints, so that a training continued from a backup

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import tensorflow as tf
-import tf_keras as keras
 
 from tfconformer.features.config import FeatureConfig
 from tfconformer.features.log_mel import frame_count, log_mel
+from tfconformer.layers.base import Layer
 from tfconformer.layers.registry import register
 from tfconformer.layers.streaming import Frames, Lengths, StreamStep
 
 
 @register
-class LogMel(keras.layers.Layer):
-    """(waveform [B, samples] in [-1, 1], lengths [B]) -> (features [B, T, mel_bins], frames [B]); see `log_mel`."""
+class LogMel(Layer):
+    """Log-mel features: (waveform [B, samples] in [-1, 1], lengths [B]) -> (features [B, T, mel_bins], frames [B])."""
 
     def __init__(self, features: FeatureConfig | dict[str, Any], **kwargs: Any):
         super().__init__(**kwargs)
@@ -32,7 +32,7 @@ class LogMel(keras.layers.Layer):
         # Frame t begins at sample t * frame_step.
         window, delay = step.strided_window(self.name, waveform, 0, self.features.frame_length - 1, stride)
         features = Frames(log_mel(window, self.features), delay, waveform.stride * stride)
-        return features, Lengths(frame_count(lengths.values, self.features))
+        return features, Lengths(frame_count(lengths.values, self.features), features.stride)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "features": self.features.model_dump()}

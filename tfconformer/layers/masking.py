@@ -1,7 +1,7 @@
-"""Masks: which frames of a padded batch are valid, and which frames attention may look at.
+"""Masks: the valid frames of a padded batch, and the frames that attention reads.
 
-Padding never reaches a valid frame: convolutions read zeros beyond the end, attention does not look there, so an
-utterance gives the same output alone and in any batch.
+Padding never reaches a valid frame: convolutions read zeros beyond the end and attention masks it, so an utterance
+gives the same output alone and in any batch.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import Any
 
 import tensorflow as tf
-import tf_keras as keras
 
+from tfconformer.layers.base import Layer
 from tfconformer.layers.context import ContextLayer
 from tfconformer.layers.registry import register
 from tfconformer.layers.streaming import AttentionValidity, Frames, Lengths, StreamStep
@@ -23,13 +23,13 @@ NEVER = -1e4
 
 
 def frame_mask(lengths: tf.Tensor, frames: tf.Tensor) -> tf.Tensor:
-    """[B] int32 lengths -> [B, frames, 1] float32: 1 on valid frames, 0 on padding."""
+    """Makes a mask, 1 on valid frames and 0 on padding: lengths [B] int32 -> [B, frames, 1] float32."""
     return tf.expand_dims(tf.cast(tf.range(frames) < tf.expand_dims(lengths, 1), tf.float32), 2)
 
 
 @register
-class FrameMask(keras.layers.Layer):
-    """(x [B, T, C], lengths [B]) -> [B, T, 1] float32 mask of the valid frames."""
+class FrameMask(Layer):
+    """The mask of the valid frames: (x [B, T, C], lengths [B]) -> [B, T, 1] float32."""
 
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
         x, lengths = inputs
@@ -41,9 +41,9 @@ class FrameMask(keras.layers.Layer):
 
 @register
 class AttentionMask(ContextLayer):
-    """Frame mask [B, T, 1] -> additive attention mask [B, 1, T, T] (or [B, 1, 1, T] with unlimited context).
+    """The additive attention mask [B, 1, T, T] (with unlimited context [B, 1, 1, T]) of a frame mask [B, T, 1].
 
-    Queries look at keys that `AttentionContext` allows and that are valid frames. While training, the chunk is one of
+    Queries read the keys that `AttentionContext` allows and that are valid frames. While training, the chunk is one of
     `training_chunks` if there are any, drawn for every batch; their generator is part of a checkpoint, as `Dropout`'s.
     """
 
@@ -72,8 +72,8 @@ class AttentionMask(ContextLayer):
 
 
 @register
-class BlankBeyondEnd(keras.layers.Layer):
-    """(logits [B, T, V], mask [B, T, 1]) -> logits whose padded frames can only be the blank (symbol 0).
+class BlankBeyondEnd(Layer):
+    """Logits [B, T, V] with a forced blank (symbol 0) on padded frames, given (logits [B, T, V], mask [B, T, 1]).
 
     A forced blank costs nothing in CTC, so losses and decoders downstream need no lengths.
     """

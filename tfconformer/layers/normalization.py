@@ -6,18 +6,23 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tf_keras as keras
 
+from tfconformer.layers.base import Layer
 from tfconformer.layers.registry import register
 from tfconformer.layers.streaming import Pointwise
 
 
 @register
-class FeatureNormalization(Pointwise, keras.layers.Layer):
+class FeatureNormalization(Pointwise, Layer):
     """`(x - mean) / deviation` per mel bin, with statistics of the training corpus stored as weights.
 
-    Corpus statistics, unlike an utterance's own, are known before the first frame of a stream.
+    Corpus statistics, unlike an utterance's own, exist before the first frame of a stream.
+
+    Attributes:
+      mean, deviation: [bins] variables, which no gradient trains.
     """
+
+    kind = "normalization"
 
     def build(self, input_shape: tf.TensorShape) -> None:
         bins = int(input_shape[-1])
@@ -35,12 +40,19 @@ class FeatureNormalization(Pointwise, keras.layers.Layer):
 
 
 @register
-class LayerNormalization(Pointwise, keras.layers.Layer):
-    """Layer normalization over the last axis.
+class LayerNormalization(Pointwise, Layer):
+    """Layer normalization over the last axis (1607.06450).
 
     Written out, because the fused form of `keras.layers.LayerNormalization` reshapes through a batch normalization
     that converts badly to TFLite.
+
+    Attributes:
+      gamma, beta: [channels] variables.
     """
+
+    kind = "normalization"
+    operation = "layer_normalization"
+    constants = ("gamma", "beta")
 
     def __init__(self, epsilon: float = 1e-5, **kwargs: Any):
         super().__init__(**kwargs)

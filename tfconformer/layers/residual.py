@@ -1,19 +1,19 @@
-"""The residual connection of the Conformer block."""
+"""The residual connection of the Conformer block (2005.08100, eq. 1)."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import tensorflow as tf
-import tf_keras as keras
 
+from tfconformer.layers.base import Layer
 from tfconformer.layers.registry import register
 from tfconformer.layers.streaming import Pointwise
 
 
 @register
-class ScaledResidual(Pointwise, keras.layers.Layer):
-    """(x, branch) -> x + scale * branch; scale 1/2 around the macaron feed-forward modules (2005.08100, eq. 1)."""
+class ScaledResidual(Pointwise, Layer):
+    """A residual connection, (x, branch) -> x + scale * branch; the macaron feed-forward modules have scale 1/2."""
 
     def __init__(self, scale: float = 1.0, **kwargs: Any):
         super().__init__(**kwargs)

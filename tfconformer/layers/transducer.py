@@ -1,35 +1,38 @@
-"""Parts of the transducer (Graves 2012, 1211.3711): the prediction network's recurrence and the joint network's head.
+"""Parts of the transducer (Graves 2012, 1211.3711): the prediction network's recurrence and the joint network.
 
-Both hold their matrix as `Dense` does, so that the same rules quantize it, its product in integers included.
+Both hold their matrix as `Dense` does, so that the same rules quantize it, its integer matmul included.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import tensorflow as tf
 import tf_keras as keras
 
-from tfconformer.layers.dense import Dense, Matmul, float_matmul
+from tfconformer.errors import InputError
+from tfconformer.layers.base import Layer
+from tfconformer.layers.dense import Dense, DenseWrapper, Matmul, affine, float_layer, float_matmul
 from tfconformer.layers.masking import NEVER
 from tfconformer.layers.registry import register
+from tfconformer.layers.streaming import StreamStep
 
 # Largest number of values of one tensor that the joint network holds at a time, 16 MiB of float32.
-_PIECE_VALUES = 2**22
+_CHUNK_VALUES = 2**22
 
 
 @register
-class LabelHistory(keras.layers.Layer):
-    """Labels [B, U] -> [B, U + 1]: the label before each place of a transcript, the blank at its beginning."""
+class LabelHistory(Layer):
+    """The label before each node of a lattice, the blank at the beginning: labels [B, U] -> [B, U + 1]."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return tf.pad(inputs, [[0, 0], [1, 0]])
 
 
 @register
-class OneHotLabels(keras.layers.Layer):
-    """Labels [B, U] int32 -> [B, U, vocabulary] float32: label i at i - 1, zeros for the blank (0) and padding (-1).
+class OneHotLabels(Layer):
+    """One-hot labels, [B, U] int32 -> [B, U, vocabulary]: label i at i - 1, zeros for blank (0) and padding (-1).
 
     So the embedding is a dense layer like any other, and a transcript begins with a vector of zeros, as in 1211.3711.
     """
@@ -39,7 +42,7 @@ class OneHotLabels(keras.layers.Layer):
         self.vocabulary = vocabulary
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        # Not one_hot(inputs - 1): the TFLite converter would make a table of it, and look up the blank in row -1.
+        # Not one_hot(inputs - 1): the TFLite converter would make a table of it, with the blank in row -1.
         return tf.one_hot(inputs, self.vocabulary + 1)[..., 1:]
 
     def get_config(self) -> dict[str, Any]:
@@ -47,8 +50,8 @@ class OneHotLabels(keras.layers.Layer):
 
 
 @register
-class ZeroState(keras.layers.Layer):
-    """Anything [B, ...] -> the state of an LSTM before the first label: (hidden, cell), zeros [B, units] each."""
+class ZeroState(Layer):
+    """The state of an LSTM before the first label, (hidden, cell), zeros [B, units] each, given any [B, ...]."""
 
     def __init__(self, units: int, **kwargs: Any):
         super().__init__(**kwargs)
@@ -66,7 +69,7 @@ class ZeroState(keras.layers.Layer):
 class Recurrence(Dense):
     """The recurrent half of an LSTM; a `Dense` of 4 * `units` outputs before it is the other half.
 
-    Call: (inputs to the gates [B, U, 4 * units], hidden [B, units], cell [B, units]) -> (outputs [B, U, units],
+    Call: (inputs of the gates [B, U, 4 * units], hidden [B, units], cell [B, units]) -> (outputs [B, U, units],
     hidden, cell). The gates are, in this order, input, forget, candidate and output; the forget gate has a bias of 1
     besides the trained one (Jozefowicz et al. 2015).
 
@@ -97,6 +100,9 @@ class Recurrence(Dense):
         hiddens, cells = tf.scan(step, tf.transpose(gates, [1, 0, 2]), (hidden, cell))
         return tf.transpose(hiddens, [1, 0, 2]), hiddens[-1], cells[-1]
 
+    def stream(self, inputs: Any, step: StreamStep) -> Any:
+        raise InputError(f"the layer {self.name} (Recurrence) cannot run on a stream")
+
     def compute_output_shape(self, input_shape: tuple[tf.TensorShape, ...]) -> tuple[tf.TensorShape, ...]:
         gates, hidden, cell = map(tf.TensorShape, input_shape)
         return tf.TensorShape([*gates[:2], hidden[-1]]), hidden, cell
@@ -108,93 +114,134 @@ class Recurrence(Dense):
 
 
 @register
-class JointHead(Dense):
-    """The joint network behind its two projections: logits = tanh(encoding + prediction) @ kernel + bias.
+class TransducerLattice(Dense):
+    """The joint network on all nodes of a training lattice: log-probabilities of the blank and of the next label.
 
-    Two calls:
-      (encoding [..., J], prediction [..., J]) -> logits [..., vocabulary + 1], the blank at 0: a step of a search.
-      (encodings [B, T, J], predictions [B, U + 1, J], labels [B, U] int32 padded with -1, mask [B, T, 1]) ->
-        [B, T, U + 1, 2]: log-probabilities of the blank and of the next label at every node of the training lattice,
-        which is all that the loss needs. Behind the end of an utterance the blank is certain.
+    Call: (encodings [B, T, J], predictions [B, U + 1, J], labels [B, U] int32 padded with -1, mask [B, T, 1]) ->
+    [B, T, U + 1, 2], which is all that the loss reads. After the end of an utterance the blank is forced. The logits of
+    a node are tanh(encoding + prediction) @ kernel + bias, the blank at 0; a search computes them with a `JointHead`
+    of the same weights.
 
-    The [B, T, U + 1, vocabulary + 1] logits of the lattice never exist at once: they are made, and in the backward
-    pass made again, for as many frames at a time as fit `_PIECE_VALUES`.
+    The [B, T, U + 1, vocabulary + 1] logits of the lattice never exist at once, see `_ChunkedJoint`.
     """
+
+    exported_as: ClassVar[type[Layer] | None]  # `JointWeights`, below
 
     def _contraction(self, input_shape: Any) -> int:
         return int(input_shape[0][-1])
 
     def call(self, inputs: tuple[tf.Tensor, ...], matmul: Matmul = float_matmul) -> tf.Tensor:
-        if len(inputs) == 2:
-            return self.affine(tf.tanh(inputs[0] + inputs[1]), matmul)
         encodings, predictions, labels, mask = inputs
         tf.debugging.assert_positive(tf.reduce_sum(mask, axis=[1, 2]), "an utterance of the batch has no frame")
-        following = tf.pad(labels, [[0, 0], [0, 1]])  # nobody looks at what follows the last label
-        scores = _lattice_scores(matmul, encodings, predictions, self.kernel, self.bias, following)
+        next_labels = tf.pad(labels, [[0, 0], [0, 1]])  # the loss does not read the score that follows the last label
+        joint = _ChunkedJoint(matmul, next_labels, encodings, tf.shape(self.bias)[0])
+        scores = joint.scores(encodings, predictions, self.kernel, self.bias)
         return tf.where(mask[:, :, tf.newaxis] > 0, scores, [0.0, NEVER])
 
     def compute_output_shape(self, input_shape: tuple[tf.TensorShape, ...]) -> tf.TensorShape:
-        shapes = list(map(tf.TensorShape, input_shape))
-        if len(shapes) == 2:
-            return super().compute_output_shape(shapes[0])
-        return tf.TensorShape([*shapes[0][:2], shapes[1][1], 2])
+        encodings, predictions, *_ = map(tf.TensorShape, input_shape)
+        return tf.TensorShape([*encodings[:2], predictions[1], 2])
 
 
-def _lattice_scores(
-    matmul: Matmul,
-    encodings: tf.Tensor,
-    predictions: tf.Tensor,
-    kernel: tf.Tensor,
-    bias: tf.Tensor,
-    labels: tf.Tensor,
-) -> tf.Tensor:
-    """[B, T, J] and [B, W, J] -> [B, T, W, 2], log-probabilities of the blank and of `labels` [B, W]."""
-    shape, width, symbols = tf.shape(encodings), tf.shape(labels)[1], tf.shape(bias)[0]
-    batch, frames = shape[0], shape[1]
-    chosen = tf.one_hot(labels, symbols)[:, tf.newaxis]
-    frame_values = batch * width * tf.maximum(symbols, shape[2])
-    piece = tf.clip_by_value(_PIECE_VALUES // tf.maximum(frame_values, 1), 1, tf.maximum(frames, 1))
-    pieces = -(-frames // piece)
+class JointHead(keras.layers.Layer):
+    """A step of a search in the joint network: (encodings [..., J], predictions [..., J]) -> logits [..., symbols].
 
-    def in_pieces(x: tf.Tensor) -> tf.Tensor:
-        """[B, T, ...] -> [pieces, B, piece, ...]."""
-        padded = tf.pad(x, [[0, 0], [0, pieces * piece - frames], *[[0, 0]] * (x.shape.rank - 2)])
-        split = tf.reshape(padded, tf.concat([[batch, pieces, piece], tf.shape(x)[2:]], axis=0))
+    Args:
+      weights: the `TransducerLattice` whose weights and matmul it shares, or its wrapper.
+    """
+
+    def __init__(self, weights: Dense | DenseWrapper):
+        super().__init__(name=float_layer(weights).name)
+        self.lattice = weights
+
+    def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        encoding, prediction = inputs
+        return affine(self.lattice, tf.tanh(encoding + prediction))
+
+
+class _ChunkedJoint:
+    """The scores of a lattice, computed in chunks of frames whose logits fit `_CHUNK_VALUES`.
+
+    The backward pass computes the logits of a chunk again instead of keeping them.
+
+    Args:
+      matmul: (x [..., J], kernel [J, symbols]) -> logits without the bias.
+      labels: [B, U + 1] int32, the label that follows at each node.
+      encodings: [B, T, J], for their shape.
+      symbols: number of logits.
+    """
+
+    def __init__(self, matmul: Matmul, labels: tf.Tensor, encodings: tf.Tensor, symbols: tf.Tensor):
+        self._matmul = matmul
+        self._label_mask = tf.one_hot(labels, symbols)[:, tf.newaxis]
+        shape = tf.shape(encodings)
+        self._batch, self._num_frames = shape[0], shape[1]
+        frame_values = self._batch * tf.shape(labels)[1] * tf.maximum(symbols, shape[2])
+        chunk = _CHUNK_VALUES // tf.maximum(frame_values, 1)
+        self._chunk = tf.clip_by_value(chunk, 1, tf.maximum(self._num_frames, 1))
+        self._num_chunks = -(-self._num_frames // self._chunk)
+
+    def scores(self, encodings: tf.Tensor, predictions: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+        """Computes log-probabilities of blank and labels: [B, T, J] and [B, U + 1, J] -> [B, T, U + 1, 2]."""
+
+        @tf.custom_gradient
+        def chunked(
+            encodings: tf.Tensor, *shared: tf.Tensor
+        ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, ...]]]:
+            chunks = self._to_chunks(encodings)
+            scores = tf.map_fn(lambda chunk: self._forward_chunk(chunk, *shared), chunks)
+            return self._from_chunks(scores), lambda upstream: self._backward(upstream, chunks, shared)
+
+        return chunked(*map(tf.convert_to_tensor, (encodings, predictions, kernel, bias)))
+
+    def _forward_chunk(
+        self, encodings: tf.Tensor, predictions: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor
+    ) -> tf.Tensor:
+        hidden = tf.tanh(encodings[:, :, tf.newaxis] + predictions[:, tf.newaxis])
+        logits = tf.nn.bias_add(self._matmul(hidden, kernel), bias)
+        label_logits = tf.reduce_sum(logits * self._label_mask, axis=-1)
+        blank_and_label = tf.stack([logits[..., 0], label_logits], axis=-1)
+        return blank_and_label - tf.reduce_logsumexp(logits, axis=-1, keepdims=True)
+
+    def _backward(self, upstream: tf.Tensor, chunks: tf.Tensor, shared: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
+        """Returns the gradients to the encodings, and to predictions, kernel and bias, which all chunks share."""
+        upstreams = self._to_chunks(upstream)
+
+        def backward_chunk(index: tf.Tensor, to_chunks: tf.TensorArray, *to_shared: tf.Tensor) -> tuple[Any, ...]:
+            sources = (chunks[index], *shared)
+            with tf.GradientTape() as tape:
+                tape.watch(sources)
+                scores = self._forward_chunk(*sources)
+            to_chunk, *others = tape.gradient(scores, sources, upstreams[index])
+            sums = (total + one for total, one in zip(to_shared, others, strict=True))
+            return index + 1, to_chunks.write(index, to_chunk), *sums
+
+        start = (0, tf.TensorArray(chunks.dtype, self._num_chunks), *map(tf.zeros_like, shared))
+        _, to_chunks, *to_shared = tf.while_loop(lambda index, *_: index < self._num_chunks, backward_chunk, start)
+        return self._from_chunks(to_chunks.stack()), *to_shared
+
+    def _to_chunks(self, x: tf.Tensor) -> tf.Tensor:
+        """Splits the frames into chunks, the last one filled up with zeros: [B, T, ...] -> [chunks, B, chunk, ...]."""
+        missing = self._num_chunks * self._chunk - self._num_frames
+        padded = tf.pad(x, [[0, 0], [0, missing], *[[0, 0]] * (x.shape.rank - 2)])
+        shape = tf.concat([[self._batch, self._num_chunks, self._chunk], tf.shape(x)[2:]], axis=0)
+        split = tf.reshape(padded, shape)
         return tf.transpose(split, [1, 0, 2, *range(3, split.shape.rank)])
 
-    def joined(x: tf.Tensor) -> tf.Tensor:
-        """[pieces, B, piece, ...] -> [B, T, ...]."""
-        x = tf.transpose(x, [1, 0, 2, *range(3, x.shape.rank)])
-        return tf.reshape(x, tf.concat([[batch, pieces * piece], tf.shape(x)[3:]], axis=0))[:, :frames]
+    def _from_chunks(self, chunks: tf.Tensor) -> tf.Tensor:
+        """Joins chunks and drops the padding: [chunks, B, chunk, ...] -> [B, T, ...]."""
+        x = tf.transpose(chunks, [1, 0, 2, *range(3, chunks.shape.rank)])
+        shape = tf.concat([[self._batch, self._num_chunks * self._chunk], tf.shape(x)[3:]], axis=0)
+        return tf.reshape(x, shape)[:, : self._num_frames]
 
-    def score(encodings: tf.Tensor, predictions: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-        hidden = tf.tanh(encodings[:, :, tf.newaxis] + predictions[:, tf.newaxis])
-        logits = tf.nn.bias_add(matmul(hidden, kernel), bias)
-        two = tf.stack([logits[..., 0], tf.reduce_sum(logits * chosen, axis=-1)], axis=-1)
-        return two - tf.reduce_logsumexp(logits, axis=-1, keepdims=True)
 
-    @tf.custom_gradient
-    def scores(
-        encodings: tf.Tensor, predictions: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor
-    ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, ...]]]:
-        split = in_pieces(encodings)
+@register
+class JointWeights(TransducerLattice):
+    """The weights of a `TransducerLattice` in an exported graph, for its `JointHead`; the scores are zeros."""
 
-        def backward(upstream: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            upstreams = in_pieces(upstream)
+    def call(self, inputs: tuple[tf.Tensor, ...], matmul: Matmul = float_matmul) -> tf.Tensor:
+        encodings, predictions, *_ = inputs
+        return tf.zeros([*tf.unstack(tf.shape(encodings)[:2]), tf.shape(predictions)[1], 2])
 
-            def add(index: tf.Tensor, to_encodings: tf.TensorArray, *sums: tf.Tensor) -> tuple[Any, ...]:
-                sources = (split[index], predictions, kernel, bias)
-                with tf.GradientTape() as tape:
-                    tape.watch(sources)
-                    result = score(*sources)
-                first, *others = tape.gradient(result, sources, upstreams[index])
-                summed = (total + one for total, one in zip(sums, others, strict=True))
-                return index + 1, to_encodings.write(index, first), *summed
 
-            start = (0, tf.TensorArray(split.dtype, pieces), *map(tf.zeros_like, (predictions, kernel, bias)))
-            _, to_encodings, *sums = tf.while_loop(lambda index, *_: index < pieces, add, start)
-            return joined(to_encodings.stack()), *sums
-
-        return joined(tf.map_fn(lambda one: score(one, predictions, kernel, bias), split)), backward
-
-    return scores(*map(tf.convert_to_tensor, (encodings, predictions, kernel, bias)))
+TransducerLattice.exported_as = JointWeights

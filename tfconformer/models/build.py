@@ -7,35 +7,33 @@ from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
-from tensorflow.python.ops.resource_variable_ops import UninitializedVariable
 
+from tfconformer.compat import variable_without_value
 from tfconformer.models.config import ModelConfig
 from tfconformer.models.ctc import conformer_ctc
 from tfconformer.models.transducer import conformer_transducer
 
 
 def conformer(config: ModelConfig, mel_bins: int, vocabulary: int) -> keras.Model:
-    """A float model, freshly initialized: a transducer if `config` has a section for it, otherwise one of CTC.
+    """Builds a float model, freshly initialized: a transducer if `config` has a section for it, otherwise CTC.
 
     Args:
       config: sizes and context.
       mel_bins: width of the features.
-      vocabulary: number of tokenizer pieces.
+      vocabulary: number of the tokenizer's tokens.
     """
     build = conformer_ctc if config.transducer is None else conformer_transducer
     return build(config, mel_bins, vocabulary)
 
 
 def abstract_conformer(config: ModelConfig, mel_bins: int, vocabulary: int) -> keras.Model:
-    """The structure of a float model: layers, shapes and names, but weights that take no memory and have no values."""
+    """Builds the structure of a float model: layers, shapes and names, with weights that have no memory or value."""
     with tf.variable_creator_scope(_without_value):
         return conformer(config, mel_bins, vocabulary)
 
 
 def _without_value(create: Callable[..., tf.Variable], **options: Any) -> tf.Variable:
-    """Makes a variable that is not initialized, unless a value is given, as for the state of a generator."""
+    """Creates a variable without a value, unless one is given, as for the state of a generator."""
     if not callable(options["initial_value"]):
         return create(**options)
-    return UninitializedVariable(
-        name=options["name"], dtype=options["dtype"], shape=options["shape"], trainable=options["trainable"]
-    )
+    return variable_without_value(options["name"], options["shape"], options["dtype"], options["trainable"])

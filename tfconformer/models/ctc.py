@@ -19,7 +19,7 @@ def conformer_ctc(config: ModelConfig, mel_bins: int, vocabulary: int) -> keras.
     Returns:
       A model of (features [B, T, mel_bins], lengths [B] int32) -> {"logits": [B, ceil(T/4), vocabulary + 1]} and, with
       `intermediate_ctc`, "intermediate": the same shape from the auxiliary head (2102.03216). Padded frames are
-      certain blanks.
+      forced blanks.
     """
     features, lengths = encoder_inputs(mel_bins)
     x, mask, outputs = encoder(config, features, lengths, vocabulary)

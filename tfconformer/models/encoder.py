@@ -30,14 +30,14 @@ SUBSAMPLING = 4
 
 
 def encoder_inputs(mel_bins: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """(features [B, T, mel_bins], lengths [B] int32)."""
+    """Makes the inputs of an encoder: (features [B, T, mel_bins], lengths [B] int32)."""
     return keras.Input([None, mel_bins], name="features"), keras.Input([], dtype=tf.int32, name="lengths")
 
 
 def encoder(
     config: ModelConfig, features: tf.Tensor, lengths: tf.Tensor, vocabulary: int
 ) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
-    """All blocks; returns (x, frame mask, the output of the intermediate head by its name, if there is one)."""
+    """Applies all blocks; returns (x, frame mask, the output of the intermediate head by its name, if there is one)."""
     x, mask = encoder_input(config, features, lengths)
     context = (config.left_context, config.right_context, config.attention_chunk)
     attention_mask = AttentionMask(*context, training_chunks=config.training_chunks, name="attention_mask")(mask)
@@ -51,7 +51,7 @@ def encoder(
 
 
 def encoder_input(config: ModelConfig, features: tf.Tensor, lengths: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Normalization, subsampling by 4 and projection to `dim`; returns (x, frame mask)."""
+    """Applies normalization, subsampling by 4 and projection to `dim`; returns (x, frame mask)."""
     x = FeatureNormalization(name="feature_normalization")(features)
     x, lengths = FeatureConvolution(config.subsampling_channels, config.causal, name="subsampling")([x, lengths])
     x, lengths = Patches(config.causal, name="subsampling_patches")([x, lengths])
@@ -71,7 +71,7 @@ def conformer_block(
     positions: tf.Tensor,
     name: str,
 ) -> tf.Tensor:
-    """Half feed-forward, self-attention, convolution, half feed-forward, normalization (2005.08100, eq. 1)."""
+    """Applies half feed-forward, self-attention, convolution, half feed-forward, norm (2005.08100, eq. 1)."""
     x = ScaledResidual(0.5, name=f"{name}_ff1_residual")([x, feed_forward(config, x, f"{name}_ff1")])
     x = ScaledResidual(name=f"{name}_attention_residual")(
         [x, self_attention(config, x, attention_mask, positions, f"{name}_attention")]
@@ -82,7 +82,7 @@ def conformer_block(
 
 
 def feed_forward(config: ModelConfig, x: tf.Tensor, name: str) -> tf.Tensor:
-    """Feed-forward module."""
+    """Applies the feed-forward module."""
     x = LayerNormalization(name=f"{name}_norm")(x)
     x = Dense(config.dim * config.ff_expansion, name=f"{name}_expand")(x)
     x = keras.layers.Activation("swish", name=f"{name}_swish")(x)
@@ -94,7 +94,7 @@ def feed_forward(config: ModelConfig, x: tf.Tensor, name: str) -> tf.Tensor:
 def self_attention(
     config: ModelConfig, x: tf.Tensor, attention_mask: tf.Tensor, positions: tf.Tensor, name: str
 ) -> tf.Tensor:
-    """Multi-head self-attention module with relative positions."""
+    """Applies the multi-head self-attention module with relative positions."""
     x = LayerNormalization(name=f"{name}_norm")(x)
     query, key, value = (Dense(config.dim, name=f"{name}_{role}")(x) for role in ("query", "key", "value"))
     position = Dense(config.dim, use_bias=False, name=f"{name}_position")(positions)
@@ -104,9 +104,9 @@ def self_attention(
 
 
 def convolution(config: ModelConfig, x: tf.Tensor, mask: tf.Tensor, name: str) -> tf.Tensor:
-    """Convolution module.
+    """Applies the convolution module.
 
-    Layer normalization stands where the paper has batch normalization: it is the same in training and in streaming,
+    It has layer normalization in place of the paper's batch normalization: it is the same in training and in streaming,
     and with batches of a few utterances batch statistics would be noise.
     """
     x = LayerNormalization(name=f"{name}_norm")(x)
@@ -120,5 +120,5 @@ def convolution(config: ModelConfig, x: tf.Tensor, mask: tf.Tensor, name: str) -
 
 
 def ctc_head(x: tf.Tensor, mask: tf.Tensor, vocabulary: int, name: str) -> tf.Tensor:
-    """Projection to pieces and blank; padded frames are certain blanks."""
+    """Projects to tokens and blank; padded frames are forced blanks."""
     return BlankBeyondEnd(name=f"{name}_logits")([Dense(vocabulary + 1, name=f"{name}_head")(x), mask])

@@ -1,9 +1,9 @@
-"""Any model of streamable layers, step by step: what it computes on the whole utterance, as the input arrives.
+"""Models on streams: the outputs for whole utterances, computed step by step as the inputs arrive.
 
     streaming = StreamingModel(model)
     stream = streaming.open()
-    for piece in pieces:                       # [B, any number of inputs, ...]
-        outputs = stream.push(piece)           # what has become certain, often nothing
+    for chunk in chunks:                       # [B, any number of inputs, ...]
+        outputs = stream.push(chunk)           # outputs that no later input changes, often none
     outputs = stream.finish()                  # the rest
 
 All outputs joined are the output of the model on the whole utterance. `StreamingModel.step` is the pure function
@@ -13,7 +13,6 @@ underneath, with explicit state, which is what export freezes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,12 +20,13 @@ import tensorflow as tf
 import tf_keras as keras
 from numpy.typing import NDArray
 
+from tfconformer.compat import layer_calls
 from tfconformer.errors import InputError
-from tfconformer.layers.streaming import Frames, Lengths, Pointwise, StateSpec, StreamStep, stream_pointwise
+from tfconformer.layers.dense import float_layer
+from tfconformer.layers.streaming import Frames, Lengths, StateSpec, StreamStep, is_pointwise, stream_pointwise
 
-# How many inputs went through, and how many of them were real.
+# States that count the inputs so far, and the valid ones of them.
 POSITION, RECEIVED = "position", "received"
-_POINTWISE = (keras.layers.Activation,)
 
 State = dict[str, tf.Tensor]
 
@@ -35,29 +35,30 @@ class StreamingModel:
     """A functional model of (inputs [B, T, ...], lengths [B] int32) -> outputs [B, T / stride, ...] on streams.
 
     Attributes:
-      model: that model; its weights are used, not copied.
+      model: the functional model; its weights are used, not copied.
       states: the state tensors, `position` and `received` [B] among them.
       constants: names of the tensors that a step needs and does not change (`StreamingModel.prepare`).
-      unit: a step takes a multiple of so many inputs.
+      step_multiple: a step takes a multiple of so many inputs.
       stride: inputs per output.
-      output_shape: of one output frame.
+      output_shape: shape of one output frame.
       compiled_step: `step` as a graph.
-      delay: output frames by which the outputs lag: after n inputs, floor(n / unit) * unit / stride - delay are out.
+      delay: output frames by which the outputs lag: after n inputs, floor(n / m) * m / stride - delay outputs are out,
+        m being `step_multiple`.
 
     Raises:
       InputError: a layer cannot run on a stream.
     """
 
-    def __init__(self, model: keras.Model, unit_steps: bool = False):
-        """Finds out what the layers need; with `unit_steps` every step will take just one unit."""
+    def __init__(self, model: keras.Model, smallest_steps: bool = False):
+        """Collects the states of the layers; with `smallest_steps` for steps of just `step_multiple` inputs."""
         self.model = model
         step, outputs = self._trace(None)
-        if unit_steps:
-            step, outputs = self._trace(step.unit)
+        if smallest_steps:
+            step, outputs = self._trace(step.multiple)
         counters = tuple(StateSpec(name, (), tf.int32) for name in (POSITION, RECEIVED))
         self.states: tuple[StateSpec, ...] = (*step.specs.values(), *counters)
         self.constants = tuple(step.constants)
-        self.unit = step.unit
+        self.step_multiple = step.multiple
         self.stride = outputs.stride
         self.delay = outputs.delay
         self._input_shape = tuple(model.inputs[0].shape[2:])
@@ -67,39 +68,38 @@ class StreamingModel:
 
     @property
     def lookahead(self) -> int:
-        """Algorithmic delay in inputs: how far the outputs lag behind the inputs, without the filling of a unit."""
+        """The algorithmic delay in inputs, without the time in which the inputs of a step arrive."""
         return self.delay * self.stride
 
     @property
     def flush_length(self) -> int:
-        """Inputs that must follow the last one, a multiple of `unit`, until all outputs are out."""
-        return -(-self.lookahead // self.unit) * self.unit
+        """Inputs that must follow the last one, a multiple of `step_multiple`, until all outputs are out."""
+        return -(-self.lookahead // self.step_multiple) * self.step_multiple
 
     def zero_state(self, batch: int = 1) -> State:
-        """The state at the start of a stream."""
+        """Returns the state at the start of a stream."""
         return {spec.name: tf.zeros([batch, *spec.shape], spec.dtype) for spec in self.states}
 
     def prepare(self) -> dict[str, tf.Tensor]:
-        """The tensors that every step of every stream needs: projected positions, which depend on weights alone."""
-        step, _ = self._run(
-            tf.zeros([1, self.unit, *self._input_shape]), tf.zeros([1], tf.int32), tf.zeros([1], tf.int32), None, {}
-        )
+        """Computes the constants of every step of every stream: projected positions, which depend on weights alone."""
+        inputs, start = tf.zeros([1, self.step_multiple, *self._input_shape]), tf.zeros([1], tf.int32)
+        step, _ = self._run(inputs, start, start, None, {})
         return {name: value() for name, value in step.constants.items()}
 
     def step(
         self, inputs: tf.Tensor, count: tf.Tensor, state: Mapping[str, tf.Tensor], constants: Mapping[str, tf.Tensor]
     ) -> tuple[tf.Tensor, tf.Tensor, State]:
-        """Takes the next inputs of a stream.
+        """Runs the model on the next inputs of a stream.
 
         Args:
-          inputs: [B, n, ...] with n a multiple of `unit`.
-          count: [B] int32, how many of them are real: n until the utterance ends, from then on what is left of it.
-          state: of this model, from `zero_state` or an earlier step.
-          constants: from `prepare`.
+          inputs: [B, n, ...] with n a multiple of `step_multiple`.
+          count: [B] int32, number of valid inputs among them: n until the utterance ends, then the rest of it.
+          state: the state of this model from `zero_state` or an earlier step.
+          constants: the constants from `prepare`.
 
         Returns:
           (outputs [B, n / stride, ...], output frames [B] that the utterance has so far, new state). The first `delay`
-          outputs of a stream and those behind its end mean nothing, unless the model itself marks them (as certain
+          outputs of a stream and those after its end mean nothing, unless the model itself marks them (as forced
           blanks of a CTC head).
 
         Raises:
@@ -125,11 +125,11 @@ class StreamingModel:
                 raise InputError(f"the state is not of this model: {name} should be {ours}, got {theirs}")
 
     def open(self, batch: int = 1) -> Stream:
-        """Begins a stream of so many utterances of equal length."""
+        """Opens a stream of so many utterances of equal length."""
         return Stream(self, batch)
 
     def _trace(self, count: int | None) -> tuple[StreamStep, Frames]:
-        """A step of so many inputs, of which only shapes and requests count; nothing is computed."""
+        """Traces a step of so many inputs, for its shapes and the requests of layers; nothing is computed."""
         found = []
 
         @tf.function(input_signature=[tf.TensorSpec([1, count, *self.model.inputs[0].shape[2:]], tf.float32)])
@@ -148,10 +148,10 @@ class StreamingModel:
         states: State | None,
         constants: Mapping[str, tf.Tensor],
     ) -> tuple[StreamStep, Frames]:
-        # The utterances of a batch are equally far, so one position tells all.
+        # All utterances of a batch have the same position.
         step = StreamStep(position[:1], states, dict(constants))
         step.lengths[1] = received
-        outputs = tf.nest.flatten(_stream_model(self.model, [Frames(inputs, 0, 1), Lengths(received)], step))
+        outputs = tf.nest.flatten(_stream_model(self.model, [Frames(inputs, 0, 1), Lengths(received, 1)], step))
         frames = [one for one in outputs if isinstance(one, Frames)]
         if len(frames) != 1:
             raise InputError(f"a model with {len(frames)} outputs cannot run on a stream: choose one")
@@ -159,7 +159,7 @@ class StreamingModel:
 
 
 class Stream:
-    """A stream through a `StreamingModel` in pieces of any size, for use in Python."""
+    """A stream through a `StreamingModel` in chunks of any size, for use in Python."""
 
     def __init__(self, streaming: StreamingModel, batch: int):
         self._streaming = streaming
@@ -168,27 +168,27 @@ class Stream:
         self._pending: NDArray[Any] = np.zeros([batch, 0, *streaming.model.inputs[0].shape[2:]], np.float32)
         self._emitted = -streaming.delay
 
-    def push(self, piece: NDArray[Any]) -> NDArray[Any]:
-        """Takes [B, any number of inputs, ...]; returns the outputs [B, frames, ...] that have become certain.
+    def push(self, chunk: NDArray[Any]) -> NDArray[Any]:
+        """Takes [B, any number of inputs, ...]; returns the outputs [B, frames, ...] that no later input changes.
 
         Raises:
-          InputError: the piece has another shape or a value that is not finite.
+          InputError: the chunk has another shape or a value that is not finite.
         """
-        piece = np.asarray(piece, np.float32)
+        chunk = np.asarray(chunk, np.float32)
         expected = (self._pending.shape[0], *self._pending.shape[2:])
-        if piece.ndim < 2 or (piece.shape[0], *piece.shape[2:]) != expected:
-            raise InputError(f"a piece should have shape [{expected[0]}, frames, ...], got {list(piece.shape)}")
-        if not np.isfinite(piece).all():
-            raise InputError("a piece holds a value that is not finite")
-        self._pending = np.concatenate([self._pending, piece], axis=1)
-        usable = self._pending.shape[1] // self._streaming.unit * self._streaming.unit
+        if chunk.ndim < 2 or (chunk.shape[0], *chunk.shape[2:]) != expected:
+            raise InputError(f"a chunk should have shape [{expected[0]}, frames, ...], got {list(chunk.shape)}")
+        if not np.isfinite(chunk).all():
+            raise InputError("a chunk holds a value that is not finite")
+        self._pending = np.concatenate([self._pending, chunk], axis=1)
+        usable = self._pending.shape[1] // self._streaming.step_multiple * self._streaming.step_multiple
         inputs, self._pending = self._pending[:, :usable], self._pending[:, usable:]
         return self._step(inputs, usable)
 
     def finish(self) -> NDArray[Any]:
-        """Ends the utterance and returns its last outputs; no piece may follow."""
+        """Ends the utterance and returns its last outputs; no chunk may follow."""
         rest = self._pending.shape[1]
-        missing = -rest % self._streaming.unit + self._streaming.flush_length
+        missing = -rest % self._streaming.step_multiple + self._streaming.flush_length
         zeros = np.zeros([self._pending.shape[0], missing, *self._pending.shape[2:]], np.float32)
         return self._step(np.concatenate([self._pending, zeros], axis=1), rest)
 
@@ -204,24 +204,21 @@ class Stream:
 def _stream_model(model: keras.Model, inputs: list[Any], step: StreamStep) -> Any:
     """Runs the layers of a functional model on streams, in the order of its graph."""
     values = dict(zip(map(id, model.inputs), inputs, strict=True))
-    depths = model._nodes_by_depth
-    for node in (node for depth in sorted(depths, reverse=True) for node in depths[depth]):
-        if node.is_input:
+    for call in layer_calls(model):
+        if call.is_input:
             continue
-        given = tf.nest.map_structure(lambda tensor: values[id(tensor)], node.input_tensors)
-        results = tf.nest.flatten(_stream_layer(node.layer, given, step))
-        values.update(zip(map(id, tf.nest.flatten(node.outputs)), results, strict=True))
-        for frames, lengths in pairwise(results):
-            if isinstance(frames, Frames) and isinstance(lengths, Lengths):
-                step.lengths[frames.stride] = lengths.values
+        given = tf.nest.map_structure(lambda tensor: values[id(tensor)], call.input_tensors)
+        results = tf.nest.flatten(_stream_layer(call.layer, given, step))
+        values.update(zip(map(id, tf.nest.flatten(call.outputs)), results, strict=True))
+        step.lengths.update({one.stride: one.values for one in results if isinstance(one, Lengths)})
     return tf.nest.map_structure(lambda tensor: values[id(tensor)], model.outputs)
 
 
 def _stream_layer(layer: keras.layers.Layer, inputs: Any, step: StreamStep) -> Any:
     if isinstance(layer, keras.Model):
         return _stream_model(layer, tf.nest.flatten(inputs), step)
-    inner = getattr(layer, "layer", layer)  # of a quantization wrapper
-    if isinstance(inner, (Pointwise, *_POINTWISE)):
+    inner = float_layer(layer)
+    if is_pointwise(inner):
         return stream_pointwise(layer, inputs, step)
     if not hasattr(inner, "stream"):
         raise InputError(f"the layer {layer.name} ({type(inner).__name__}) cannot run on a stream")

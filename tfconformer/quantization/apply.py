@@ -82,7 +82,7 @@ def quantize_model(
     Args:
       model: a float model.
       specs: by layer name.
-      extra: of layers in `specs`, specs of other widths that they are co-trained for.
+      extra: specs of other widths that layers in `specs` are co-trained for, by layer name.
     """
     quantized = _clone(model, specs, extra or {})
     for layer in quantized.layers:
@@ -114,7 +114,7 @@ class QuantizedLayers(Mapping[str, QuantizedWeights]):
     all layers together would take as much memory as the model.
 
     Attributes:
-      specs: how they are quantized, by layer name.
+      specs: the specs of the weights, by layer name.
     """
 
     def __init__(self, model: keras.Model):

@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from tfconformer.compat import ctc_loss
 from tfconformer.data.pipeline import LABEL_PADDING
 from tfconformer.layers.masking import valid_frames
 from tfconformer.layers.registry import register
@@ -28,15 +29,6 @@ class CTCLoss(keras.losses.Loss):
     def call(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         labels = tf.cast(labels, tf.int32)
         present = labels != LABEL_PADDING
-        # The C++ op wants time first, sparse labels counted from 0, and the blank last.
-        losses = tf.compat.v1.nn.ctc_loss(
-            tf.SparseTensor(
-                tf.where(present), tf.boolean_mask(labels, present) - 1, tf.shape(labels, out_type=tf.int64)
-            ),
-            tf.concat([logits[:, :, 1:], logits[:, :, :1]], axis=-1),
-            valid_frames(logits),
-            ignore_longer_outputs_than_inputs=True,
-            time_major=False,
-        )
+        losses = ctc_loss(labels, present, logits, valid_frames(logits))
         count = tf.reduce_sum(tf.cast(present, tf.float32))
         return losses * tf.cast(tf.shape(labels)[0], tf.float32) / tf.maximum(count, 1.0)

@@ -12,7 +12,8 @@ from converters.flatbuffer.summary import LayerRow, layer_errors, layer_rows, mo
 from tfconformer.config import Config
 from tfconformer.data.config import DataConfig
 from tfconformer.models.build import abstract_conformer
-from tfconformer.models.config import ModelConfig
+from tfconformer.models.config import ModelConfig, TransducerConfig
+from tfconformer.models.cost import input_rates, macs_per_second
 from tfconformer.quantization.spec import QuantSpec
 from tfconformer.reports.results import LayerError
 from tfconformer.training.config import TrainingConfig
@@ -85,7 +86,7 @@ def test_rows_of_records():
             | {"spec": spec},
             record("block_00_attention_query", "dense", 256, k=16, n=16, spec={**spec, "bits": 4, "block_size": None}),
         ],
-        CONFIG,
+        {"ctc_head": 25 * 16 * 21, "block_00_ff1_expand": 25 * 16 * 64},
     )
     assert rows[0] == LayerRow("block_00_norm", "normalization", (), 32, "", 32, 128, 0.0)
     assert rows[1] == LayerRow("ctc_head", "dense", (16, 21), 32, "", 357, 1428, 25 * 16 * 21)
@@ -95,19 +96,32 @@ def test_rows_of_records():
 
 def test_multiplications_per_second():
     """100 feature frames a second, 50 behind the first convolution, 25 behind the second; 80 mel bins halved twice."""
-    layers = [
-        ("subsampling", "convolution", None, None),
-        ("subsampling_convolution", "convolution", 36, 4),
-        ("block_00_conv_depthwise", "depthwise", None, None),
-        ("block_00_attention_position", "dense", 16, 16),
-    ]
-    rows = layer_rows([record(name, kind, 1, k=k, n=n) for name, kind, k, n in layers], CONFIG)
-    assert [row.macs_per_second for row in rows] == [
-        50 * 40 * 9 * 1 * 4,
-        25 * 20 * 9 * 4 * 4,
-        25 * 5 * 16,
-        2 * 25 * 16 * 16,
-    ]
+    model = abstract_conformer(CONFIG.model, CONFIG.features.mel_bins, 20)
+    macs = macs_per_second(model, input_rates(CONFIG.features))
+    expected = {
+        "subsampling": 50 * 40 * 9 * 1 * 4,
+        "subsampling_convolution": 25 * 20 * 9 * 4 * 4,
+        "block_00_conv_depthwise": 25 * 5 * 16,
+        "block_00_attention_position": 2 * 25 * 16 * 16,
+        "ctc_head": 25 * 16 * 21,
+        "block_00_norm": 0,
+    }
+    assert {name: macs[name] for name in expected} == expected
+
+
+def test_multiplications_of_a_transducer_count_a_label_and_a_step_of_the_joint_network_per_frame():
+    sizes = TransducerConfig(embedding=8, lstm_units=12, joint=10)
+    config = CONFIG.model.model_copy(update={"transducer": sizes})
+    macs = macs_per_second(abstract_conformer(config, 80, 20), input_rates(CONFIG.features))
+    expected = {
+        "joint_encoder": 25 * 16 * 10,
+        "prediction_embedding": 25 * 20 * 8,
+        "prediction_lstm_input": 25 * 8 * 48,
+        "prediction_lstm_recurrent": 25 * 12 * 48,
+        "joint_prediction": 25 * 12 * 10,
+        "joint_head": 25 * 10 * 21,
+    }
+    assert {name: macs[name] for name in expected} == expected
 
 
 def test_multiplications_are_those_of_the_graph():
@@ -115,7 +129,8 @@ def test_multiplications_are_those_of_the_graph():
     frames, encoder_frames, dim, tokens = 400, 100, CONFIG.model.dim, 20
     structure = inference_model(abstract_conformer(CONFIG.model, CONFIG.features.mel_bins, tokens))
     model = with_placeholders(structure, (), random=True)
-    rows = layer_rows(map(asdict, abstract_layer_records(structure, {})), CONFIG)
+    macs = macs_per_second(structure, input_rates(CONFIG.features))
+    rows = layer_rows(map(asdict, abstract_layer_records(structure, {})), macs)
     seconds = frames * CONFIG.features.frame_step / CONFIG.features.sample_rate
     with_weights = sum(row.macs_per_second for row in rows) * seconds
     # Left out of the summary: queries times keys, queries times positions, attention times values. Of positions there

@@ -59,7 +59,7 @@ class QuantizedDense(DenseWrapper, QuantizeWrapperV2):
     Attributes:
       optimizer_step: the last step that `advance` was called for, -1 before; what schedules go by.
       precision: index of the spec outside of training; None with one spec.
-      has_schedule: whether training depends on the step, so that `advance` must be called for each.
+      has_schedule: true if training depends on the step, so that `advance` must be called before each.
     """
 
     def build(self, input_shape: tf.TensorShape) -> None:

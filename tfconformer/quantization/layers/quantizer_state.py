@@ -22,10 +22,10 @@ class QuantizerState:
     """The quantizer state of one kernel and spec: clip factors, mask, frozen scales and float zero points.
 
     Args:
-      spec: how the kernel is quantized.
+      spec: the kernel's spec.
       kernel: [K, N].
       add_weight: the method of the layer that owns the variables.
-      prefix: of the variables' names.
+      prefix: prefix of the variables' names.
     """
 
     def __init__(self, spec: QuantSpec, kernel: tf.Variable, add_weight: Callable[..., tf.Variable], prefix: str):

@@ -1,4 +1,4 @@
-"""Bits where they matter: the best scheme for every layer within a number of bytes.
+"""Mixed precision: the spec of every layer with the least total error within a number of bytes.
 
 The errors of layers are taken to add up. Then the choice is a multiple-choice knapsack, which an integer program solves
 exactly.
@@ -18,7 +18,7 @@ from tfconformer.quantization.spec import QuantSpec
 
 @dataclass(frozen=True)
 class Choice:
-    """One way to store a layer: its spec, what it takes in bytes, and what it costs in accuracy."""
+    """A spec for a layer, its size in bytes and its error."""
 
     spec: QuantSpec
     bytes: int
@@ -26,7 +26,7 @@ class Choice:
 
 
 def allocate(choices: Mapping[str, Sequence[Choice]], budget: int) -> dict[str, Choice]:
-    """The choices, one per layer, of the least total error within `budget` bytes.
+    """Returns the choices, one per layer, of the least total error within `budget` bytes.
 
     Raises:
       InputError: even the smallest choices take more.

@@ -25,16 +25,18 @@ DAMPING = 0.01  # of the mean of H's diagonal, added to it: the paper's choice
 def gptq(weights: ArrayLike, hessian: ArrayLike, spec: QuantSpec, damping: float = DAMPING) -> QuantizedWeights:
     """Quantizes `weights` [K, N] so that the layer's outputs change little.
 
-    Scales, offsets and mask are those that `quantize_weights` chooses for the same `spec`; only the codes differ.
+    Scales, float zero points and mask are those of `quantize_weights` with the same `spec`; only the quantized values
+    differ.
 
     Args:
-      weights: the kernel.
+      weights: the kernel [K, N].
       hessian: X' X [K, K] of the layer's inputs.
-      spec: as in training.
+      spec: the spec to quantize with.
       damping: share of the mean of the Hessian's diagonal that is added to the diagonal.
 
     Raises:
-      InputError: the codes of `spec.scheme` are not the integers of a range, or the spec leaves the weights in float.
+      InputError: the quantized values of `spec.scheme` are not the integers of a range, or the spec leaves the weights
+        in float.
     """
     if spec.scheme != "uniform":
         raise InputError(f"GPTQ rounds to the codes of the uniform scheme, not of {spec.scheme!r}")
@@ -59,7 +61,7 @@ def gptq(weights: ArrayLike, hessian: ArrayLike, spec: QuantSpec, damping: float
 
 
 def _inverse_factor(hessian: NDArray[np.float64], damping: float) -> NDArray[np.float64]:
-    """Upper triangular U with (H + damping)^-1 = U' U; row k over its diagonal is [H_F^-1]_k: / [H_F^-1]_kk."""
+    """Factors (H + damping)^-1 = U' U, U upper triangular; row k over its diagonal is [H_F^-1]_k: / [H_F^-1]_kk."""
     diagonal = np.diag(hessian)
     # A layer whose inputs are all zero has any inverse: its weights do not matter.
     damped = hessian + np.diag(np.full_like(diagonal, damping * (diagonal.mean() or 1.0)))

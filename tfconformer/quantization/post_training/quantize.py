@@ -33,7 +33,7 @@ def quantize_post_training(
 
     Args:
       model: the float model.
-      specs: of the layers to quantize, from `apply.match_layers`.
+      specs: specs of the layers to quantize, from `apply.match_layers`.
       rounding: "nearest" (RTN), or "gptq", which needs the Hessians.
       hessians: from `input_hessians`.
     """

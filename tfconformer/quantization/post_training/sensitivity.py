@@ -1,4 +1,4 @@
-"""How much a model suffers from the quantization of one layer at a time."""
+"""The sensitivity of a model to the quantization of one layer at a time."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Batch = tuple[tf.Tensor, tf.Tensor]
 def sensitivities(
     model: keras.Model, candidates: Mapping[str, Sequence[QuantizedWeights]], batches: Iterable[Batch]
 ) -> dict[str, list[float]]:
-    """Kullback-Leibler divergence of the model's outputs from the float model's, in nats summed over all frames.
+    """Measures the Kullback-Leibler divergence of the outputs from the float model's, in nats over all frames.
 
     Args:
       model: the float model of `conformer_ctc`.
       candidates: for every layer, the weights to try in it while all other layers, and all activations, stay in float.
-      batches: what the model is called with, (features [B, T, mel], lengths [B]); frames of padding count nothing.
+      batches: (features [B, T, mel], lengths [B]) for the model's calls; frames of padding count nothing.
 
     Returns:
-      For every layer, the divergence of each of its candidates.
+      The divergence of each candidate, by layer.
     """
     copy = with_fixed_weights(model, {})
 

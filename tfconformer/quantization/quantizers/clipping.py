@@ -74,7 +74,7 @@ def with_lsq_gradient(factors: tf.Tensor, weights: int, spec: QuantSpec) -> tf.T
     Args:
       factors: learned, [1 or blocks, 1 or N].
       weights: number of weights of the matrix.
-      spec: of the matrix.
+      spec: spec of the matrix.
     """
     per_factor = weights / math.prod(factors.shape)
     share = 1.0 / math.sqrt(per_factor * spec.code_range[1])

@@ -5,7 +5,7 @@ another) computes scales and quantized values. With N:M sparsity the matrix is p
 dequantize to exactly zero, asymmetric ones too.
 
 Activations, one scale per row, at run time (2203.15952): s = max|x| * (1/127), q = rint(x * (127 / max|x|)), halves to
-even, because that is the one rounding every instruction set has; with 4 bits 7 stands for 127.
+even, because that is the one rounding every instruction set has; with 4 bits 7 takes the place of 127.
 
 Rounding passes the gradient through; clipping stops it outside the range, ends included in it. Gradients also flow
 through the scale by default, as in the authors' code.

@@ -1,0 +1,36 @@
+"""The private parts of TensorFlow and Keras that the project leans on."""
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from tfconformer.compat import ctc_loss, layer_calls, variable_without_value
+
+
+def test_calls_of_layers_come_after_those_that_they_read():
+    x = keras.Input([3], name="x")
+    shared = keras.layers.Dense(3, name="shared")
+    model = keras.Model(x, keras.layers.Add(name="add")([shared(shared(x)), x]))
+    calls = list(layer_calls(model))
+    assert [call.layer.name for call in calls] == ["x", "shared", "shared", "add"]
+    assert [call.is_input for call in calls] == [True, False, False, False]
+    there = set()
+    for call in calls:
+        if not call.is_input:
+            assert {id(one) for one in tf.nest.flatten(call.input_tensors)} <= there
+        there |= {id(one) for one in tf.nest.flatten(call.outputs)}
+    assert id(model.output) in there
+
+
+def test_a_variable_without_a_value_has_a_shape_only():
+    variable = variable_without_value("kernel", [3, 4], tf.float32, trainable=True)
+    assert (variable.shape, variable.dtype, variable.trainable) == ((3, 4), tf.float32, True)
+    assert variable.numpy().size == 0
+
+
+def test_the_ctc_loss_is_the_public_one():
+    logits = np.random.default_rng(0).normal(size=(2, 9, 5)).astype(np.float32)
+    labels, frames = tf.constant([[1, 4, 4], [2, -1, -1]]), tf.constant([9, 6])
+    expected = tf.nn.ctc_loss(tf.maximum(labels, 0), logits, [3, 1], frames, logits_time_major=False, blank_index=0)
+    # Float32 sums of logarithms in another order.
+    np.testing.assert_allclose(ctc_loss(labels, labels > 0, tf.constant(logits), frames), expected, rtol=1e-5)

@@ -1,0 +1,35 @@
+"""The base class of the project's layers: a Keras layer that describes itself to reports and to export."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import tf_keras as keras
+
+
+class Layer(keras.layers.Layer):
+    """A Keras layer that describes itself. Reports and export read these attributes and depend on no class.
+
+    Attributes:
+      kind: group of the layer in reports: "dense", "convolution", "depthwise", "normalization", "attention", "other".
+      operation: name of the operation that computes the layer in a file whose exporter has it ("fully_connected",
+        "depthwise_convolution", ...); None if the layer always becomes basic operations.
+      constants: names of the weights, attributes of the layer, that the operation holds; other weights are its inputs.
+      exported_as: class with the same configuration and weights that computes the same in an exported graph; None: the
+        layer's own.
+      frame_rate: output frames per input frame.
+    """
+
+    kind: ClassVar[str] = "other"
+    operation: ClassVar[str | None] = None
+    constants: ClassVar[tuple[str, ...]] = ()
+    exported_as: ClassVar[type[Layer] | None] = None
+    frame_rate: ClassVar[float] = 1.0
+
+    def macs_per_frame(self, input_shape: Any) -> int:
+        """Returns the multiplications with weights, elementwise scales left out, that one output frame costs.
+
+        Args:
+          input_shape: shape of the input, or of the inputs, with the batch and time first.
+        """
+        return 0
