@@ -17,7 +17,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.runtime.model import RUNTIMES, Model, StreamModel, open_model
+from converters.runtime.model import RUNTIMES, SpeechModel, open_model
 from tfconformer import atomic
 from tfconformer.errors import InputError
 
@@ -67,11 +67,12 @@ def write_reference(model: Path, waveform: NDArray[np.float32], runtime: str = "
       runtime: one of `converters.runtime.model.RUNTIMES`.
 
     Raises:
-      InputError: the model cannot be opened or run, or is a transducer.
+      InputError: the model cannot be opened or run, or has several graphs.
     """
     opened = open_model(model, runtime)
-    if opened.decoder is not None:
-        raise InputError(f"{model}: the benchmark runs models of CTC, this is a transducer")
+    if len(opened.metadata.graphs) > 1:
+        names = ", ".join(graph.signature for graph in opened.metadata.graphs)
+        raise InputError(f"{model}: the benchmark runs models of one graph, this one has {names}")
     samples = np.ascontiguousarray(waveform, np.float32)
     digest = hashlib.sha256(model.read_bytes()).digest()
     path = reference_path(model)
@@ -79,8 +80,8 @@ def write_reference(model: Path, waveform: NDArray[np.float32], runtime: str = "
     return path
 
 
-def _tolerance(model: Model | StreamModel) -> float:
-    specs = [layer.get("spec") for layer in model.metadata().get("layers", [])]
+def _tolerance(model: SpeechModel) -> float:
+    specs = [layer.spec for layer in model.metadata.layers]
     return max(TOLERANCE[bits] for bits in {None, *(spec.get("activation_bits") for spec in specs if spec)})
 
 
@@ -96,7 +97,7 @@ def read_speech(path: Path, model: Path, seconds: float = 3) -> NDArray[np.float
         waveform, sample_rate = soundfile.read(path, dtype="float32")
     except (OSError, soundfile.LibsndfileError) as error:
         raise InputError(f"{path}: it cannot be read as audio ({error})") from error
-    expected = open_model(model).metadata()["config"]["features"]["sample_rate"]
+    expected = open_model(model).metadata.features.sample_rate
     if waveform.ndim != 1 or sample_rate != expected:
         raise InputError(
             f"{path}: expected one channel of {expected} samples a second, got {waveform.shape} of {sample_rate}"

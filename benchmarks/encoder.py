@@ -28,7 +28,7 @@ from benchmarks.onnx_conformer import OnnxConformer, OnnxStream, Quantize
 from benchmarks.onnx_layers import blockwise_weights, float_weights, int8_weights
 from benchmarks.random_conformers import VOCABULARY, Frozen, contents, frozen_step, frozen_utterance, variants
 from benchmarks.timing import interleaved_seconds
-from converters.runtime.model import Model, StreamModel, open_model
+from converters.runtime.model import SpeechModel, StreamModel, open_model
 from tfconformer.config import Config, load_config
 from tfconformer.models.encoder import SUBSAMPLING
 from tfconformer.quantization.spec import QuantSpec
@@ -80,7 +80,7 @@ def utterance_candidates(config: Config, seconds: float) -> Iterator[Candidate]:
     """Yields every offline model with an utterance of that length as the workload."""
     waveform = _noise(int(seconds * config.features.sample_rate))
     for subject, model in _opened(config, frozen_utterance):
-        assert isinstance(model, Model)
+        assert not isinstance(model, StreamModel)
         yield Candidate(subject, partial(model.run, waveform), partial(_kernel, model))
     for subject, onnx_model in _onnx_models(config, OnnxConformer):
         yield Candidate(subject, partial(onnx_model.run, waveform), lambda: MLAS)
@@ -96,9 +96,7 @@ def step_candidates(config: Config) -> Iterator[Candidate]:
         yield Candidate(subject, partial(onnx_model.step, step), lambda: MLAS)
 
 
-def _opened(
-    config: Config, freeze_model: Callable[[Config, bool], Frozen]
-) -> Iterator[tuple[Subject, Model | StreamModel]]:
+def _opened(config: Config, freeze_model: Callable[[Config, bool], Frozen]) -> Iterator[tuple[Subject, SpeechModel]]:
     """Yields this project's models and LiteRT's."""
     for variant, content in contents(freeze_model, config, variants()):
         # The interpreter maps the file, so that it need not stay.
@@ -109,7 +107,7 @@ def _opened(
         yield Subject(variant.implementation, variant.quantization, len(content), model.runtime), model
 
 
-def _kernel(model: Model | StreamModel) -> str:
+def _kernel(model: SpeechModel) -> str:
     return model.kernels().name
 
 

@@ -23,27 +23,27 @@ from typing import Any
 import click
 import numpy as np
 import tensorflow as tf
-import tf_keras as keras
 from numpy.typing import NDArray
 
 from benchmarks.random_weights import random_float_operations, random_kernel
-from converters.exporter.freeze import freeze, inference_model
-from converters.exporter.metadata import abstract_layer_records, metadata_json
+from converters.exporter.freeze import freeze
+from converters.exporter.metadata import abstract_layer_records, write_metadata
 from converters.exporter.pipeline import export, pack_layer
 from converters.exporter.plan import plan
 from converters.exporter.rewrite import rewrite
+from converters.flatbuffer.metadata import TaskDescription
 from converters.runtime.model import open_model
 from tfconformer.config import Config, load_config
 from tfconformer.data.config import TokenizerConfig
 from tfconformer.data.tokenizer import Tokenizer
-from tfconformer.models.build import abstract_conformer
 from tfconformer.quantization.apply import apply_rules, match_layers
 from tfconformer.quantization.quantizers.weights import quantize_weights
 from tfconformer.reports.provenance import results_of_this_process
 from tfconformer.reports.results import Stage, write_results
 from tfconformer.reports.rows import Execution, Quantization, ResultRow, Size
+from tfconformer.tasks import find_task
 from tfconformer.training.callbacks import save_weights
-from tfconformer.training.checkpoint import float_model
+from tfconformer.training.checkpoint import abstract_model, float_model
 from tfconformer.training.run import RunDirectory
 
 AUDIO_SECONDS = 2
@@ -84,17 +84,20 @@ def export_layers(config: Config, output: Path) -> Cost:
     """Exports a model with one layer at a time in float, and runs the file, which has no tokenizer."""
 
     def write() -> None:
-        model = _structure(config, config.data.tokenizer.vocabulary_size)
+        task, vocabulary = find_task(config.task), config.data.tokenizer.vocabulary_size
+        model = task.exported_part(abstract_model(config, vocabulary), streaming=False)
         specs = match_layers(model, config.quantization)
         float_layers = random_float_operations(model)
-        frozen = freeze(model, config.features, [*specs, *float_layers], random=True)
+        frozen = freeze(task, model, config.features, [*specs, *float_layers], random=True)
         packed = {}
         for layer in plan(model, specs):
             if layer.spec is not None:
                 kernel = tf.constant(random_kernel(layer.k, layer.n))
                 packed[layer.name] = pack_layer(layer, quantize_weights(kernel, layer.spec))
-        metadata = metadata_json(b"", config, abstract_layer_records(model, specs))
-        output.write_bytes(rewrite(frozen, {**packed, **float_layers}, metadata))
+        described = TaskDescription(name=task.name, **task.describe(model))
+        records = abstract_layer_records(model, specs)
+        metadata = write_metadata(config, None, described, frozen.graphs, records)
+        output.write_bytes(rewrite(frozen.content, {**packed, **float_layers}, metadata))
 
     cost = _measured(write, output)
     assert np.isfinite(open_model(output).run(_noise())).all()
@@ -105,10 +108,6 @@ def _measured(export_it: Callable[[], object], output: Path) -> Cost:
     before, start = _peak_bytes(), time.perf_counter()
     export_it()
     return Cost(time.perf_counter() - start, _peak_bytes(), before, output.stat().st_size)
-
-
-def _structure(config: Config, vocabulary: int) -> keras.Model:
-    return inference_model(abstract_conformer(config.model, config.features.mel_bins, vocabulary))
 
 
 def _letters() -> Tokenizer:
@@ -130,7 +129,7 @@ def _alone(function: Callable[..., Any], *arguments: object) -> Any:
 
 
 def _row(name: str, config: Config, vocabulary: int, cost: Cost) -> ResultRow:
-    model = _structure(config, vocabulary)
+    model = find_task(config.task).exported_part(abstract_model(config, vocabulary), streaming=False)
     parameters = sum(int(np.prod(weight.shape)) for weight in model.weights)
     click.echo(
         f"{name}: {parameters / 1e6:.0f} M parameters, {cost.file_bytes / 1e6:.1f} MB "

@@ -18,20 +18,23 @@ from benchmarks.random_weights import (
     random_packed,
 )
 from converters.exporter.float_operations import FloatOperation
-from converters.exporter.freeze import HEAD, freeze, inference_model, single_head_model
+from converters.exporter.freeze import FrozenGraphs, freeze
 from converters.exporter.freeze_streaming import freeze_streaming, position_layers, position_tables
-from converters.exporter.metadata import metadata_json
+from converters.exporter.metadata import write_metadata
 from converters.exporter.operators import LayerWeights
 from converters.exporter.pack import PackedWeights
+from converters.exporter.pipeline import further_names
 from converters.exporter.plan import LayerPlan, plan
 from converters.exporter.rewrite import rewrite
-from converters.flatbuffer.stream_description import FLUSH, STEP, StreamDescription
+from converters.flatbuffer.metadata import TaskDescription
 from tfconformer.config import Config
-from tfconformer.models.build import abstract_conformer
-from tfconformer.models.ctc import conformer_ctc
 from tfconformer.quantization.spec import QuantSpec
 from tfconformer.reports.rows import Quantization
 from tfconformer.reports.tables import scheme
+from tfconformer.tasks import find_task
+from tfconformer.tasks.recognition_ctc import HEAD
+from tfconformer.tasks.task import Task
+from tfconformer.training.checkpoint import abstract_model
 
 VOCABULARY = 1024
 
@@ -61,16 +64,17 @@ class Frozen:
     """A graph with placeholders for all dense layers but the head.
 
     Attributes:
-      content: the `.tflite` file that `rewrite` completes.
+      task, model: the task and the part of its model that is converted.
+      graphs: the converted model, which `rewrite` completes.
       layers: dense layers with a placeholder.
       float_layers: constants of the other layers with one, by name.
-      stream: description of the streams; None in an offline file.
     """
 
-    content: bytes
+    task: Task
+    model: keras.Model
+    graphs: FrozenGraphs
     layers: tuple[LayerPlan, ...]
     float_layers: Mapping[str, FloatOperation]
-    stream: StreamDescription | None = None
 
 
 def variants() -> Iterator[Variant]:
@@ -88,24 +92,26 @@ def variants() -> Iterator[Variant]:
 
 def frozen_utterance(config: Config, ours: bool) -> Frozen:
     """Freezes the offline model; with `ours`, not only dense layers have placeholders."""
-    model = inference_model(_structure(config))
+    task, structure = _structure(config)
+    model = task.exported_part(structure, streaming=False)
     layers, float_layers = _replaced_layers(model, ours, {HEAD})
     names = [*(layer.name for layer in layers), *float_layers]
-    return Frozen(freeze(model, config.features, names, random=True), layers, float_layers)
+    return Frozen(task, model, freeze(task, model, config.features, names, random=True), layers, float_layers)
 
 
 def frozen_step(config: Config, ours: bool) -> Frozen:
     """Freezes one step of a stream; with `ours`, not only dense layers have placeholders."""
-    tables = position_tables(conformer_ctc(config.model, config.features.mel_bins, VOCABULARY))
-    model = single_head_model(_structure(config))
+    task, structure = _structure(config)
+    tables = position_tables(task, task.build(config.model, config.features.mel_bins, VOCABULARY))
+    model = task.exported_part(structure, streaming=True)
     layers, float_layers = _replaced_layers(model, ours, {HEAD, *position_layers(model)}, tables)
     names = [*(layer.name for layer in layers), *float_layers]
-    stream = freeze_streaming(model, tables, config.features, names, random=True)
-    return Frozen(stream.content, layers, float_layers, stream.description)
+    stream = freeze_streaming(task, model, tables, config.features, names, random=True)
+    return Frozen(task, model, stream, layers, float_layers)
 
 
-def _structure(config: Config) -> keras.Model:
-    return abstract_conformer(config.model, config.features.mel_bins, VOCABULARY)
+def _structure(config: Config) -> tuple[Task, keras.Model]:
+    return find_task(config.task), abstract_model(config, VOCABULARY)
 
 
 def _replaced_layers(
@@ -122,13 +128,14 @@ def contents(
 ) -> Iterator[tuple[Variant, bytes]]:
     """Yields the variants with their files."""
     our_graph, litert_graph = (freeze_model(config, ours) for ours in (True, False))
-    further_names = {} if our_graph.stream is None else {FLUSH: STEP}
     for variant in chosen:
         frozen = litert_graph if variant.implementation == LITERT else our_graph
         weights = {shape: variant.weights(*shape) for shape in {(layer.k, layer.n) for layer in frozen.layers}}
         packed = {layer.name: _with_window(weights[layer.k, layer.n], layer) for layer in frozen.layers}
-        metadata = metadata_json(b"", config, (), stream=frozen.stream)
-        yield variant, rewrite(frozen.content, {**packed, **frozen.float_layers}, metadata, further_names)
+        described = TaskDescription(name=frozen.task.name, **frozen.task.describe(frozen.model))
+        metadata = write_metadata(config, None, described, frozen.graphs.graphs, ())
+        constants = {**packed, **frozen.float_layers}
+        yield variant, rewrite(frozen.graphs.content, constants, metadata, further_names(frozen.graphs))
 
 
 def _with_window(weights: LayerWeights, layer: LayerPlan) -> LayerWeights:

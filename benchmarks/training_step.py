@@ -124,7 +124,7 @@ def _model(config: Config, scheme: dict | None) -> keras.Model:
 
 
 def _step(model: keras.Model, config: Config, batch: tuple[list[tf.Tensor], tf.Tensor]) -> Callable[[], None]:
-    compile_model(model, config.training)
+    compile_model(model, config)
     schedule = QuantizationSteps()
     schedule.set_model(model)
     inputs, labels = batch

@@ -118,13 +118,15 @@ def waveforms():
 def _export(
     rules: list[dict], folder: Path, context: dict | None = None, streaming: bool = False, target: str = "custom"
 ) -> Exported:
-    from converters.exporter.pipeline import freeze_prepared, prepare, prepare_streaming
+    from converters.exporter.pipeline import describe, freeze_prepared, further_names, prepare
     from converters.exporter.rewrite import rewrite
+    from tfconformer.tasks import find_task
 
     config, tokenizer = tiny_config(rules, context), tiny_tokenizer()
     trained = tiny_model(config)
-    prepared = (prepare_streaming if streaming else prepare)(trained, target)
-    graph = freeze_prepared(prepared, config, tokenizer)
+    prepared = prepare(find_task(config.task), trained, target, streaming)
+    graph = freeze_prepared(prepared, config)
+    metadata = describe(prepared, graph, config, tokenizer)
     path = folder / "model.tflite"
-    path.write_bytes(rewrite(graph.content, prepared.constants, graph.metadata, graph.further_names))
+    path.write_bytes(rewrite(graph.content, prepared.constants, metadata, further_names(graph)))
     return Exported(trained, config, prepared, graph.content, path)

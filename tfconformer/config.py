@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from tfconformer.data.config import DataConfig
 from tfconformer.errors import InputError
@@ -21,17 +21,45 @@ from tfconformer.features.config import FeatureConfig
 from tfconformer.models.config import ModelConfig
 from tfconformer.quantization.spec import QuantizationRule
 from tfconformer.section import Section, explain
-from tfconformer.training.config import TrainingConfig
-from tfconformer.yaml_files import RELATIVE_TO, read_yaml
+from tfconformer.yaml_files import RELATIVE_TO, FilePath, read_yaml
 
 # Of stored configurations. Files of trainings before format 2 have no `format`, and paths relative to the working
 # directory of the training.
 _FORMAT = 2
 
 
+class TrainingConfig(Section):
+    """AdamW with linear warm-up, cosine decay and gradient clipping by global norm."""
+
+    epochs: int = Field(gt=0, description="number of epochs; the learning-rate schedule ends with the last")
+    steps_per_epoch: int = Field(
+        gt=0, description="batches per epoch; dev sets are scored and the state of the training is saved after each"
+    )
+    learning_rate: float = Field(gt=0, description="highest learning rate, reached at the end of the warm-up")
+    final_learning_rate: float = Field(1e-5, ge=0, description="learning rate after the last step")
+    warmup_steps: int = Field(0, ge=0, description="steps over which the learning rate rises linearly from 0")
+    weight_decay: float = Field(
+        1e-2, ge=0, description="decoupled weight decay of AdamW; biases, normalization and clip factors have none"
+    )
+    clip_norm: float = Field(2.0, gt=0, description="largest L2 norm of all gradients together; larger ones are scaled")
+    intermediate_weight: float = Field(
+        0.3,
+        ge=0,
+        lt=1,
+        description="weight of the auxiliary CTC loss of model.intermediate_ctc; the main loss has the rest",
+    )
+    seed: int = Field(0, ge=0, description="seed of initial weights, dropout, batch order and augmentation")
+    initial_weights: FilePath | None = Field(
+        None,
+        description="run directory of the float model to start from, with its tokenizer; null starts from random "
+        "weights",
+    )
+
+
 class Config(Section):
     """The configuration of one training."""
 
+    task: str = Field("recognition_ctc", description="name of the task, a module of `tfconformer.tasks`")
     features: FeatureConfig = Field(FeatureConfig(), description="log-mel front end")
     data: DataConfig = Field(description="shards and batches")
     model: ModelConfig = Field(description="architecture")
@@ -39,6 +67,14 @@ class Config(Section):
     quantization: tuple[QuantizationRule, ...] = Field(
         (), description="rules, of which the first that matches a layer decides; without rules the model is float"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _task_of_older_configurations(cls, tree: Any) -> Any:
+        """Names the task where it is not named, as in configurations older than the key."""
+        model = tree.get("model") if isinstance(tree, dict) else None
+        transducer = model.get("transducer") if isinstance(model, dict) else getattr(model, "transducer", None)
+        return {"task": "recognition_transducer", **tree} if transducer is not None else tree
 
     @field_validator("quantization")
     @classmethod

@@ -91,7 +91,7 @@ def _evaluated_run(
     language_model_weight: float,
 ) -> ResultsFile:
     from converters.evaluation.evaluate_run import evaluate_run
-    from tfconformer.training.recognition import BeamSearch
+    from tfconformer.tasks.recognition import BeamSearch
     from tfconformer.training.run import RunDirectory
 
     search = None if beam_width is None else BeamSearch(beam_width, language_model, language_model_weight)

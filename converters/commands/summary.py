@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -32,26 +31,28 @@ def _rows_of_run(path: Path) -> list[LayerRow]:
     """What the exported file of a run would hold."""
     from converters.exporter.pipeline import prepare
     from tfconformer.models.cost import input_rates, macs_per_second
+    from tfconformer.tasks import find_task
     from tfconformer.training.checkpoint import load_model
     from tfconformer.training.run import RunDirectory
 
     run = RunDirectory(path)
-    prepared = prepare(load_model(run))
-    macs = macs_per_second(prepared.model, input_rates(run.config().features))
-    return layer_rows(map(asdict, prepared.layers), macs)
+    config = run.config()
+    prepared = prepare(find_task(config.task), load_model(run))
+    macs = macs_per_second(prepared.model, input_rates(config.features))
+    return layer_rows(prepared.layers, macs)
 
 
 def _rows_of_config(path: Path) -> list[LayerRow]:
     """What the exported file of a run of a configuration would hold, sizes before padding; no weight is allocated."""
-    from converters.exporter.freeze import inference_model
     from converters.exporter.metadata import abstract_layer_records
     from tfconformer.config import load_config
-    from tfconformer.models.build import abstract_conformer
     from tfconformer.models.cost import input_rates, macs_per_second
     from tfconformer.quantization.apply import match_layers
+    from tfconformer.tasks import find_task
+    from tfconformer.training.checkpoint import abstract_model
 
     config = load_config(path)
-    vocabulary = config.data.tokenizer.vocabulary_size
-    model = inference_model(abstract_conformer(config.model, config.features.mel_bins, vocabulary))
+    structure = abstract_model(config, config.data.tokenizer.vocabulary_size)
+    model = find_task(config.task).exported_part(structure, streaming=False)
     records = abstract_layer_records(model, match_layers(model, config.quantization))
-    return layer_rows(map(asdict, records), macs_per_second(model, input_rates(config.features)))
+    return layer_rows(records, macs_per_second(model, input_rates(config.features)))

@@ -8,7 +8,6 @@ The file runs in a process of its own (`converters.runtime.isolated`), one utter
 
 from __future__ import annotations
 
-import base64
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -20,7 +19,6 @@ from tqdm import tqdm
 
 from converters.flatbuffer.model_file import ModelFile, read_model_file
 from converters.runtime.isolated import OPEN_MODEL, IsolatedRecognizer
-from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.decoding.wer import WordErrors, word_errors
 from tfconformer.errors import InputError
 from tfconformer.reports.results import Transcript
@@ -141,10 +139,9 @@ def evaluate(
     skipped: Counter[str] = Counter()
     peak_rss_bytes, kernel = 0, ""
     with IsolatedRecognizer(model_path, runtime, threads, open_model, beam_width) as recognizer:
-        tokenizer = Tokenizer.from_bytes(base64.b64decode(file.metadata["tokenizer"]))
-        features = file.metadata["config"]["features"]
+        tokenizer, features = file.metadata.tokenizer, file.metadata.features
         for waveform, text, name in tqdm(utterances, desc=Path(model_path).name, unit="utt", leave=False, disable=None):
-            reason = _unusable(waveform, features["frame_length"], int(max_seconds * features["sample_rate"]))
+            reason = _unusable(waveform, features.frame_length, int(max_seconds * features.sample_rate))
             if reason:
                 logger.warning("skipped %s: %s", name, reason)
                 skipped[reason] += 1
@@ -158,7 +155,7 @@ def evaluate(
                 id=name,
                 reference=text,
                 hypothesis=tokenizer.decode(decoded.ids),
-                audio_seconds=len(waveform) / features["sample_rate"],
+                audio_seconds=len(waveform) / features.sample_rate,
                 compute_seconds=decoded.seconds,
             )
             peak_rss_bytes, kernel = decoded.peak_rss_bytes, decoded.kernel

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from converters.evaluation.scoring import Score, TestSets, score_keras
 from tfconformer.data.tokenizer import Tokenizer
+from tfconformer.tasks.recognition import BeamSearch, recognition_task
 from tfconformer.training.checkpoint import load_model
-from tfconformer.training.recognition import BeamSearch, beam_recognizer, greedy_recognizer
 from tfconformer.training.run import RunDirectory
 
 
@@ -29,5 +29,5 @@ def evaluate_run(
       InputError: the run or a shard cannot be used, or the search not with this model.
     """
     config, tokenizer, model = run.config(), Tokenizer.from_file(run.tokenizer_file), load_model(run)
-    recognize = greedy_recognizer(model) if search is None else beam_recognizer(model, tokenizer, search)
+    recognize = recognition_task(config.task).recognizer(model, tokenizer, search)
     yield from score_keras(recognize, config.features, tokenizer, name, test_sets, parameters=model.count_params())

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from converters.flatbuffer.reader import read_tflite
-from converters.runtime.model import METADATA
+from converters.flatbuffer.metadata import ModelMetadata
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
 
@@ -55,13 +52,8 @@ def read_recognizers(models: Mapping[str, Path]) -> dict[str, Recognizer]:
 
 
 def _read(path: Path) -> Recognizer:
-    content = read_tflite(path).metadata.get(METADATA)
-    try:
-        metadata = json.loads(content or b"")
-        tokenizer = Tokenizer.from_bytes(base64.b64decode(metadata["tokenizer"]))
-        return Recognizer(path, _sha256(path), tokenizer, int(metadata["config"]["features"]["sample_rate"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: its {METADATA} metadata lack a tokenizer or a sample rate") from error
+    metadata = ModelMetadata.read(path)
+    return Recognizer(path, _sha256(path), metadata.tokenizer, metadata.features.sample_rate)
 
 
 def _sha256(path: Path) -> str:

@@ -21,7 +21,7 @@ from tfconformer.quantization.apply import QuantizedLayers
 from tfconformer.quantization.spec import FLOAT_BITS
 from tfconformer.reports.results import LayerError, Transcript
 from tfconformer.reports.rows import Accuracy, Execution, Quantization, ResultRow, common
-from tfconformer.training.recognition import Recognizer
+from tfconformer.tasks.recognition import Recognizer
 
 TestSets = Mapping[str, Sequence[Path]]
 

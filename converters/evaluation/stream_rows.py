@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +13,12 @@ from converters.evaluation.evaluate import Utterance
 from converters.evaluation.long_stream import run_long
 from converters.evaluation.stream_timing import LiveUtterance, interleaved_step_seconds, lookahead_ms, run_live
 from converters.exporter.pipeline import export
-from converters.exporter.verify import compare, recognized
+from converters.exporter.verify import compare
 from converters.flatbuffer.model_file import read_model_file
 from converters.runtime.model import Model, open_model
+from converters.runtime.search import new_search
 from converters.runtime.stream_model import StreamModel, open_stream
 from tfconformer.config import Config
-from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.decoding.wer import word_errors
 from tfconformer.reports.rows import (
     Accuracy,
@@ -33,6 +32,7 @@ from tfconformer.reports.rows import (
     Stream,
     percentiles,
 )
+from tfconformer.tasks.task import Trace
 from tfconformer.training.run import RunDirectory
 
 
@@ -71,14 +71,14 @@ def export_files(
 def accuracy_row(files: StreamFiles, test_set: str, utterances: Iterable[Utterance], runtime: str) -> ResultRow:
     """Streams a test set: word errors, latencies, and differences from the offline file."""
     model = files.open_streaming(runtime)
-    tokenizer = Tokenizer.from_bytes(base64.b64decode(model.metadata()["tokenizer"]))
+    tokenizer = model.metadata.tokenizer
     offline = None if files.offline is None else files.open_offline(runtime)
     live, texts, expected = [], [], []
     for waveform, text, _ in utterances:
         live.append(run_live(model, waveform))
         texts.append(text)
         if offline is not None:
-            expected.append(offline.run(waveform))
+            expected.append(_trace(offline, offline.run(waveform)))
     file = read_model_file(files.streaming)
     rtf_p50, rtf_p90 = percentiles([one.rtf for one in live])
     return ResultRow(
@@ -93,7 +93,7 @@ def accuracy_row(files: StreamFiles, test_set: str, utterances: Iterable[Utteran
         stream=_stream(model),
         responsiveness=_responsiveness(live),
         step=_step_time([seconds for one in live for seconds in one.step_seconds]),
-        parity=None if offline is None else _parity(model, offline, live, expected),
+        parity=None if offline is None else _parity(model, live, expected),
     )
 
 
@@ -151,8 +151,14 @@ def _stream(model: StreamModel) -> Stream:
     return Stream(
         chunk_ms=1e3 * description.step_samples / description.sample_rate,
         lookahead_ms=lookahead_ms(description),
-        state_bytes=description.state_bytes,
+        state_bytes=sum(state.bytes for state in model.states),
     )
+
+
+def _trace(model: Model, outputs: NDArray[np.float32]) -> Trace:
+    search = new_search(model)
+    search.push(outputs)
+    return Trace(outputs, tuple(search.ids))
 
 
 def _responsiveness(live: Sequence[LiveUtterance]) -> Responsiveness:
@@ -172,11 +178,9 @@ def _step_time(seconds: Sequence[float], ratio: float | None = None) -> StepTime
     return StepTime(step_ms_p50=p50, step_ms_p90=p90, step_time_ratio=ratio)
 
 
-def _parity(
-    model: StreamModel, offline: Model, live: Sequence[LiveUtterance], expected: Sequence[NDArray[np.float32]]
-) -> Parity:
-    alike = [one.ids == recognized(offline.decoder, theirs) for one, theirs in zip(live, expected, strict=True)]
-    parity = compare([one.outputs for one in live], expected, alike, model.runtime, model.kernels().name)
+def _parity(model: StreamModel, live: Sequence[LiveUtterance], expected: Sequence[Trace]) -> Parity:
+    streamed = [Trace(one.outputs, tuple(one.ids)) for one in live]
+    parity = compare(streamed, expected, model.runtime, model.kernels().name)
     return Parity(
         relative_rms=parity.relative_rms,
         max_abs_difference=parity.max_abs_difference,

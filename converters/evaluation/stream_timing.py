@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.flatbuffer.stream_description import StreamDescription
+from converters.flatbuffer.metadata import StreamDescription
 from converters.runtime.search import new_search
 from converters.runtime.stream_model import StreamModel
 from tfconformer.steps import split_steps
@@ -47,7 +47,7 @@ class LiveUtterance:
 
 def run_live(model: StreamModel, waveform: NDArray[np.float32]) -> LiveUtterance:
     """Streams a waveform [samples, at least one] in [-1, 1]; a step is computed as soon as its samples are there."""
-    description, search = model.description, new_search(model.decoder)
+    description, search = model.description, new_search(model)
     rate = description.sample_rate
     steps, rest = split_steps(waveform, description.step_samples)
     model.reset()

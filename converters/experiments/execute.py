@@ -31,9 +31,9 @@ from tfconformer.reports.baseline import compare_with
 from tfconformer.reports.provenance import results_of_this_process
 from tfconformer.reports.results import ResultsFile, merge_results, read_results, write_results
 from tfconformer.reports.rows import ResultRow, Training
+from tfconformer.tasks.recognition import recognition_task
 from tfconformer.training.checkpoint import load_model
 from tfconformer.training.post_training import post_training_model
-from tfconformer.training.recognition import greedy_recognizer
 from tfconformer.training.run import RunDirectory
 from tfconformer.training.train import train
 
@@ -109,7 +109,7 @@ def _execute(run: Run, folder: Path) -> ResultsFile:
     if run.evaluated_with == "keras":
         scores = list(
             score_keras(
-                greedy_recognizer(trained),
+                recognition_task(config.task).recognizer(trained, tokenizer),
                 config.features,
                 tokenizer,
                 run.model,

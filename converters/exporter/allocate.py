@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import tf_keras as keras
 
-from converters.exporter.freeze import freeze
-from converters.exporter.metadata import metadata_json
-from converters.exporter.pipeline import pack_layer, prepare
+from converters.exporter.freeze import FrozenGraphs
+from converters.exporter.pipeline import describe, freeze_prepared, pack_layer, prepare
 from converters.exporter.plan import LayerPlan
 from converters.exporter.rewrite import rewrite
 from tfconformer.data.tokenizer import Tokenizer
@@ -20,6 +19,7 @@ from tfconformer.quantization.post_training.quantize import Hessians, quantize_p
 from tfconformer.quantization.post_training.sensitivity import sensitivities
 from tfconformer.quantization.quantizers.weights import QuantizedWeights
 from tfconformer.quantization.spec import ClipSearch, QuantizationRule, QuantSpec, Rounding
+from tfconformer.tasks import find_task
 from tfconformer.training.checkpoint import load_model
 from tfconformer.training.post_training import batched, calibration_inputs, hessians_for
 from tfconformer.training.run import RunDirectory
@@ -76,18 +76,19 @@ def allocate_model(run: RunDirectory, budget: int, keep_float: str, rounding: Ro
         ]
         for name, each in tried.items()
     }
-    frozen: bytes | None = None
+    task = find_task(config.task)
+    frozen: FrozenGraphs | None = None
     left = budget
     # A file holds more than packed weights. How much more, only a file tells.
     while True:
         chosen = allocate(choices, left)
         ruled = config.model_copy(update={"quantization": (kept, *_rules(chosen))})
         quantized = {name: tried[name][choices[name].index(one)] for name, one in chosen.items()}
-        prepared = prepare(with_fixed_weights(model, quantized))
+        prepared = prepare(task, with_fixed_weights(model, quantized))
         if frozen is None:
-            frozen = freeze(prepared.model, config.features, prepared.constants.keys())
-        metadata = metadata_json(tokenizer.to_bytes(), ruled, prepared.layers, f"ptq-{rounding}")
-        file_bytes = len(rewrite(frozen, prepared.constants, metadata))
+            frozen = freeze_prepared(prepared, config)
+        metadata = describe(prepared, frozen, ruled, tokenizer, f"ptq-{rounding}")
+        file_bytes = len(rewrite(frozen.content, prepared.constants, metadata))
         if file_bytes <= budget:
             return Allocation(ruled.quantization, chosen, file_bytes)
         left = budget - (file_bytes - sum(one.bytes for one in chosen.values()))

@@ -10,74 +10,102 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
 
-from converters.exporter.freeze_parts import freeze_parts
-from converters.flatbuffer.transducer_description import ENCODE
-from converters.runtime.model import SIGNATURE
+from converters.exporter.placeholders import with_placeholders
+from converters.flatbuffer.metadata import FREE, GraphDescription, TensorDescription
 from tfconformer.features.config import FeatureConfig
 from tfconformer.features.log_mel import log_mel
-from tfconformer.layers.dense import float_layer
-from tfconformer.models.transducer import SCORES, is_transducer
+from tfconformer.tasks.graphs import AudioGraph, StepGraph
+from tfconformer.tasks.task import Task
 
-HEAD = "ctc_head"
+WAVEFORM = "waveform"
 
 
-def inference_model(trained: keras.Model) -> keras.Model:
-    """The part of a model that is exported for whole utterances; it shares the layers, quantized or not.
+@dataclass(frozen=True)
+class FrozenGraphs:
+    """The graphs of a model, converted.
 
-    Args:
-      trained: a model of `conformer_ctc`, `conformer_transducer` or `abstract_conformer`.
-
-    Returns:
-      Without the intermediate head: a model of (features [B, T, mel_bins], lengths [B]) -> logits
-      [B, ceil(T/4), vocabulary + 1] without masking of padded frames, of which an utterance on its own has none; or a
-      model of `conformer_transducer`.
+    Attributes:
+      content: of a float `.tflite` file with placeholders.
+      graphs: descriptions of its signatures; the first one takes audio.
     """
-    if is_transducer(trained):
-        return single_head_model(trained)
-    (head,) = (layer for layer in trained.layers if float_layer(layer).name == HEAD)
-    return keras.Model(trained.inputs, head.output, name=trained.name)
 
-
-def single_head_model(trained: keras.Model) -> keras.Model:
-    """As `inference_model`, but padded frames are certain blanks: what is exported for streams."""
-    scores = {SCORES: trained.output[SCORES]} if is_transducer(trained) else trained.output["logits"]
-    return keras.Model(trained.inputs, scores, name=trained.name)
+    content: bytes
+    graphs: tuple[GraphDescription, ...]
 
 
 def freeze(
+    task: Task,
     model: keras.Model,
     features: FeatureConfig,
     placeholders: Collection[str] = (),
     random: bool = False,
-) -> bytes:
-    """Converts a model of `inference_model`, log-mel front end included.
+) -> FrozenGraphs:
+    """Converts a model for whole utterances, log-mel front end included.
 
     Args:
-      model: whose latent weights all layers but the placeholders get.
+      task: of the model.
+      model: of `task.exported_part`, whose master weights all layers but the placeholders get.
       features: the front end it was trained with.
       placeholders: names of the dense layers that become placeholders.
       random: whether the model is abstract, and other layers get random weights.
 
     Returns:
-      The content of a `.tflite` file. Its signature "transcribe" goes from waveform [1, samples] in [-1, 1] to logits
-      [1, frames, vocabulary + 1], float32. That of a transducer has "encode" instead, to encoded [1, frames, joint],
-      and the signatures of its decoder (`transducer_description.py`). A placeholder has the inputs x [..., K] and, if
+      A file whose first signature goes from waveform [1, samples] in [-1, 1] to the output of the task's graph from
+      audio [1, frames, width], float32; the task's step graphs follow. A placeholder has the inputs x [..., K] and, if
       the layer has one, bias [N]; its output is [..., N].
     """
-    parts = freeze_parts(model, placeholders, random)
+    audio, steps = task.graphs(with_placeholders(model, placeholders, random))
 
-    @tf.function(input_signature=[tf.TensorSpec([1, None], tf.float32, name="waveform")])
+    @tf.function(input_signature=[tf.TensorSpec([1, None], tf.float32, name=WAVEFORM)])
     def transcribe(waveform: tf.Tensor) -> dict[str, tf.Tensor]:
         mel = log_mel(waveform, features)
-        return {parts.output: parts.encoder([mel, tf.shape(mel)[1:2]])}
+        return {audio.output: audio.model([mel, tf.shape(mel)[1:2]])}
 
-    signature = ENCODE if parts.decoder else SIGNATURE
-    return convert({signature: transcribe, **parts.decoder}, parts.variables, bool(placeholders))
+    content = convert(
+        {audio.signature: transcribe, **step_functions(steps)},
+        [*audio.model.variables, *step_variables(steps)],
+        bool(placeholders),
+    )
+    return FrozenGraphs(content, (_describe_audio(audio), *map(describe_step, steps)))
+
+
+def step_functions(steps: Sequence[StepGraph]) -> dict[str, Any]:
+    """Returns the functions of step graphs by signature."""
+    return {step.signature: tf.function(step.call, input_signature=step.inputs) for step in steps}
+
+
+def step_variables(steps: Sequence[StepGraph]) -> list[tf.Variable]:
+    """Returns the variables that step graphs read."""
+    return [variable for step in steps for model in step.models for variable in model.variables]
+
+
+def describe_step(step: StepGraph) -> GraphDescription:
+    """Describes a step graph for the metadata."""
+    return GraphDescription(
+        signature=step.signature,
+        inputs=tuple(_describe(spec) for spec in step.inputs if spec.name not in step.states),
+        outputs=tuple(map(_describe, step.outputs)),
+        states=tuple(_describe(spec) for spec in step.inputs if spec.name in step.states),
+    )
+
+
+def _describe_audio(audio: AudioGraph) -> GraphDescription:
+    width = int(audio.model.output.shape[-1])
+    return GraphDescription(
+        signature=audio.signature,
+        inputs=(TensorDescription(name=WAVEFORM, shape=(1, FREE), dtype="float32"),),
+        outputs=(TensorDescription(name=audio.output, shape=(1, FREE, width), dtype="float32"),),
+    )
+
+
+def _describe(spec: tf.TensorSpec) -> TensorDescription:
+    return TensorDescription(name=spec.name, shape=tuple(spec.shape), dtype=spec.dtype.name)
 
 
 def convert(functions: Mapping[str, Any], variables: Sequence[tf.Variable], has_placeholders: bool) -> bytes:

@@ -1,23 +1,10 @@
-"""What an exported file says about itself: tokenizer, configuration and one record per layer, as JSON.
-
-    {"format": 1, "method": "qat", "tokenizer": <base64 of a SentencePiece model>, "config": {...},
-     "layers": [{"name": ..., ...}]}
-
-A streaming file also has the key "streaming" (`stream_description.py`), that of a transducer the key "transducer"
-(`transducer_description.py`).
-
-It is the content of the flatbuffer metadata entry `TFCONFORMER`, so that the `.tflite` is all a program needs to turn
-speech into text, and all a report needs to say what is in it.
-"""
+"""Records of the layers of an exported file, and its metadata entry."""
 
 from __future__ import annotations
 
-import base64
-import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import tf_keras as keras
@@ -25,45 +12,19 @@ from numpy.typing import NDArray
 
 from converters.exporter.pack import PackedWeights
 from converters.exporter.pack_builtin import BuiltinWeights
-from converters.flatbuffer.stream_description import KEY, StreamDescription
-from converters.flatbuffer.transducer_description import KEY as TRANSDUCER_KEY
-from converters.flatbuffer.transducer_description import TransducerDescription
+from converters.flatbuffer.metadata import (
+    GraphDescription,
+    LayerRecord,
+    ModelMetadata,
+    TaskDescription,
+    encode_tokenizer,
+)
 from tfconformer.config import Config
+from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.layers.base import Layer
 from tfconformer.layers.dense import Dense
 from tfconformer.quantization.spec import QuantSpec
 
-FORMAT = 1
-
-
-@dataclass(frozen=True)
-class LayerRecord:
-    """One layer that has weights. Attributes that are None do not stand in the JSON.
-
-    Attributes:
-      name, kind: its name in the Keras model; "dense", "convolution", "depthwise", "normalization" or "attention". A
-        constant that stands for a layer, as projected positions do in a streaming file, is a "table".
-      parameters: weights and biases, counted.
-      float_bytes: what those that stay in float32 take.
-      k, n: contraction length and output channels of a dense layer, and of a convolution that is one of its windows.
-      spec: of a quantized layer, as JSON.
-      target: where it went if not to the custom operation: "litert".
-      code_bytes, scale_bytes, offset_bytes: what a packed layer's constants take; positions count as codes.
-      sqnr_db: 10 log10(sum W^2 / sum (W - Wq)^2) of a packed layer; None if there is no error at all.
-    """
-
-    name: str
-    kind: str
-    parameters: int
-    float_bytes: int
-    k: int | None = None
-    n: int | None = None
-    spec: dict[str, Any] | None = None
-    target: str | None = None
-    code_bytes: int | None = None
-    scale_bytes: int | None = None
-    offset_bytes: int | None = None
-    sqnr_db: float | None = None
 
 
 def layer_records(
@@ -108,35 +69,23 @@ def abstract_layer_records(model: keras.Model, specs: Mapping[str, QuantSpec]) -
     return tuple(records)
 
 
-def metadata_json(
-    tokenizer: bytes,
+def write_metadata(
     config: Config,
+    tokenizer: Tokenizer | None,
+    task: TaskDescription,
+    graphs: tuple[GraphDescription, ...],
     layers: tuple[LayerRecord, ...],
     method: str = "qat",
-    stream: StreamDescription | None = None,
-    transducer: TransducerDescription | None = None,
 ) -> bytes:
-    """The content of the metadata entry.
-
-    Args:
-      tokenizer: a serialized SentencePiece model.
-      config: what the model was built with.
-      layers: of `layer_records`.
-      method: how its weights were quantized, if they were: "qat" in training, others after it.
-      stream: of a streaming file, how it is used.
-      transducer: of the file of a transducer, how its decoder is used.
-    """
-    tree: dict[str, Any] = {
-        "format": FORMAT,
-        "method": method,
-        "tokenizer": base64.b64encode(tokenizer).decode("ascii"),
-        "config": config.model_dump(mode="json"),
-        "layers": [{key: value for key, value in asdict(layer).items() if value is not None} for layer in layers],
-    }
-    for key, description in ((KEY, stream), (TRANSDUCER_KEY, transducer)):
-        if description is not None:
-            tree[key] = description.model_dump(mode="json")
-    return json.dumps(tree, separators=(",", ":"), allow_nan=False).encode("utf-8")
+    """Returns the content of a file's metadata entry; see `ModelMetadata` for the parts."""
+    return ModelMetadata(
+        task=task,
+        method=method,
+        tokenizer_model=None if tokenizer is None else encode_tokenizer(tokenizer.to_bytes()),
+        config=config.model_dump(mode="json"),
+        layers=layers,
+        graphs=graphs,
+    ).to_json()
 
 
 def sqnr_db(weights: NDArray[np.floating], quantized: NDArray[np.floating]) -> float | None:

@@ -12,7 +12,7 @@ import ctypes
 import gc
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,25 +22,25 @@ import tf_keras as keras
 from numpy.typing import NDArray
 
 from converters.exporter.float_operations import FloatOperation, float_operations
-from converters.exporter.freeze import freeze, inference_model, single_head_model
-from converters.exporter.freeze_parts import describe_decoder
+from converters.exporter.freeze import FrozenGraphs, freeze
 from converters.exporter.freeze_streaming import freeze_streaming, position_layers, position_tables
-from converters.exporter.metadata import LayerRecord, layer_records, metadata_json
+from converters.exporter.metadata import layer_records, write_metadata
 from converters.exporter.operators import LayerConstants
 from converters.exporter.pack import PackedWeights, pack_weights
 from converters.exporter.pack_builtin import BuiltinWeights, builtin_weights
 from converters.exporter.plan import LayerPlan, plan
 from converters.exporter.rewrite import operation_histogram, rewrite
 from converters.exporter.verify import Parity, keras_references, verify_float_operations, verify_outputs, verify_weights
-from converters.flatbuffer.stream_description import FLUSH, STEP
+from converters.flatbuffer.metadata import LayerRecord, TaskDescription
 from tfconformer import atomic
 from tfconformer.config import Config
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
 from tfconformer.layers.dense import float_layer
-from tfconformer.models.transducer import is_transducer, transducer_parts
 from tfconformer.quantization.apply import QuantizedLayers
 from tfconformer.quantization.quantizers.weights import QuantizedWeights
+from tfconformer.tasks import find_task
+from tfconformer.tasks.task import Task
 from tfconformer.training.checkpoint import load_model
 from tfconformer.training.run import RunDirectory
 
@@ -52,6 +52,7 @@ class PreparedModel:
     """Everything that is decided before conversion.
 
     Attributes:
+      task: of the model.
       model: the part of the trained one that is exported.
       plans: what becomes of its dense layers.
       packed: the constants of those that are packed, by name.
@@ -60,6 +61,7 @@ class PreparedModel:
       tables: of a streaming file, what replaces the layers that project positions; None for whole utterances.
     """
 
+    task: Task
     model: keras.Model
     plans: tuple[LayerPlan, ...]
     packed: dict[str, PackedWeights | BuiltinWeights]
@@ -71,21 +73,6 @@ class PreparedModel:
     def constants(self) -> dict[str, LayerConstants]:
         """Of all layers that converters do not look into."""
         return {**self.packed, **self.float_operations}
-
-
-@dataclass(frozen=True)
-class FrozenModel:
-    """A model as a graph: what `rewrite` is given.
-
-    Attributes:
-      content: of a float `.tflite` file with placeholders.
-      metadata: what the finished file says about itself.
-      further_names: of its graphs, with the name that each has.
-    """
-
-    content: bytes
-    metadata: bytes
-    further_names: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -154,19 +141,21 @@ def export_model(
     method: str = "qat",
     streaming: bool = False,
 ) -> ExportReport:
-    """As `export`, for a model in memory; `method` is noted in the file, see `metadata_json`."""
-    prepared = (prepare_streaming if streaming else prepare)(trained, target)
-    references = keras_references(trained, config.features, waveforms)
+    """As `export`, for a model in memory; `method` is noted in the file, see `ModelMetadata`."""
+    task = find_task(config.task)
+    prepared = prepare(task, trained, target, streaming)
+    references = keras_references(task, trained, config.features, waveforms)
     if not references:
         raise InputError("export needs at least one utterance to verify the file with")
-    frozen = freeze_prepared(prepared, config, tokenizer, method)
+    frozen = freeze_prepared(prepared, config)
+    metadata = describe(prepared, frozen, config, tokenizer, method)
     _release_freed_memory()
-    content = rewrite(frozen.content, prepared.constants, frozen.metadata, frozen.further_names)
+    content = rewrite(frozen.content, prepared.constants, metadata, further_names(frozen))
     with atomic.atomic_path(output) as file:
         file.write_bytes(content)
         verify_weights(file, trained, prepared.plans)
         verify_float_operations(file, trained, prepared.float_operations.keys(), prepared.tables)
-        parity = tuple(verify_outputs(file, references, prepared.plans, runtime) for runtime in runtimes)
+        parity = tuple(verify_outputs(file, task, references, prepared.plans, runtime) for runtime in runtimes)
     for result in parity:
         if result.different_hypotheses:
             logger.warning(
@@ -185,51 +174,49 @@ def _release_freed_memory() -> None:
         trim(0)
 
 
-def prepare(trained: keras.Model, target: str = "custom") -> PreparedModel:
+def prepare(task: Task, trained: keras.Model, target: str = "custom", streaming: bool = False) -> PreparedModel:
     """Plans, quantizes and packs a trained model, without writing anything.
 
     Args:
-      trained: a model of `conformer_ctc` or `conformer_transducer`, quantized or not.
+      task: of the model.
+      trained: a model of `task.build`, quantized or not.
       target: key of `plan.TARGETS`.
+      streaming: whether the file takes audio in steps.
 
     Raises:
-      InputError: a layer's quantization is not possible in the file.
+      InputError: a layer's quantization is not possible in the file, or the model cannot run on a stream.
     """
-    return _prepare(trained, inference_model(trained), target)
-
-
-def prepare_streaming(trained: keras.Model, target: str = "custom") -> PreparedModel:
-    """As `prepare`, for a streaming file.
-
-    Raises:
-      InputError: as `prepare`, or the model cannot run on a stream.
-    """
-    return _prepare(trained, single_head_model(trained), target, position_tables(trained))
-
-
-def _prepare(
-    trained: keras.Model, model: keras.Model, target: str, tables: dict[str, NDArray[np.float32]] | None = None
-) -> PreparedModel:
-    replaced = frozenset() if tables is None else position_layers(model)
+    model = task.exported_part(trained, streaming)
+    tables = position_tables(task, trained) if streaming else None
+    replaced = position_layers(model) if streaming else frozenset()
     quantized = QuantizedLayers(trained)
     plans = tuple(layer for layer in plan(model, quantized.specs, target) if layer.name not in replaced)
     packed = {layer.name: pack_layer(layer, quantized[layer.name]) for layer in plans if layer.spec}
     operations = float_operations(model, tables) if packed and target == "custom" else {}
     layers = (layer for layer in map(float_layer, model.layers) if layer.name not in replaced)
-    return PreparedModel(model, plans, packed, operations, layer_records(layers, packed, tables), tables)
+    return PreparedModel(task, model, plans, packed, operations, layer_records(layers, packed, tables), tables)
 
 
-def freeze_prepared(prepared: PreparedModel, config: Config, tokenizer: Tokenizer, method: str = "qat") -> FrozenModel:
-    """The graph of a prepared model, for whole utterances or for a stream."""
-    model, placeholders = prepared.model, prepared.constants.keys()
-    transducer = describe_decoder(transducer_parts(model)) if is_transducer(model) else None
-    described = tokenizer.to_bytes(), config, prepared.layers, method
+def freeze_prepared(prepared: PreparedModel, config: Config) -> FrozenGraphs:
+    """Converts a prepared model, for whole utterances or for a stream."""
+    task, model, placeholders = prepared.task, prepared.model, prepared.constants.keys()
     if prepared.tables is None:
-        content = freeze(model, config.features, placeholders)
-        return FrozenModel(content, metadata_json(*described, transducer=transducer))
-    stream = freeze_streaming(model, prepared.tables, config.features, placeholders)
-    metadata = metadata_json(*described, stream.description, transducer)
-    return FrozenModel(stream.content, metadata, further_names={FLUSH: STEP})
+        return freeze(task, model, config.features, placeholders)
+    return freeze_streaming(task, model, prepared.tables, config.features, placeholders)
+
+
+def describe(
+    prepared: PreparedModel, frozen: FrozenGraphs, config: Config, tokenizer: Tokenizer, method: str = "qat"
+) -> bytes:
+    """Returns the metadata entry of a prepared model and its graphs."""
+    task = TaskDescription(name=prepared.task.name, **prepared.task.describe(prepared.model))
+    return write_metadata(config, tokenizer, task, frozen.graphs, prepared.layers, method)
+
+
+def further_names(frozen: FrozenGraphs) -> dict[str, str]:
+    """Returns the second names of graphs: the one that flushes a stream."""
+    streams = {graph.signature: graph.stream for graph in frozen.graphs}
+    return {stream.flush_signature: signature for signature, stream in streams.items() if stream is not None}
 
 
 def pack_layer(layer: LayerPlan, quantized: QuantizedWeights) -> PackedWeights | BuiltinWeights:

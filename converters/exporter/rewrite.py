@@ -17,7 +17,7 @@ from flatbuffers import flexbuffers
 from converters.exporter.operators import LayerConstants, LayerOperators, input_width, output_width
 from converters.exporter.placeholders import PLACEHOLDER, PLACEHOLDER_LAYER
 from converters.flatbuffer.editor import Graph, GraphFile
-from converters.runtime.model import METADATA
+from converters.flatbuffer.metadata import METADATA
 
 _DESCRIPTION = b"tfconformer"
 _BUILTIN_NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}

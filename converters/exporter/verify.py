@@ -24,16 +24,13 @@ from converters.exporter.plan import LayerPlan
 from converters.flatbuffer.builtin_layers import StoredBuiltin, read_builtin_layers
 from converters.flatbuffer.custom_layers import StoredLayer, read_float_operations, read_layers
 from converters.runtime.model import open_model
-from converters.runtime.search import new_search
-from converters.runtime.transducer_model import TransducerModel
-from tfconformer.decoding.transducer import BLANK, Floats, Network, StreamingTransducerDecoder
 from tfconformer.errors import InputError
 from tfconformer.features.config import FeatureConfig
-from tfconformer.features.log_mel import log_mel
 from tfconformer.layers.dense import float_layers
-from tfconformer.models.transducer import Transducer, is_transducer
 from tfconformer.quantization.apply import QuantizedLayers
 from tfconformer.quantization.quantizers.weights import QuantizedWeights
+from tfconformer.tasks.graphs import KerasGraphs
+from tfconformer.tasks.task import Task, Trace
 
 # Largest accepted root mean square of the differences between the file's logits and the Keras model's, relative to
 # that of the logits. With float activations only the order of float32 sums differs: 6e-7 was measured, and folding
@@ -41,8 +38,7 @@ from tfconformer.quantization.quantizers.weights import QuantizedWeights
 # close to a half goes up here and down there: 0.7 to 1.7 % was measured with five blocks, as much as the Keras model's
 # own logits change when its features change by one part in 10^6.
 RELATIVE_RMS_LIMIT = {None: 1e-4, 8: 0.05}
-# More are worth a graph. It has all quantized weights in memory at once, and to trace it takes as long as some tens of
-# utterances take without it.
+# More are worth tracing a graph, see `KerasGraphs`.
 _FEW_UTTERANCES = 16
 
 
@@ -51,36 +47,16 @@ class VerificationError(Exception):
 
 
 @dataclass(frozen=True)
-class Alignment:
-    """What a transducer recognizes greedily.
-
-    Attributes:
-      labels: in [1, vocabulary].
-      starts: of every label, its frame.
-    """
-
-    labels: tuple[int, ...]
-    starts: tuple[int, ...]
-
-
-@dataclass(frozen=True)
 class Reference:
-    """An utterance, and what the Keras model makes of it.
+    """An utterance and the Keras model's computation on it.
 
     Attributes:
       waveform: [samples].
-      logits: [N, vocabulary + 1], of every frame; of a transducer, of every node of `alignment`.
-      alignment: of a transducer.
+      trace: values of all graphs, and the hypothesis.
     """
 
     waveform: NDArray[np.float32]
-    logits: Floats
-    alignment: Alignment | None = None
-
-    @property
-    def labels(self) -> list[int]:
-        """What the Keras model recognizes, greedily."""
-        return recognized(None, self.logits) if self.alignment is None else list(self.alignment.labels)
+    trace: Trace
 
 
 @dataclass(frozen=True)
@@ -161,15 +137,19 @@ def verify_float_operations(
 
 
 def verify_outputs(
-    path: str | Path, references: Sequence[Reference], plans: Sequence[LayerPlan], runtime: str
+    path: str | Path, task: Task, references: Sequence[Reference], plans: Sequence[LayerPlan], runtime: str
 ) -> Parity:
-    """Runs a file in a real runtime and compares its logits with those of the trained Keras model.
+    """Runs a file in a real runtime and compares its outputs with those of the trained Keras model.
+
+    All graphs take part: the file is forced to the path of the Keras model, for example through the lattice of a
+    transducer.
 
     Args:
       path: the exported file.
-      references: utterances and what the model makes of them, at least one.
-      plans: as in `verify_weights`.
-      runtime: one of `runtimes.RUNTIMES`.
+      task: of the model.
+      references: utterances with the traces of the model, at least one.
+      plans: see `verify_weights`.
+      runtime: one of `runtime.model.RUNTIMES`.
 
     Raises:
       InputError: the runtime or the native library is missing, or the file is not usable.
@@ -177,35 +157,30 @@ def verify_outputs(
         are computed by something else.
     """
     opened = open_model(path, runtime)
-    outputs = [opened.run(reference.waveform) for reference in references]
-    logits = [_logits(opened.decoder, *pair) for pair in zip(outputs, references, strict=True)]
-    if not all(np.isfinite(one).all() and one.any() for one in logits):
-        raise VerificationError(f"{path}: {opened.runtime} computes logits that are all zero or not finite")
-    alike = [recognized(opened.decoder, ours) == one.labels for ours, one in zip(outputs, references, strict=True)]
+    traces = [task.trace(opened, one.waveform, one.trace.path) for one in references]
+    if not all(np.isfinite(one.values).all() and one.values.any() for one in traces):
+        raise VerificationError(f"{path}: {opened.runtime} computes {opened.output} that are all zero or not finite")
     quantized = [layer for layer in plans if layer.spec]
     custom = sum(layer.target == "custom" for layer in quantized)
     kernels = opened.kernels()
     if kernels.custom_nodes != custom:
         raise VerificationError(f"{path}: {kernels.custom_nodes} of {custom} packed layers run in {FULLY_CONNECTED}")
-    parity = compare(logits, [reference.logits for reference in references], alike, opened.runtime, kernels.name)
+    parity = compare(traces, [one.trace for one in references], opened.runtime, kernels.name)
     limit = max(RELATIVE_RMS_LIMIT[bits] for bits in {None, *map(_activation_bits, quantized)})
     if not parity.relative_rms <= limit:
         raise VerificationError(
-            f"{path}: the logits in {opened.runtime} are {parity.relative_rms:.2g} (relative RMS) away from those of "
-            f"the Keras model, expected at most {limit:g}"
+            f"{path}: the {opened.output} in {opened.runtime} are {parity.relative_rms:.2g} (relative RMS) away from "
+            f"those of the Keras model, expected at most {limit:g}"
         )
     return parity
 
 
-def compare(
-    actual: Sequence[Floats], expected: Sequence[Floats], alike: Sequence[bool], runtime: str, kernel: str
-) -> Parity:
-    """Compares logits or encodings, each [frames, width], utterance by utterance.
+def compare(actual: Sequence[Trace], expected: Sequence[Trace], runtime: str, kernel: str) -> Parity:
+    """Compares traces utterance by utterance.
 
     Args:
       actual: of the file.
-      expected: of what it should be.
-      alike: whether the transcripts of the two are equal.
+      expected: of the model that it was made from.
       runtime: of the file.
       kernel: likewise.
 
@@ -214,26 +189,29 @@ def compare(
     """
     pairs = list(zip(actual, expected, strict=True))
     for ours, theirs in pairs:
-        if ours.shape != theirs.shape:
-            raise VerificationError(f"logits in {runtime} have shape {ours.shape}, the model's {theirs.shape}")
-    difference = np.concatenate([(ours - theirs).ravel() for ours, theirs in pairs])
-    magnitude = np.concatenate([theirs.ravel() for theirs in expected])
+        if ours.values.shape != theirs.values.shape:
+            raise VerificationError(
+                f"logits in {runtime} have shape {ours.values.shape}, the model's {theirs.values.shape}"
+            )
+    difference = np.concatenate([(ours.values - theirs.values).ravel() for ours, theirs in pairs])
+    magnitude = np.concatenate([theirs.values.ravel() for theirs in expected])
     return Parity(
         runtime=runtime,
         kernel=kernel,
         utterances=len(pairs),
         max_abs_difference=float(np.abs(difference).max()),
         relative_rms=float(np.linalg.norm(difference) / np.linalg.norm(magnitude)),
-        different_hypotheses=len(alike) - sum(alike),
+        different_hypotheses=sum(ours.hypothesis != theirs.hypothesis for ours, theirs in pairs),
     )
 
 
 def keras_references(
-    trained: keras.Model, features: FeatureConfig, waveforms: Iterable[NDArray[np.float32]]
+    task: Task, trained: keras.Model, features: FeatureConfig, waveforms: Iterable[NDArray[np.float32]]
 ) -> list[Reference]:
-    """What the Keras model makes of utterances, one at a time as on a phone.
+    """Traces the Keras model on utterances, one at a time as on a phone.
 
     Args:
+      task: of the model.
       trained: the model as it trains, with its quantizers.
       features: the front end.
       waveforms: real utterances, each [samples] in [-1, 1].
@@ -241,68 +219,16 @@ def keras_references(
     Raises:
       InputError: an utterance is shorter than a frame.
     """
-    transducer = Transducer(trained) if is_transducer(trained) else None
-    model = trained if transducer is None else transducer.encoder
-
-    def transcribe(waveform: tf.Tensor) -> tf.Tensor:
-        mel = log_mel(waveform[tf.newaxis], features)
-        outputs = model([mel, tf.shape(mel)[1:2]], training=False)
-        return (outputs["logits"] if transducer is None else outputs)[0]
-
     waveforms = list(waveforms)
-    if len(waveforms) > _FEW_UTTERANCES:
-        transcribe = tf.function(transcribe, input_signature=[tf.TensorSpec([None], tf.float32)])
-
-    references = []
-    for waveform in tqdm(waveforms, desc="Keras model", unit="utt", leave=False, disable=None):
+    for waveform in waveforms:
         if len(waveform) < features.frame_length:
             raise InputError(
                 f"an utterance of {len(waveform)} samples is too short: a frame has {features.frame_length}"
             )
-        outputs = transcribe(tf.constant(waveform, tf.float32)).numpy()
-        if transducer is None:
-            references.append(Reference(waveform, outputs))
-        else:
-            search = StreamingTransducerDecoder(transducer)
-            search.push(outputs)
-            alignment = Alignment(tuple(search.ids), tuple(search.starts))
-            references.append(Reference(waveform, path_logits(transducer, outputs, alignment), alignment))
-    return references
-
-
-def recognized(decoder: TransducerModel | None, outputs: Floats) -> list[int]:
-    """The labels of an utterance, greedily, from all its logits, or its encodings and the decoder of a transducer."""
-    search = new_search(decoder)
-    search.push(outputs)
-    return search.ids
-
-
-def path_logits(network: Network, encodings: Floats, alignment: Alignment) -> Floats:
-    """The logits of a transducer at every node of a path: [frames + labels, vocabulary + 1].
-
-    Args:
-      network: of the transducer.
-      encodings: [frames, joint].
-      alignment: the path; it steps to a label in the label's frame, and otherwise to the next frame.
-    """
-    read, state = network.predict(np.array([BLANK], np.int32), network.start(1))
-    predictions, nodes = [read], []
-    for label in alignment.labels:
-        read, state = network.predict(np.array([label], np.int32), state)
-        predictions.append(read)
-    behind = np.searchsorted(alignment.starts, np.arange(len(encodings)), side="right")
-    for frame, count in enumerate(behind):
-        first = behind[frame - 1] if frame else 0
-        nodes += [network.join(encodings[frame : frame + 1], predictions[node]) for node in range(first, count + 1)]
-    return np.concatenate(nodes)
-
-
-def _logits(decoder: TransducerModel | None, outputs: Floats, reference: Reference) -> Floats:
-    """The logits of a file that stand beside those of the reference."""
-    if decoder is None:
-        return outputs
-    assert reference.alignment is not None
-    return path_logits(decoder, outputs, reference.alignment)
+    audio, steps = task.graphs(task.exported_part(trained, streaming=True))
+    graphs = KerasGraphs(audio, steps, features, compile_audio=len(waveforms) > _FEW_UTTERANCES)
+    progress = tqdm(waveforms, desc="Keras model", unit="utt", leave=False, disable=None)
+    return [Reference(waveform, task.trace(graphs, waveform)) for waveform in progress]
 
 
 def _activation_bits(layer: LayerPlan) -> int | None:

@@ -7,8 +7,7 @@ counted there. So a layer that stayed in float cannot pass for a packed one.
 
 from __future__ import annotations
 
-import base64
-import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,16 +17,13 @@ from ai_edge_litert import schema_py_generated as schema
 from pydantic import ValidationError
 
 from converters.custom_ops import FULLY_CONNECTED
-from converters.flatbuffer.reader import read_tflite
+from converters.flatbuffer.metadata import LayerRecord, ModelMetadata
 from converters.flatbuffer.summary import LayerRow, layer_rows
-from converters.runtime.model import METADATA
 from tfconformer.config import Config
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
 from tfconformer.quantization.spec import FLOAT_BITS, QuantSpec
 from tfconformer.reports.rows import Quantization, Size, Training, common
-
-METADATA_FORMAT = 1
 
 _TYPE_BITS = {
     schema.TensorType.FLOAT32: 32,
@@ -79,7 +75,7 @@ class ModelFile:
 
     path: Path
     file_bytes: int
-    metadata: dict[str, Any]
+    metadata: ModelMetadata
     matrices: tuple[WeightMatrix, ...]
 
     @property
@@ -99,22 +95,21 @@ class ModelFile:
           InputError: the configuration in the metadata is not valid in this version.
         """
         try:
-            config = Config.model_validate(self.metadata["config"])
+            config = Config.model_validate(self.metadata.config)
         except ValidationError as error:
             reason = error.errors()[0]["msg"]
             raise InputError(f"{self.path}: the configuration in its metadata is wrong: {reason}") from None
         # Everything else about a file can be read without TensorFlow.
-        from tfconformer.models.build import abstract_conformer
         from tfconformer.models.cost import input_rates, macs_per_second
+        from tfconformer.training.checkpoint import abstract_model
 
-        tokenizer = Tokenizer.from_bytes(base64.b64decode(self.metadata["tokenizer"]))
-        model = abstract_conformer(config.model, config.features.mel_bins, tokenizer.vocabulary_size)
-        return layer_rows(self.metadata["layers"], macs_per_second(model, input_rates(config.features)))
+        model = abstract_model(config, self.metadata.tokenizer.vocabulary_size)
+        return layer_rows(self.metadata.layers, macs_per_second(model, input_rates(config.features)))
 
     @property
     def parameters(self) -> int:
         """Number of weights of all layers, matrices and others."""
-        return sum(layer["parameters"] for layer in self.metadata["layers"])
+        return sum(layer.parameters for layer in self.metadata.layers)
 
     @property
     def size(self) -> Size:
@@ -125,9 +120,9 @@ class ModelFile:
     @property
     def training(self) -> Training:
         """The training that the metadata describe; a float model has no method."""
-        training = self.metadata["config"].get("training")
+        training = self.metadata.config.get("training")
         return Training(
-            method=self.metadata.get("method", "qat") if self._quantized() else None,
+            method=self.metadata.method if self._quantized() else None,
             seed=None if training is None else training["seed"],
             steps=None if training is None else training["epochs"] * training["steps_per_epoch"],
         )
@@ -138,7 +133,7 @@ class ModelFile:
         schemes = self._quantized()
         if not schemes:
             return Quantization(weight_bits=FLOAT_BITS, activation_bits=FLOAT_BITS)
-        specs = [layer["spec"] for layer in self.metadata["layers"] if "spec" in layer]
+        specs = [layer.spec for layer in self.metadata.layers if layer.spec is not None]
         return Quantization(
             weight_bits=common([scheme.bits for scheme in schemes]),
             activation_bits=common([scheme.activation_bits or FLOAT_BITS for scheme in schemes]),
@@ -162,59 +157,46 @@ def read_model_file(path: str | Path) -> ModelFile:
         lacks a layer that they describe.
     """
     path = Path(path)
-    metadata = _metadata(path, read_tflite(path).metadata.get(METADATA))
+    metadata = ModelMetadata.read(path)
     content = path.read_bytes()
     try:
         stored = _stored_matrices(schema.ModelT.InitFromPackedBuf(content))
     except (ValueError, IndexError) as error:
         raise InputError(f"{path}: the weights of its layers cannot be read ({error})") from None
-    return ModelFile(path, len(content), metadata, _matrices(path, metadata["layers"], stored))
+    return ModelFile(path, len(content), metadata, _matrices(path, metadata.layers, stored))
 
 
-def _metadata(path: Path, content: bytes | None) -> dict[str, Any]:
-    if content is None:
-        raise InputError(f"{path}: it has no {METADATA} metadata, so it was not written by `tfconformer export`")
-    try:
-        metadata = json.loads(content)
-        version = metadata["format"]
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f"{path}: its {METADATA} metadata are not those of `tfconformer export`") from None
-    if version != METADATA_FORMAT:
-        raise InputError(f"{path}: its {METADATA} metadata have the format {version}, expected {METADATA_FORMAT}")
-    return dict(metadata)
-
-
-def _matrices(path: Path, layers: list[dict[str, Any]], stored: list[WeightMatrix]) -> tuple[WeightMatrix, ...]:
+def _matrices(path: Path, layers: Sequence[LayerRecord], stored: list[WeightMatrix]) -> tuple[WeightMatrix, ...]:
     """Finds every dense layer among the stored matrices; others, as those of the front end, are not weights."""
     left = list(stored)
     matrices = []
     for layer in layers:
-        if layer["kind"] != "dense":
+        if layer.kind != "dense":
             continue
         scheme = _scheme(path, layer)
         for matrix in left:
-            if (matrix.k, matrix.n, matrix.scheme) == (layer["k"], layer["n"], scheme):
+            if (matrix.k, matrix.n, matrix.scheme) == (layer.k, layer.n, scheme):
                 left.remove(matrix)
-                matrices.append(replace(matrix, name=layer["name"]))
+                matrices.append(replace(matrix, name=layer.name))
                 break
         else:
             raise InputError(
-                f"{path}: its metadata describe the layer {layer['name']} as {layer['k']} x {layer['n']} weights of "
+                f"{path}: its metadata describe the layer {layer.name} as {layer.k} x {layer.n} weights of "
                 f"{scheme.bits} bits, but no operation has such weights"
             )
     return tuple(matrices)
 
 
-def _scheme(path: Path, layer: dict[str, Any]) -> Scheme:
-    if "spec" not in layer:
+def _scheme(path: Path, layer: LayerRecord) -> Scheme:
+    if layer.spec is None:
         return Scheme()
     try:
-        spec = QuantSpec.model_validate(layer["spec"])
+        spec = QuantSpec.model_validate(layer.spec)
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
-        raise InputError(f"{path}: the spec of the layer {layer['name']} in its metadata is wrong: {reason}") from None
+        raise InputError(f"{path}: the spec of the layer {layer.name} in its metadata is wrong: {reason}") from None
     # LiteRT quantizes activations to 8 bits, whatever training did.
-    activation_bits = 8 if layer.get("target") == "litert" else spec.activation_bits
+    activation_bits = 8 if layer.target == "litert" else spec.activation_bits
     return Scheme(spec.bits, spec.symmetric, spec.block_size, activation_bits)
 
 

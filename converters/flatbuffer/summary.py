@@ -9,10 +9,10 @@ In the spirit of larq's `models.summary`. The rows come from the records that ex
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from converters.flatbuffer.metadata import LayerRecord
 from tfconformer.quantization.spec import FLOAT_BITS, QuantSpec
 from tfconformer.reports.results import LayerError
 
@@ -70,29 +70,29 @@ class Totals:
         return self.float_bytes / self.bytes if self.bytes else math.nan
 
 
-def layer_rows(records: Iterable[Mapping[str, Any]], macs: Mapping[str, float]) -> list[LayerRow]:
+def layer_rows(records: Iterable[LayerRecord], macs: Mapping[str, float]) -> list[LayerRow]:
     """Makes the rows of a model.
 
     Args:
-      records: `metadata.LayerRecord`s as dictionaries, without the keys that are None, as in JSON, or with them.
+      records: of the layers.
       macs: multiplications per second of audio by layer name, from `macs_per_second`.
     """
-    return [_layer_row(record, macs.get(record["name"], 0.0)) for record in records]
+    return [_layer_row(record, macs.get(record.name, 0.0)) for record in records]
 
 
-def _layer_row(record: Mapping[str, Any], macs_per_second: float) -> LayerRow:
-    spec = QuantSpec.model_validate(record["spec"]) if record.get("spec") else None
+def _layer_row(record: LayerRecord, macs_per_second: float) -> LayerRow:
+    spec = QuantSpec.model_validate(record.spec) if record.spec else None
     granularity = "" if spec is None else f"block {spec.block_size}" if spec.block_size else spec.granularity
     return LayerRow(
-        name=record["name"],
-        kind=record["kind"],
-        shape=(record["k"], record["n"]) if record.get("k") else (),
+        name=record.name,
+        kind=record.kind,
+        shape=(record.k, record.n) if record.k and record.n else (),
         bits=FLOAT_BITS if spec is None else spec.bits,
         granularity=granularity,
-        parameters=record["parameters"],
-        bytes=sum(record.get(f"{part}_bytes") or 0 for part in ("float", "code", "scale", "offset")),
+        parameters=record.parameters,
+        bytes=sum(getattr(record, f"{part}_bytes") or 0 for part in ("float", "code", "scale", "offset")),
         macs_per_second=macs_per_second,
-        sqnr_db=record.get("sqnr_db"),
+        sqnr_db=record.sqnr_db,
     )
 
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import json
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from converters.custom_ops import FULLY_CONNECTED, OPERATIONS, kernel_names, library_path
+from converters.flatbuffer.metadata import GraphDescription, ModelMetadata, show_tensor
 from converters.flatbuffer.reader import TfliteFile
+from converters.flatbuffer.signatures import check_tensors
 from tfconformer.errors import InputError
 
 _INTERPRETERS = {
@@ -20,7 +26,6 @@ _INTERPRETERS = {
     "ai-edge-litert": "ai_edge_litert.interpreter",
 }
 RUNTIMES = tuple(_INTERPRETERS)
-METADATA = "TFCONFORMER"
 
 
 @dataclass(frozen=True)
@@ -47,22 +52,70 @@ class LoadedFile:
       path: the file.
       runtime: name and version, as in "ai-edge-litert 2.3.0".
       interpreter: of the runtime.
+      graph: the first graph, which takes audio.
     """
 
-    def __init__(self, path: str, runtime: str, file: TfliteFile, interpreter: Any, kernel: str | None) -> None:
-        """Wraps an interpreter; `kernel` is the implementation of our operation, None in a model without it."""
+    def __init__(
+        self,
+        path: str,
+        runtime: str,
+        file: TfliteFile,
+        interpreter: Any,
+        kernel: str | None,
+        graphs: Sequence[GraphDescription],
+    ) -> None:
+        """Wraps an interpreter; `kernel` is the implementation of our operations, None in a model without them.
+
+        Raises:
+          InputError: a tensor of the file is not the one that its metadata describe.
+        """
         self.path = path
         self.runtime = f"{runtime} {importlib.metadata.version(runtime)}"
         self.interpreter = interpreter
+        self.graph = graphs[0]
         self._file = file
         self._kernel = kernel
+        self._steps = {graph.signature: graph for graph in graphs[1:]}
+        for graph in self._steps.values():
+            runner = interpreter.get_signature_runner(graph.signature)
+            check_tensors(path, runner.get_input_details(), graph.all_inputs)
+            check_tensors(path, runner.get_output_details(), graph.all_outputs)
 
-    def metadata(self) -> dict[str, Any]:
-        """As `parse_metadata`."""
-        return parse_metadata(self.path, self._file)
+    @cached_property
+    def metadata(self) -> ModelMetadata:
+        """The metadata.
+
+        Raises:
+          InputError: the file has none.
+        """
+        return ModelMetadata.parse(self.path, self._file)
+
+    def call(self, signature: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Calls a step graph once; returns its outputs and states by name.
+
+        Raises:
+          InputError: an input is another model's, or the runtime cannot compute the graph.
+        """
+        for tensor in self._steps[signature].all_inputs:
+            value = np.asarray(inputs[tensor.name])
+            if not tensor.accepts(value.shape, value.dtype.name):
+                found = show_tensor(value.shape, value.dtype.name)
+                raise InputError(
+                    f"{self.path}: the {tensor.name} is not of this model: it should be {tensor}, got {found}"
+                )
+        # Not kept: as long as there is one, the interpreter refuses to run another signature's graph on its tensors.
+        runner = self.interpreter.get_signature_runner(signature)
+        try:
+            return dict(runner(**inputs))
+        except (RuntimeError, ValueError) as error:
+            raise InputError(f"{self.path}: {self.runtime} cannot compute {signature} ({one_line(error)})") from error
+
+    def zero_states(self, signature: str) -> dict[str, NDArray[Any]]:
+        """Returns the states of a step graph at the start."""
+        return {state.name: np.zeros(state.shape, state.dtype) for state in self._steps[signature].states}
 
     def kernels(self) -> KernelUse:
-        """Who computes the model, complete after the first `run`: the runtime's own delegate comes with it."""
+        """Returns who computes the model, complete after the first run: the runtime's own delegate comes with it."""
         # The only list of nodes that the runtimes give; the same private method in all of them.
         operations = Counter(node["op_name"] for node in self.interpreter._get_ops_details())
         delegate_nodes = operations.pop("DELEGATE", 0)
@@ -71,31 +124,15 @@ class LoadedFile:
         return KernelUse(name, custom_nodes, delegate_nodes, dict(operations))
 
 
-def parse_metadata(path: str, file: TfliteFile) -> dict[str, Any]:
-    """What the exporter wrote into a file: format, tokenizer, config, layers.
-
-    Raises:
-      InputError: the file has no such metadata, or they are not what this version writes.
-    """
-    try:
-        content = json.loads(file.metadata[METADATA])
-    except KeyError as error:
-        raise InputError(
-            f"{path}: it has no {METADATA} metadata, so it was not written by `tfconformer export`"
-        ) from error
-    except ValueError as error:
-        raise InputError(f"{path}: its {METADATA} metadata are not JSON ({error})") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: its {METADATA} metadata should be a JSON object")
-    return content
-
-
-def load_file(path: str, file: TfliteFile, runtime: str, threads: int) -> LoadedFile:
+def load_file(
+    path: str, file: TfliteFile, graphs: Sequence[GraphDescription], runtime: str, threads: int
+) -> LoadedFile:
     """Loads an exported file into a runtime.
 
     Args:
       path: a `.tflite` file.
-      file: what `read_tflite` found in it.
+      file: its structure, from `read_tflite`.
+      graphs: those of the file that will be run.
       runtime: one of `RUNTIMES`.
       threads: at most so many for an operation.
 
@@ -118,7 +155,7 @@ def load_file(path: str, file: TfliteFile, runtime: str, threads: int) -> Loaded
         interpreter = module.Interpreter(model_path=path, experimental_delegates=delegates, num_threads=threads)
     except (RuntimeError, ValueError) as error:
         raise InputError(f"{path}: {runtime} cannot load it ({one_line(error)})") from error
-    return LoadedFile(path, runtime, file, interpreter, kernel)
+    return LoadedFile(path, runtime, file, interpreter, kernel, graphs)
 
 
 def import_runtime(runtime: str) -> ModuleType:

@@ -168,7 +168,7 @@ def main() -> None:
     module, _, function = open_model.partition(":")
     try:
         model = getattr(importlib.import_module(module), function)(model_path, runtime, threads=int(threads))
-        new_search(model.decoder, width)  # refused before the first utterance, if the two do not fit
+        new_search(model, width)  # refused before the first utterance, if the two do not fit
     except InputError as error:
         _send(answers, {"error": str(error)})
         return
@@ -193,7 +193,7 @@ def _serve(model: Any, model_path: str, beam_width: int | None, requests: Binary
 
 def _decode(model: Any, model_path: str, beam_width: int | None, waveform: np.ndarray) -> tuple[list[int], float]:
     start = time.perf_counter()
-    outputs, search = model.run(waveform), new_search(model.decoder, beam_width)
+    outputs, search = model.run(waveform), new_search(model, beam_width)
     try:
         search.push(outputs)
         return search.ids, time.perf_counter() - start

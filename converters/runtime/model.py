@@ -3,109 +3,86 @@
     model = open_model("model.tflite", "ai-edge-litert")
     logits = model.run(waveform)
 
-A streaming file takes the waveform in steps, a file for whole utterances at once; the logits are the same. A transducer
-has encodings in their place, and a decoder that makes logits of them.
+A streaming file takes the waveform in steps, an offline file at once; the outputs are the same. Models with a decoder
+of their own, such as a transducer, have further graphs, which `SpeechModel.call` calls.
 """
 
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.flatbuffer.metadata import FREE, METADATA, GraphDescription, ModelMetadata, TensorDescription
 from converters.flatbuffer.reader import TfliteFile, read_tflite
-from converters.flatbuffer.stream_description import ENCODED, LOGITS, STEP
-from converters.flatbuffer.transducer_description import ENCODE
-from converters.runtime.interpreters import METADATA, RUNTIMES, KernelUse, LoadedFile, load_file, one_line
+from converters.flatbuffer.signatures import check_signatures
+from converters.runtime.interpreters import RUNTIMES, KernelUse, LoadedFile, load_file, one_line
+from converters.runtime.speech_model import SpeechModel
 from converters.runtime.stream_model import StreamModel, open_stream
-from converters.runtime.transducer_model import TransducerModel, open_decoder
 from tfconformer.errors import InputError
 
-__all__ = ["METADATA", "RUNTIMES", "SIGNATURE", "KernelUse", "Model", "StreamModel", "open_model"]
+__all__ = ["RUNTIMES", "KernelUse", "Model", "SpeechModel", "StreamModel", "open_model"]
 
-SIGNATURE = "transcribe"
-_SIGNATURES = {False: (SIGNATURE, LOGITS), True: (ENCODE, ENCODED)}  # whether there is a decoder -> signature, output
+# The only graph of files without metadata.
+_PLAIN = GraphDescription(
+    signature="transcribe",
+    inputs=(TensorDescription(name="waveform", shape=(1, FREE), dtype="float32"),),
+    outputs=(TensorDescription(name="logits", shape=(1, FREE, FREE), dtype="float32"),),
+)
 
 
-class Model:
-    """An exported recognizer of whole utterances in one runtime. Not for use from several threads at once.
+class Model(SpeechModel):
+    """An offline model: it takes whole utterances."""
 
-    Attributes:
-      path: the file.
-      runtime: name and version, as in "ai-edge-litert 2.3.0".
-      decoder: of a transducer; None if it is a model of CTC.
-    """
-
-    def __init__(self, file: LoadedFile, decoder: TransducerModel | None = None) -> None:
-        self.path = file.path
-        self.runtime = file.runtime
-        self.decoder = decoder
-        self._file = file
-        signature, self._output = _SIGNATURES[decoder is not None]
-        self._transcribe = file.interpreter.get_signature_runner(signature)
+    def __init__(self, file: LoadedFile) -> None:
+        super().__init__(file)
+        self._compute = file.interpreter.get_signature_runner(file.graph.signature)
+        (self._input,) = (tensor.name for tensor in file.graph.inputs)
 
     def run(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Computes logits [frames, vocabulary + 1] of a waveform [samples] in [-1, 1]; encodings [frames, joint] of it
-        if there is a decoder for them.
-
-        Raises:
-          InputError: the waveform is not one-dimensional and real, or the runtime cannot compute the model on it, for
-            example because it is too short.
-        """
-        samples = np.ascontiguousarray(waveform, np.float32)
-        if samples.ndim != 1:
-            raise InputError(f"{self.path}: a waveform has the shape [samples], got {list(samples.shape)}")
+        """See `SpeechModel.run`."""
+        samples = self._checked(waveform)
         try:
-            outputs = self._transcribe(waveform=samples[np.newaxis])[self._output]
+            outputs = self._compute(**{self._input: samples[np.newaxis]})[self.output]
         except (RuntimeError, ValueError) as error:
             raise InputError(
                 f"{self.path}: {self.runtime} cannot compute it on {samples.size} samples ({one_line(error)})"
             ) from error
         if outputs.ndim != 3 or outputs.shape[0] != 1:
-            raise InputError(f"{self.path}: its {self._output} should be [1, frames, width], got {list(outputs.shape)}")
+            raise InputError(f"{self.path}: its {self.output} should be [1, frames, width], got {list(outputs.shape)}")
         return np.asarray(outputs[0], np.float32)
 
-    def metadata(self) -> dict[str, Any]:
-        """As `LoadedFile.metadata`."""
-        return self._file.metadata()
 
-    def kernels(self) -> KernelUse:
-        """As `LoadedFile.kernels`."""
-        return self._file.kernels()
-
-
-def open_model(path: str | os.PathLike[str], runtime: str = "ai-edge-litert", threads: int = 1) -> Model | StreamModel:
-    """Opens an exported recognizer in a runtime.
+def open_model(path: str | os.PathLike[str], runtime: str = "ai-edge-litert", threads: int = 1) -> SpeechModel:
+    """Opens an exported model in a runtime.
 
     Args:
-      path: a streaming `.tflite` file; or one whose signature "transcribe" goes from "waveform" [1, samples] to
-        "logits" [1, frames, vocabulary + 1]; or that of a transducer, with the signature "encode" in its place.
+      path: a `.tflite` file of `tfconformer export`; or one without metadata whose signature "transcribe" goes from
+        "waveform" [1, samples] to "logits" [1, frames, vocabulary + 1].
       runtime: one of `RUNTIMES`.
       threads: at most so many for an operation.
 
     Raises:
-      InputError: the file is missing, damaged or no recognizer, the runtime is unknown, not installed or does not know
-        an operation of the file, or the native library is missing though the file needs it.
+      InputError: the file is missing, damaged or does not fit its metadata, the runtime is unknown, not installed or
+        lacks an operation of the file, or the native library is missing though the file needs it.
     """
     name = os.fspath(path)
     file = read_tflite(name)
-    if STEP in file.signatures:
+    graphs = ModelMetadata.parse(name, file).graphs if METADATA in file.metadata else (_PLAIN,)
+    if graphs[0].stream is not None:
         return open_stream(name, runtime, threads)
-    is_transducer = ENCODE in file.signatures
-    _check_recognizer(name, file, *_SIGNATURES[is_transducer])
-    loaded = load_file(name, file, runtime, threads)
-    decoder = open_decoder(loaded, file) if is_transducer else None
-    if is_transducer and decoder is None:
-        raise InputError(f"{name}: its {METADATA} metadata do not describe the decoder of a transducer")
-    return Model(loaded, decoder)
+    _check_offline(name, file, graphs)
+    return Model(load_file(name, file, graphs, runtime, threads))
 
 
-def _check_recognizer(path: str, file: TfliteFile, key: str, output: str) -> None:
+def _check_offline(path: str, file: TfliteFile, graphs: tuple[GraphDescription, ...]) -> None:
+    first = graphs[0]
+    key, output = first.signature, first.output.name
     signature = file.signatures.get(key)
     if signature is None:
         raise InputError(f"{path}: it has no signature {key!r}, expected one from waveform to {output}")
     if signature.inputs != {"waveform"} or signature.outputs != {output}:
         ends = f"{sorted(signature.inputs)} to {sorted(signature.outputs)}"
         raise InputError(f"{path}: its signature {key!r} goes from {ends}, expected from waveform to {output}")
+    check_signatures(path, file, graphs)

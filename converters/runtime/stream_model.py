@@ -19,22 +19,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.flatbuffer.description import check_signature, check_tensors, parse_description, show
-from converters.flatbuffer.reader import read_tflite
-from converters.flatbuffer.stream_description import (
+from converters.flatbuffer.metadata import (
     AUDIO,
     COUNT,
-    FLUSH,
     FRAMES,
-    KEY,
-    LOGITS,
+    METADATA,
     POSITION,
     RECEIVED,
-    STEP,
+    ModelMetadata,
     StreamDescription,
+    show_tensor,
 )
-from converters.runtime.interpreters import METADATA, KernelUse, LoadedFile, load_file, one_line
-from converters.runtime.transducer_model import TransducerModel, open_decoder
+from converters.flatbuffer.reader import read_tflite
+from converters.flatbuffer.signatures import check_signatures, check_tensors
+from converters.runtime.interpreters import LoadedFile, load_file, one_line
+from converters.runtime.speech_model import SpeechModel
 from tfconformer.errors import InputError
 from tfconformer.steps import split_steps
 
@@ -42,50 +41,39 @@ State = dict[str, NDArray[Any]]
 _LONGEST = 2**31 - 1  # samples: they are counted in int32, which 16 kHz fill in 37 hours
 
 
-class StreamModel:
-    """A streaming recognizer in one runtime. Not for use from several threads at once.
-
-    Its outputs are logits [frames, vocabulary + 1], or encodings [frames, joint] for the decoder of a transducer.
+class StreamModel(SpeechModel):
+    """A model that takes audio in steps.
 
     Attributes:
-      path: the file.
-      runtime: name and version, as in "ai-edge-litert 2.3.0".
-      description: of its streams.
-      decoder: of a transducer; None if it is a model of CTC.
+      description: protocol of its streams.
+      states: the tensors that go from one step to the next.
     """
 
-    def __init__(
-        self, file: LoadedFile, description: StreamDescription, decoder: TransducerModel | None = None
-    ) -> None:
-        """Wraps a file that fits its description.
+    def __init__(self, file: LoadedFile, description: StreamDescription) -> None:
+        """Wraps a file whose first graph has that description.
 
         Raises:
-          InputError: a tensor of the file is not what the description says.
+          InputError: a tensor of the file is not the one that its metadata describe.
         """
-        self.path = file.path
-        self.runtime = file.runtime
+        super().__init__(file)
         self.description = description
-        self.decoder = decoder
-        self._file = file
+        self.states = file.graph.states
         self._interpreter = file.interpreter
         self._interpreter.allocate_tensors()
-        runner = self._interpreter.get_signature_runner(STEP)
+        runner = self._interpreter.get_signature_runner(file.graph.signature)
         inputs, outputs = runner.get_input_details(), runner.get_output_details()
+        check_tensors(self.path, inputs, file.graph.all_inputs)
+        check_tensors(self.path, outputs, file.graph.all_outputs)
+        self._width = int(outputs[self.output]["shape"][-1])
         self._inputs = {name: details["index"] for name, details in inputs.items()}
         self._outputs = {name: details["index"] for name, details in outputs.items()}
         # The others are updated where they are: one tensor comes in and goes out.
         self._copied = [name for name, index in self._inputs.items() if self._outputs.get(name, index) != index]
-        expected = {state.name: (state.shape, state.dtype) for state in description.states}
-        audio = {AUDIO: ((1, description.step_samples), "float32"), COUNT: ((1,), "int32")}
-        self._width = int(outputs[description.output]["shape"][-1]) if decoder is None else decoder.description.joint
-        values = {description.output: ((1, description.step_frames, self._width), "float32")}
-        check_tensors(self.path, inputs, expected | audio)
-        check_tensors(self.path, outputs, expected | values | {FRAMES: ((1,), "int32")})
         self.reset()
 
     def reset(self) -> None:
         """Begins a stream."""
-        for state in self.description.states:
+        for state in self.states:
             self._interpreter.tensor(self._inputs[state.name])().fill(0)
 
     def step(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -119,7 +107,7 @@ class StreamModel:
 
     def state(self) -> State:
         """A copy of the stream's state, by name."""
-        return {state.name: self._interpreter.get_tensor(self._inputs[state.name]) for state in self.description.states}
+        return {state.name: self._interpreter.get_tensor(self._inputs[state.name]) for state in self.states}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Continues the stream whose state was taken.
@@ -127,13 +115,13 @@ class StreamModel:
         Raises:
           InputError: the state is another model's; the stream stays as it was.
         """
-        ours = {one.name: (one.shape, one.dtype) for one in self.description.states}
-        theirs = {name: (value.shape, value.dtype.name) for name, value in state.items()}
+        ours = {one.name: str(one) for one in self.states}
+        theirs = {name: show_tensor(value.shape, value.dtype.name) for name, value in state.items()}
         for name in sorted({*ours, *theirs}):
-            if ours.get(name) != theirs.get(name):
+            expected, found = ours.get(name, "absent"), theirs.get(name, "absent")
+            if expected != found:
                 raise InputError(
-                    f"{self.path}: the state is not of this model: {name} should be {show(ours.get(name))}, "
-                    f"got {show(theirs.get(name))}"
+                    f"{self.path}: the state is not of this model: {name} should be {expected}, got {found}"
                 )
         for name, value in state.items():
             self._interpreter.tensor(self._inputs[name])()[:] = value
@@ -148,18 +136,8 @@ class StreamModel:
         self.reset()
         return np.concatenate([*map(self.step, steps), self.finish(rest)])
 
-    def metadata(self) -> dict[str, Any]:
-        """As `LoadedFile.metadata`."""
-        return self._file.metadata()
-
-    def kernels(self) -> KernelUse:
-        """As `LoadedFile.kernels`."""
-        return self._file.kernels()
-
     def _waveform(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        samples = np.ascontiguousarray(samples, np.float32)
-        if samples.ndim != 1:
-            raise InputError(f"{self.path}: a waveform has the shape [samples], got {list(samples.shape)}")
+        samples = self._checked(samples)
         if not np.isfinite(samples).all():
             raise InputError(f"{self.path}: the audio holds a value that is not finite")
         return samples
@@ -182,7 +160,7 @@ class StreamModel:
             np.copyto(interpreter.tensor(self._inputs[name])(), interpreter.tensor(self._outputs[name])())
         first = position // description.frame_samples - description.delay_frames
         frames = int(interpreter.get_tensor(self._outputs[FRAMES])[0])
-        outputs = interpreter.get_tensor(self._outputs[description.output])[0]
+        outputs = interpreter.get_tensor(self._outputs[self.output])[0]
         return np.asarray(outputs[max(0, -first) : max(0, frames - first)])
 
 
@@ -200,16 +178,9 @@ def open_stream(path: str | os.PathLike[str], runtime: str = "ai-edge-litert", t
     """
     name = os.fspath(path)
     file = read_tflite(name)
-    description = parse_description(name, file, KEY, StreamDescription)
-    if description is None:
+    graphs = ModelMetadata.parse(name, file).graphs
+    stream = graphs[0].stream
+    if stream is None:
         raise InputError(f"{name}: not a streaming file: its {METADATA} metadata do not describe streams")
-    states = {state.name for state in description.states}
-    for key in (STEP, FLUSH):
-        check_signature(name, file, key, {AUDIO, COUNT, *states}, {description.output, FRAMES, *states})
-    if file.signatures[STEP].graph != 0:
-        raise InputError(f"{name}: its signature {STEP!r} should be the first graph")
-    loaded = load_file(name, file, runtime, threads)
-    decoder = open_decoder(loaded, file)
-    if (decoder is None) != (description.output == LOGITS):
-        raise InputError(f"{name}: its streams give {description.output}, which does not fit its decoder")
-    return StreamModel(loaded, description, decoder)
+    check_signatures(name, file, graphs)
+    return StreamModel(load_file(name, file, graphs, runtime, threads), stream)

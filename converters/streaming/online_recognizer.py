@@ -15,7 +15,6 @@ A recognizer holds one stream; for several streams open several recognizers.
 
 from __future__ import annotations
 
-import base64
 import os
 from dataclasses import dataclass
 
@@ -26,7 +25,6 @@ from numpy.typing import NDArray
 from converters.runtime.search import new_search
 from converters.runtime.stream_model import open_stream
 from converters.streaming.endpoint import EndpointRule, endpoint_rules
-from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
 from tfconformer.steps import split_steps
 
@@ -79,13 +77,13 @@ class OnlineRecognizer:
           InputError: the file cannot be opened (see `open_stream`), or a model of CTC is to be searched with a beam.
         """
         self.model = open_stream(path, runtime, threads)
-        self._tokenizer = Tokenizer.from_bytes(base64.b64decode(self.model.metadata()["tokenizer"]))
+        self._tokenizer = self.model.metadata.tokenizer
         self._rules = endpoint_rules() if rules is None else rules
         self._resampler: soxr.ResampleStream | None = None
         self._input_rate: int | None = None
         self._audio: NDArray[np.float32] = np.zeros(0, np.float32)
         self._beam_width = beam_width
-        self._search = new_search(self.model.decoder, beam_width)
+        self._search = new_search(self.model, beam_width)
         self._finished = self._decoded_all = False
 
     def accept_waveform(self, sample_rate: int, samples: NDArray[np.float32]) -> None:
@@ -141,7 +139,7 @@ class OnlineRecognizer:
             self._resampler = self._input_rate = None
             self._audio = self._audio[:0]
         self.model.reset()
-        self._search = new_search(self.model.decoder, self._beam_width)
+        self._search = new_search(self.model, self._beam_width)
         self._finished = self._decoded_all = False
 
     def _append(self, samples: NDArray[np.float32], last: bool = False) -> None:

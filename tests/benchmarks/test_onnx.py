@@ -5,9 +5,9 @@ import pytest
 import tensorflow as tf
 
 from benchmarks.random_weights import random_kernel
-from converters.exporter.freeze import inference_model
 from tests.support.tiny_conformer import tiny_config, tiny_model, tiny_tokenizer
 from tfconformer.features.log_mel import log_mel
+from tfconformer.tasks import find_task
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install '.[benchmarks]'")
 
@@ -71,7 +71,7 @@ def distance(actual, expected):
 @pytest.mark.parametrize(("quantize", "tolerance"), [(float_weights, 1e-4), (int8_weights, 0.2)], ids=["float", "int8"])
 def test_the_conformer_is_that_of_keras(quantize, tolerance):
     config = tiny_config(context={"conv_kernel": 6})
-    model = inference_model(tiny_model(config))
+    model = find_task(config.task).exported_part(tiny_model(config), streaming=False)
     variables, asked = variables_of(model)
     onnx = OnnxConformer(config, VOCABULARY, variables, quantize)
     assert {variable.name: tuple(variable.shape) for variable in model.variables} == asked
@@ -84,7 +84,7 @@ def test_the_conformer_is_that_of_keras(quantize, tolerance):
 
 def test_the_steps_of_a_stream_are_the_utterance_of_keras():
     config = tiny_config(context={"causal": True, "left_context": 5, "attention_chunk": 1})
-    model = inference_model(tiny_model(config))
+    model = find_task(config.task).exported_part(tiny_model(config), streaming=False)
     variables, asked = variables_of(model)
     onnx = OnnxStream(config, VOCABULARY, variables, float_weights)
     assert {variable.name: tuple(variable.shape) for variable in model.variables} == asked

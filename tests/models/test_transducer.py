@@ -9,13 +9,13 @@ from tests.support.stream_checks import assert_streams
 from tfconformer.config import load_config
 from tfconformer.decoding.transducer import beam_search, greedy_search
 from tfconformer.layers.dense import Dense
+from tfconformer.losses.transducer import transducer_log_likelihood
 from tfconformer.models.config import ModelConfig
 from tfconformer.models.ctc import conformer_ctc
 from tfconformer.models.encoder import SUBSAMPLING
 from tfconformer.models.transducer import SCORES, Transducer, conformer_transducer, shared_with_ctc
 from tfconformer.quantization.apply import QuantizedLayers, copy_float_weights, quantize_model
 from tfconformer.quantization.spec import QuantSpec
-from tfconformer.training.transducer_loss import transducer_log_likelihood
 
 SMALL = {"blocks": 1, "dim": 16, "heads": 2, "conv_kernel": 5, "subsampling_channels": 4}
 TRANSDUCER = {"embedding": 8, "lstm_units": 12, "joint": 10}

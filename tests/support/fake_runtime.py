@@ -23,7 +23,7 @@ class FakeModel:
     """
 
     runtime = "fake 1.0"
-    decoder = None
+    metadata = types.SimpleNamespace(task=types.SimpleNamespace(name="recognition_ctc", search="ctc"))
 
     def __init__(self, path: str) -> None:
         self.behavior = Path(path).stem

@@ -11,12 +11,14 @@ In every frame a transducer emits any number of labels, and then a blank to go o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tfconformer.errors import InputError
 
 BLANK = 0
 MAX_SYMBOLS = 5
@@ -38,6 +40,75 @@ class Network(Protocol):
 
     def join(self, encodings: Floats, predictions: Floats) -> Floats:
         """Returns the logits [N, vocabulary + 1] of encodings [N, joint] and predictions [N, joint]."""
+
+
+class StepGraphs(Protocol):
+    """A transducer's step graphs `predict` and `join`, in Keras or in a runtime; each takes one hypothesis."""
+
+    def call(self, signature: str, inputs: Mapping[str, NDArray[Any]], /) -> dict[str, NDArray[Any]]:
+        """Calls a graph once."""
+
+    def zero_states(self, signature: str, /) -> dict[str, NDArray[Any]]:
+        """Returns the states of a graph at the start, by name."""
+
+
+class StepNetwork:
+    """A `Network` that calls step graphs, one hypothesis after the other."""
+
+    def __init__(self, graphs: StepGraphs, vocabulary: int | None = None) -> None:
+        """Wraps graphs; labels are checked against `vocabulary`, their largest, if it is given."""
+        self._graphs = graphs
+        self._vocabulary = vocabulary
+
+    def start(self, count: int) -> Floats:
+        """See `Network.start`."""
+        return np.repeat(self._graphs.zero_states("predict")["state"], count, axis=0)
+
+    def predict(self, labels: NDArray[np.int32], state: Floats) -> tuple[Floats, Floats]:
+        """See `Network.predict`.
+
+        Raises:
+          InputError: a label is not of the vocabulary, or the state is another model's.
+        """
+        labels = np.asarray(labels, np.int32)
+        if len(state) != len(labels):
+            raise InputError(
+                f"the state is not of these hypotheses: it should have {len(labels)} rows, got {len(state)}"
+            )
+        if self._vocabulary is not None:
+            wrong = labels[(labels < 0) | (labels > self._vocabulary)]
+            if wrong.size:
+                raise InputError(f"a label lies in [0, {self._vocabulary}], got {wrong[0]}")
+        rows = [
+            self._graphs.call("predict", {"label": labels[row : row + 1], "state": state[row : row + 1]})
+            for row in range(len(labels))
+        ]
+        return tuple(np.concatenate([row[name] for row in rows]) for name in ("prediction", "state"))
+
+    def join(self, encodings: Floats, predictions: Floats) -> Floats:
+        """See `Network.join`.
+
+        Raises:
+          InputError: encodings or predictions are another model's.
+        """
+        rows = [
+            self._graphs.call("join", {"encoding": encodings[row : row + 1], "prediction": predictions[row : row + 1]})
+            for row in range(len(encodings))
+        ]
+        return np.concatenate([row["logits"] for row in rows])
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """A path through the lattice of a transducer.
+
+    Attributes:
+      labels: in [1, vocabulary].
+      starts: frame of every label.
+    """
+
+    labels: tuple[int, ...]
+    starts: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -225,6 +296,26 @@ def beam_search(
                 beam = _extended(network, beam, scores, width)
         beam = sorted(done.values(), key=lambda one: -one.log_probability)[:width]
     return beam
+
+
+def path_logits(network: Network, encodings: Floats, alignment: Alignment) -> Floats:
+    """Computes the logits at every node of a path: [frames + labels, vocabulary + 1].
+
+    Args:
+      network: of the transducer.
+      encodings: [frames, joint].
+      alignment: the path; it steps to a label in the label's frame, and otherwise to the next frame.
+    """
+    read, state = _begin(network, 1)
+    predictions, nodes = [read], []
+    for label in alignment.labels:
+        read, state = network.predict(np.array([label], np.int32), state)
+        predictions.append(read)
+    labels_until = np.searchsorted(alignment.starts, np.arange(len(encodings)), side="right")
+    for frame, count in enumerate(labels_until):
+        first = labels_until[frame - 1] if frame else 0
+        nodes += [network.join(encodings[frame : frame + 1], predictions[node]) for node in range(first, count + 1)]
+    return np.concatenate(nodes)
 
 
 def _begin(network: Network, count: int) -> tuple[Floats, Floats]:

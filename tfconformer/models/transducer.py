@@ -9,7 +9,6 @@ apart into the models that a search calls and export freezes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,11 +75,6 @@ def shared_with_ctc(model: keras.Model) -> keras.Model:
     """Returns the part of a float transducer that a CTC model of the same encoder has too, to copy weights into."""
     shared = {name: output for name, output in model.output.items() if name != SCORES}
     return keras.Model(model.inputs[:2], {**shared, "encoder": model.get_layer("joint_encoder").input})
-
-
-def is_transducer(model: keras.Model) -> bool:
-    """Returns true for a model of `conformer_transducer`, quantized or not."""
-    return isinstance(model.output, Mapping) and SCORES in model.output
 
 
 def prediction_network(

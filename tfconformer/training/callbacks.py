@@ -12,40 +12,47 @@ import tf_keras as keras
 
 from tfconformer import atomic
 from tfconformer.data.tokenizer import Tokenizer
-from tfconformer.decoding.wer import count_errors
 from tfconformer.quantization.layers.quantize_wrapper import set_active_bits, trained_bits
-from tfconformer.training.recognition import Recognizer, greedy_recognizer
+from tfconformer.tasks.task import Task
 from tfconformer.training.run import RunDirectory
 
 logger = logging.getLogger(__name__)
 
 
-class DevWordErrorRate(keras.callbacks.Callback):
+class DevMetric(keras.callbacks.Callback):
     """Scorer of the dev sets after every epoch; keeps the best weights and writes the history.
 
-    Adds `wer` (over all dev sets together) and `wer_NAME` of each dev set to the epoch's logs, as fractions, and writes
-    the weights of the epoch with the lowest `wer` to `run.weights_file`. A co-trained model is scored in each of its
-    precisions: `wer_NAME_intBITS`. A continued run takes the earlier epochs from `run.history_file`.
+    Adds the task's metric, for example `wer` over all dev sets together and `wer_NAME` of each dev set, to the epoch's
+    logs, as fractions, and writes the weights of the epoch with the lowest value to `run.weights_file`. A co-trained
+    model is scored in each of its precisions: `wer_NAME_intBITS`. A continued run takes the earlier epochs from
+    `run.history_file`.
 
     Args:
       run: the run directory, which receives weights and history.
       dev_sets: by name, datasets of ((features [B, T, mel], lengths [B]), texts [B], ids [B]), as
         `data.pipeline.evaluation_batches` yields them.
       tokenizer: the tokenizer of the model.
+      task: the task of the model.
       completed_epochs: number of epochs in the backup that this training continues from, 0 for a new training.
     """
 
     def __init__(
-        self, run: RunDirectory, dev_sets: Mapping[str, tf.data.Dataset], tokenizer: Tokenizer, completed_epochs: int
+        self,
+        run: RunDirectory,
+        dev_sets: Mapping[str, tf.data.Dataset],
+        tokenizer: Tokenizer,
+        task: Task,
+        completed_epochs: int,
     ):
         super().__init__()
         self._run = run
         self._dev_sets = dev_sets
         self._tokenizer = tokenizer
+        self._task = task
         self._history = run.history()[:completed_epochs]
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self._recognize = greedy_recognizer(self.model)
+        self._score = self._task.dev_metric(self.model, self._tokenizer)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._started = time.monotonic()
@@ -58,11 +65,13 @@ class DevWordErrorRate(keras.callbacks.Callback):
             set_active_bits(self.model, bits)
             for name, batches in self._dev_sets.items():
                 key = name if bits is None else f"{name}_int{bits}"
-                counts[key] = _word_errors(self._recognize, batches, self._tokenizer)
+                counts[key] = self._score(batches)
         set_active_bits(self.model, None)
         errors, words = (sum(column) for column in zip(*counts.values(), strict=True))
-        logs.update({f"wer_{name}": e / w for name, (e, w) in counts.items()}, wer=errors / words)
-        if logs["wer"] < min((entry["wer"] for entry in self._history), default=float("inf")):
+        metric = self._task.metric
+        logs.update({f"{metric}_{name}": e / w for name, (e, w) in counts.items()})
+        logs[metric] = errors / words
+        if logs[metric] < min((entry[metric] for entry in self._history), default=float("inf")):
             save_weights(self.model, self._run)
         steps = int(self.model.optimizer.iterations.numpy())
         numbers = {name: round(float(value), 6) for name, value in logs.items()}
@@ -77,14 +86,3 @@ def save_weights(model: keras.Model, run: RunDirectory) -> None:
         file = temporary.with_suffix(".h5")
         model.save_weights(file)
         file.replace(temporary)
-
-
-def _word_errors(recognize: Recognizer, batches: tf.data.Dataset, tokenizer: Tokenizer) -> tuple[int, int]:
-    """Returns (word errors, words of the references) of a dev set."""
-    references: list[str] = []
-    hypotheses: list[str] = []
-    for inputs, texts, _ in batches:
-        hypotheses += map(tokenizer.decode, recognize(*inputs))
-        references += [text.decode("utf-8") for text in texts.numpy()]
-    words, *errors = count_errors(references, hypotheses).sum(axis=0)
-    return int(sum(errors)), int(words)

@@ -8,21 +8,26 @@ import tf_keras as keras
 from tfconformer.config import Config
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
-from tfconformer.models.build import abstract_conformer, conformer
+from tfconformer.models.abstract import abstract
 from tfconformer.quantization.apply import new_model
+from tfconformer.tasks import find_task
 from tfconformer.training.run import RunDirectory
 
 
 def float_model(config: Config, tokenizer: Tokenizer) -> keras.Model:
     """Builds a configuration's model without quantization, with random weights."""
-    return conformer(config.model, config.features.mel_bins, tokenizer.vocabulary_size)
+    return find_task(config.task).build(config.model, config.features.mel_bins, tokenizer.vocabulary_size)
+
+
+def abstract_model(config: Config, vocabulary: int) -> keras.Model:
+    """Builds a configuration's model without quantization, whose weights take no memory and have no values."""
+    return abstract(lambda: find_task(config.task).build(config.model, config.features.mel_bins, vocabulary))
 
 
 def build_model(config: Config, tokenizer: Tokenizer) -> keras.Model:
     """Builds a configuration's model with its quantization rules applied; the caller reads the weights into it."""
     # Building the float model first and copying it would need twice the memory.
-    structure = abstract_conformer(config.model, config.features.mel_bins, tokenizer.vocabulary_size)
-    return new_model(structure, config.quantization)
+    return new_model(abstract_model(config, tokenizer.vocabulary_size), config.quantization)
 
 
 def load_model(run: RunDirectory, config: Config | None = None) -> keras.Model:

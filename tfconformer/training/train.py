@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -20,16 +19,13 @@ from tfconformer.config import Config
 from tfconformer.data.pipeline import evaluation_batches, training_dataset, transcripts
 from tfconformer.data.shards import find_shards, shards_by_set
 from tfconformer.data.tokenizer import Tokenizer
-from tfconformer.models.transducer import SCORES, shared_with_ctc
 from tfconformer.quantization.apply import apply_rules, copy_float_weights
 from tfconformer.quantization.layers.quantize_wrapper import QuantizationSteps
-from tfconformer.training.callbacks import DevWordErrorRate
+from tfconformer.tasks import find_task
+from tfconformer.training.callbacks import DevMetric
 from tfconformer.training.checkpoint import float_model, load_model
-from tfconformer.training.config import TrainingConfig
-from tfconformer.training.losses import CTCLoss
 from tfconformer.training.run import RunDirectory
 from tfconformer.training.schedules import WarmupCosine
-from tfconformer.training.transducer_loss import TransducerLoss
 
 logger = logging.getLogger(__name__)
 
@@ -62,23 +58,24 @@ def train(config: Config, run: RunDirectory) -> keras.Model:
     tokenizer = _tokenizer(config, run, shards)
     start = completed_batches(run)
     batches = training_dataset(shards, tokenizer, config.features, config.data, config.training.seed, start)
-    model = _initial_model(config, tokenizer, batches)
+    task, model = find_task(config.task), _initial_model(config, tokenizer, batches)
     run.claim(config)
     tokenizer.save(run.tokenizer_file)
-    compile_model(model, config.training)
+    compile_model(model, config)
     steps = config.training.steps_per_epoch
     model.fit(
-        batches.map(lambda inputs, labels: _example(model, inputs, labels)),
+        batches.map(lambda inputs, labels: task.example(model, inputs, labels)),
         epochs=config.training.epochs,
         steps_per_epoch=steps,
         verbose=2,
         callbacks=[
             keras.callbacks.TerminateOnNaN(),
             QuantizationSteps(),
-            DevWordErrorRate(
+            DevMetric(
                 run,
                 {name: evaluation_batches(paths, config.features) for name, paths in dev_sets.items()},
                 tokenizer,
+                task,
                 completed_epochs=start // steps,
             ),
             keras.callbacks.TensorBoard(run.tensorboard, profile_batch=0),
@@ -88,31 +85,25 @@ def train(config: Config, run: RunDirectory) -> keras.Model:
     return model
 
 
-def compile_model(model: keras.Model, config: TrainingConfig) -> None:
-    """Compiles a model with AdamW, its learning-rate schedule, gradient clipping, and a loss for every output.
-
-    CTC heads get the CTC loss, the scores of a transducer the transducer loss; the auxiliary head weighs
-    `intermediate_weight`, the main output the rest.
-    """
+def compile_model(model: keras.Model, config: Config) -> None:
+    """Compiles a model with the losses of its task and AdamW with warm-up, cosine decay and clipped gradients."""
+    settings = config.training
     schedule = WarmupCosine(
-        config.learning_rate,
-        config.final_learning_rate,
-        config.warmup_steps,
-        config.epochs * config.steps_per_epoch,
+        settings.learning_rate,
+        settings.final_learning_rate,
+        settings.warmup_steps,
+        settings.epochs * settings.steps_per_epoch,
     )
     optimizer = keras.optimizers.AdamW(
-        schedule, weight_decay=config.weight_decay, beta_2=0.98, global_clipnorm=config.clip_norm
+        schedule, weight_decay=settings.weight_decay, beta_2=0.98, global_clipnorm=settings.clip_norm
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "clip"])
-    auxiliary = config.intermediate_weight if "intermediate" in model.output else 0.0
-    losses = {name: TransducerLoss() if name == SCORES else CTCLoss(name=f"{name}_loss") for name in model.output}
-    weights = {name: auxiliary if name == "intermediate" else 1.0 - auxiliary for name in model.output}
-    model.compile(optimizer, loss=losses, loss_weights=weights)
-
-
-def _example(model: keras.Model, inputs: tuple[tf.Tensor, ...], labels: tf.Tensor) -> tuple[Any, dict[str, tf.Tensor]]:
-    """Returns (inputs of the model, target of every output); a transducer has the labels among its inputs."""
-    return (*inputs, labels)[: len(model.inputs)], dict.fromkeys(model.output, labels)
+    losses = find_task(config.task).losses(model, settings.intermediate_weight)
+    model.compile(
+        optimizer,
+        loss={name: loss for name, (loss, _) in losses.items()},
+        loss_weights={name: weight for name, (_, weight) in losses.items()},
+    )
 
 
 def completed_batches(run: RunDirectory) -> int:
@@ -135,9 +126,9 @@ def _tokenizer(config: Config, run: RunDirectory, shards: Sequence[Path]) -> Tok
 def _initial_model(config: Config, tokenizer: Tokenizer, batches: tf.data.Dataset) -> keras.Model:
     model = float_model(config, tokenizer)
     if config.training.initial_weights:
-        source = load_model(RunDirectory(Path(config.training.initial_weights)))
-        from_ctc = SCORES in model.output and SCORES not in source.output
-        copy_float_weights(source, shared_with_ctc(model) if from_ctc else model)
+        source = RunDirectory(Path(config.training.initial_weights))
+        part = find_task(config.task).initializable_part(model, find_task(source.config().task))
+        copy_float_weights(load_model(source), part)
     else:
         frames = [
             features[:length]

@@ -18,7 +18,7 @@ from tests.support.packed_layer import random_layer
 from tests.support.results_samples import results
 from tests.support.tflite_builder import RecognizerBuilder
 from tests.support.tiny_conformer import tiny_waveforms
-from tfconformer.config import Config
+from tfconformer.config import Config, TrainingConfig
 from tfconformer.data.config import DataConfig, TokenizerConfig
 from tfconformer.data.manifest import Utterance, write_manifest
 from tfconformer.data.shards import write_shards
@@ -29,7 +29,6 @@ from tfconformer.quantization.spec import QuantizationRule, QuantSpec
 from tfconformer.reports.results import read_results, write_results
 from tfconformer.training.callbacks import save_weights
 from tfconformer.training.checkpoint import build_model
-from tfconformer.training.config import TrainingConfig
 from tfconformer.training.run import RunDirectory
 
 FRAME = 400

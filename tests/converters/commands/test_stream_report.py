@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from click.testing import CliRunner
 
 from converters.commands.stream_report import stream_report
 from converters.evaluation.stream_timing import interleaved_step_seconds, run_live, speech_onset
-from converters.flatbuffer.stream_description import StreamDescription
+from converters.flatbuffer.metadata import StreamDescription, TensorDescription
 from tests.support.tiny_conformer import (
     STREAMING,
     WEIGHTS_ONLY,
@@ -37,10 +38,10 @@ class FakeStream:
         frame_samples=160,
         delay_frames=1,
         flush_samples=320,
-        states=[{"name": name, "shape": (1,), "dtype": "int32"} for name in ("position", "received")],
+        flush_signature="flush",
     )
-
-    decoder = None
+    states = tuple(TensorDescription(name=name, shape=(1,), dtype="int32") for name in ("position", "received"))
+    metadata = SimpleNamespace(task=SimpleNamespace(name="recognition_ctc", search="ctc"))
 
     def __init__(self, name: str = "", calls: list[str] | None = None) -> None:
         self.name, self.calls = name, calls if calls is not None else []

@@ -23,17 +23,17 @@ INT8_RELATIVE_RMS = 0.05
 
 @pytest.fixture(scope="module")
 def float_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from converters.exporter.freeze import freeze
-    from converters.exporter.metadata import metadata_json
-    from converters.exporter.pipeline import prepare
+    from converters.exporter.pipeline import describe, freeze_prepared, prepare
     from converters.exporter.rewrite import rewrite
     from tests.support.tiny_conformer import tiny_config, tiny_model
+    from tfconformer.tasks import find_task
 
     config, tokenizer = tiny_config(), tiny_tokenizer()
-    prepared = prepare(tiny_model(config))
-    metadata = metadata_json(tokenizer.to_bytes(), config, prepared.layers)
+    prepared = prepare(find_task(config.task), tiny_model(config))
+    frozen = freeze_prepared(prepared, config)
+    metadata = describe(prepared, frozen, config, tokenizer)
     path = tmp_path_factory.mktemp("baselines") / "float.tflite"
-    path.write_bytes(rewrite(freeze(prepared.model, config.features), {}, metadata))
+    path.write_bytes(rewrite(frozen.content, {}, metadata))
     return path
 
 

@@ -10,7 +10,7 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 from converters.custom_ops import OPERATIONS
 from converters.exporter.float_operations import FloatOperation
-from converters.exporter.freeze import freeze, inference_model
+from converters.exporter.freeze import freeze
 from converters.exporter.operators import input_width, output_width
 from converters.exporter.placeholders import with_placeholders
 from converters.exporter.rewrite import operation_histogram
@@ -18,8 +18,10 @@ from converters.exporter.verify import keras_references
 from converters.runtime.model import RUNTIMES, open_model
 from tests.support.tiny_conformer import tiny_config, tiny_model
 from tfconformer.layers.dense import float_layer, float_layers
+from tfconformer.tasks import find_task
 
 BLOCKS = 2
+TASK = find_task("recognition_ctc")
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +33,13 @@ def float_model():
 def float_file(float_model, tmp_path_factory):
     config = tiny_config()
     path = tmp_path_factory.mktemp("float") / "float.tflite"
-    path.write_bytes(freeze(inference_model(float_model), config.features))
+    path.write_bytes(freeze(TASK, TASK.exported_part(float_model, streaming=False), config.features).content)
     return path
 
 
 def test_the_inference_model_has_one_head_and_the_logits_of_the_trained_one(float_model):
     config = tiny_config()
-    model = with_placeholders(inference_model(float_model), ())
+    model = with_placeholders(TASK.exported_part(float_model, streaming=False), ())
     assert not [layer.name for layer in model.layers if "intermediate" in layer.name]
     mel = tf.random.stateless_normal([1, 57, config.features.mel_bins], seed=[0, 0])
     inputs = [mel, tf.constant([57])]
@@ -50,8 +52,9 @@ def test_the_float_graph_runs_at_any_length(float_model, float_file, waveforms, 
     features = tiny_config().features
     model = open_model(float_file, runtime)
     one_frame = waveforms[0][: features.frame_length]
-    for reference in keras_references(float_model, features, [waveforms[2], waveforms[0], one_frame, waveforms[1]]):
-        actual, expected = model.run(reference.waveform), reference.logits
+    utterances = [waveforms[2], waveforms[0], one_frame, waveforms[1]]
+    for reference in keras_references(TASK, float_model, features, utterances):
+        actual, expected = model.run(reference.waveform), reference.trace.values
         assert actual.shape == expected.shape
         # Float32 sums of a hundred terms in another order, through some thirty layers.
         np.testing.assert_allclose(actual, expected, atol=1e-4 * np.abs(expected).max())

@@ -7,7 +7,6 @@ import pytest
 import tf_keras as keras
 from ai_edge_litert import schema_py_generated as schema
 
-from converters.exporter.freeze import inference_model
 from converters.exporter.pack_builtin import builtin_weights
 from converters.exporter.plan import plan
 from converters.exporter.rewrite import operation_histogram
@@ -25,6 +24,7 @@ from tests.support.tiny_conformer import tiny_config, tiny_model
 from tfconformer.errors import InputError
 from tfconformer.layers.dense import Dense
 from tfconformer.quantization.spec import QuantSpec
+from tfconformer.tasks import find_task
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_a_refusal_names_layer_and_reason(model, name, spec, reason):
 
 
 def test_a_convolution_stays_in_float():
-    model = inference_model(tiny_model(tiny_config()))
+    model = find_task("recognition_ctc").exported_part(tiny_model(tiny_config()), streaming=False)
     with pytest.raises(
         InputError, match="no convolution with packed weights: set the spec of subsampling_convolution to null"
     ):
@@ -127,8 +127,8 @@ def test_one_wrong_bit_is_found(litert, layer, role, tmp_path):
 
 
 def test_logits_are_the_models(litert, waveforms):
-    references = keras_references(litert.trained, litert.config.features, waveforms)
-    parity = verify_outputs(litert.path, references, litert.prepared.plans, "ai-edge-litert")
+    references = keras_references(litert.prepared.task, litert.trained, litert.config.features, waveforms)
+    parity = verify_outputs(litert.path, litert.prepared.task, references, litert.prepared.plans, "ai-edge-litert")
     # The limit of the export for 8-bit activations; without them it would be a hundred times less.
     assert RELATIVE_RMS_LIMIT[None] < parity.relative_rms < RELATIVE_RMS_LIMIT[8]
     assert parity.kernel == "xnnpack"

@@ -2,20 +2,22 @@
 
 from dataclasses import replace
 
-from converters.exporter.freeze import inference_model
-from converters.exporter.metadata import LayerRecord, abstract_layer_records
+from converters.exporter.metadata import abstract_layer_records
 from converters.exporter.pipeline import prepare
+from converters.flatbuffer.metadata import LayerRecord
 from tests.support.tiny_conformer import WEIGHTS_ONLY, tiny_config, tiny_model, tiny_tokenizer
-from tfconformer.models.build import abstract_conformer
 from tfconformer.quantization.apply import match_layers
+from tfconformer.tasks import find_task
+from tfconformer.training.checkpoint import abstract_model
 
 
 def test_records_need_no_weights():
     rules = [{"layers": "block_01_conv_.*", "spec": {"bits": 4, "sparsity": "2:4"}}, *WEIGHTS_ONLY]
     config, vocabulary = tiny_config(rules), tiny_tokenizer().vocabulary_size
-    model = inference_model(abstract_conformer(config.model, config.features.mel_bins, vocabulary))
+    task = find_task(config.task)
+    model = task.exported_part(abstract_model(config, vocabulary), streaming=False)
     records = abstract_layer_records(model, match_layers(model, config.quantization))
-    expected = prepare(tiny_model(config)).layers
+    expected = prepare(task, tiny_model(config)).layers
 
     def without_sizes(record: LayerRecord) -> LayerRecord:
         return replace(record, code_bytes=None, scale_bytes=None, offset_bytes=None, sqnr_db=None)

@@ -19,6 +19,7 @@ from tfconformer.data.shards import write_shards
 from tfconformer.errors import InputError
 from tfconformer.quantization.layers.quantize_wrapper import set_active_bits
 from tfconformer.quantization.quantizers.weights import quantize_weights
+from tfconformer.tasks import find_task
 from tfconformer.training.run import RunDirectory
 
 pytestmark = pytest.mark.usefixtures("native_library")
@@ -96,7 +97,7 @@ def test_a_co_trained_model_is_packed_in_the_chosen_precision():
     trained = tiny_model(config)
     for bits in (8, 2):
         set_active_bits(trained, bits)
-        packed = prepare(trained).packed
+        packed = prepare(find_task(config.task), trained).packed
         assert {layer.spec.bits for layer in packed.values()} == {bits}
         expected = quantize_weights(
             trained.get_layer("quant_block_00_ff1_expand").layer.kernel, packed["block_00_ff1_expand"].spec

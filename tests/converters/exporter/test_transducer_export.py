@@ -15,18 +15,16 @@ from converters.exporter.verify import (
     verify_outputs,
     verify_weights,
 )
+from converters.flatbuffer.metadata import METADATA, ModelMetadata
 from converters.flatbuffer.model_file import read_model_file
 from converters.flatbuffer.reader import Signature, read_tflite
-from converters.flatbuffer.stream_description import StreamDescription
-from converters.flatbuffer.transducer_description import TransducerDescription
-from converters.runtime.interpreters import METADATA
 from converters.runtime.isolated import IsolatedRecognizer
 from converters.runtime.model import RUNTIMES, open_model
 from converters.runtime.stream_model import open_stream
 from converters.streaming.online_recognizer import OnlineRecognizer
 from tests.support.tflite_builder import ModelBuilder
 from tests.support.tiny_conformer import tiny_tokenizer
-from tfconformer.decoding.transducer import beam_search
+from tfconformer.decoding.transducer import StepNetwork, beam_search
 from tfconformer.errors import InputError
 from tfconformer.models.transducer import Transducer
 
@@ -38,12 +36,16 @@ FILES = ["transducer_stream", "whole_transducer", "late_transducer"]
 @pytest.fixture(scope="module")
 def references(transducer_stream, waveforms):
     """Of the model of `transducer_stream` and `whole_transducer`."""
-    return keras_references(transducer_stream.trained, transducer_stream.config.features, waveforms)
+    return references_to(transducer_stream, waveforms)
 
 
 @pytest.fixture(scope="module")
 def late_references(late_transducer, waveforms):
-    return keras_references(late_transducer.trained, late_transducer.config.features, waveforms)
+    return references_to(late_transducer, waveforms)
+
+
+def references_to(exported, waveforms):
+    return keras_references(exported.prepared.task, exported.trained, exported.config.features, waveforms)
 
 
 def references_of(name, request):
@@ -53,8 +55,8 @@ def references_of(name, request):
 def test_the_model_says_something(references, late_references):
     """Otherwise nothing below tests anything."""
     for one in (references[-1], late_references[-1]):
-        starts = one.alignment.starts
-        assert len(set(one.labels)) > 1
+        starts = one.trace.path.starts
+        assert len(set(one.trace.hypothesis)) > 1
         assert 3 < len(set(starts)) < 48, "frames with labels, of 50"
 
 
@@ -63,7 +65,7 @@ def test_the_model_says_something(references, late_references):
 def test_every_graph_computes_what_keras_computes(name, runtime, request, references, late_references):
     file = request.getfixturevalue(name)
     # Along the path of the Keras model: of encoder, prediction network with its state, and joint network.
-    parity = verify_outputs(file.path, references_of(name, request), file.prepared.plans, runtime)
+    parity = verify_outputs(file.path, file.prepared.task, references_of(name, request), file.prepared.plans, runtime)
     # Activations are in float: only the order of float32 sums differs.
     assert parity.relative_rms < 1e-5 < RELATIVE_RMS_LIMIT[None]
     assert parity.different_hypotheses == 0
@@ -71,7 +73,7 @@ def test_every_graph_computes_what_keras_computes(name, runtime, request, refere
 
 
 def test_a_step_of_each_network_is_that_of_keras(transducer_stream, waveforms):
-    keras_model, model = Transducer(transducer_stream.trained), open_model(transducer_stream.path).decoder
+    keras_model, model = Transducer(transducer_stream.trained), StepNetwork(open_model(transducer_stream.path))
     random = np.random.default_rng(0)
     state = random.normal(size=(3, 2, 24)).astype(np.float32)
     labels = np.array([0, 1, 29], np.int32)
@@ -89,14 +91,20 @@ def test_it_says_how_it_is_used(transducer_stream, whole_transducer):
     assert file.signatures.keys() == {"encode_step", "flush", "predict", "join"}
     assert file.signatures["encode_step"] == file.signatures["flush"]
     assert {"encoded", "frames"} < file.signatures["encode_step"].outputs
-    metadata = json.loads(file.metadata[METADATA])
-    assert StreamDescription.model_validate(metadata["streaming"]).output == "encoded"
-    described = TransducerDescription.model_validate(metadata["transducer"])
-    assert (described.vocabulary, described.joint, described.state, described.max_symbols) == (29, 20, (1, 2, 24), 5)
+    metadata = ModelMetadata.read(transducer_stream.path)
+    first, predict, join = metadata.graphs
+    assert first.stream is not None and first.output.name == "encoded"
+    task = metadata.task.model_dump()
+    expected = {"name": "recognition_transducer", "search": "transducer", "vocabulary": 29, "max_symbols": 5}
+    assert task == expected
+    assert [(one.name, one.shape) for one in predict.states] == [("state", (1, 2, 24))]
+    assert [(one.name, one.shape) for one in join.inputs] == [("encoding", (1, 20)), ("prediction", (1, 20))]
+    assert join.output.shape == (1, 30)
     whole = read_tflite(whole_transducer.path)
     assert whole.signatures.keys() == {"encode", "predict", "join"}
     assert whole.signatures["encode"] == Signature(frozenset({"waveform"}), frozenset({"encoded"}))
-    assert json.loads(whole.metadata[METADATA])["transducer"] == metadata["transducer"]
+    of_whole = ModelMetadata.read(whole_transducer.path)
+    assert (of_whole.task, of_whole.graphs[1:]) == (metadata.task, metadata.graphs[1:])
 
 
 def test_weights_are_in_it_once(transducer_stream):
@@ -139,8 +147,8 @@ def test_pieces_of_any_size_give_the_labels_of_the_whole(name, size, request, re
     recognizer.decode()
     result = recognizer.result
     assert result.is_final
-    assert result.text == tiny_tokenizer().decode(reference.labels)
-    assert result.timestamps == tuple(0.04 * start for start in reference.alignment.starts)
+    assert result.text == tiny_tokenizer().decode(reference.trace.hypothesis)
+    assert result.timestamps == tuple(0.04 * start for start in reference.trace.path.starts)
     # A greedy search changes nothing that it has said.
     assert all(result.tokens[: len(text)] == text for text in texts)
 
@@ -151,7 +159,7 @@ def test_the_next_utterance_begins_anew(transducer_stream, references):
         recognizer.accept_waveform(RATE, reference.waveform)
         recognizer.input_finished()
         recognizer.decode()
-        assert recognizer.result.text == tiny_tokenizer().decode(reference.labels)
+        assert recognizer.result.text == tiny_tokenizer().decode(reference.trace.hypothesis)
         recognizer.reset()
 
 
@@ -160,7 +168,7 @@ def test_silence_is_counted_from_the_last_label(late_transducer, late_references
     recognizer.accept_waveform(RATE, reference.waveform)
     recognizer.input_finished()
     recognizer.decode()
-    search, last = recognizer._search, reference.alignment.starts[-1]
+    search, last = recognizer._search, reference.trace.path.starts[-1]
     assert (search.frames, search.trailing_blanks) == (50, 49 - last)
 
 
@@ -183,7 +191,7 @@ def test_a_beam_is_that_of_keras(transducer_stream, whole_transducer, references
 @pytest.mark.parametrize("name", ["transducer_stream", "whole_transducer"])
 def test_files_are_scored(name, request, references):
     path = request.getfixturevalue(name).path
-    texts = [tiny_tokenizer().decode(one.labels) for one in references]
+    texts = [tiny_tokenizer().decode(one.trace.hypothesis) for one in references]
     utterances = [(one.waveform, text, text[:9]) for one, text in zip(references, texts, strict=True)]
     evaluation = evaluate(path, utterances)
     assert [one.hypothesis for one in evaluation.utterances] == texts
@@ -192,13 +200,15 @@ def test_files_are_scored(name, request, references):
 
 
 def test_wrong_states_and_labels_are_refused(transducer_stream):
-    decoder = open_stream(transducer_stream.path).decoder
+    decoder = StepNetwork(open_stream(transducer_stream.path), vocabulary=29)
     state = decoder.start(1)
     for label in (-1, 30):
         with pytest.raises(InputError, match=rf"label lies in \[0, 29\], got {label}"):
             decoder.predict(np.array([label], np.int32), state)
     label = np.zeros(1, np.int32)
-    for wrong in (state[:, :1], np.concatenate([state, state]), state.astype(np.float64)):
+    with pytest.raises(InputError, match=r"the state is not of these hypotheses: it should have 1 rows, got 2"):
+        decoder.predict(label, np.concatenate([state, state]))
+    for wrong in (state[:, :1], state.astype(np.float64)):
         with pytest.raises(InputError, match=r"the state is not of this model: it should be float32 \[1, 2, 24\]"):
             decoder.predict(label, wrong)
     prediction, _ = decoder.predict(label, state)
@@ -224,11 +234,12 @@ def test_a_mistake_in_the_decoder_is_found(transducer_stream, waveforms, layer):
     value = kernel.numpy()
     kernel.assign(1.1 * value)
     try:
-        references = keras_references(trained, transducer_stream.config.features, waveforms[1:2])
+        references = references_to(transducer_stream, waveforms[1:2])
     finally:
         kernel.assign(value)
+    prepared = transducer_stream.prepared
     with pytest.raises(VerificationError, match="relative RMS"):
-        verify_outputs(transducer_stream.path, references, transducer_stream.prepared.plans, "ai-edge-litert")
+        verify_outputs(transducer_stream.path, prepared.task, references, prepared.plans, "ai-edge-litert")
 
 
 def test_files_that_do_not_fit_their_description_are_refused(transducer_stream, tmp_path):
@@ -246,8 +257,9 @@ def test_files_that_do_not_fit_their_description_are_refused(transducer_stream, 
             open_model(path)
         return str(error.value)
 
-    assert "do not describe the decoder of a transducer" in refused({"format": 1})
+    assert "no signature 'transcribe'" in refused({"format": 1})
     assert "no signature 'predict', which its metadata describe" in refused(metadata)
-    assert "transducer.joint in its TFCONFORMER metadata" in refused(
-        {"transducer": metadata["transducer"] | {"joint": 0}}
-    )
+    predict = metadata["graphs"][1]
+    wrong = [metadata["graphs"][0], predict | {"outputs": []}]
+    assert "graphs.1.outputs in its TFCONFORMER metadata" in refused(metadata | {"graphs": wrong})
+    assert "metadata of version 1 are incomplete" in refused({"format": 1, "transducer": {"joint": 20}})

@@ -18,6 +18,7 @@ from converters.exporter.verify import (
 from converters.flatbuffer.custom_layers import read_layers
 from converters.runtime.model import RUNTIMES
 from tfconformer.errors import InputError
+from tfconformer.tasks.task import Trace
 
 # Positions among the inputs of an operation that is asymmetric and has a bias; 0 is x.
 ROLES = {"codes": 1, "params": 2, "scales": 3, "offsets": 4, "biases": 5}
@@ -33,8 +34,9 @@ def check_float_operations(exported, path=None, names=None):
 
 
 def check_outputs(exported, waveforms, runtime="ai-edge-litert", trained=None, plans=None):
-    references = keras_references(trained or exported.trained, exported.config.features, waveforms)
-    return verify_outputs(exported.path, references, plans or exported.prepared.plans, runtime)
+    task = exported.prepared.task
+    references = keras_references(task, trained or exported.trained, exported.config.features, waveforms)
+    return verify_outputs(exported.path, task, references, plans or exported.prepared.plans, runtime)
 
 
 @pytest.mark.parametrize("model", ["weights_only", "int8_activations"])
@@ -186,14 +188,16 @@ def test_a_truncated_file_is_one_clear_error(weights_only, share, tmp_path):
 def test_differences_are_counted_over_all_utterances():
     symbols = np.eye(3, dtype=np.float32)
     same, other = symbols[[0, 1, 2]], symbols[[0, 1, 1]]
-    parity = compare([same, other], [same, same], [True, False], "runtime", "kernel")
+    traces = [Trace(same, (1, 2)), Trace(same, (1, 2))]
+    parity = compare([traces[0], Trace(other, (1,))], traces, "runtime", "kernel")
     assert (parity.utterances, parity.different_hypotheses, parity.max_abs_difference) == (2, 1, 1.0)
     # Two of 18 logits differ by one; six of the expected ones are one.
     assert parity.relative_rms == pytest.approx(np.sqrt(2 / 6))
     with pytest.raises(VerificationError, match="shape"):
-        compare([same[:2]], [same], [False], "runtime", "kernel")
+        compare([Trace(same[:2])], traces[:1], "runtime", "kernel")
 
 
 def test_an_utterance_shorter_than_a_frame_is_an_error(weights_only, waveforms):
+    task, features = weights_only.prepared.task, weights_only.config.features
     with pytest.raises(InputError, match="399 samples is too short"):
-        keras_references(weights_only.trained, weights_only.config.features, [waveforms[0][:399]])
+        keras_references(task, weights_only.trained, features, [waveforms[0][:399]])

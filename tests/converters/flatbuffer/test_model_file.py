@@ -144,9 +144,9 @@ def test_layer_rows_need_a_valid_configuration(written, generator):
     ("content", "message"),
     [
         (None, "not written by `tfconformer export`"),
-        ({"format": 99}, "format 99, expected 1"),
-        ({}, "not those of"),
-        ([], "not those of"),
+        ({"format": 99}, "format 99, expected 1 or 2"),
+        ({}, "format None, expected 1 or 2"),
+        ([], "should be a JSON object"),
         (metadata(dense("d", 40, 9, spec={"bits": 5})), "spec of the layer d .* wrong"),
     ],
 )

@@ -1,22 +1,21 @@
 import math
-from dataclasses import asdict
 
 import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from converters.exporter.freeze import inference_model
 from converters.exporter.metadata import abstract_layer_records
 from converters.exporter.placeholders import with_placeholders
+from converters.flatbuffer.metadata import LayerRecord
 from converters.flatbuffer.summary import LayerRow, layer_errors, layer_rows, model_summary, totals
-from tfconformer.config import Config
+from tfconformer.config import Config, TrainingConfig
 from tfconformer.data.config import DataConfig
-from tfconformer.models.build import abstract_conformer
 from tfconformer.models.config import ModelConfig, TransducerConfig
 from tfconformer.models.cost import input_rates, macs_per_second
 from tfconformer.quantization.spec import QuantSpec
 from tfconformer.reports.results import LayerError
-from tfconformer.training.config import TrainingConfig
+from tfconformer.tasks import find_task
+from tfconformer.training.checkpoint import abstract_model
 
 ROWS = [
     LayerRow("subsampling", "conv2d", (9, 32), 32, "", 320, 1_280, 12_300_000.0),
@@ -71,19 +70,18 @@ CONFIG = Config(
 )
 
 
-def record(name: str, kind: str, parameters: int, **more) -> dict:
-    return {"name": name, "kind": kind, "parameters": parameters, "float_bytes": 4 * parameters, **more}
+def record(name: str, kind: str, parameters: int, **more) -> LayerRecord:
+    return LayerRecord(name, kind, parameters, **{"float_bytes": 4 * parameters, **more})
 
 
 def test_rows_of_records():
     spec = QuantSpec(bits=2, symmetric=False, block_size=8).model_dump()
+    sizes = {f"{part}_bytes": 256 for part in ("float", "code", "scale", "offset")}
     rows = layer_rows(
         [
             record("block_00_norm", "normalization", 32),
             record("ctc_head", "dense", 357, k=16, n=21),
-            record("block_00_ff1_expand", "dense", 1088, k=16, n=64)
-            | {"float_bytes": 256, "code_bytes": 256, "scale_bytes": 256, "offset_bytes": 256, "sqnr_db": 8.5}
-            | {"spec": spec},
+            record("block_00_ff1_expand", "dense", 1088, k=16, n=64, spec=spec, sqnr_db=8.5, **sizes),
             record("block_00_attention_query", "dense", 256, k=16, n=16, spec={**spec, "bits": 4, "block_size": None}),
         ],
         {"ctc_head": 25 * 16 * 21, "block_00_ff1_expand": 25 * 16 * 64},
@@ -96,8 +94,7 @@ def test_rows_of_records():
 
 def test_multiplications_per_second():
     """100 feature frames a second, 50 behind the first convolution, 25 behind the second; 80 mel bins halved twice."""
-    model = abstract_conformer(CONFIG.model, CONFIG.features.mel_bins, 20)
-    macs = macs_per_second(model, input_rates(CONFIG.features))
+    macs = macs_per_second(abstract_model(CONFIG, 20), input_rates(CONFIG.features))
     expected = {
         "subsampling": 50 * 40 * 9 * 1 * 4,
         "subsampling_convolution": 25 * 20 * 9 * 4 * 4,
@@ -111,8 +108,9 @@ def test_multiplications_per_second():
 
 def test_multiplications_of_a_transducer_count_a_label_and_a_step_of_the_joint_network_per_frame():
     sizes = TransducerConfig(embedding=8, lstm_units=12, joint=10)
-    config = CONFIG.model.model_copy(update={"transducer": sizes})
-    macs = macs_per_second(abstract_conformer(config, 80, 20), input_rates(CONFIG.features))
+    model = CONFIG.model.model_copy(update={"transducer": sizes})
+    config = CONFIG.model_copy(update={"task": "recognition_transducer", "model": model})
+    macs = macs_per_second(abstract_model(config, 20), input_rates(CONFIG.features))
     expected = {
         "joint_encoder": 25 * 16 * 10,
         "prediction_embedding": 25 * 20 * 8,
@@ -127,10 +125,10 @@ def test_multiplications_of_a_transducer_count_a_label_and_a_step_of_the_joint_n
 def test_multiplications_are_those_of_the_graph():
     """Against TensorFlow's own count of floating-point operations, two to a multiplication and its addition."""
     frames, encoder_frames, dim, tokens = 400, 100, CONFIG.model.dim, 20
-    structure = inference_model(abstract_conformer(CONFIG.model, CONFIG.features.mel_bins, tokens))
+    structure = find_task(CONFIG.task).exported_part(abstract_model(CONFIG, tokens), streaming=False)
     model = with_placeholders(structure, (), random=True)
     macs = macs_per_second(structure, input_rates(CONFIG.features))
-    rows = layer_rows(map(asdict, abstract_layer_records(structure, {})), macs)
+    rows = layer_rows(abstract_layer_records(structure, {}), macs)
     seconds = frames * CONFIG.features.frame_step / CONFIG.features.sample_rate
     with_weights = sum(row.macs_per_second for row in rows) * seconds
     # Left out of the summary: queries times keys, queries times positions, attention times values. Of positions there

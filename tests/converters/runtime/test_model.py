@@ -104,15 +104,17 @@ def test_two_models_do_not_share_anything(recognizer: Path) -> None:
 
 
 def test_reads_the_metadata(recognizer: Path, float_model: Path, tmp_path: Path) -> None:
-    assert open_model(recognizer).metadata() == {"format": 1, "layers": []}
+    metadata = open_model(recognizer).metadata
+    assert (metadata.format, metadata.task.search, metadata.layers) == (2, "ctc", ())  # converted from version 1
+    assert [graph.signature for graph in metadata.graphs] == ["transcribe"]
     with pytest.raises(InputError, match="was not written by `tfconformer export`"):
-        open_model(float_model).metadata()
+        _ = open_model(float_model).metadata
     broken = RecognizerBuilder(layers(), metadata={"format": 1})
     broken.model.buffers[broken.model.metadata[0].buffer].data = np.frombuffer(b'{"format', np.uint8)
     path = tmp_path / "model.tflite"
     path.write_bytes(broken.finish())
     with pytest.raises(InputError, match="are not JSON"):
-        open_model(path).metadata()
+        open_model(path)
 
 
 def test_a_missing_library_is_no_silent_fallback(

@@ -7,11 +7,11 @@ import json
 import numpy as np
 import pytest
 
+from converters.exporter.freeze_streaming import FLUSH, STEP
 from converters.exporter.verify import RELATIVE_RMS_LIMIT, Reference, keras_references, verify_outputs, verify_weights
+from converters.flatbuffer.metadata import METADATA, ModelMetadata
 from converters.flatbuffer.model_file import read_model_file
 from converters.flatbuffer.reader import read_tflite
-from converters.flatbuffer.stream_description import FLUSH, STEP, StreamDescription
-from converters.runtime.interpreters import METADATA
 from converters.runtime.model import RUNTIMES, open_model
 from converters.runtime.stream_model import open_stream
 from tests.support.tflite_builder import ModelBuilder
@@ -23,9 +23,10 @@ pytestmark = pytest.mark.usefixtures("native_library")
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_streaming_file_is_the_file_for_whole_utterances(stream, whole_of_stream, waveforms, runtime):
     whole = open_model(whole_of_stream.path, runtime)
-    references = [Reference(waveform, whole.run(waveform)) for waveform in waveforms]
+    task = stream.prepared.task
+    references = [Reference(waveform, task.trace(whole, waveform)) for waveform in waveforms]
     assert RELATIVE_RMS_LIMIT[None] < 1e-3  # activations are in float
-    parity = verify_outputs(stream.path, references, stream.prepared.plans, runtime)
+    parity = verify_outputs(stream.path, task, references, stream.prepared.plans, runtime)
     assert parity.different_hypotheses == 0
     verify_weights(stream.path, stream.trained, stream.prepared.plans)
 
@@ -37,10 +38,10 @@ def test_late_logits_are_the_keras_model_s(file, waveforms, runtime, request):
     model = open_stream(exported.path, runtime)
     # Two blocks, each with one frame of attention and two of convolution ahead; the subsampling adds another.
     assert (model.description.delay_frames, model.description.flush_samples) == (7, 7 * 640)
-    for reference in keras_references(exported.trained, exported.config.features, waveforms):
+    for reference in keras_references(exported.prepared.task, exported.trained, exported.config.features, waveforms):
         # Float32 sums in another order, as in `test_freeze.py`.
         np.testing.assert_allclose(
-            model.run(reference.waveform), reference.logits, atol=1e-4 * np.abs(reference.logits).max()
+            model.run(reference.waveform), reference.trace.values, atol=1e-4 * np.abs(reference.trace.values).max()
         )
 
 
@@ -48,16 +49,17 @@ def test_it_says_how_it_is_used_and_is_one_graph_with_two_names(stream, whole_of
     file = read_tflite(stream.path)
     assert file.signatures.keys() == {STEP, FLUSH}
     assert file.signatures[STEP] == file.signatures[FLUSH]
-    described = StreamDescription.model_validate(json.loads(file.metadata[METADATA])["streaming"])
+    (graph,) = ModelMetadata.read(stream.path).graphs
+    described = graph.stream
     assert (described.sample_rate, described.step_samples, described.frame_samples) == (16000, 3 * 640, 640)
     assert (described.delay_frames, described.flush_samples) == (0, 0)
-    states = {state.name: state.shape for state in described.states}
+    states = {state.name: state.shape for state in graph.states}
     assert states["block_01_attention_key"] == (1, 32, 16)  # 10 past frames and 3 new ones, in columns
     assert states["block_01_attention_value"] == (1, 13, 32)
     assert states["block_01_conv_depthwise"] == (1, 4, 32)
     # 320 samples, two frames of features and one of the first convolution; keys, values and convolution of two blocks;
     # two counters.
-    assert described.state_bytes == 4 * (320 + 2 * 80 + 40 * 3 + 2 * (32 * 16 + 13 * 32 + 4 * 32) + 2)
+    assert graph.state_bytes == 4 * (320 + 2 * 80 + 40 * 3 + 2 * (32 * 16 + 13 * 32 + 4 * 32) + 2)
     # Nothing is there twice: each of the two tables of projected positions, 13 rows of 32, replaces a matrix.
     tables = 2 * 13 * 32 * 4
     assert stream.path.stat().st_size < whole_of_stream.path.stat().st_size + tables + 20_000
@@ -150,9 +152,10 @@ def test_the_longest_stream_ends_with_an_error(stream):
 def test_other_files_are_no_streams(whole_of_stream, stream, tmp_path):
     with pytest.raises(InputError, match="not a streaming file"):
         open_stream(whole_of_stream.path)
-    described = json.loads(read_tflite(stream.path).metadata[METADATA])["streaming"]
+    metadata = json.loads(read_tflite(stream.path).metadata[METADATA])
+    (graph,) = metadata["graphs"]
     builder = ModelBuilder()
-    builder.metadata(METADATA, {"streaming": described})
+    builder.metadata(METADATA, metadata)
     samples = builder.tensor("audio", [1, -1])
     builder.signature(STEP, {"audio": samples}, {"logits": builder.reshape(samples, [1, -1, 400], "frames")})
     path = tmp_path / "other.tflite"
@@ -160,8 +163,8 @@ def test_other_files_are_no_streams(whole_of_stream, stream, tmp_path):
     with pytest.raises(InputError, match="inputs and outputs of its signature 'encode_step' are not those"):
         open_stream(path)
     builder = ModelBuilder()
-    builder.metadata(METADATA, {"streaming": {**described, "states": []}})
+    builder.metadata(METADATA, metadata | {"graphs": [graph | {"states": []}]})
     builder.signature(STEP, {"audio": builder.tensor("audio", [1, 1])}, {})
     path.write_bytes(builder.build([0], []))
-    with pytest.raises(InputError, match=r"streaming in its TFCONFORMER metadata: .*no int32 state 'position'"):
+    with pytest.raises(InputError, match=r"graphs.0 in its TFCONFORMER metadata: .*no int32 state 'position'"):
         open_stream(path)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfconformer.training.transducer_loss import TransducerLoss, transducer_log_likelihood
+from tfconformer.losses.transducer import TransducerLoss, transducer_log_likelihood
 
 
 def log_likelihood(scores: np.ndarray, labels: int) -> float:

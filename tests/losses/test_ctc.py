@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfconformer.layers.masking import BlankBeyondEnd, frame_mask
-from tfconformer.training.losses import CTCLoss
+from tfconformer.losses.ctc import CTCLoss
 from tfconformer.training.schedules import WarmupCosine
 
 

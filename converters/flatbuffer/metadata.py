@@ -1,0 +1,375 @@
+"""The metadata of an exported file: task, tokenizer, configuration, one record per layer, and its graphs, as JSON.
+
+    metadata = ModelMetadata.read("int4.tflite")
+    metadata.graphs[0].signature, metadata.tokenizer, metadata.layers
+
+It is the content of the flatbuffer metadata entry `TFCONFORMER`, so that the `.tflite` is all a program needs to turn
+speech into text, and all a report needs to list what is in it. The format is described in docs/format.md. Files of
+version 1 are converted while they are read.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
+
+from converters.flatbuffer.reader import TfliteFile, read_tflite
+from tfconformer.data.tokenizer import Tokenizer
+from tfconformer.errors import InputError
+from tfconformer.features.config import FeatureConfig
+
+METADATA = "TFCONFORMER"
+FORMAT = 2
+FREE = -1  # in a shape: a dimension that varies from call to call
+
+# Tensors of a graph that computes a step of a stream.
+AUDIO, COUNT, FRAMES = "audio", "count", "frames"
+POSITION, RECEIVED = "position", "received"  # states: samples that went through, and how many of them were valid
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TensorDescription(_Record):
+    """A tensor of a graph.
+
+    Attributes:
+      name: within the signature.
+      shape: with -1 for dimensions that vary.
+      dtype: of its numbers.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: Literal["float32", "int32"]
+
+    @property
+    def bytes(self) -> int:
+        """Size of its content; of tensors without free dimensions."""
+        return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
+
+    def accepts(self, shape: tuple[int, ...], dtype: str) -> bool:
+        """Returns whether an array of that shape and type is one of this tensor."""
+        if len(shape) != len(self.shape) or dtype != self.dtype:
+            return False
+        return all(ours in (FREE, theirs) for ours, theirs in zip(self.shape, shape, strict=True))
+
+    def __str__(self) -> str:
+        """Type and shape, for people: "float32 [1, 640]"."""
+        return show_tensor(self.shape, self.dtype)
+
+
+class StreamDescription(_Record):
+    """The protocol of a graph that takes audio in steps.
+
+    A stream begins with all states zero. Every call takes the next `step_samples` samples, `count` = `step_samples`,
+    and the states. It returns the outputs of `step_samples / frame_samples` frames, the number of `frames` that the
+    utterance has so far, and every state under the name under which the next call takes it. At the end of the utterance
+    the rest, filled up with zeros, goes into the signature `flush_signature`, which is the same graph, with `count` set
+    to its valid samples, and then `flush_samples` zeros with `count` 0, in steps.
+
+    Attributes:
+      sample_rate: of the audio, in Hz.
+      step_samples: samples per step.
+      frame_samples: samples per output frame; divides `step_samples`.
+      delay_frames: frames by which the outputs lag: after n steps, frames up to
+        n step_samples / frame_samples - delay_frames are out.
+      flush_samples: samples that must follow the last one until all frames are out.
+      flush_signature: second name of the graph.
+    """
+
+    sample_rate: PositiveInt
+    step_samples: PositiveInt
+    frame_samples: PositiveInt
+    delay_frames: NonNegativeInt
+    flush_samples: NonNegativeInt
+    flush_signature: str
+
+    @model_validator(mode="after")
+    def _consistent(self) -> StreamDescription:
+        if self.step_samples % self.frame_samples or self.flush_samples % self.step_samples:
+            raise ValueError("a step holds whole frames, and a flush whole steps")
+        return self
+
+    @property
+    def delay_seconds(self) -> float:
+        """Longest time from the beginning of a frame until its output is out: its step must be full, and the delay."""
+        return (self.step_samples + self.delay_frames * self.frame_samples) / self.sample_rate
+
+    @property
+    def step_frames(self) -> int:
+        """Output frames per step."""
+        return self.step_samples // self.frame_samples
+
+
+class GraphDescription(_Record):
+    """A graph of the file.
+
+    Attributes:
+      signature: its name.
+      inputs, outputs: without the states.
+      states: tensors that are inputs and outputs; zero at the start.
+      stream: of a graph that takes audio in steps.
+    """
+
+    signature: str
+    inputs: tuple[TensorDescription, ...]
+    outputs: tuple[TensorDescription, ...] = Field(min_length=1)
+    states: tuple[TensorDescription, ...] = ()
+    stream: StreamDescription | None = None
+
+    @model_validator(mode="after")
+    def _has_counters(self) -> GraphDescription:
+        counters = {state.name for state in self.states if (state.shape, state.dtype) == ((1,), "int32")}
+        if self.stream is not None and not {POSITION, RECEIVED} <= counters:
+            raise ValueError(f"there is no int32 state {POSITION!r}, or no {RECEIVED!r}")
+        return self
+
+    @property
+    def output(self) -> TensorDescription:
+        """The first output, which holds the frames of a graph from audio."""
+        return self.outputs[0]
+
+    @property
+    def all_inputs(self) -> tuple[TensorDescription, ...]:
+        """Inputs and states."""
+        return (*self.inputs, *self.states)
+
+    @property
+    def all_outputs(self) -> tuple[TensorDescription, ...]:
+        """Outputs and states."""
+        return (*self.outputs, *self.states)
+
+    @property
+    def state_bytes(self) -> int:
+        """Size of all states."""
+        return sum(state.bytes for state in self.states)
+
+
+class TaskDescription(BaseModel):
+    """The task of a file: its name, and settings of its own, such as the `max_symbols` of a transducer.
+
+    Attributes:
+      name: of a `tfconformer.tasks` task.
+      search: from outputs to labels, a key of `runtime.search.SEARCHES`; None if the task has none.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, int | float | str] = Field(init=False)
+
+    name: str
+    search: str | None = None
+
+
+@dataclass(frozen=True)
+class LayerRecord:
+    """One layer that has weights. Attributes that are None are left out of the JSON.
+
+    Attributes:
+      name, kind: its name in the Keras model; "dense", "convolution", "depthwise", "normalization" or "attention". A
+        constant in place of a layer, as projected positions in a streaming file, is a "table".
+      parameters: number of weights and biases.
+      float_bytes: size of those that stay in float32.
+      k, n: contraction length and output channels of a dense layer, and of a convolution as a matrix of its windows.
+      spec: of a quantized layer, as JSON.
+      target: "litert" where the layer is not in the custom operation.
+      code_bytes, scale_bytes, offset_bytes: sizes of a packed layer's constants; sparsity indices count as codes.
+      sqnr_db: 10 log10(sum W^2 / sum (W - Wq)^2) of a packed layer; None if there is no error at all.
+    """
+
+    name: str
+    kind: str
+    parameters: int
+    float_bytes: int
+    k: int | None = None
+    n: int | None = None
+    spec: dict[str, Any] | None = None
+    target: str | None = None
+    code_bytes: int | None = None
+    scale_bytes: int | None = None
+    offset_bytes: int | None = None
+    sqnr_db: float | None = None
+
+
+class ModelMetadata(_Record):
+    """See the module.
+
+    Attributes:
+      format: version.
+      task: of the model.
+      method: how the weights were quantized, if they were: "qat" in training, others after it.
+      tokenizer_model: a serialized SentencePiece model in base64; None for tasks without text.
+      config: of the training, as JSON.
+      layers: every layer with weights.
+      graphs: the first one takes audio.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    format: Literal[2] = 2
+    task: TaskDescription
+    method: str = "qat"
+    tokenizer_model: str | None = Field(None, alias="tokenizer")
+    config: dict[str, Any] = {}
+    layers: tuple[LayerRecord, ...] = ()
+    graphs: tuple[GraphDescription, ...] = Field(min_length=1)
+    _path: str = PrivateAttr("the file")
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> ModelMetadata:
+        """Reads the metadata of a file.
+
+        Raises:
+          InputError: the file cannot be read, is no complete `.tflite`, or `parse` refuses its metadata.
+        """
+        return cls.parse(os.fspath(path), read_tflite(path))
+
+    @classmethod
+    def parse(cls, path: str, file: TfliteFile) -> ModelMetadata:
+        """Reads the metadata of a file whose structure was read.
+
+        Raises:
+          InputError: there are none, or they are not those of `tfconformer export`; the message names the wrong part.
+        """
+        if METADATA not in file.metadata:
+            raise InputError(f"{path}: it has no {METADATA} metadata, so it was not written by `tfconformer export`")
+        try:
+            tree = json.loads(file.metadata[METADATA])
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path}: its {METADATA} metadata are not JSON ({error})") from error
+        if not isinstance(tree, dict):
+            raise InputError(f"{path}: its {METADATA} metadata should be a JSON object")
+        version = tree.get("format")
+        if version not in (1, FORMAT):
+            raise InputError(f"{path}: its {METADATA} metadata have the format {version}, expected 1 or {FORMAT}")
+        try:
+            metadata = cls.model_validate(_from_version_1(tree) if version == 1 else tree)
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{path}: its {METADATA} metadata of version 1 are incomplete ({error})") from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the whole"
+            raise InputError(f"{path}: {where} in its {METADATA} metadata: {first['msg']}") from None
+        metadata._path = path
+        return metadata
+
+    def to_json(self) -> bytes:
+        """Returns the content of the metadata entry."""
+        tree = self.model_dump(mode="json", by_alias=True, exclude={"config", "layers"}, exclude_none=True)
+        # Nulls within configurations and specs are values of their keys.
+        tree["config"] = self.config
+        tree["layers"] = [
+            {key: value for key, value in asdict(layer).items() if value is not None} for layer in self.layers
+        ]
+        return json.dumps(tree, separators=(",", ":"), allow_nan=False).encode("utf-8")
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer.
+
+        Raises:
+          InputError: there is none, or it is damaged.
+        """
+        if self.tokenizer_model is None:
+            raise InputError(f"{self._path}: its {METADATA} metadata have no tokenizer")
+        try:
+            return Tokenizer.from_bytes(base64.b64decode(self.tokenizer_model))
+        except (binascii.Error, ValueError) as error:
+            raise InputError(f"{self._path}: the tokenizer in its {METADATA} metadata is damaged ({error})") from None
+
+    @cached_property
+    def features(self) -> FeatureConfig:
+        """The front end.
+
+        Raises:
+          InputError: the configuration does not describe it.
+        """
+        try:
+            return FeatureConfig.model_validate(self.config["features"])
+        except (KeyError, ValidationError) as error:
+            reason = "they are missing" if isinstance(error, KeyError) else error.errors()[0]["msg"]
+            raise InputError(f"{self._path}: config.features in its {METADATA} metadata: {reason}") from None
+
+
+def encode_tokenizer(model: bytes) -> str:
+    """Returns a serialized SentencePiece model as the metadata hold it."""
+    return base64.b64encode(model).decode("ascii")
+
+
+def show_tensor(shape: tuple[int, ...], dtype: str) -> str:
+    """Returns type and shape for people: "float32 [1, 640]"."""
+    return f"{dtype} {list(shape)}"
+
+
+def _from_version_1(tree: dict[str, Any]) -> dict[str, Any]:
+    """Converts metadata of version 1, which had one description of streams and one of a transducer's decoder."""
+    tree = dict(tree)
+    stream, transducer = tree.pop("streaming", None), tree.pop("transducer", None)
+    output = "logits" if transducer is None else "encoded"
+    if stream is None:
+        signature = "transcribe" if transducer is None else "encode"
+        first = {"signature": signature, "inputs": [_tensor("waveform", [1, FREE])], "outputs": [_frames(output, FREE)]}
+    else:
+        first = _stream_of_version_1(dict(stream), output)
+    task: dict[str, Any] = {"name": "recognition_ctc", "search": "ctc"}
+    graphs = [first]
+    if transducer is not None:
+        joint, vocabulary, max_symbols = (transducer[key] for key in ("joint", "vocabulary", "max_symbols"))
+        task = {"name": "recognition_transducer", "search": "transducer", "vocabulary": vocabulary}
+        task["max_symbols"] = max_symbols
+        vector = [1, joint]
+        graphs.append(
+            {
+                "signature": "predict",
+                "inputs": [_tensor("label", [1], "int32")],
+                "outputs": [_tensor("prediction", vector)],
+                "states": [_tensor("state", transducer["state"])],
+            }
+        )
+        graphs.append(
+            {
+                "signature": "join",
+                "inputs": [_tensor("encoding", vector), _tensor("prediction", vector)],
+                "outputs": [_tensor("logits", [1, vocabulary + 1])],
+            }
+        )
+    return {**tree, "format": FORMAT, "task": task, "graphs": graphs}
+
+
+def _stream_of_version_1(stream: dict[str, Any], output: str) -> dict[str, Any]:
+    states = stream.pop("states")
+    stream.pop("output", None)
+    frames = stream["step_samples"] // stream["frame_samples"]
+    return {
+        "signature": "encode_step",
+        "inputs": [_tensor(AUDIO, [1, stream["step_samples"]]), _tensor(COUNT, [1], "int32")],
+        "outputs": [_frames(output, frames), _tensor(FRAMES, [1], "int32")],
+        "states": states,
+        "stream": {**stream, "flush_signature": "flush"},
+    }
+
+
+def _frames(name: str, count: int) -> dict[str, Any]:
+    return _tensor(name, [1, count, FREE])
+
+
+def _tensor(name: str, shape: Any, dtype: str = "float32") -> dict[str, Any]:
+    return {"name": name, "shape": shape, "dtype": dtype}

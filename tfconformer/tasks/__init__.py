@@ -1,0 +1,52 @@
+"""Tasks: CTC recognition, transducer recognition, one module each.
+
+    task = find_task("recognition_ctc")
+    model = task.build(config.model, mel_bins=80, vocabulary=28)
+
+A task builds its model, turns batches into inputs and targets, names its losses, lists the graphs of its exported file
+and scores the model (`task.Task`). Training, export, verification and runtimes loop over what it lists, so that another
+task needs its own module here, or `register_task`, and nothing elsewhere.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from tfconformer.errors import InputError
+from tfconformer.tasks.task import Task
+
+_REGISTERED: dict[str, Task] = {}
+
+
+def register_task(task: Task) -> None:
+    """Adds a task that is no module of this package.
+
+    Raises:
+      ValueError: another task has its name.
+    """
+    if task.name in task_names():
+        raise ValueError(f"there is a task {task.name!r} already")
+    _REGISTERED[task.name] = task
+
+
+def task_names() -> list[str]:
+    """Returns the names of all tasks, sorted."""
+    modules = [module.name for module in pkgutil.iter_modules(__path__)]
+    return sorted({*_REGISTERED, *(name for name in modules if name not in _SHARED)})
+
+
+def find_task(name: str) -> Task:
+    """Returns the task of a name.
+
+    Raises:
+      InputError: there is none; the message lists the names.
+    """
+    if name not in task_names():
+        raise InputError(f"unknown task {name!r}, expected one of {', '.join(task_names())}")
+    if name not in _REGISTERED:
+        _REGISTERED[name] = importlib.import_module(f"{__name__}.{name}").TASK
+    return _REGISTERED[name]
+
+
+_SHARED = ("graphs", "recognition", "task")  # modules that are no task

@@ -1,0 +1,116 @@
+"""The graphs of an exported file, as a task lists them, and calling them in Keras.
+
+A file has one graph from audio, which computes whole utterances or one step of a stream, and any number of step graphs:
+functions of fixed shapes that a search or a decoder calls once a step, with their state as inputs and outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+from numpy.typing import NDArray
+
+from tfconformer.features.config import FeatureConfig
+from tfconformer.features.log_mel import log_mel
+
+Floats = NDArray[np.float32]
+Tensors = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class AudioGraph:
+    """The graph from audio; the log-mel front end is put before it.
+
+    Attributes:
+      signature: its name in a file for whole utterances.
+      model: (features [B, T, mel_bins], lengths [B] int32) -> one tensor [B, T / stride, width].
+      output: name of that tensor in the file.
+    """
+
+    signature: str
+    model: keras.Model
+    output: str
+
+
+@dataclass(frozen=True)
+class StepGraph:
+    """A function of fixed shapes that is called once a step.
+
+    Attributes:
+      signature: its name in the file.
+      inputs: names, shapes and types of its tensors, the states last.
+      outputs: likewise, without the states.
+      states: names of the inputs that are outputs too; zero at the start.
+      call: from the inputs, by position, to a dictionary of outputs and states.
+      models: those that it reads weights of.
+    """
+
+    signature: str
+    inputs: tuple[tf.TensorSpec, ...]
+    outputs: tuple[tf.TensorSpec, ...]
+    states: tuple[str, ...]
+    call: Callable[..., dict[str, tf.Tensor]]
+    models: tuple[keras.Model, ...]
+
+
+class GraphCalls(Protocol):
+    """A model whose graphs can be called: in Keras (`KerasGraphs`) or in a runtime."""
+
+    def run(self, waveform: Floats, /) -> Floats:
+        """Computes the output [frames, width] of the graph from audio on a waveform [samples] in [-1, 1]."""
+
+    def call(self, signature: str, inputs: Mapping[str, NDArray[Any]], /) -> Tensors:
+        """Calls a step graph once; returns outputs and states."""
+
+    def zero_states(self, signature: str, /) -> Tensors:
+        """Returns the states of a step graph at the start."""
+
+
+class KerasGraphs:
+    """The graphs of a task in Keras, one utterance at a time."""
+
+    def __init__(
+        self, audio: AudioGraph, steps: tuple[StepGraph, ...], features: FeatureConfig, compile_audio: bool
+    ) -> None:
+        """Wraps graphs.
+
+        Args:
+          audio: the graph from audio.
+          steps: the others.
+          features: the front end.
+          compile_audio: whether the graph from audio is traced. That takes as long as some tens of utterances take
+            without it, and then has all quantized weights in memory at once.
+        """
+        self._features = features
+        self._model = audio.model
+        self._steps = {step.signature: step for step in steps}
+        self._calls = {step.signature: tf.function(step.call, input_signature=step.inputs) for step in steps}
+        signature = [tf.TensorSpec([None], tf.float32)]
+        self._audio = tf.function(self._compute, input_signature=signature) if compile_audio else self._compute
+
+    def run(self, waveform: Floats) -> Floats:
+        """See `GraphCalls.run`."""
+        return self._audio(tf.constant(waveform, tf.float32)).numpy()
+
+    def call(self, signature: str, inputs: Mapping[str, NDArray[Any]]) -> Tensors:
+        """See `GraphCalls.call`."""
+        arguments = [tf.constant(inputs[spec.name], spec.dtype) for spec in self._steps[signature].inputs]
+        return {name: value.numpy() for name, value in self._calls[signature](*arguments).items()}
+
+    def zero_states(self, signature: str) -> Tensors:
+        """See `GraphCalls.zero_states`."""
+        step = self._steps[signature]
+        return {
+            spec.name: np.zeros(spec.shape, spec.dtype.as_numpy_dtype)
+            for spec in step.inputs
+            if spec.name in step.states
+        }
+
+    def _compute(self, waveform: tf.Tensor) -> tf.Tensor:
+        mel = log_mel(waveform[tf.newaxis], self._features)
+        return self._model([mel, tf.shape(mel)[1:2]], training=False)[0]

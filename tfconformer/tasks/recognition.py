@@ -1,0 +1,84 @@
+"""Shared parts of the recognition tasks: recognizers in Keras and their word error rate; phones run `.tflite` files."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from tfconformer.data.tokenizer import Tokenizer
+from tfconformer.decoding.wer import count_errors
+from tfconformer.errors import InputError
+from tfconformer.models.encoder import SUBSAMPLING
+from tfconformer.tasks import find_task
+from tfconformer.tasks.task import DevMetric, Task
+
+# (features [B, T, mel_bins], lengths [B]) -> labels of every utterance.
+Recognizer = Callable[[Any, Any], list[list[int]]]
+
+
+@dataclass(frozen=True)
+class BeamSearch:
+    """Settings of a beam search.
+
+    Attributes:
+      width: hypotheses to keep.
+      language_model: for CTC, an n-gram model over the tokenizer's tokens; None uses none.
+      weight: of the language model.
+    """
+
+    width: int
+    language_model: Path | None = None
+    weight: float = 0.5
+
+
+class RecognitionTask(Task):
+    """A task whose result is text."""
+
+    metric = "wer"
+
+    @abstractmethod
+    def recognizer(self, model: keras.Model, tokenizer: Tokenizer, search: BeamSearch | None = None) -> Recognizer:
+        """Returns a recognizer with the weights that `model` has at every call; without `search` it is greedy.
+
+        Raises:
+          InputError: the task has no such search.
+        """
+
+    def dev_metric(self, model: keras.Model, tokenizer: Tokenizer) -> DevMetric:
+        """See `Task.dev_metric`: word errors and words."""
+        recognize = self.recognizer(model, tokenizer)
+
+        def score(batches: tf.data.Dataset) -> tuple[float, float]:
+            references: list[str] = []
+            hypotheses: list[str] = []
+            for inputs, texts, _ in batches:
+                hypotheses += map(tokenizer.decode, recognize(*inputs))
+                references += [text.decode("utf-8") for text in texts.numpy()]
+            words, *errors = count_errors(references, hypotheses).sum(axis=0)
+            return int(sum(errors)), int(words)
+
+        return score
+
+
+def encoder_frames(lengths: Any) -> np.ndarray:
+    """Returns the number of encoder frames of utterances with `lengths` [B] feature frames."""
+    return -(-np.asarray(lengths) // SUBSAMPLING)
+
+
+def recognition_task(name: str) -> RecognitionTask:
+    """Returns the recognition task of a name.
+
+    Raises:
+      InputError: there is no task of that name, or its result is not text.
+    """
+    task = find_task(name)
+    if not isinstance(task, RecognitionTask):
+        raise InputError(f"the task {name} recognizes no text")
+    return task

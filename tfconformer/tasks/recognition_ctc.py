@@ -1,0 +1,96 @@
+"""Recognition with a CTC head (Graves et al. 2006) on the Conformer encoder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+from tfconformer.data.tokenizer import Tokenizer
+from tfconformer.decoding.ctc import StreamingCTCDecoder, greedy_decode
+from tfconformer.decoding.ctc_beam import BeamDecoder
+from tfconformer.errors import InputError
+from tfconformer.layers.dense import float_layer
+from tfconformer.losses.ctc import CTCLoss
+from tfconformer.models.config import ModelConfig
+from tfconformer.models.ctc import conformer_ctc
+from tfconformer.tasks.graphs import AudioGraph, Floats, GraphCalls, StepGraph
+from tfconformer.tasks.recognition import BeamSearch, RecognitionTask, Recognizer, encoder_frames
+from tfconformer.tasks.task import Trace
+
+LOGITS, INTERMEDIATE = "logits", "intermediate"
+HEAD = "ctc_head"
+
+
+class CTCRecognition(RecognitionTask):
+    """See the module."""
+
+    name = "recognition_ctc"
+
+    def build(self, config: ModelConfig, mel_bins: int, vocabulary: int) -> keras.Model:
+        """See `Task.build` and `conformer_ctc`."""
+        if config.transducer is not None:
+            raise InputError(f"the task {self.name} has no use for the section model.transducer")
+        return conformer_ctc(config, mel_bins, vocabulary)
+
+    def example(
+        self, model: keras.Model, inputs: tuple[tf.Tensor, tf.Tensor], labels: tf.Tensor
+    ) -> tuple[tuple[tf.Tensor, ...], dict[str, tf.Tensor]]:
+        """See `Task.example`: every CTC head is compared with the labels."""
+        return inputs, dict.fromkeys(model.output, labels)
+
+    def losses(self, model: keras.Model, auxiliary_weight: float) -> dict[str, tuple[keras.losses.Loss, float]]:
+        """See `Task.losses`."""
+        return with_intermediate_ctc(model, LOGITS, CTCLoss(name=f"{LOGITS}_loss"), auxiliary_weight)
+
+    def exported_part(self, trained: keras.Model, streaming: bool) -> keras.Model:
+        """See `Task.exported_part`.
+
+        On streams, frames beyond the end are forced blanks. A whole utterance alone has none, and its file no mask.
+        """
+        if streaming:
+            return keras.Model(trained.inputs, trained.output[LOGITS], name=trained.name)
+        (head,) = (layer for layer in trained.layers if float_layer(layer).name == HEAD)
+        return keras.Model(trained.inputs, head.output, name=trained.name)
+
+    def graphs(self, exported: keras.Model) -> tuple[AudioGraph, tuple[StepGraph, ...]]:
+        """See `Task.graphs`."""
+        return AudioGraph("transcribe", exported, LOGITS), ()
+
+    def describe(self, exported: keras.Model) -> dict[str, int | float | str]:
+        """See `Task.describe`."""
+        return {"search": "ctc", "vocabulary": int(exported.output.shape[-1]) - 1}
+
+    def recognizer(self, model: keras.Model, tokenizer: Tokenizer, search: BeamSearch | None = None) -> Recognizer:
+        """See `RecognitionTask.recognizer`; padded frames decode as blanks."""
+
+        def logits(features: Any, lengths: Any) -> Any:
+            return model.predict_on_batch([features, lengths])[LOGITS]
+
+        if search is None:
+            return lambda features, lengths: list(map(greedy_decode, logits(features, lengths)))
+        decoder = BeamDecoder(tokenizer.tokens, search.width, search.language_model, search.weight)
+        return lambda features, lengths: [
+            decoder.decode(one[:count])
+            for one, count in zip(logits(features, lengths), encoder_frames(lengths), strict=True)
+        ]
+
+    def trace(self, graphs: GraphCalls, waveform: Floats, path: Any = None) -> Trace:
+        """See `Task.trace`: the logits, and the labels of greedy search."""
+        logits, search = graphs.run(waveform), StreamingCTCDecoder()
+        search.push(logits)
+        return Trace(logits, tuple(search.ids))
+
+
+def with_intermediate_ctc(
+    model: keras.Model, output: str, loss: keras.losses.Loss, auxiliary_weight: float
+) -> dict[str, tuple[keras.losses.Loss, float]]:
+    """Returns the losses of `output` and, if the model has one, of the intermediate CTC head (2102.03216)."""
+    if INTERMEDIATE not in model.output:
+        return {output: (loss, 1.0)}
+    intermediate = CTCLoss(name=f"{INTERMEDIATE}_loss")
+    return {INTERMEDIATE: (intermediate, auxiliary_weight), output: (loss, 1.0 - auxiliary_weight)}
+
+
+TASK = CTCRecognition()

@@ -1,0 +1,113 @@
+"""Recognition with a transducer (Graves 2012, 1211.3711) behind the Conformer encoder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from tfconformer.data.tokenizer import Tokenizer
+from tfconformer.decoding.transducer import (
+    MAX_SYMBOLS,
+    Alignment,
+    StepNetwork,
+    StreamingTransducerDecoder,
+    beam_search,
+    greedy_search,
+    path_logits,
+)
+from tfconformer.errors import InputError
+from tfconformer.losses.transducer import TransducerLoss
+from tfconformer.models.config import ModelConfig
+from tfconformer.models.transducer import SCORES, Transducer, conformer_transducer, shared_with_ctc, transducer_parts
+from tfconformer.tasks.graphs import AudioGraph, Floats, GraphCalls, StepGraph
+from tfconformer.tasks.recognition import BeamSearch, RecognitionTask, Recognizer, encoder_frames
+from tfconformer.tasks.recognition_ctc import CTCRecognition, with_intermediate_ctc
+from tfconformer.tasks.task import Task, Trace
+
+
+class TransducerRecognition(RecognitionTask):
+    """See the module."""
+
+    name = "recognition_transducer"
+
+    def build(self, config: ModelConfig, mel_bins: int, vocabulary: int) -> keras.Model:
+        """See `Task.build` and `conformer_transducer`."""
+        if config.transducer is None:
+            raise InputError(f"the task {self.name} needs the section model.transducer")
+        return conformer_transducer(config, mel_bins, vocabulary)
+
+    def example(
+        self, model: keras.Model, inputs: tuple[tf.Tensor, tf.Tensor], labels: tf.Tensor
+    ) -> tuple[tuple[tf.Tensor, ...], dict[str, tf.Tensor]]:
+        """See `Task.example`: the prediction network reads the labels, and every output is compared with them."""
+        return (*inputs, labels), dict.fromkeys(model.output, labels)
+
+    def losses(self, model: keras.Model, auxiliary_weight: float) -> dict[str, tuple[keras.losses.Loss, float]]:
+        """See `Task.losses`."""
+        return with_intermediate_ctc(model, SCORES, TransducerLoss(), auxiliary_weight)
+
+    def initializable_part(self, model: keras.Model, source: Task) -> keras.Model:
+        """See `Task.initializable_part`: the encoder may come from a CTC model."""
+        return shared_with_ctc(model) if isinstance(source, CTCRecognition) else model
+
+    def exported_part(self, trained: keras.Model, streaming: bool) -> keras.Model:
+        """See `Task.exported_part`: all but the intermediate head."""
+        return keras.Model(trained.inputs, {SCORES: trained.output[SCORES]}, name=trained.name)
+
+    def graphs(self, exported: keras.Model) -> tuple[AudioGraph, tuple[StepGraph, ...]]:
+        """See `Task.graphs`: the encoder, and the prediction and the joint network for one hypothesis."""
+        parts = transducer_parts(exported)
+        joint, vocabulary = int(parts.joint.inputs[0].shape[-1]), int(parts.joint.output.shape[-1]) - 1
+
+        def predict(label: tf.Tensor, state: tf.Tensor) -> dict[str, tf.Tensor]:
+            predicted, *after = parts.prediction([label[:, tf.newaxis], *tf.unstack(state, axis=1)])
+            return {"prediction": tf.reshape(predicted, [1, joint]), "state": tf.stack(after, axis=1)}
+
+        def join(encoding: tf.Tensor, prediction: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"logits": parts.joint([encoding, prediction])}
+
+        label, state = tf.TensorSpec([1], tf.int32, "label"), tf.TensorSpec([1, 2, parts.units], tf.float32, "state")
+        encoding, prediction = (tf.TensorSpec([1, joint], tf.float32, name) for name in ("encoding", "prediction"))
+        logits = tf.TensorSpec([1, vocabulary + 1], tf.float32, "logits")
+        steps = (
+            StepGraph("predict", (label, state), (prediction,), ("state",), predict, (parts.prediction,)),
+            StepGraph("join", (encoding, prediction), (logits,), (), join, (parts.joint,)),
+        )
+        return AudioGraph("encode", parts.encoder, "encoded"), steps
+
+    def describe(self, exported: keras.Model) -> dict[str, int | float | str]:
+        """See `Task.describe`."""
+        vocabulary = int(transducer_parts(exported).joint.output.shape[-1]) - 1
+        return {"search": "transducer", "vocabulary": vocabulary, "max_symbols": MAX_SYMBOLS}
+
+    def recognizer(self, model: keras.Model, tokenizer: Tokenizer, search: BeamSearch | None = None) -> Recognizer:
+        """See `RecognitionTask.recognizer`."""
+        transducer = Transducer(model)
+        if search is None:
+            return lambda features, lengths: (
+                greedy_search(transducer, transducer.encode(features, lengths), encoder_frames(lengths)).labels
+            )
+        if search.language_model is not None:
+            raise InputError("the search through a transducer takes no language model: its prediction network is one")
+        return lambda features, lengths: [
+            list(beam_search(transducer, encodings[:count], width=search.width)[0].labels)
+            for encodings, count in zip(transducer.encode(features, lengths), encoder_frames(lengths), strict=True)
+        ]
+
+    def trace(self, graphs: GraphCalls, waveform: Floats, path: Any = None) -> Trace:
+        """See `Task.trace`: the logits at every node of a path through the lattice, greedy search's own by default.
+
+        So every graph is compared, and the state that goes from label to label.
+        """
+        encodings, network = graphs.run(waveform), StepNetwork(graphs)
+        search = StreamingTransducerDecoder(network)
+        search.push(encodings)
+        own = Alignment(tuple(search.ids), tuple(search.starts))
+        values = path_logits(network, encodings, own if path is None else path)
+        return Trace(np.asarray(values), own.labels, own if path is None else path)
+
+
+TASK = TransducerRecognition()
