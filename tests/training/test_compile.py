@@ -10,7 +10,7 @@ def test_optimizer_and_loss_weights_are_those_of_the_configuration():
     config = tiny_config()
     changes = {"clip_norm": 0.5, "weight_decay": 0.03, "intermediate_weight": 0.2, "warmup_steps": 7}
     model = tiny_model(config)
-    compile_model(model, config.training.model_copy(update=changes))
+    compile_model(model, config.model_copy(update={"training": config.training.model_copy(update=changes)}))
     optimizer = model.optimizer
     assert (optimizer.global_clipnorm, optimizer.weight_decay) == (0.5, 0.03)
     assert optimizer.get_config()["learning_rate"]["config"]["warmup_steps"] == 7
