@@ -26,7 +26,6 @@ from tfconformer.layers.dense import Dense
 from tfconformer.quantization.spec import QuantSpec
 
 
-
 def layer_records(
     layers: Iterable[keras.layers.Layer],
     packed: Mapping[str, PackedWeights | BuiltinWeights],

@@ -20,7 +20,6 @@ from converters.custom_ops import FULLY_CONNECTED
 from converters.flatbuffer.metadata import LayerRecord, ModelMetadata
 from converters.flatbuffer.summary import LayerRow, layer_rows
 from tfconformer.config import Config
-from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
 from tfconformer.quantization.spec import FLOAT_BITS, QuantSpec
 from tfconformer.reports.rows import Quantization, Size, Training, common

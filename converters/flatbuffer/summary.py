@@ -9,7 +9,7 @@ In the spirit of larq's `models.summary`. The rows come from the records that ex
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from converters.flatbuffer.metadata import LayerRecord
