@@ -79,3 +79,14 @@ def test_gradients_reach_every_weight(model, inputs):
         quantized.trainable_variables, tape.gradient(loss, quantized.trainable_variables), strict=True
     ):
         assert gradient is not None and np.all(np.isfinite(gradient)), variable.name
+
+
+def test_the_former_key_of_co_training_is_read():
+    specs = [{"bits": 4}, {"bits": 2}]
+    rules = [
+        QuantizationRule.model_validate({"layers": ".*", "spec": {"bits": 8}, key: specs})
+        for key in ("also", "co_train")
+    ]
+    assert rules[0] == rules[1]
+    assert rules[0].bits == (8, 4, 2)
+    assert "co_train" in rules[0].model_dump()
