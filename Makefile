@@ -32,7 +32,7 @@ test: venv  ## style, types, direction of imports, and tests
 	$(BIN)/pytest
 
 docs: venv  ## the documentation: build/site/index.html
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 demo: venv  ## fine-tune, export, score and report on the sample corpus: build/demo/report.html
 	$(BIN)/tfconformer demo

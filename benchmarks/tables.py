@@ -1,4 +1,4 @@
-"""Tables of docs/benchmarks.md, streaming.md and transducer.md, and two of the README, from their results files.
+"""Tables of the pages, and the README's table and picture, from the results files.
 
 python -m benchmarks.tables
 """
@@ -11,9 +11,11 @@ from pathlib import Path
 
 import click
 
+from benchmarks.size_plot import SIZE_PLOT_RESULTS, write_size_plot
 from tfconformer.reports.results import ResultsFile, read_results
 from tfconformer.reports.rows import Accuracy, Parity, ResultRow
 from tfconformer.reports.tables import (
+    DASH,
     interval,
     markdown_table,
     number,
@@ -27,6 +29,7 @@ Cell = Callable[[ResultRow], str]
 # Of the shapes that were measured, those that the page shows: an expansion and a contraction of Conformer L, one of S.
 KERNEL_SHAPES = ((512, 2048), (2048, 512), (144, 576))
 ARM_SHAPES = ((512, 512),)
+SIZE_PLOT = "docs/results/wer_size.svg"
 
 
 def layer_table(rows: Sequence[ResultRow], k: int, n: int, cell: Cell) -> str:
@@ -65,6 +68,22 @@ def encoder_table(rows: Sequence[ResultRow]) -> str:
         for name, row in offline.items()
     ]
     return _numbers(["implementation", "file, MB", "10 s of audio, ms", "a step of 40 ms, ms", "kernel"], lines)
+
+
+def litert_table(rows: Sequence[ResultRow]) -> str:
+    """Renders size and milliseconds of this project's files and of LiteRT's, for every scheme that LiteRT has."""
+    offline = {_key(row): row for row in rows if row.speed.latency_ms_p50 is not None}
+    steps = {_key(row): row.step.step_ms_p50 for row in rows if row.step is not None}
+    lines = []
+    for name, weights in (key for key in offline if key[0].startswith("LiteRT")):
+        pair = [("tfconformer", weights), (name, weights)]
+        cells = (
+            [f"{(offline[key].size.file_bytes or 0) / 1e6:.1f}" if key in offline else DASH for key in pair],
+            [f"{offline[key].speed.latency_ms_p50:.0f}" if key in offline else DASH for key in pair],
+            [f"{steps[key]:.2f}" if key in steps else DASH for key in pair],
+        )
+        lines.append([weights, *(" / ".join(cell) for cell in cells)])
+    return _numbers(["tfconformer / LiteRT", "file, MB", "10 s of audio, ms", "a step of 40 ms, ms"], lines)
 
 
 def long_audio_table(rows: Sequence[ResultRow]) -> str:
@@ -162,9 +181,14 @@ def _difference(rows: Sequence[ResultRow]) -> str:
     return f"{largest:.1e} relative RMS, {different} of {utterances} transcripts differ"
 
 
+def _key(row: ResultRow) -> tuple[str, str]:
+    """Returns the name of the implementation, and the scheme of its weights in words."""
+    return str(row.implementation), scheme(row.quantization)
+
+
 def _implementation(row: ResultRow) -> str:
     """Names the implementation and its weights."""
-    return f"{row.implementation}: {scheme(row.quantization)}"
+    return ": ".join(_key(row))
 
 
 def _numbers(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
@@ -176,14 +200,14 @@ def _numbers(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 @click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
 @click.option("--root", type=click.Path(path_type=Path), default=Path(), show_default=True, help="Where the pages are.")
 def main(results: Path, root: Path) -> None:
-    """Put the tables into their pages, each between the comments that name its results file."""
+    """Put the tables into their pages, each between the comments that name its results file, and draw the picture."""
 
     def rows(*names: str) -> Sequence[ResultRow]:
         return [row for name in names for row in read_results(results / f"{name}.json").rows]
 
     kernels, arm = rows("kernels"), rows("arm_instructions")
-    encoder = {"encoder": encoder_table(rows("encoder"))}
-    benchmarks = encoder | {
+    benchmarks = {
+        "encoder": encoder_table(rows("encoder")),
         "kernels": "\n".join(layer_table(kernels, *shape, time_and_limit) for shape in KERNEL_SHAPES),
         "long_audio": long_audio_table(rows("long_audio")),
         "export": export_table(read_results(results / "export.json")),
@@ -192,13 +216,14 @@ def main(results: Path, root: Path) -> None:
     }
     transducers = rows("transducer_float32", "transducer_int4", "transducer_scratch")
     pages = {
-        "docs/benchmarks.md": benchmarks,
-        "docs/streaming.md": {"streaming": streaming_table(rows("streaming"))},
-        "docs/transducer.md": {"transducer": render_markdown_table(transducers)},
-        "README.md": encoder | {"kernels": layer_table(kernels, *KERNEL_SHAPES[0], time_and_limit)},
+        "docs/results/benchmarks.md": benchmarks,
+        "docs/guides/streaming.md": {"streaming": streaming_table(rows("streaming"))},
+        "docs/reference/transducer.md": {"transducer": render_markdown_table(transducers)},
+        "README.md": {"litert": litert_table(rows("encoder"))},
     }
     for page, sections in pages.items():
         update_markdown(root / page, {name: f"\n{content}\n" for name, content in sections.items()})
+    write_size_plot({name: rows(name) for name in SIZE_PLOT_RESULTS}, root / SIZE_PLOT)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ FLOAT_RUN = Path("models/small")
 SAMPLE = Path("samples/speech")
 PRECISIONS = ("int8", "int4", "int2")
 ALL_UTTERANCES = 1_000_000
-PUBLISHED_RESULTS, PUBLISHED_TABLE = Path("results/demo.json"), Path("README.md")
+PUBLISHED_RESULTS, PUBLISHED_TABLE = Path("results/demo.json"), Path("docs/results/index.md")
 TITLE = "One Conformer in 32, 8, 4 and 2 bits"
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)

@@ -12,7 +12,9 @@ _PATH = click.Path(path_type=Path)
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=_PATH)
 @click.option("--results", type=_PATH, default=Path("results"), show_default=True, help="Folder of the results files.")
-@click.option("--page", type=_PATH, default=Path("docs/recipes.md"), show_default=True, help="Markdown to update.")
+@click.option(
+    "--page", type=_PATH, default=Path("docs/results/recipes.md"), show_default=True, help="Markdown to update."
+)
 def recipes(files: tuple[Path, ...], results: Path, page: Path) -> None:
     """Put the results of the grids of FILES into a page, as tables.
 

@@ -1,4 +1,4 @@
-"""Tables of the results of a grid of experiments in Markdown: `docs/recipes.md` holds one section per grid."""
+"""Tables of the results of a grid of experiments in Markdown: `docs/results/recipes.md` holds one section per grid."""
 
 from __future__ import annotations
 

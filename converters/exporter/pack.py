@@ -1,7 +1,7 @@
 """Stage 3 of export: codes, scales and offsets of a layer become the constants of the custom operation.
 
 NumPy only. Weights are `W[k, n] = scale[b, n] * q[k, n] - offset[b, n]` with b the block of k. How they lie in the file
-is described in `docs/format.md`.
+is described in `docs/reference/format.md`.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,8 +17,20 @@ from tfconformer.data.manifest import Utterance, write_manifest
 
 PACKAGES = ("android_bench", "converters", "tfconformer")
 BUILD_FILES = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "NOTICE")
-GROUPS = ("data", "dev")  # commands that have commands
 SECONDS = 2
+# Prints the help page of every command, in one process: a process for each would cost seconds.
+HELP_PAGES = """
+import click
+from tfconformer.cli import cli
+
+def show(command, name):
+    context = click.Context(command, info_name=name)
+    print(command.get_help(context))
+    for child in command.list_commands(context) if isinstance(command, click.Group) else ():
+        show(command.get_command(context, child), f"{name} {child}")
+
+show(cli, "tfconformer")
+"""
 
 pytestmark = pytest.mark.timeout(900)  # compiles the library, and starts some thirty processes
 
@@ -70,7 +83,15 @@ def tfconformer(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture(scope="module")
 def commands(pytestconfig: pytest.Config) -> list[str]:
     project = tomllib.loads((pytestconfig.rootpath / "pyproject.toml").read_text())["project"]
-    return sorted(project["entry-points"]["tfconformer.commands"])
+    groups = project["entry-points"]
+    return [*groups["tfconformer.commands"], *(f"dev {name}" for name in groups["tfconformer.dev_commands"])]
+
+
+def test_the_wheel_carries_its_licence(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name.partition(".dist-info/")[2]: name for name in archive.namelist()}
+        assert {"licenses/LICENSE", "licenses/NOTICE"} <= names.keys()
+        assert "License-Expression: Apache-2.0\n" in archive.read(names["METADATA"]).decode()
 
 
 def test_the_packages_are_those_of_the_wheel(tfconformer, pytestconfig):
@@ -86,17 +107,13 @@ def test_the_version_is_that_of_the_project(tfconformer, pytestconfig):
 
 
 def test_every_command_has_a_help_page(tfconformer, commands):
-    overview = tfconformer("--help")
-    for name in commands:
-        assert f"\n  {name} " in overview
-        assert tfconformer(name, "--help").startswith(f"Usage: tfconformer {name} ")
-    for group in GROUPS:
-        for line in tfconformer(group, "--help").partition("Commands:\n")[2].splitlines():
-            name = line.split()[0]
-            assert tfconformer(group, name, "--help").startswith(f"Usage: tfconformer {group} {name} ")
+    pages = tfconformer("-c", HELP_PAGES, program="python")
+    assert tfconformer("--help") == pages[: pages.index("Usage:", 1)]
+    for name in (*commands, "data shards"):
+        assert f"\nUsage: tfconformer {name} [OPTIONS]" in pages
 
 
-def test_a_run_becomes_a_file_that_is_scored(tfconformer, tmp_path, pytestconfig):
+def test_a_run_becomes_a_file_and_a_report(tfconformer, tmp_path, pytestconfig):
     noise = np.random.default_rng(0).uniform(-0.1, 0.1, SECONDS * 16000)
     soundfile.write(tmp_path / "noise.wav", noise, 16000)
     write_manifest(tmp_path / "noise.jsonl", [Utterance("noise.wav", SECONDS, "NOTHING", "nobody")])
@@ -106,4 +123,7 @@ def test_a_run_becomes_a_file_that_is_scored(tfconformer, tmp_path, pytestconfig
     exported = tfconformer("export", pytestconfig.rootpath / "models/tiny", file, shards, *rules)
     assert "0 of 1 transcripts differ" in exported
     assert "in 4-bit layers" in tfconformer("summary", file)
-    assert "int4 on noise: WER" in tfconformer("evaluate", file, shards)
+    results, page = tmp_path / "int4.json", tmp_path / "report.html"
+    assert "int4 on noise: WER" in tfconformer("evaluate", file, shards, "--output", results)
+    tfconformer("dev", "report", results, "--output", page, "--title", "A wheel")
+    assert "<h1>A wheel</h1>" in page.read_text()

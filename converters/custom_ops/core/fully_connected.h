@@ -8,7 +8,7 @@
  *
  * With N:4 sparsity only `kept` weights of every four along k are stored; the others are zero, offset or not.
  *
- * Layout (docs/format.md). TILE output channels stand side by side. The unit of storage is a cell of CELL bytes, which
+ * Layout (docs/reference/format.md). TILE output channels stand side by side. The unit of storage is a cell of CELL bytes, which
  * holds the next 32 / weight_bits codes of each channel of a tile: byte 4c + j has channel c's codes j, j + 4, j + 8, ...,
  * low bits first. A code is stored as q + 2^(weight_bits - 1), which is never negative. Every block begins a new cell; what is
  * left of its last cell, and the channels beyond n in the last tile, is zero. Sparse layers have the positions 0..3 of

@@ -1,4 +1,4 @@
-/* What an instruction set brings: one of these per file, listed in dispatch.c. docs/kernels.md says how to add one. */
+/* What an instruction set brings: one of these per file, listed in dispatch.c. docs/reference/kernels.md says how to add one. */
 #ifndef TFCONFORMER_KERNELS_KERNEL_H_
 #define TFCONFORMER_KERNELS_KERNEL_H_
 
