@@ -1,8 +1,8 @@
-"""What a model computes on this machine, in a small file beside it, for the phone to compare with.
+"""References: the logits of a model on this machine, in a small file beside it, for the phone to compare with.
 
     python -m android_bench.reference models/int4.tflite speech.wav
 
-writes `models/int4.reference`: one utterance, its logits in a desktop runtime, and how far another runtime may be away.
+writes `models/int4.reference`: one utterance, its logits in a desktop runtime, and the tolerance for another runtime.
 The format is described in `native/reference.h`.
 """
 
@@ -54,7 +54,7 @@ class Reference:
 
 
 def reference_path(model: Path) -> Path:
-    """Where the reference of a model is."""
+    """Returns the path of the reference of a model."""
     return model.with_suffix(".reference")
 
 

@@ -21,7 +21,7 @@ _SOURCE = Path(__file__).with_name("limits.c")
 
 @dataclass(frozen=True)
 class Limits:
-    """What one core can do at most.
+    """The highest rates of one core.
 
     Attributes:
       read: (bytes of the buffer, bytes per second when it is read again and again), smallest buffer first.

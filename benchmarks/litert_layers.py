@@ -58,7 +58,7 @@ class LiteRtLayers:
         self._interpreter.invoke()
 
     def outputs(self) -> list[NDArray[np.float32]]:
-        """What the last run computed, [M, N] for every layer."""
+        """Returns the outputs of the last run, [M, N] for every layer."""
         return [self._interpreter.get_tensor(index) for index in self._outputs]
 
 

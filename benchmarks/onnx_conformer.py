@@ -133,7 +133,7 @@ class _Graph:
         return model_of(helper.make_graph(self._nodes, "conformer", ends[0], ends[1], self._constants))
 
     def window(self, x: str, name: str, shape: list[int], axis: int) -> str:
-        """What came before a step's x along `axis`, a state of that shape, zeros at first, and x behind it."""
+        """Concatenates a state of that shape and a step's x along `axis`; the end becomes the next state."""
         window = self.node("Concat", name, x, axis=axis)
         after = self.node("Slice", window, [-shape[axis]], [np.iinfo(np.int64).max], [axis])
         self.states[name] = after, shape
@@ -196,7 +196,7 @@ def _log_mel(graph: _Graph, features: FeatureConfig) -> str:
 
 
 def _late_frames(features: FeatureConfig) -> int:
-    """How many frames of the features end behind the step in which they begin."""
+    """Returns the number of feature frames that end after the step in which they begin."""
     return -(-(features.frame_length - features.frame_step) // features.frame_step)
 
 
@@ -240,7 +240,7 @@ def _frequencies(dim: int) -> NDArray[np.float64]:
 
 
 def _left_context(config: ModelConfig) -> int:
-    """How many frames before its own a step of a stream attends to."""
+    """Returns the number of frames before its own that a step of a stream attends to."""
     assert config.left_context, "a stream attends to a limited number of frames"
     return config.left_context
 

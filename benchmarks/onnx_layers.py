@@ -116,7 +116,7 @@ class OnnxLayers:
         self._session.run_with_iobinding(self._binding)
 
     def outputs(self) -> Sequence[NDArray[np.float32]]:
-        """What the last run computed, [M, N] for every layer."""
+        """Returns the outputs of the last run, [M, N] for every layer."""
         return self._y
 
 

@@ -47,7 +47,7 @@ class Adb:
         return self._checked("shell", shlex.join(words))
 
     def try_shell(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """As `shell`, but whatever the exit status."""
+        """Runs a command in the phone's shell; returns its output and its exit status, which may be an error."""
         return self._run("shell", shlex.join(words))
 
     def _checked(self, *words: str) -> str:

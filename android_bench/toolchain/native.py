@@ -146,7 +146,7 @@ def _system_symbols() -> dict[str, list[str]]:
 
 
 def _jni_includes() -> list[str | Path]:
-    """Where jni.h is: in a Java development kit."""
+    """Returns the compiler arguments that find jni.h, which is part of a Java development kit."""
     java = Path(find_program("javac")).resolve().parent.parent / "include"
     return ["-isystem", java, "-isystem", java / "linux"]
 

@@ -1,4 +1,4 @@
-"""What the APK carries besides code: models, what they should compute, licences."""
+"""The assets of the APK: models, their references, licences."""
 
 from __future__ import annotations
 

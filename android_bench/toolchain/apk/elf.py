@@ -1,4 +1,4 @@
-"""What can be read off a shared library before any phone loads it."""
+"""Checks of a shared library's ELF headers, before any phone loads it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the offline build and the Gradle project have in common: where the app's sources lie, and its identity."""
+"""Settings that the offline build and the Gradle project share: the app's source folders, and its identity."""
 
 from __future__ import annotations
 

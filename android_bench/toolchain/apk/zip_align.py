@@ -45,7 +45,7 @@ def write_aligned(entries: Mapping[str, tuple[bytes, bool]], output: Path) -> No
 
 
 def stored_offsets(path: Path) -> dict[str, int]:
-    """Where the contents of the stored entries of a ZIP file begin."""
+    """Returns the byte offset of the content of every uncompressed entry of a ZIP file, by its name."""
     offsets = {}
     with zipfile.ZipFile(path) as archive, path.open("rb") as file:
         for entry in archive.infolist():
