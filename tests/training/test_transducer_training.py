@@ -77,9 +77,9 @@ def test_every_search_scores_a_run(folder, name):
     run, sets = RunDirectory(folder / name), shards_by_set([str(folder / "shards/*.tfrecord")])
     for search in (None, BeamSearch(width=3)):
         scores = list(evaluate_run(run, sets, "model", search))
-        rows = [score.row for score in scores]
+        scored = [score.row.accuracy for score in scores]
         transcripts = [one for score in scores for one in score.transcripts]
-        assert [(row.test_set, row.utterances, row.evaluated_with) for row in rows] == [
+        assert [(one.test_set, one.utterances, one.evaluated_with) for one in scored] == [
             ("dev", 2, "keras"),
             ("train", 6, "keras"),
         ]
