@@ -1,6 +1,8 @@
-"""The custom TFLite operations: C sources, and where the compiled library is.
+"""The custom TFLite operations: their C sources and the path of the compiled library.
 
-`core/` says what a layer is, `kernels/` computes it, `tflite/` is the delegate through which a runtime loads it.
+`format/` holds the memory formats and their checks, `kernels/` the inner loops for each instruction set, `ops/` the loop
+nests of the operations, `api/` the public C functions, and `tflite/` the delegate that a TFLite runtime loads. Each folder
+includes only those named before it.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 #ifndef TFCONFORMER_KERNELS_KERNEL_H_
 #define TFCONFORMER_KERNELS_KERNEL_H_
 
-#include "../core/attention.h"
-#include "../core/depthwise_convolution.h"
-#include "../core/fully_connected.h"
-#include "../core/layer_normalization.h"
+#include "../format/attention.h"
+#include "../format/depthwise_convolution.h"
+#include "../format/fully_connected.h"
+#include "../format/layer_normalization.h"
 
 enum {
   MAX_ROWS = 16, /* rows of x that a kernel takes at once, */

@@ -6,7 +6,7 @@
  *   FLOAT32 [batch, dim, capacity in columns] and values FLOAT32 [batch, capacity, dim], which are written;
  * then constants: params INT32 [4]; content_bias and position_bias FLOAT32 [heads, width]; and of a step positions
  * FLOAT32 [dim, distances in columns]. "In columns" means the next multiple of COLUMNS. Output: FLOAT32 [batch, frames,
- * dim]. What they hold is described in ../core/attention.h and ../kernels/attention.h. */
+ * dim]. What they hold is described in ../format/attention.h and ../ops/attention.h. */
 #include "node.h"
 
 enum { QUERY, KEY, VALUE, POSITION, MASK, UTTERANCE_VARIABLES };

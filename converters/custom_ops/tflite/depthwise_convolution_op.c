@@ -2,7 +2,7 @@
  *
  * Inputs: x FLOAT32 [batch, frames, channels]; kernel FLOAT32 [length, channels]; params INT32 [3]; bias FLOAT32
  * [channels]. All but x are constants. Output: FLOAT32 [batch, frames - length + 1, channels], no frame if x has too few.
- * What they hold is described in ../core/depthwise_convolution.h. */
+ * What they hold is described in ../format/depthwise_convolution.h. */
 #include "node.h"
 
 enum { X, KERNEL, PARAMS, BIAS, INPUTS };

@@ -4,7 +4,7 @@
  * cells, CELL]; params INT32 [12]; scales FLOAT16 [tiles, blocks, TILE]; offsets, the same, unless symmetric; positions
  * UINT8 [tiles, cells, CELL] if sparse; bias FLOAT32 [N] if it has one. All but x are constants. Output: FLOAT32 [...,
  * N], or [images, windows down, windows across, N].
- * What they hold is described in ../core/fully_connected.h. */
+ * What they hold is described in ../format/fully_connected.h. */
 #include "node.h"
 
 enum { X, CODES, PARAMS, SCALES, MIN_INPUTS, MAX_INPUTS = MIN_INPUTS + 3 };

@@ -2,7 +2,7 @@
  *
  * Inputs: x FLOAT32 [..., channels]; gain FLOAT32 [channels]; params INT32 [2]; epsilon FLOAT32 [1]; bias FLOAT32
  * [channels]. All but x are constants. Output: FLOAT32 as x.
- * What they hold is described in ../core/layer_normalization.h. */
+ * What they hold is described in ../format/layer_normalization.h. */
 #include "node.h"
 
 enum { X, GAIN, PARAMS, EPSILON, BIAS, INPUTS };

@@ -2,11 +2,11 @@
 #ifndef TFCONFORMER_TFLITE_NODE_H_
 #define TFCONFORMER_TFLITE_NODE_H_
 
-#include "../core/message.h"
-#include "../kernels/attention.h"
-#include "../kernels/depthwise_convolution.h"
-#include "../kernels/fully_connected.h"
-#include "../kernels/layer_normalization.h"
+#include "../format/message.h"
+#include "../ops/attention.h"
+#include "../ops/depthwise_convolution.h"
+#include "../ops/fully_connected.h"
+#include "../ops/layer_normalization.h"
 #include "tflite_abi.h"
 
 enum {

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../converters/custom_ops/kernels/entry_point.h"
+#include "../../converters/custom_ops/api/api.h"
 
 enum { ARRAYS = 6 };
 

@@ -1,11 +1,11 @@
-#include "entry_point.h"
+#include "api.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "depthwise_convolution.h"
-#include "fully_connected.h"
-#include "layer_normalization.h"
+#include "../ops/depthwise_convolution.h"
+#include "../ops/fully_connected.h"
+#include "../ops/layer_normalization.h"
 
 #define EXPORT __attribute__((visibility("default")))
 

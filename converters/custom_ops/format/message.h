@@ -1,6 +1,6 @@
 /* Error sentences. */
-#ifndef TFCONFORMER_CORE_MESSAGE_H_
-#define TFCONFORMER_CORE_MESSAGE_H_
+#ifndef TFCONFORMER_FORMAT_MESSAGE_H_
+#define TFCONFORMER_FORMAT_MESSAGE_H_
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,8 +1,8 @@
 /* Layer normalization, what a file says about it.
  *
  *   y[m, c] = (x[m, c] - mean) / sqrt(variance + epsilon) * gain[c] + bias[c],   mean and variance those of row m */
-#ifndef TFCONFORMER_CORE_LAYER_NORMALIZATION_H_
-#define TFCONFORMER_CORE_LAYER_NORMALIZATION_H_
+#ifndef TFCONFORMER_FORMAT_LAYER_NORMALIZATION_H_
+#define TFCONFORMER_FORMAT_LAYER_NORMALIZATION_H_
 
 #include <stdbool.h>
 #include <stdint.h>

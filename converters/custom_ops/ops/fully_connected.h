@@ -1,8 +1,8 @@
 /* Computing a layer. */
-#ifndef TFCONFORMER_KERNELS_FULLY_CONNECTED_H_
-#define TFCONFORMER_KERNELS_FULLY_CONNECTED_H_
+#ifndef TFCONFORMER_OPS_FULLY_CONNECTED_H_
+#define TFCONFORMER_OPS_FULLY_CONNECTED_H_
 
-#include "kernel.h"
+#include "../kernels/kernel.h"
 #include "thread_pool.h"
 
 /* x: rows [rows, k], or images [images, height, width, channels] whose windows are the rows. */

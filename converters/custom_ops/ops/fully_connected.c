@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "loops.h"
+#include "../kernels/loops.h"
 
 enum {
   CHUNK = 64, /* rows for which x is prepared at a time, so that they stay in a cache while the weights pass by */

@@ -1,7 +1,7 @@
 /* A depthwise convolution as pieces of consecutive frames. */
 #include "depthwise_convolution.h"
 
-#include "loops.h"
+#include "../kernels/loops.h"
 
 enum { PIECE = 64 }; /* frames; a multiple of what a kernel takes at once */
 

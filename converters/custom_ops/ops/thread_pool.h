@@ -1,6 +1,6 @@
 /* A few threads that share one piece of work after the other. */
-#ifndef TFCONFORMER_KERNELS_THREAD_POOL_H_
-#define TFCONFORMER_KERNELS_THREAD_POOL_H_
+#ifndef TFCONFORMER_OPS_THREAD_POOL_H_
+#define TFCONFORMER_OPS_THREAD_POOL_H_
 
 enum { MAX_THREADS = 64 };
 

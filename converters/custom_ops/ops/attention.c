@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-#include "loops.h"
+#include "../kernels/loops.h"
 
 enum { QUERIES = 8 }; /* at a time */
 

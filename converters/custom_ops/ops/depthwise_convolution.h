@@ -1,8 +1,8 @@
 /* Computing a depthwise convolution. */
-#ifndef TFCONFORMER_KERNELS_DEPTHWISE_CONVOLUTION_H_
-#define TFCONFORMER_KERNELS_DEPTHWISE_CONVOLUTION_H_
+#ifndef TFCONFORMER_OPS_DEPTHWISE_CONVOLUTION_H_
+#define TFCONFORMER_OPS_DEPTHWISE_CONVOLUTION_H_
 
-#include "kernel.h"
+#include "../kernels/kernel.h"
 #include "thread_pool.h"
 
 /* Computes y [batch, frames, channels] from x [batch, frames + length - 1, channels]. Allocates nothing; the result

@@ -1,8 +1,8 @@
 /* Computing a layer normalization. */
-#ifndef TFCONFORMER_KERNELS_LAYER_NORMALIZATION_H_
-#define TFCONFORMER_KERNELS_LAYER_NORMALIZATION_H_
+#ifndef TFCONFORMER_OPS_LAYER_NORMALIZATION_H_
+#define TFCONFORMER_OPS_LAYER_NORMALIZATION_H_
 
-#include "kernel.h"
+#include "../kernels/kernel.h"
 #include "thread_pool.h"
 
 /* Computes y [rows, channels] from x [rows, channels]. Allocates nothing; the result depends neither on the kernel nor

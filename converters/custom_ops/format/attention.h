@@ -6,8 +6,8 @@
  *   y_i = sum over j of exp(score[i, j]) / (sum over j of exp(score[i, j])) * value_j
  *
  * p are projected positions, one for every distance from query to key. */
-#ifndef TFCONFORMER_CORE_ATTENTION_H_
-#define TFCONFORMER_CORE_ATTENTION_H_
+#ifndef TFCONFORMER_FORMAT_ATTENTION_H_
+#define TFCONFORMER_FORMAT_ATTENTION_H_
 
 #include <stdbool.h>
 #include <stdint.h>

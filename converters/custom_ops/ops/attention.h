@@ -1,8 +1,8 @@
 /* Computing attention, of whole utterances and of steps of a stream. */
-#ifndef TFCONFORMER_KERNELS_ATTENTION_H_
-#define TFCONFORMER_KERNELS_ATTENTION_H_
+#ifndef TFCONFORMER_OPS_ATTENTION_H_
+#define TFCONFORMER_OPS_ATTENTION_H_
 
-#include "kernel.h"
+#include "../kernels/kernel.h"
 #include "thread_pool.h"
 
 /* Constants: [heads, width] both. */

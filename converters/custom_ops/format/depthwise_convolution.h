@@ -3,8 +3,8 @@
  *   y[b, t, c] = bias[c] + sum over i of kernel[i, c] * x[b, t + i, c]
  *
  * There is no padding: y has length - 1 frames fewer than x. */
-#ifndef TFCONFORMER_CORE_DEPTHWISE_CONVOLUTION_H_
-#define TFCONFORMER_CORE_DEPTHWISE_CONVOLUTION_H_
+#ifndef TFCONFORMER_FORMAT_DEPTHWISE_CONVOLUTION_H_
+#define TFCONFORMER_FORMAT_DEPTHWISE_CONVOLUTION_H_
 
 #include <stdbool.h>
 #include <stdint.h>

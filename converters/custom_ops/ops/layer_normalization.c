@@ -1,7 +1,7 @@
 /* A layer normalization as pieces of consecutive rows. */
 #include "layer_normalization.h"
 
-#include "loops.h"
+#include "../kernels/loops.h"
 
 enum { PIECE = 64 }; /* rows */
 

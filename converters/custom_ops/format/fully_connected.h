@@ -16,8 +16,8 @@
  *
  * Whoever computes a layer has checked the attributes (`fully_connected_parse`), the constants
  * (`fully_connected_check_constants`) and that the buffers have the sizes given here. */
-#ifndef TFCONFORMER_CORE_FULLY_CONNECTED_H_
-#define TFCONFORMER_CORE_FULLY_CONNECTED_H_
+#ifndef TFCONFORMER_FORMAT_FULLY_CONNECTED_H_
+#define TFCONFORMER_FORMAT_FULLY_CONNECTED_H_
 
 #include <stdbool.h>
 #include <stddef.h>
