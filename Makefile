@@ -27,6 +27,7 @@ venv: $(VENV)/.installed  ## the virtual environment with pinned dependencies an
 test: venv  ## style, types, direction of imports, and tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	git ls-files '*.[ch]' ':!android_bench/bionic/include' | xargs $(BIN)/clang-format --dry-run --Werror
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/pytest
