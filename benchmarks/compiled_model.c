@@ -2,8 +2,8 @@
  *
  *   compiled_model LIBLITERT OPERATIONS MODEL M K N RUNS < x > y
  *
- * OPERATIONS is our library, whose delegate becomes an accelerator, or "" for LiteRT alone. After a first run come RUNS
- * more, each between two instructions that do nothing, by which `count_instructions.c` knows them.
+ * OPERATIONS is libtfconformer_ops.so, whose delegate becomes an accelerator, or "" for LiteRT alone. After a first run
+ * come RUNS more, each between two instructions that do nothing, by which `count_instructions.c` finds them.
  *
  * The functions are declared by hand, as they are in libLiteRt.so of ai-edge-litert 2.3, which ships no headers. */
 #include <dlfcn.h>
@@ -47,7 +47,7 @@ static void check(const char* name, int status) {
 }
 
 /* CALL(Name, (types), arguments): a function of the library that returns a status. */
-#define CALL(name, types, ...) check(#name, ((int (*) types)dlsym(library, #name))(__VA_ARGS__))
+#define CALL(name, types, ...) check(#name, ((int(*) types)dlsym(library, #name))(__VA_ARGS__))
 
 static void* new_buffer(void* environment, void* requirements, int rows, int columns) {
   const TensorType type = {FLOAT32, {.rank = 2, .dimensions = {rows, columns}}};
@@ -59,7 +59,7 @@ static void* new_buffer(void* environment, void* requirements, int rows, int col
 
 static void register_operations(const char* path, void* environment) {
   void* operations = dlopen(path, RTLD_NOW);
-  Register enter = operations == NULL ? NULL : (Register)dlsym(operations, "tfconformer_register_litert_accelerator");
+  Register enter = operations == NULL ? NULL : (Register)dlsym(operations, "tfc_register_litert_accelerator");
   if (enter == NULL) {
     fprintf(stderr, "%s\n", dlerror());
     exit(1);

@@ -1,4 +1,4 @@
-/* What one core of this machine can do: bytes read per second from buffers of several sizes, float multiply-adds and
+/* The limits of one core of this machine: bytes read per second from buffers of several sizes, float multiply-adds and
  * 8-bit integer multiply-adds per second. Prints "name value" lines; rates count a multiplication and an addition as
  * two operations. The best of several short runs is taken, in CPU time of the thread. */
 #include <stdint.h>
@@ -28,22 +28,22 @@ enum { CHAINS = 12 }; /* independent sums, enough to hide the latency of any cor
 
 #define KEEP_STEP(s) KEEP(s);
 /* Applies `step` to every chain again and again and prints the best rate. */
-#define RATE(name, type, zero, operations, step)                                                     \
-  do {                                                                                               \
-    const int rounds = 100000;                                                                       \
-    double best = 1e30;                                                                              \
-    for (int repeat = 0; repeat < REPEATS; ++repeat) {                                               \
+#define RATE(name, type, zero, operations, step)                                                       \
+  do {                                                                                                 \
+    const int rounds = 100000;                                                                         \
+    double best = 1e30;                                                                                \
+    for (int repeat = 0; repeat < REPEATS; ++repeat) {                                                 \
       type s0 = zero, s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0, s8 = s0, s9 = s0; \
-      type s10 = s0, s11 = s0;                                                                       \
-      const double start = now();                                                                    \
-      for (int round = 0; round < rounds; ++round) {                                                 \
-        ALL(step)                                                                                    \
-        ALL(KEEP_STEP)                                                                               \
-      }                                                                                              \
-      const double seconds = now() - start;                                                          \
-      if (seconds < best) best = seconds;                                                            \
-    }                                                                                                \
-    printf("%s %.4g\n", name, (double)(operations)*CHAINS * rounds / best);                          \
+      type s10 = s0, s11 = s0;                                                                         \
+      const double start = now();                                                                      \
+      for (int round = 0; round < rounds; ++round) {                                                   \
+        ALL(step)                                                                                      \
+        ALL(KEEP_STEP)                                                                                 \
+      }                                                                                                \
+      const double seconds = now() - start;                                                            \
+      if (seconds < best) best = seconds;                                                              \
+    }                                                                                                  \
+    printf("%s %.4g\n", name, (double)(operations) * CHAINS * rounds / best);                          \
   } while (0)
 
 #if defined(__x86_64__)
@@ -111,8 +111,12 @@ static void measure_dot_512(void) {
 #if defined(__AVX2__) && defined(__FMA__)
 #define FMA_256(s) s = _mm256_fmadd_ps(half, half, s);
 /* An operand that changes in the compiler's eyes, so that the product is not taken out of the loop. */
-#define MADD_16(s) KEEP(one); s = _mm256_add_epi16(s, _mm256_maddubs_epi16(one, one));
-#define MADD_32(s) KEEP(one); s = _mm256_add_epi32(s, _mm256_madd_epi16(_mm256_maddubs_epi16(one, one), pair));
+#define MADD_16(s) \
+  KEEP(one);       \
+  s = _mm256_add_epi16(s, _mm256_maddubs_epi16(one, one));
+#define MADD_32(s) \
+  KEEP(one);       \
+  s = _mm256_add_epi32(s, _mm256_madd_epi16(_mm256_maddubs_epi16(one, one), pair));
 static void measure_256(void) {
   __m256 half = _mm256_set1_ps(0.5f);
   __m256i one = _mm256_set1_epi8(1), pair = _mm256_set1_epi16(1);

@@ -1,4 +1,5 @@
-/* The entry of an Android program: what the NDK's crtbegin does. Our programs have no constructors or destructors. */
+/* The entry of an Android program, as the NDK's crtbegin. The programs of this project have no constructors or
+ * destructors. */
 #include <stddef.h>
 #include <stdint.h>
 

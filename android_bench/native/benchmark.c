@@ -6,17 +6,16 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../../converters/custom_ops/include/tfconformer_ops.h"
 #include "engine.h"
 #include "model_metadata.h"
 #include "recognizer.h"
 #include "speech.h"
 #include "tokenizer.h"
 
-const char* tfconformer_kernel_name(int index); /* of converters/custom_ops; 0 is the fastest */
-
 enum { MAX_PATH = 1024, MAX_TRANSCRIPT = 16384, NOISE_SECONDS = 4, USUAL_SAMPLE_RATE = 16000, PROFILED_RUNS = 3 };
 
-/* What a run holds on to until it ends. */
+/* The resources of a run. */
 typedef struct {
   const Arguments* arguments;
   const Host* host;
@@ -35,8 +34,8 @@ typedef struct {
   double* step_us;
 } Run;
 
-/* False if the listener wants the run to end. */
-static bool tell(const Run* run, Report* report, int done, int total, const char* stage) {
+/* Calls the listener; fails if it ends the run. */
+static bool report_progress(const Run* run, Report* report, int done, int total, const char* stage) {
   const Host* host = run->host;
   if (host->progress == NULL || host->progress(host->user, done, total, stage)) return true;
   return fail(&report->failure, RUN_FAILED, "stopped during %s", stage);
@@ -121,7 +120,7 @@ static bool start_engine(Run* run, Report* report) {
   if (engine == NULL) return false;
   report->engine_version = engine_version(engine);
   report->engine_library = engine_library(engine);
-  report->kernel = arguments->kernel == NULL ? tfconformer_kernel_name(0) : arguments->kernel;
+  report->kernel = arguments->kernel == NULL ? tfc_kernel_name(0) : arguments->kernel;
   read_memory(&report->memory_before);
   const double began = now_us();
   run->session =
@@ -171,11 +170,11 @@ static bool timed_runs(Run* run, Report* report) {
   const int warmup = run->arguments->warmup, runs = run->arguments->runs;
   if (!first_run(run, report)) return false;
   for (int i = 0; i < warmup; ++i) {
-    if (!tell(run, report, i, warmup, "warm-up") || !run_once(run, report)) return false;
+    if (!report_progress(run, report, i, warmup, "warm-up") || !run_once(run, report)) return false;
   }
   int steps = 0;
   for (int i = 0; i < runs; ++i) {
-    if (!tell(run, report, i, runs, "timed runs") || !run_once(run, report)) return false;
+    if (!report_progress(run, report, i, runs, "timed runs") || !run_once(run, report)) return false;
     run->utterance_us[i] = run->recognizer.compute_us;
     for (int j = 0; j < run->recognizer.steps; ++j) run->step_us[steps++] = run->recognizer.step_us[j];
   }
@@ -189,7 +188,7 @@ static bool profiled_runs(Run* run, Report* report) {
   report->profiled_runs = PROFILED_RUNS;
   report->profile.enabled = true;
   for (int i = 0; i < PROFILED_RUNS; ++i) {
-    if (!tell(run, report, i, PROFILED_RUNS, "profiled runs") || !run_once(run, report)) return false;
+    if (!report_progress(run, report, i, PROFILED_RUNS, "profiled runs") || !run_once(run, report)) return false;
   }
   report->profile.enabled = false;
   profile_sort(&report->profile);
@@ -243,7 +242,8 @@ static bool recognize_waveform(Run* run, const Tokenizer* tokenizer, const char*
   utterance_name(path, name, sizeof name);
   if (!check_sample_rate(run, path, waveform, &report->failure)) return false;
   if (transcripts.bytes != NULL && !find_transcript(transcripts, name, words, sizeof words)) {
-    return fail(&report->failure, RUN_BAD_ARGUMENTS, "%.300s has no line for %.200s", run->arguments->transcripts, name);
+    return fail(&report->failure, RUN_BAD_ARGUMENTS, "%.300s has no line for %.200s", run->arguments->transcripts,
+                name);
   }
   if (!recognizer_run(&run->recognizer, waveform->samples, waveform->count, &report->failure)) return false;
   if (recognizer->columns != tokenizer->count + 1 && recognizer->frames > 0) {
@@ -266,7 +266,7 @@ static bool recognize_waveform(Run* run, const Tokenizer* tokenizer, const char*
 static bool recognize_files(Run* run, const Tokenizer* tokenizer, MappedFile transcripts, Report* report) {
   for (int i = 0; i < run->wav_files.count; ++i) {
     Waveform waveform = {0};
-    const bool done = tell(run, report, i, run->wav_files.count, "recognition") &&
+    const bool done = report_progress(run, report, i, run->wav_files.count, "recognition") &&
                       read_wav(run->wav_files.paths[i], &waveform, &report->failure) &&
                       recognize_waveform(run, tokenizer, run->wav_files.paths[i], &waveform, transcripts, report);
     free_waveform(&waveform);
@@ -294,7 +294,7 @@ static bool recognize(Run* run, Report* report) {
 /* ---- The whole ---- */
 
 static bool run_all(Run* run, Report* report) {
-  if (!tell(run, report, 0, 1, "loading")) return false;
+  if (!report_progress(run, report, 0, 1, "loading")) return false;
   if (!open_model(run, report) || !choose_input(run, report) || !start_engine(run, report)) return false;
   if (!timed_runs(run, report) || !profiled_runs(run, report)) return false;
   check_output(run, &report->check);
@@ -307,7 +307,8 @@ static bool run_all(Run* run, Report* report) {
     return fail(&report->failure, RUN_FAILED, "the output has the shape [%d, %d], the reference [%d, %d]",
                 report->check.frames, report->check.columns, run->reference.frames, run->reference.columns);
   }
-  return fail(&report->failure, RUN_FAILED, "the output is %.3g away from the reference (relative RMS), accepted are %.3g",
+  return fail(&report->failure, RUN_FAILED,
+              "the output is %.3g away from the reference (relative RMS), accepted are %.3g",
               report->check.comparison.relative_rms, (double)report->check.tolerance);
 }
 

@@ -4,12 +4,12 @@
 
 #include "report.h"
 
-/* Hears that `done` of `total` parts of a stage are over; ends the run by returning false. */
+/* Called when `done` of `total` parts of a stage are over; ends the run by returning false. */
 typedef bool (*ProgressListener)(void* user, int done, int total, const char* stage);
 
 typedef struct {
-  const char* entry_point; /* "cli" or "jni" */
-  ProgressListener progress; /* NULL: nobody listens */
+  const char* entry_point;   /* "cli" or "jni" */
+  ProgressListener progress; /* NULL: not called */
   void* user;
 } Host;
 
@@ -21,7 +21,7 @@ typedef struct {
   Text summary;                       /* JSON on one short line */
 } Outcome;
 
-/* Carries out a command; the outcome's texts are freed with `text_free`. Whatever goes wrong stands in the report. */
+/* Carries out a command; the outcome's texts are freed with `text_free`. The report contains every failure. */
 void run_benchmark(const Arguments* arguments, const Host* host, Outcome* outcome);
 
 /* The outcome of a command that could not be understood. */

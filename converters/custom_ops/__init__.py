@@ -1,8 +1,8 @@
 """The custom TFLite operations: their C sources and the path of the compiled library.
 
-`format/` holds the memory formats and their checks, `kernels/` the inner loops for each instruction set, `ops/` the loop
-nests of the operations, `api/` the public C functions, and `tflite/` the delegate that a TFLite runtime loads. Each folder
-includes only those named before it.
+`include/` holds the public C header, `format/` the memory formats and their checks, `kernels/` the inner loops for each
+instruction set, `ops/` the loop nests of the operations, `api/` the public C functions, and `tflite/` the delegate that
+a TFLite runtime loads. Each folder includes only those named before it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ DEPTHWISE_CONVOLUTION = "TfconformerDepthwiseConvolution"
 LAYER_NORMALIZATION = "TfconformerLayerNormalization"
 ATTENTION = "TfconformerAttention"
 ATTENTION_STEP = "TfconformerAttentionStep"
-# Each with the number of its inputs that are no constants; they come first.
+# Operation -> number of its inputs that are no constants; they come first.
 OPERATIONS = {
     FULLY_CONNECTED: 1,
     DEPTHWISE_CONVOLUTION: 1,
@@ -26,18 +26,22 @@ OPERATIONS = {
     ATTENTION: 5,
     ATTENTION_STEP: 7,
 }
-# Without contraction, because a fused multiply-add would change the documented result of the packed layers.
-COMPILER_FLAGS = ("-std=c11", "-O3", "-ffp-contract=off", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror")
-COLUMNS = 16  # a matrix that lies in columns has a multiple of so many
+# Without contraction, because a fused multiply-add would change the documented result of the packed layers. Assertions
+# are for the tests, which compile the sources themselves.
+COMPILER_FLAGS = (
+    *("-std=c11", "-O3", "-DNDEBUG", "-ffp-contract=off", "-fPIC", "-fvisibility=hidden"),
+    *("-Wall", "-Wextra", "-Werror"),
+)
+COLUMN_MULTIPLE = 16  # floats; rows of a transposed matrix are padded to a multiple of it
 
 
 def padded_columns(count: int) -> int:
-    """The next multiple of COLUMNS."""
-    return -(-count // COLUMNS) * COLUMNS
+    """Returns the next multiple of COLUMN_MULTIPLE."""
+    return -(-count // COLUMN_MULTIPLE) * COLUMN_MULTIPLE
 
 
 def library_path() -> Path:
-    """Path of the shared library, which every TFLite runtime loads as an external delegate.
+    """Returns the path of the shared library, which every TFLite runtime loads as an external delegate.
 
     Raises:
       InputError: the package was not built, so there is no library.
@@ -48,15 +52,20 @@ def library_path() -> Path:
     return path
 
 
+def include_path() -> Path:
+    """Returns the folder of `tfconformer_ops.h`, the header for C programs that link the library."""
+    return Path(__file__).with_name("include")
+
+
 def kernel_names() -> list[str]:
-    """The kernels of the library that this processor can run, the fastest, which is the default, first.
+    """Returns the kernels of the library that this processor can run; the fastest, which is the default, is first.
 
     Raises:
       InputError: the library is missing or is not the one of this package.
     """
     path = library_path()
     try:
-        kernel_name = ctypes.CDLL(str(path)).tfconformer_kernel_name
+        kernel_name = ctypes.CDLL(str(path)).tfc_kernel_name
     except (OSError, AttributeError) as error:
         raise InputError(f"the native library {path} cannot be loaded ({error})") from error
     kernel_name.restype = ctypes.c_char_p

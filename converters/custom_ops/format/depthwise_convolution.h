@@ -1,28 +1,23 @@
-/* The depthwise convolution along time, what a file says about it.
+/* The depthwise convolution along time, as a file describes it.
  *
- *   y[b, t, c] = bias[c] + sum over i of kernel[i, c] * x[b, t + i, c]
+ *   y[b, t, c] = bias[c] + sum over i of filter[i, c] * x[b, t + i, c]
  *
  * There is no padding: y has length - 1 frames fewer than x. */
-#ifndef TFCONFORMER_FORMAT_DEPTHWISE_CONVOLUTION_H_
-#define TFCONFORMER_FORMAT_DEPTHWISE_CONVOLUTION_H_
-
-#include <stdbool.h>
-#include <stdint.h>
+#ifndef TFC_FORMAT_DEPTHWISE_CONVOLUTION_H_
+#define TFC_FORMAT_DEPTHWISE_CONVOLUTION_H_
 
 #include "message.h"
 
-enum {
-  DEPTHWISE_CONVOLUTION_PARAMS = 3,         /* length of the params array of a file */
-  DEPTHWISE_CONVOLUTION_FORMAT_VERSION = 1, /* its first element */
-};
+enum { TFC_DEPTHWISE_CONVOLUTION_VERSION = 1 }; /* the first op attribute */
 
 typedef struct {
-  int32_t length;   /* frames of the kernel */
+  int32_t length; /* taps of the filter, one per frame */
   int32_t channels;
-} DepthwiseConvolutionAttributes;
+} tfc_depthwise_convolution_attributes;
 
-/* Reads and checks the params array of a file: {version, length, channels}. On failure writes one sentence. */
-bool depthwise_convolution_parse(const int32_t params[DEPTHWISE_CONVOLUTION_PARAMS],
-                                 DepthwiseConvolutionAttributes* attributes, char message[MESSAGE_SIZE]);
+/* Reads and checks the op attributes of a file, {version, length, channels}. On failure writes one sentence to
+ * `message` and returns false. */
+bool tfc_depthwise_convolution_parse(const int32_t params[TFC_DEPTHWISE_CONVOLUTION_ATTRIBUTES],
+                                     tfc_depthwise_convolution_attributes* attributes, char message[TFC_MESSAGE_SIZE]);
 
 #endif

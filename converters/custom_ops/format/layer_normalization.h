@@ -1,27 +1,23 @@
-/* Layer normalization, what a file says about it.
+/* Layer normalization, as a file describes it.
  *
- *   y[m, c] = (x[m, c] - mean) / sqrt(variance + epsilon) * gain[c] + bias[c],   mean and variance those of row m */
-#ifndef TFCONFORMER_FORMAT_LAYER_NORMALIZATION_H_
-#define TFCONFORMER_FORMAT_LAYER_NORMALIZATION_H_
-
-#include <stdbool.h>
-#include <stdint.h>
+ *   y[m, c] = (x[m, c] - mean) / sqrt(variance + epsilon) * gamma[c] + beta[c]
+ *
+ * mean and variance are those of row m. */
+#ifndef TFC_FORMAT_LAYER_NORMALIZATION_H_
+#define TFC_FORMAT_LAYER_NORMALIZATION_H_
 
 #include "message.h"
 
-enum {
-  LAYER_NORMALIZATION_PARAMS = 2,         /* length of the params array of a file */
-  LAYER_NORMALIZATION_FORMAT_VERSION = 1, /* its first element */
-};
+enum { TFC_LAYER_NORMALIZATION_VERSION = 1 }; /* the first op attribute */
 
 typedef struct {
   int32_t channels;
   float epsilon; /* finite, above zero */
-} LayerNormalizationAttributes;
+} tfc_layer_normalization_attributes;
 
-/* Reads and checks the params array of a file, {version, channels}, and the constant beside it. On failure writes one
- * sentence. */
-bool layer_normalization_parse(const int32_t params[LAYER_NORMALIZATION_PARAMS], float epsilon,
-                               LayerNormalizationAttributes* attributes, char message[MESSAGE_SIZE]);
+/* Reads and checks the op attributes of a file, {version, channels}, and the constant epsilon beside them. On failure
+ * writes one sentence to `message` and returns false. */
+bool tfc_layer_normalization_parse(const int32_t params[TFC_LAYER_NORMALIZATION_ATTRIBUTES], float epsilon,
+                                   tfc_layer_normalization_attributes* attributes, char message[TFC_MESSAGE_SIZE]);
 
 #endif

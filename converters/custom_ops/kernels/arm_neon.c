@@ -1,194 +1,185 @@
-/* 64-bit Arm of any age, and the float product for all of them. */
+/* 64-bit Arm of any age, and the float kernels, packing and epilogue of all 64-bit Arm. */
+#include "kernel.h"
+
 #if defined(__aarch64__)
 
 #define TARGET
+#define TFC_ISA neon
 
 #include <arm_neon.h>
 
-static inline __attribute__((always_inline)) int32x4_t multiply_add(int32x4_t sum, int8x16_t a, int8x16_t b) {
+static inline __attribute__((always_inline)) int32x4_t multiply_add(int32x4_t acc, int8x16_t a, int8x16_t b) {
   /* Two products of a signed byte with one in -127..127 fit 16 bits. */
   const int16x8_t low = vmull_s8(vget_low_s8(a), vget_low_s8(b)), high = vmull_high_s8(a, b);
-  return vpadalq_s16(sum, vpaddq_s16(low, high));
+  return vpadalq_s16(acc, vpaddq_s16(low, high));
 }
 
-static inline __attribute__((always_inline)) int32x4_t multiply_add_lane(int32x4_t sum, int8x16_t a, int8x16_t b,
+static inline __attribute__((always_inline)) int32x4_t multiply_add_lane(int32x4_t acc, int8x16_t a, int8x16_t b,
                                                                          int lane) {
   const int32x4_t fours = vreinterpretq_s32_s8(b);
-  if (lane == 0) return multiply_add(sum, a, vreinterpretq_s8_s32(vdupq_laneq_s32(fours, 0)));
-  if (lane == 1) return multiply_add(sum, a, vreinterpretq_s8_s32(vdupq_laneq_s32(fours, 1)));
-  if (lane == 2) return multiply_add(sum, a, vreinterpretq_s8_s32(vdupq_laneq_s32(fours, 2)));
-  return multiply_add(sum, a, vreinterpretq_s8_s32(vdupq_laneq_s32(fours, 3)));
+  if (lane == 0) return multiply_add(acc, a, vreinterpretq_s8_s32(vdupq_laneq_s32(fours, 0)));
+  if (lane == 1) return multiply_add(acc, a, vreinterpretq_s8_s32(vdupq_laneq_s32(fours, 1)));
+  if (lane == 2) return multiply_add(acc, a, vreinterpretq_s8_s32(vdupq_laneq_s32(fours, 2)));
+  return multiply_add(acc, a, vreinterpretq_s8_s32(vdupq_laneq_s32(fours, 3)));
 }
 
-#include "arm_integer.h"
+#include "arm_qd8_gemm.h"
 
 enum {
-  FLOAT_ROWS = 4,
-  CHAINS = 4, /* float sums in flight, times QUARTERS */
+  F32_MR = 4,
+  F32_ACCS = 4, /* float accumulators, times QUARTERS */
 };
 
-typedef float32x4_t Floats;
-enum { FLOATS = 4, PRODUCT_ROWS = 4, PRODUCT_VECTORS = 4 };
-INLINE Floats load_floats(const float* from) { return vld1q_f32(from); }
-INLINE void store_floats(float* to, Floats values) { vst1q_f32(to, values); }
-INLINE Floats broadcast_float(float value) { return vdupq_n_f32(value); }
-INLINE Floats multiply_add_floats(Floats a, Floats b, Floats sum) { return vfmaq_f32(sum, a, b); }
+typedef float32x4_t tfc_floats;
+enum { FLOATS = 4, MATMUL_MR = 4, MATMUL_NR = 16 };
+TFC_INLINE tfc_floats load_floats(const float* from) { return vld1q_f32(from); }
+TFC_INLINE void store_floats(float* to, tfc_floats values) { vst1q_f32(to, values); }
+TFC_INLINE tfc_floats broadcast_floats(float value) { return vdupq_n_f32(value); }
+TFC_INLINE tfc_floats multiply_add_floats(tfc_floats a, tfc_floats b, tfc_floats acc) { return vfmaq_f32(acc, a, b); }
 
-#include "float_loops.h"
+#include "float_kernels.h"
 
 static bool is_available(void) { return true; }
 
-INLINE void clear_floats(float32x4_t (*values)[QUARTERS], const int count) {
+/* ---- Float activations ---- */
+
+TFC_INLINE void clear_floats(float32x4_t (*values)[QUARTERS], const int count) {
   for (int s = 0; s < count; ++s) {
     for (int v = 0; v < QUARTERS; ++v) values[s][v] = vdupq_n_f32(0.0f);
   }
 }
 
-/* Entry `index` of a cell, of each channel. */
-INLINE int32x4_t entry(uint8x16_t quarter, int index, const int bits) {
-  const int32x4_t shift = vdupq_n_s32(-(index % GROUP * 8 + index / GROUP * bits));
+/* Entry `index` of a panel word, of each channel. */
+TFC_INLINE int32x4_t entry(uint8x16_t quarter, int index, const int bits) {
+  const int32x4_t shift = vdupq_n_s32(-(index % TFC_KR * 8 + index / TFC_KR * bits));
   const uint32x4_t shifted = vshlq_u32(vreinterpretq_u32_u8(quarter), shift);
   return vreinterpretq_s32_u32(vandq_u32(shifted, vdupq_n_u32((1u << bits) - 1)));
 }
 
-INLINE float32x4_t code_value(uint8x16_t quarter, int index, const int bits) {
+TFC_INLINE float32x4_t quantized_floats(uint8x16_t quarter, int index, const int bits) {
   return vcvtq_f32_s32(vsubq_s32(entry(quarter, index, bits), vdupq_n_s32(1 << (bits - 1))));
 }
 
-/* Adds the first `codes` codes of a cell in each tile. */
-INLINE void add_cell(const uint8_t* const* cells, const float* x, int64_t k, const int bits, int codes, const int count,
-                     const int rows, float32x4_t (*sums)[QUARTERS]) {
-  for (int i = 0; i < codes; ++i) {
-    for (int t = 0; t < count; ++t) {
+/* The next panel word of each panel, and the inputs that it is multiplied with. */
+typedef struct {
+  const uint8_t* words[TFC_MAX_NT];
+  const float* x;
+  int64_t k;
+} tfc_f32_cursor;
+
+/* Multiplies the first `entries` weights of the next panel words, and moves on. */
+TFC_INLINE void f32_add_words(tfc_f32_cursor* cursor, int entries, const int bits, const int nt, const int mr,
+                              float32x4_t (*acc)[QUARTERS]) {
+  for (int i = 0; i < entries; ++i) {
+    for (int t = 0; t < nt; ++t) {
       for (int v = 0; v < QUARTERS; ++v) {
-        const float32x4_t q = code_value(vld1q_u8(cells[t] + v * 16), i, bits);
-        for (int m = 0; m < rows; ++m) sums[t * rows + m][v] = vfmaq_n_f32(sums[t * rows + m][v], q, x[m * k + i]);
-      }
-    }
-  }
-}
-
-INLINE void dense_float_product(const FullyConnectedAttributes* attributes, const WeightTile* tiles,
-                                const FloatRows* x, const int bits, const int count, const int rows,
-                                float (*totals)[TILE]) {
-  const int64_t k = attributes->k, cell_length = cell_codes(bits);
-  const uint8_t* cells[MAX_TILES];
-  for (int t = 0; t < count; ++t) cells[t] = tiles[t].codes;
-  clear(totals, count * rows);
-  for (int64_t b = 0; b < attributes->blocks; ++b) {
-    const float* values = x->values + b * attributes->block_length;
-    float32x4_t sums[CHAINS][QUARTERS], x_sums[FLOAT_ROWS][QUARTERS];
-    clear_floats(sums, count * rows);
-    int64_t left = stored_codes(attributes, b);
-    for (; left >= cell_length; left -= cell_length, values += cell_length) {
-      add_cell(cells, values, k, bits, (int)cell_length, count, rows, sums);
-      for (int t = 0; t < count; ++t) cells[t] += CELL;
-    }
-    if (left > 0) {
-      add_cell(cells, values, k, bits, (int)left, count, rows, sums);
-      for (int t = 0; t < count; ++t) cells[t] += CELL;
-    }
-    for (int m = 0; m < rows; ++m) {
-      for (int v = 0; v < QUARTERS; ++v) x_sums[m][v] = vdupq_n_f32(x->sums == NULL ? 0.0f : x->sums[b * rows + m]);
-    }
-    for (int t = 0; t < count; ++t) {
-      add_scaled(&tiles[t], b, sums + t * rows, rows, totals + t * rows);
-      if (x->sums != NULL) subtract_offsets(&tiles[t], b, x_sums, rows, totals + t * rows);
-    }
-  }
-}
-
-/* The value at place 0..3 of a group of four, for each of 4 channels. */
-INLINE float32x4_t pick(const float group[GROUP], int32x4_t place) {
-  const uint8x16_t bytes = vreinterpretq_u8_u32(vmulq_n_u32(vreinterpretq_u32_s32(place), 0x04040404));
-  const uint8x16_t at = vaddq_u8(bytes, vreinterpretq_u8_u32(vdupq_n_u32(0x03020100)));
-  return vreinterpretq_f32_u8(vqtbl1q_u8(vreinterpretq_u8_f32(vld1q_f32(group)), at));
-}
-
-INLINE void sparse_float_product(const FullyConnectedAttributes* attributes, const WeightTile* tile,
-                                 const FloatRows* x, const int bits, const int rows, float (*totals)[TILE]) {
-  const int64_t k = attributes->k, cell_length = cell_codes(bits), position_cell_length = cell_codes(POSITION_BITS);
-  const uint8_t *cell = tile->codes, *positions = tile->positions;
-  clear(totals, rows);
-  for (int64_t b = 0; b < attributes->blocks; ++b) {
-    const int64_t first = b * attributes->block_length, stored = stored_codes(attributes, b);
-    float32x4_t sums[FLOAT_ROWS][QUARTERS], x_sums[FLOAT_ROWS][QUARTERS];
-    clear_floats(sums, rows);
-    clear_floats(x_sums, rows);
-    for (int64_t i = 0; i < stored; ++i) {
-      const int64_t at = first + i / attributes->kept * GROUP;
-      const size_t there = (size_t)smaller(GROUP, k - at);
-      for (int v = 0; v < QUARTERS; ++v) {
-        const uint8x16_t codes = vld1q_u8(cell + i / cell_length * CELL + v * 16);
-        const uint8x16_t places = vld1q_u8(positions + i / position_cell_length * CELL + v * 16);
-        const float32x4_t q = code_value(codes, (int)(i % cell_length), bits);
-        const int32x4_t place = entry(places, (int)(i % position_cell_length), POSITION_BITS);
-        for (int m = 0; m < rows; ++m) {
-          float group[GROUP] = {0.0f}; /* zeros stand for what is beyond x */
-          memcpy(group, x->values + m * k + at, there * sizeof group[0]);
-          const float32x4_t value = pick(group, place);
-          sums[m][v] = vfmaq_f32(sums[m][v], q, value);
-          x_sums[m][v] = vaddq_f32(x_sums[m][v], value);
+        const float32x4_t q = quantized_floats(vld1q_u8(cursor->words[t] + v * 16), i, bits);
+        for (int m = 0; m < mr; ++m) {
+          acc[t * mr + m][v] = vfmaq_n_f32(acc[t * mr + m][v], q, cursor->x[m * cursor->k + i]);
         }
       }
     }
-    cell += fully_connected_block_cells(attributes, bits) * CELL;
-    positions += fully_connected_block_cells(attributes, POSITION_BITS) * CELL;
-    add_scaled(tile, b, sums, rows, totals);
-    if (tile->offsets != NULL) subtract_offsets(tile, b, x_sums, rows, totals);
+  }
+  for (int t = 0; t < nt; ++t) cursor->words[t] += TFC_PANEL_WORD;
+  cursor->x += entries;
+}
+
+TFC_INLINE void f32_dense(const tfc_fully_connected_attributes* attributes, const tfc_weight_panel* panels,
+                          const tfc_f32_lhs* lhs, const int bits, const int nt, const int mr, float (*acc)[TFC_NR]) {
+  const int64_t entries = tfc_word_entries(bits);
+  tfc_f32_cursor cursor = {.k = attributes->k};
+  for (int t = 0; t < nt; ++t) cursor.words[t] = panels[t].codes;
+  clear(acc, nt * mr);
+  for (int64_t b = 0; b < attributes->blocks; ++b) {
+    float32x4_t block_acc[F32_ACCS][QUARTERS], row_sums[F32_MR][QUARTERS];
+    clear_floats(block_acc, nt * mr);
+    cursor.x = lhs->values + b * attributes->block_length;
+    int64_t left = tfc_stored_weights(attributes, b);
+    for (; left >= entries; left -= entries) f32_add_words(&cursor, (int)entries, bits, nt, mr, block_acc);
+    if (left > 0) f32_add_words(&cursor, (int)left, bits, nt, mr, block_acc);
+    for (int m = 0; m < mr; ++m) {
+      const float row_sum = lhs->row_sums == NULL ? 0.0f : lhs->row_sums[b * mr + m];
+      for (int v = 0; v < QUARTERS; ++v) row_sums[m][v] = vdupq_n_f32(row_sum);
+    }
+    for (int t = 0; t < nt; ++t) {
+      add_scaled(&panels[t], b, block_acc + t * mr, mr, acc + t * mr);
+      if (lhs->row_sums != NULL) subtract_zero_points(&panels[t], b, row_sums, mr, acc + t * mr);
+    }
   }
 }
 
-/* Few rows go with several tiles, so that there are enough sums in flight. */
-INLINE void float_rows(const FullyConnectedAttributes* attributes, const WeightTile* tiles, int count,
-                       const FloatRows* x, const int bits, const int rows, float (*totals)[TILE]) {
-  const int together = rows == 1 ? 2 : 1;
+/* The one of four values that each of 4 channels chooses. */
+TFC_INLINE float32x4_t choose(const float four[TFC_SPARSITY_M], int32x4_t index) {
+  const uint8x16_t bytes = vreinterpretq_u8_u32(vmulq_n_u32(vreinterpretq_u32_s32(index), 0x04040404));
+  const uint8x16_t at = vaddq_u8(bytes, vreinterpretq_u8_u32(vdupq_n_u32(0x03020100)));
+  return vreinterpretq_f32_u8(vqtbl1q_u8(vreinterpretq_u8_f32(vld1q_f32(four)), at));
+}
+
+TFC_INLINE void f32_sparse(const tfc_fully_connected_attributes* attributes, const tfc_weight_panel* panel,
+                           const tfc_f32_lhs* lhs, const int bits, const int mr, float (*acc)[TFC_NR]) {
+  const int64_t k = attributes->k, entries = tfc_word_entries(bits), index_entries = tfc_word_entries(TFC_INDEX_BITS);
+  const uint8_t *word = panel->codes, *indices = panel->indices;
+  clear(acc, mr);
+  for (int64_t b = 0; b < attributes->blocks; ++b) {
+    const int64_t first = b * attributes->block_length, stored = tfc_stored_weights(attributes, b);
+    float32x4_t block_acc[F32_MR][QUARTERS], row_sums[F32_MR][QUARTERS];
+    clear_floats(block_acc, mr);
+    clear_floats(row_sums, mr);
+    for (int64_t i = 0; i < stored; ++i) {
+      const int64_t at = first + i / attributes->sparsity_n * TFC_SPARSITY_M;
+      const size_t count = (size_t)tfc_min(TFC_SPARSITY_M, k - at);
+      for (int v = 0; v < QUARTERS; ++v) {
+        const uint8x16_t weight_quarter = vld1q_u8(word + i / entries * TFC_PANEL_WORD + v * 16);
+        const uint8x16_t index_quarter = vld1q_u8(indices + i / index_entries * TFC_PANEL_WORD + v * 16);
+        const float32x4_t q = quantized_floats(weight_quarter, (int)(i % entries), bits);
+        const int32x4_t index = entry(index_quarter, (int)(i % index_entries), TFC_INDEX_BITS);
+        for (int m = 0; m < mr; ++m) {
+          float four[TFC_SPARSITY_M] = {0.0f}; /* zeros beyond the end of x */
+          memcpy(four, lhs->values + m * k + at, count * sizeof four[0]);
+          const float32x4_t value = choose(four, index);
+          block_acc[m][v] = vfmaq_f32(block_acc[m][v], q, value);
+          row_sums[m][v] = vaddq_f32(row_sums[m][v], value);
+        }
+      }
+    }
+    word += tfc_fully_connected_block_words(attributes, bits) * TFC_PANEL_WORD;
+    indices += tfc_fully_connected_block_words(attributes, TFC_INDEX_BITS) * TFC_PANEL_WORD;
+    add_scaled(panel, b, block_acc, mr, acc);
+    if (panel->zero_points != NULL) subtract_zero_points(panel, b, row_sums, mr, acc);
+  }
+}
+
+/* A single row takes two panels at once, so that enough accumulators are busy. */
+TFC_INLINE void f32_gemm(const tfc_fully_connected_attributes* attributes, const tfc_weight_panel* panels, int nt,
+                         const tfc_f32_lhs* lhs, const int bits, const int layout, const int mr, float (*acc)[TFC_NR]) {
+  const int at_once = mr == 1 ? 2 : 1;
   int t = 0;
-  if (attributes->kept != GROUP) {
-    for (; t < count; ++t) sparse_float_product(attributes, tiles + t, x, bits, rows, totals + t * rows);
+  if (layout == TFC_F32_SPARSE) {
+    for (; t < nt; ++t) f32_sparse(attributes, panels + t, lhs, bits, mr, acc + t * mr);
     return;
   }
-  for (; t + together <= count; t += together) {
-    dense_float_product(attributes, tiles + t, x, bits, together, rows, totals + t * rows);
-  }
-  for (; t < count; ++t) dense_float_product(attributes, tiles + t, x, bits, 1, rows, totals + t * rows);
+  for (; t + at_once <= nt; t += at_once) f32_dense(attributes, panels + t, lhs, bits, at_once, mr, acc + t * mr);
+  for (; t < nt; ++t) f32_dense(attributes, panels + t, lhs, bits, 1, mr, acc + t * mr);
 }
 
-#define DEFINE_FLOAT_PRODUCT(ROWS)                                                                                \
-  static void float_product_##ROWS(const FullyConnectedAttributes* attributes, const WeightTile* tiles, int count, \
-                                   const FloatRows* x, float (*totals)[TILE]) {                                   \
-    if (attributes->weight_bits == 2) float_rows(attributes, tiles, count, x, 2, ROWS, totals);                   \
-    if (attributes->weight_bits == 4) float_rows(attributes, tiles, count, x, 4, ROWS, totals);                   \
-    if (attributes->weight_bits == 8) float_rows(attributes, tiles, count, x, 8, ROWS, totals);                   \
-  }
+/* ---- Packing ---- */
 
-DEFINE_FLOAT_PRODUCT(1)
-DEFINE_FLOAT_PRODUCT(2)
-DEFINE_FLOAT_PRODUCT(4)
+enum { CHUNK = 16 }; /* values quantized at a time */
 
-void arm_float_product(const FullyConnectedAttributes* attributes, const WeightTile* tiles, int count,
-                       const FloatRows* x, float (*totals)[TILE]) {
-  if (x->rows == 1) float_product_1(attributes, tiles, count, x, totals);
-  if (x->rows == 2) float_product_2(attributes, tiles, count, x, totals);
-  if (x->rows == 4) float_product_4(attributes, tiles, count, x, totals);
-}
-
-enum { SIXTEEN = 16 }; /* values quantized at a time */
-
-INLINE int32_t largest_bits(const float* x, int64_t count) {
+TFC_INLINE int32_t largest_bits(const float* x, int64_t count) {
   int32x4_t largest[4] = {vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0)};
   int64_t i = 0;
-  for (; i + SIXTEEN <= count; i += SIXTEEN) {
+  for (; i + CHUNK <= count; i += CHUNK) {
     UNROLL for (int j = 0; j < 4; ++j) {
       largest[j] = vmaxq_s32(largest[j], vreinterpretq_s32_f32(vabsq_f32(vld1q_f32(x + i + 4 * j))));
     }
   }
   const int32x4_t low = vmaxq_s32(largest[0], largest[1]), high = vmaxq_s32(largest[2], largest[3]);
-  return (int32_t)larger(vmaxvq_s32(vmaxq_s32(low, high)), largest_magnitude_bits(x + i, count - i));
+  return (int32_t)tfc_max(vmaxvq_s32(vmaxq_s32(low, high)), tfc_largest_magnitude_bits(x + i, count - i));
 }
 
-/* Rounds half to even, as the portable loop does; NaN becomes 0. */
-INLINE int8x16_t quantize_sixteen(const float* x, float inverse) {
+/* Rounds half to even, as tfc_quantize does; NaN becomes 0. */
+TFC_INLINE int8x16_t quantize_chunk(const float* x, float inverse) {
   int16x8_t halves[2];
   UNROLL for (int i = 0; i < 2; ++i) {
     const int32x4_t low = vcvtnq_s32_f32(vmulq_n_f32(vld1q_f32(x + 8 * i), inverse));
@@ -198,139 +189,123 @@ INLINE int8x16_t quantize_sixteen(const float* x, float inverse) {
   return vuzp1q_s8(vreinterpretq_s8_s16(halves[0]), vreinterpretq_s8_s16(halves[1]));
 }
 
-/* Writes 16 codes in pieces that are `stride` bytes apart; returns where the next one is. */
-INLINE int8_t* store_sixteen(int8x16_t codes, const int piece, int64_t stride, int8_t* target) {
-  if (piece == 16) {
-    vst1q_s8(target, codes);
-  } else if (piece == 8) {
-    vst1_s8(target, vget_low_s8(codes));
-    vst1_s8(target + stride, vget_high_s8(codes));
+/* Where the values of a row go in the panel: `length` at a time, `stride` bytes apart. */
+typedef struct {
+  int8_t* target;
+  int64_t stride;
+} tfc_row_target;
+
+/* Writes a chunk in pieces of `length` values. */
+TFC_INLINE void store_chunk(int8x16_t q, const int length, tfc_row_target* row) {
+  int8_t* target = row->target;
+  if (length == 16) {
+    vst1q_s8(target, q);
+  } else if (length == 8) {
+    vst1_s8(target, vget_low_s8(q));
+    vst1_s8(target + row->stride, vget_high_s8(q));
   } else {
-    const int32x4_t fours = vreinterpretq_s32_s8(codes);
+    const int32x4_t fours = vreinterpretq_s32_s8(q);
     vst1q_lane_s32((int32_t*)(void*)target, fours, 0);
-    vst1q_lane_s32((int32_t*)(void*)(target + stride), fours, 1);
-    vst1q_lane_s32((int32_t*)(void*)(target + 2 * stride), fours, 2);
-    vst1q_lane_s32((int32_t*)(void*)(target + 3 * stride), fours, 3);
+    vst1q_lane_s32((int32_t*)(void*)(target + row->stride), fours, 1);
+    vst1q_lane_s32((int32_t*)(void*)(target + 2 * row->stride), fours, 2);
+    vst1q_lane_s32((int32_t*)(void*)(target + 3 * row->stride), fours, 3);
   }
-  return target + SIXTEEN / piece * stride;
+  row->target += CHUNK / length * row->stride;
 }
 
-/* The codes of a block of so many values, filled up with zeros to `padded`, in pieces. Returns their sum. */
-INLINE int32_t quantize_block(const float* x, float inverse, int64_t length, int64_t padded, const int piece,
-                              int64_t stride, int8_t** target) {
+/* Packs a block of `count` values, followed by zeros up to `padded`, in pieces of `length`. Returns their sum. */
+TFC_INLINE int32_t pack_block(const float* x, float inverse, int64_t count, int64_t padded, const int length,
+                              tfc_row_target* row) {
   int32x4_t sum = vdupq_n_s32(0);
   int64_t i = 0;
-  for (; i + SIXTEEN <= length; i += SIXTEEN) {
-    const int8x16_t codes = quantize_sixteen(x + i, inverse);
-    sum = vpadalq_s16(sum, vpaddlq_s8(codes));
-    *target = store_sixteen(codes, piece, stride, *target);
+  for (; i + CHUNK <= count; i += CHUNK) {
+    const int8x16_t q = quantize_chunk(x + i, inverse);
+    sum = vpadalq_s16(sum, vpaddlq_s8(q));
+    store_chunk(q, length, row);
   }
-  for (; i < padded; i += SIXTEEN) {
-    float rest[SIXTEEN] = {0.0f};
-    int8_t stored[SIXTEEN];
-    if (i < length) memcpy(rest, x + i, (size_t)(length - i) * sizeof rest[0]);
-    const int8x16_t codes = quantize_sixteen(rest, inverse);
-    sum = vpadalq_s16(sum, vpaddlq_s8(codes));
-    vst1q_s8(stored, codes);
-    if (piece == 16 && padded - i < SIXTEEN) { /* a single row of a layer with shorter windows */
-      memcpy(*target, stored, (size_t)(padded - i));
-      *target += padded - i;
+  for (; i < padded; i += CHUNK) {
+    float rest[CHUNK] = {0.0f};
+    int8_t stored[CHUNK];
+    if (i < count) memcpy(rest, x + i, (size_t)(count - i) * sizeof rest[0]);
+    const int8x16_t q = quantize_chunk(rest, inverse);
+    sum = vpadalq_s16(sum, vpaddlq_s8(q));
+    vst1q_s8(stored, q);
+    if (length == 16 && padded - i < CHUNK) { /* a single row whose lhs_kr is smaller */
+      memcpy(row->target, stored, (size_t)(padded - i));
+      row->target += padded - i;
     } else {
-      *target = write_windows(stored, smaller(SIXTEEN, padded - i), piece, stride, *target);
+      row->target = tfc_interleave(stored, tfc_min(CHUNK, padded - i), length, row->stride, row->target);
     }
   }
   return vaddvq_s32(sum);
 }
 
-/* As quantize_row_loop. */
-static float quantize_row(const FullyConnectedAttributes* attributes, const float* x, int row,
-                          QuantizedRows* quantized) {
-  const int rows = quantized->rows, window = window_codes(attributes);
+/* As tfc_pack_lhs_row. */
+static float pack_row(const tfc_fully_connected_attributes* attributes, const float* x, int row, tfc_qd8_lhs* lhs) {
+  const int mr = lhs->mr, lhs_kr = tfc_lhs_kr(attributes);
+  const int length = mr == 1 ? CHUNK : lhs_kr; /* the values of a single row are contiguous */
   float inverse;
-  const float scale = row_scale(largest_bits(x, attributes->k), &inverse);
-  int8_t* target = quantized->windows + row * window;
+  const float scale = tfc_row_scale(largest_bits(x, attributes->k), &inverse);
+  tfc_row_target target = {lhs->values + row * lhs_kr, mr * length};
   for (int64_t b = 0; b < attributes->blocks; ++b) {
-    const int64_t first = b * attributes->block_length, length = block_inputs(attributes, b);
-    const int64_t padded = block_quads(stored_codes(attributes, b), attributes->weight_bits) * window;
-    int32_t* sum = &quantized->code_sums[b * rows + row];
-    if (rows == 1 || window == 16) { /* the windows of a single row make one piece */
-      *sum = quantize_block(x + first, inverse, length, padded, 16, rows * 16, &target);
-    } else if (window == 8) {
-      *sum = quantize_block(x + first, inverse, length, padded, 8, rows * 8, &target);
-    } else {
-      *sum = quantize_block(x + first, inverse, length, padded, 4, rows * 4, &target);
+    const int64_t first = b * attributes->block_length, count = tfc_block_inputs(attributes, b);
+    const int64_t padded = tfc_block_groups(tfc_stored_weights(attributes, b), attributes->weight_bits) * lhs_kr;
+    int32_t* sum = &lhs->row_sums[b * mr + row];
+    switch (length) { /* known sizes are copied by one load and one store */
+      case 4:
+        *sum = pack_block(x + first, inverse, count, padded, 4, &target);
+        break;
+      case 8:
+        *sum = pack_block(x + first, inverse, count, padded, 8, &target);
+        break;
+      default:
+        *sum = pack_block(x + first, inverse, count, padded, 16, &target);
     }
   }
   return scale;
 }
 
-void arm_quantize_rows(const FullyConnectedAttributes* attributes, const float* x, QuantizedRows* quantized,
-                       float* scales) {
-  for (int m = 0; m < quantized->rows; ++m) scales[m] = quantize_row(attributes, x + m * attributes->k, m, quantized);
+void tfc_qd8_pack_lhs__neon(const tfc_fully_connected_attributes* attributes, const float* x, tfc_qd8_lhs* lhs,
+                            float* scales) {
+  tfc_check_pack_lhs(attributes, x, lhs, scales, QD8_MR);
+  for (int m = 0; m < lhs->mr; ++m) scales[m] = pack_row(attributes, x + m * attributes->k, m, lhs);
 }
 
-/* As `activate`. */
-INLINE float32x4_t activate_four(Activation activation, float32x4_t value) {
-  if (activation == ACTIVATION_NONE) return value;
-  const bool is_relu = activation == ACTIVATION_RELU, is_relu6 = activation == ACTIVATION_RELU6;
+/* ---- Epilogue ---- */
+
+/* As tfc_activate. */
+TFC_INLINE float32x4_t activate_four(tfc_activation activation, float32x4_t value) {
+  if (activation == TFC_ACTIVATION_NONE) return value;
+  const bool is_relu = activation == TFC_ACTIVATION_RELU, is_relu6 = activation == TFC_ACTIVATION_RELU6;
   const float32x4_t least = vdupq_n_f32(is_relu || is_relu6 ? 0.0f : -1.0f);
   const float32x4_t most = vdupq_n_f32(is_relu ? INFINITY : is_relu6 ? 6.0f : 1.0f);
   const float32x4_t raised = vbslq_f32(vcltq_f32(value, least), least, value);
   return vbslq_f32(vcgtq_f32(raised, most), most, raised);
 }
 
-/* As finish_rows_loop. */
-void arm_finish_rows(float (*totals)[TILE], int rows, const float* scales, const float* bias, Activation activation,
-                     int channels, float* y, int64_t stride) {
-  const int whole = channels / TILE * TILE;
-  for (int first = 0; first < whole; first += TILE, totals += rows) {
+void tfc_epilogue__neon(const tfc_epilogue_arguments* arguments) {
+  tfc_check_epilogue(arguments);
+  const int mr = arguments->mr, whole = arguments->channels / TFC_NR * TFC_NR;
+  for (int first = 0; first < whole; first += TFC_NR) {
+    float(*acc)[TFC_NR] = arguments->acc + first / TFC_NR * mr;
     float32x4_t biases[QUARTERS];
-    UNROLL for (int v = 0; v < QUARTERS; ++v) biases[v] = vld1q_f32(bias + first + v * 4);
-    for (int m = 0; m < rows; ++m) {
-      const float scale = scales == NULL ? 1.0f : scales[m];
+    UNROLL for (int v = 0; v < QUARTERS; ++v) biases[v] = vld1q_f32(arguments->bias + first + v * 4);
+    for (int m = 0; m < mr; ++m) {
+      const float scale = arguments->scales == NULL ? 1.0f : arguments->scales[m];
+      float* y = arguments->y + m * arguments->stride + first;
       UNROLL for (int v = 0; v < QUARTERS; ++v) {
-        const float32x4_t value = vfmaq_n_f32(biases[v], vld1q_f32(totals[m] + v * 4), scale);
-        vst1q_f32(y + m * stride + first + v * 4, activate_four(activation, value));
+        const float32x4_t value = vfmaq_n_f32(biases[v], vld1q_f32(acc[m] + v * 4), scale);
+        vst1q_f32(y + v * 4, activate_four(arguments->activation, value));
       }
     }
   }
-  finish_rows_loop(totals, rows, scales, bias + whole, activation, channels - whole, y + whole, stride);
+  tfc_epilogue_loop(arguments, whole);
 }
 
-void arm_convolve_frames(const DepthwiseConvolutionAttributes* attributes, const float* kernel, const float* bias,
-                         int64_t frames, const float* x, float* y) {
-  convolve_frames(attributes, kernel, bias, frames, x, y);
-}
+/* ---- Tables ---- */
 
-void arm_normalize_rows(const LayerNormalizationAttributes* attributes, const float* gain, const float* bias,
-                        int64_t rows, const float* x, float* y) {
-  normalize_rows(attributes, gain, bias, rows, x, y);
-}
+TFC_DEFINE_QD8_GEMM(neon, 4, MAX_BLOCK_GROUPS, tfc_qd8_pack_lhs__neon, tfc_epilogue__neon)
+TFC_DEFINE_F32_GEMM(neon, 4, tfc_epilogue__neon)
+TFC_KERNEL_SET(neon, neon, "neon")
 
-void arm_multiply_matrix(int64_t rows, int64_t depth, int64_t columns, const float* x, int64_t x_stride,
-                         const float* matrix, int64_t matrix_stride, bool add, float* y, int64_t y_stride) {
-  multiply_matrix(rows, depth, columns, x, x_stride, matrix, matrix_stride, add, y, y_stride);
-}
-
-float arm_exponentiate_scores(const float* positions, const float* mask, int64_t count, float* scores) {
-  return exponentiate_scores(positions, mask, count, scores);
-}
-
-const Kernel arm_neon_kernel = {
-    .name = "neon",
-    .is_available = is_available,
-    .integer_rows = INTEGER_ROWS,
-    .float_rows = FLOAT_ROWS,
-    .integer_product = integer_product,
-    .float_product = arm_float_product,
-    .quantize_rows = arm_quantize_rows,
-    .finish_rows = arm_finish_rows,
-    .convolve_frames = arm_convolve_frames,
-    .normalize_rows = arm_normalize_rows,
-    .multiply_matrix = arm_multiply_matrix,
-    .exponentiate_scores = arm_exponentiate_scores,
-};
-
-#else
-typedef int NothingForThisProcessor; /* an empty translation unit is not C */
 #endif

@@ -1,4 +1,6 @@
 /* 64-bit Arm with dot products of signed bytes (from Armv8.2, as Cortex-A76). */
+#include "kernel.h"
+
 #if defined(__aarch64__)
 
 #define TARGET __attribute__((target("arch=armv8.2-a+dotprod")))
@@ -7,28 +9,14 @@
 
 #include "arm_dot_products.h"
 
-#include "arm_integer.h"
+#include "arm_qd8_gemm.h"
 
 static bool is_available(void) {
-  enum { HAS_DOT_PRODUCTS = 1 << 20 }; /* HWCAP_ASIMDDP of the kernel's interface */
+  enum { HAS_DOT_PRODUCTS = 1 << 20 }; /* HWCAP_ASIMDDP of the Linux kernel's interface */
   return (getauxval(AT_HWCAP) & HAS_DOT_PRODUCTS) != 0;
 }
 
-const Kernel arm_neon_dotprod_kernel = {
-    .name = "neon_dotprod",
-    .is_available = is_available,
-    .integer_rows = INTEGER_ROWS,
-    .float_rows = 4,
-    .integer_product = integer_product,
-    .float_product = arm_float_product,
-    .quantize_rows = arm_quantize_rows,
-    .finish_rows = arm_finish_rows,
-    .convolve_frames = arm_convolve_frames,
-    .normalize_rows = arm_normalize_rows,
-    .multiply_matrix = arm_multiply_matrix,
-    .exponentiate_scores = arm_exponentiate_scores,
-};
+TFC_DEFINE_QD8_GEMM(neondot, 4, MAX_BLOCK_GROUPS, tfc_qd8_pack_lhs__neon, tfc_epilogue__neon)
+TFC_KERNEL_SET(neondot, neon, "neon_dotprod")
 
-#else
-typedef int NothingForThisProcessor; /* an empty translation unit is not C */
 #endif

@@ -1,6 +1,10 @@
-/* What an instruction set brings: one of these per file, listed in dispatch.c. docs/reference/kernels.md says how to add one. */
-#ifndef TFCONFORMER_KERNELS_KERNEL_H_
-#define TFCONFORMER_KERNELS_KERNEL_H_
+/* The kernels of one instruction set: tables of functions for each operation. docs/reference/kernels.md explains the
+ * names and how to add an instruction set.
+ *
+ * A matmul multiplies M rows of x with the packed weights. A GEMM kernel computes up to MR rows by up to TFC_MAX_NT
+ * panels of TFC_NR output channels; TFC_KR consecutive stored weights of a channel are adjacent, a k group. */
+#ifndef TFC_KERNELS_KERNEL_H_
+#define TFC_KERNELS_KERNEL_H_
 
 #include "../format/attention.h"
 #include "../format/depthwise_convolution.h"
@@ -8,105 +12,181 @@
 #include "../format/layer_normalization.h"
 
 enum {
-  MAX_ROWS = 16, /* rows of x that a kernel takes at once, */
-  MAX_TILES = 4, /* and tiles of weights */
+  TFC_MAX_MR = 8, /* largest MR of any kernel */
+  TFC_MAX_NT = 4, /* most panels that a GEMM kernel takes at once */
 };
 
-/* The constants of TILE output channels, at their first block. */
+/* The constants of TFC_NR output channels, from their first block on. */
 typedef struct {
-  const uint8_t* codes;     /* [cells, CELL] */
-  const uint8_t* positions; /* likewise; NULL unless sparse */
-  const uint16_t* scales;   /* [blocks, TILE] */
-  const uint16_t* offsets;  /* likewise; NULL if symmetric */
-  /* How many bytes further on lies what should be fetched while codes and positions are read. Tiles follow each other in
-   * memory: a product of several at once may fetch as much in sequence, from the first one's place on. */
-  int64_t codes_ahead, positions_ahead;
-} WeightTile;
+  const uint8_t* codes;        /* [words, TFC_PANEL_WORD] */
+  const uint8_t* indices;      /* [words, TFC_PANEL_WORD], sparsity indices; NULL in a dense layer */
+  const uint16_t* scales;      /* [blocks, TFC_NR] */
+  const uint16_t* zero_points; /* [blocks, TFC_NR]; NULL if symmetric */
+  /* Distance in bytes from the weights in use to those that are prefetched at the same time. Panels follow each other
+   * in memory: a GEMM over several of them may prefetch as much in sequence, beginning at the first one's distance. */
+  int64_t codes_prefetch, indices_prefetch;
+} tfc_weight_panel;
 
-/* Quantized rows of x, side by side.
+/* A packed LHS panel: mr rows of x, quantized to int8 and interleaved.
  *
- * A quad is four consecutive stored weights of a channel; a row's window of a quad is the codes of x that it may be
- * multiplied with: 4 of them if the layer is dense, 8 or 16 if it keeps two or one of four. Windows beyond the end of
- * a block, up to its last cell, are of zeros. A kernel may add a constant to all codes in windows for its own product. */
+ * A row has `lhs_kr` values for every k group, those that its weights may be multiplied with: TFC_KR in a dense layer,
+ * 8 or 16 if two or one of four weights are stored. Values beyond the end of a block, up to its last panel word, are
+ * zero. The GEMM kernels of an instruction set may expect a constant added to all values, which its `pack_lhs` does. */
 typedef struct {
-  int rows;
-  int8_t* windows;    /* [quads of all blocks, rows, window] */
-  int32_t* code_sums; /* [blocks, rows]: sums of the codes of a block */
-} QuantizedRows;
+  int mr;
+  int8_t* values;    /* [k groups of all blocks, mr, lhs_kr] */
+  int32_t* row_sums; /* [blocks, mr], ksum: sums of the quantized values of a block */
+} tfc_qd8_lhs;
 
 /* Rows of x as they are. */
 typedef struct {
-  int rows;
-  const float* values; /* row m begins at m * k */
-  const float* sums;   /* [blocks, rows]: sums over a block; NULL if symmetric or sparse */
-} FloatRows;
+  int mr;
+  const float* values;   /* row m begins at m * k */
+  const float* row_sums; /* [blocks, mr], sums over a block; NULL if symmetric or sparse */
+} tfc_f32_lhs;
 
-/* A kernel's two products write, for `count` tiles that follow each other,
+/* Indices into the tables of GEMM kernels: bit widths, and layouts of the weights that have kernels of their own. */
+#define TFC_WIDTH(bits) ((bits) / 4)
+enum { TFC_WIDTHS = TFC_WIDTH(8) + 1 };
+enum {
+  TFC_QD8_DENSE,
+  TFC_QD8_SPARSE_2_4,             /* symmetric */
+  TFC_QD8_SPARSE_2_4_ZERO_POINTS, /* asymmetric */
+  TFC_QD8_SPARSE_1_4,
+  TFC_QD8_SPARSE_1_4_ZERO_POINTS,
+  TFC_QD8_LAYOUTS,
+};
+enum {
+  TFC_F32_DENSE,
+  TFC_F32_SPARSE, /* 2:4 and 1:4 */
+  TFC_F32_LAYOUTS,
+};
+
+/* GEMM kernels write, for nt panels that follow each other,
  *
- *   totals[t * rows + m][c] = sum over blocks b of scale * (sum q x) - offset * (sum x),   the sums over a block
+ *   acc[t * mr + m][c] = sum over blocks b of scale * (sum q x) - zero_point * (sum x),   the inner sums over a block
  *
- * Blocks ascend; each of the two products is added by one fused multiply-add. In a sparse layer both sums are over the
- * kept weights only. Sums of integers are exact and then rounded to float. Among floats, `sum q x` has one term after
- * the other, by fused multiply-adds; `sum x` is that of `FloatRows` in a dense layer, and one term after the other in a
- * sparse one. */
-typedef void IntegerProduct(const FullyConnectedAttributes* attributes, const WeightTile* tiles, int count,
-                            const QuantizedRows* x, float (*totals)[TILE]);
-typedef void FloatProduct(const FullyConnectedAttributes* attributes, const WeightTile* tiles, int count,
-                          const FloatRows* x, float (*totals)[TILE]);
+ * Blocks ascend; each of the two terms is added by one fused multiply-add. In a sparse layer both inner sums are over
+ * the stored weights only. Sums of integers are exact and then rounded to float. Among floats, `sum q x` adds one term
+ * after the other, by fused multiply-adds; `sum x` is `row_sums` in a dense layer, and adds one term after the other in
+ * a sparse one. */
+typedef void tfc_qd8_gemm_function(const tfc_fully_connected_attributes* attributes, const tfc_weight_panel* panels,
+                                   int nt, const tfc_qd8_lhs* lhs, float (*acc)[TFC_NR]);
+typedef void tfc_f32_gemm_function(const tfc_fully_connected_attributes* attributes, const tfc_weight_panel* panels,
+                                   int nt, const tfc_f32_lhs* lhs, float (*acc)[TFC_NR]);
 
-/* Quantizes the rows of x that `quantized` is for, row m of which begins at m * k, and writes their scales: see loops.h. */
-typedef void QuantizeRows(const FullyConnectedAttributes* attributes, const float* x, QuantizedRows* quantized,
-                          float* scales);
+/* Quantizes lhs->mr rows of x, row m of which begins at m * k, into the packed panel and writes their scales: see
+ * tfc_pack_lhs_row in loops.h. */
+typedef void tfc_qd8_pack_lhs_function(const tfc_fully_connected_attributes* attributes, const float* x,
+                                       tfc_qd8_lhs* lhs, float* scales);
 
-/* y[m * stride + c] = activation(scales[m] * totals[c / TILE * rows + m][c % TILE] + bias[c]) for so many channels, by
- * one fused multiply-add; without `scales` they are 1. */
-typedef void FinishRows(float (*totals)[TILE], int rows, const float* scales, const float* bias,
-                        Activation activation, int channels, float* y, int64_t stride);
+/* The arguments of an epilogue: y[m * stride + c] = activation(scales[m] * acc[c / TFC_NR * mr + m][c % TFC_NR] +
+ * bias[c]) for `channels` channels, by one fused multiply-add. */
+typedef struct {
+  float (*acc)[TFC_NR];
+  int mr;
+  const float* scales; /* [mr]; NULL: 1 */
+  const float* bias;   /* [channels] */
+  tfc_activation activation;
+  int channels;
+  float* y;
+  int64_t stride;
+} tfc_epilogue_arguments;
+typedef void tfc_epilogue_function(const tfc_epilogue_arguments* arguments);
+
+/* GEMM kernels by width, layout and number of rows; only powers of two up to mr have one. */
+typedef struct {
+  int mr;
+  int64_t max_block_groups; /* longest block, in k groups; longer ones go to the portable kernels */
+  tfc_qd8_pack_lhs_function* pack_lhs;
+  tfc_epilogue_function* epilogue;
+  tfc_qd8_gemm_function* gemm[TFC_WIDTHS][TFC_QD8_LAYOUTS][TFC_MAX_MR + 1];
+} tfc_qd8_gemm_kernels;
+
+typedef struct {
+  int mr;
+  tfc_epilogue_function* epilogue;
+  tfc_f32_gemm_function* gemm[TFC_WIDTHS][TFC_F32_LAYOUTS][TFC_MAX_MR + 1];
+} tfc_f32_gemm_kernels;
 
 /* Frames of a depthwise convolution without padding,
  *
- *   y[t, c] = bias[c] + sum over i of kernel[i, c] * x[t + i, c],
+ *   y[t, c] = bias[c] + sum over i of filter[i, c] * x[t + i, c],
  *
  * one term after the other, by fused multiply-adds. x is [frames + length - 1, channels]. */
-typedef void ConvolveFrames(const DepthwiseConvolutionAttributes* attributes, const float* kernel, const float* bias,
-                            int64_t frames, const float* x, float* y);
+typedef void tfc_f32_dwconv_function(const tfc_depthwise_convolution_attributes* attributes,
+                                     const tfc_depthwise_convolution_weights* weights, int64_t frames, const float* x,
+                                     float* y);
 
 /* Rows of a layer normalization, with the sums that loops.h defines:
  *
- *   y[m, c] = ((x[m, c] - mean) * (1 / sqrt(variance + epsilon))) * gain[c] + bias[c],
+ *   y[m, c] = ((x[m, c] - mean) * (1 / sqrt(variance + epsilon))) * gamma[c] + beta[c],
  *
- * gain and bias by one fused multiply-add. */
-typedef void NormalizeRows(const LayerNormalizationAttributes* attributes, const float* gain, const float* bias,
-                           int64_t rows, const float* x, float* y);
+ * gamma and beta by one fused multiply-add. */
+typedef void tfc_f32_layer_norm_function(const tfc_layer_normalization_attributes* attributes,
+                                         const tfc_layer_normalization_weights* weights, int64_t m, const float* x,
+                                         float* y);
 
-/* y[r, c] = (add ? y[r, c] : 0) + sum over d of x[r, d] * matrix[d, c], one term after the other, by fused
- * multiply-adds. Rows lie so many floats apart as the strides say. */
-typedef void MultiplyMatrix(int64_t rows, int64_t depth, int64_t columns, const float* x, int64_t x_stride,
-                            const float* matrix, int64_t matrix_stride, bool add, float* y, int64_t y_stride);
+/* The arguments of a float matmul: c[i, j] = (accumulate ? c[i, j] : 0) + sum over l of a[i, l] * b[l, j], one term
+ * after the other, by fused multiply-adds. Rows are `stride` floats apart. */
+typedef struct {
+  int64_t m, k, n;
+  const float* a; /* [m, k] */
+  int64_t a_stride;
+  const float* b; /* [k, n] */
+  int64_t b_stride;
+  float* c; /* [m, n] */
+  int64_t c_stride;
+  bool accumulate;
+} tfc_f32_matmul_arguments;
+typedef void tfc_f32_matmul_function(const tfc_f32_matmul_arguments* arguments);
 
-/* With s[j] = (scores[j] + positions[j]) + mask[j], replaces every score by exp(s[j] - max s), as loops.h defines exp
- * and sums, and returns the sum of all. `scores` has room for a multiple of LANES; those beyond `count` become 0. */
-typedef float ExponentiateScores(const float* positions, const float* mask, int64_t count, float* scores);
+/* With s[j] = (scores[j] + position_scores[j]) + mask[j], replaces every score by exp(s[j] - max s), as loops.h defines
+ * exp and sums, and returns the sum of all. `scores` has room for a multiple of TFC_LANES (loops.h); those beyond
+ * `count` become 0. */
+typedef float tfc_f32_exp_scores_function(const float* position_scores, const float* mask, int64_t count,
+                                          float* scores);
 
 typedef struct {
-  const char* name;
+  tfc_f32_matmul_function* matmul;
+  tfc_f32_exp_scores_function* exp_scores;
+} tfc_attention_kernels;
+
+/* One instruction set. An operation that is NULL is computed by the portable kernels. */
+typedef struct {
+  const char* name;           /* as users choose it */
   bool (*is_available)(void); /* whether this processor has the instructions */
-  int integer_rows;           /* most rows that `integer_product` takes, a power of 2; it takes the smaller ones too */
-  int float_rows;             /* the same of `float_product` */
-  IntegerProduct* integer_product;
-  FloatProduct* float_product;
-  QuantizeRows* quantize_rows;
-  FinishRows* finish_rows;
-  ConvolveFrames* convolve_frames;
-  NormalizeRows* normalize_rows;
-  MultiplyMatrix* multiply_matrix;
-  ExponentiateScores* exponentiate_scores;
-} Kernel;
+  const tfc_qd8_gemm_kernels* qd8_gemm;
+  const tfc_f32_gemm_kernels* f32_gemm;
+  tfc_f32_dwconv_function* dwconv;
+  tfc_f32_layer_norm_function* layer_norm;
+  const tfc_attention_kernels* attention;
+} tfc_kernel_set;
 
-/* The kernel of that name, or the fastest for NULL. NULL if this processor has none of that name. */
-const Kernel* find_kernel(const char* name);
+/* The set of that name, or the fastest for NULL. NULL if this processor has none of that name. */
+const tfc_kernel_set* tfc_find_kernel_set(const char* name);
 
-/* The names of the kernels that this processor has, the fastest first; NULL beyond the last. */
-const char* kernel_name(int index);
+/* The sets that this processor has, the fastest at index 0; NULL beyond the last. */
+const tfc_kernel_set* tfc_kernel_set_at(int index);
+
+/* Layouts of a layer's weights. */
+static inline int tfc_qd8_layout(const tfc_fully_connected_attributes* attributes) {
+  if (attributes->sparsity_n == TFC_SPARSITY_M) return TFC_QD8_DENSE;
+  if (attributes->sparsity_n == 2) return attributes->symmetric ? TFC_QD8_SPARSE_2_4 : TFC_QD8_SPARSE_2_4_ZERO_POINTS;
+  return attributes->symmetric ? TFC_QD8_SPARSE_1_4 : TFC_QD8_SPARSE_1_4_ZERO_POINTS;
+}
+
+static inline int tfc_f32_layout(const tfc_fully_connected_attributes* attributes) {
+  return attributes->sparsity_n == TFC_SPARSITY_M ? TFC_F32_DENSE : TFC_F32_SPARSE;
+}
+
+/* The kernels of an operation, portable where the set has none. A layer with blocks too long for the set's GEMM kernels
+ * is computed by the portable ones too. */
+const tfc_qd8_gemm_kernels* tfc_qd8_gemm_of(const tfc_kernel_set* set,
+                                            const tfc_fully_connected_attributes* attributes);
+const tfc_f32_gemm_kernels* tfc_f32_gemm_of(const tfc_kernel_set* set);
+tfc_f32_dwconv_function* tfc_dwconv_of(const tfc_kernel_set* set);
+tfc_f32_layer_norm_function* tfc_layer_norm_of(const tfc_kernel_set* set);
+const tfc_attention_kernels* tfc_attention_of(const tfc_kernel_set* set);
 
 #endif

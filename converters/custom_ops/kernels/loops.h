@@ -1,7 +1,8 @@
-/* Loops that every instruction set compiles for itself: plain C whose order of float operations is fixed. */
-#ifndef TFCONFORMER_KERNELS_LOOPS_H_
-#define TFCONFORMER_KERNELS_LOOPS_H_
+/* Plain C loops that every instruction set compiles for itself; the order of their float operations is fixed. */
+#ifndef TFC_KERNELS_LOOPS_H_
+#define TFC_KERNELS_LOOPS_H_
 
+#include <assert.h>
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -11,15 +12,45 @@
 /* Excess precision would break the promise of one result on every machine. */
 _Static_assert(FLT_EVAL_METHOD == 0, "float expressions must be evaluated in float");
 
-#define INLINE static inline __attribute__((always_inline))
+#define TFC_INLINE static inline __attribute__((always_inline))
 
-INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+TFC_INLINE int64_t tfc_min(int64_t a, int64_t b) { return a < b ? a : b; }
+TFC_INLINE int64_t tfc_max(int64_t a, int64_t b) { return a > b ? a : b; }
 
-/* Codes of a channel in one cell. */
-INLINE int64_t cell_codes(int bits) { return 8 * CELL / (TILE * bits); }
+/* ---- Packed weights ---- */
 
-INLINE float half_to_float(uint16_t half) {
+/* Entries of a channel in one panel word. */
+TFC_INLINE int64_t tfc_word_entries(int bits) { return 8 * TFC_PANEL_WORD / (TFC_NR * bits); }
+
+/* Values of x per row and k group: see tfc_qd8_lhs. */
+TFC_INLINE int tfc_lhs_kr(const tfc_fully_connected_attributes* attributes) {
+  return TFC_KR * TFC_SPARSITY_M / attributes->sparsity_n;
+}
+
+/* Input features of a block. */
+TFC_INLINE int64_t tfc_block_inputs(const tfc_fully_connected_attributes* attributes, int64_t block) {
+  return tfc_min(attributes->block_length, attributes->k - block * attributes->block_length);
+}
+
+/* Weights of a channel that are stored for a block. */
+TFC_INLINE int64_t tfc_stored_weights(const tfc_fully_connected_attributes* attributes, int64_t block) {
+  const int64_t length = tfc_block_inputs(attributes, block);
+  if (attributes->sparsity_n == TFC_SPARSITY_M) return length;
+  return (length + TFC_SPARSITY_M - 1) / TFC_SPARSITY_M * attributes->sparsity_n;
+}
+
+/* The k groups of a block with so many stored weights, up to the end of its last panel word. */
+TFC_INLINE int64_t tfc_block_groups(int64_t stored, int bits) {
+  const int64_t entries = tfc_word_entries(bits);
+  return (stored + entries - 1) / entries * (entries / TFC_KR);
+}
+
+/* Whether a matmul of so many rows is bound by memory, which is fastest when read in one sequence: panels should be
+ * taken one after the other then. The more rows and the fewer bits, the longer the multiplications per byte
+ * take. */
+TFC_INLINE bool tfc_is_memory_bound(int bits, int64_t m) { return m <= bits / 2; }
+
+TFC_INLINE float tfc_half_to_float(uint16_t half) {
   const uint32_t sign = (uint32_t)(half & 0x8000) << 16;
   const uint32_t magnitude = half & 0x7FFF;
   if (magnitude < 0x0400) { /* zero or subnormal: a multiple of 2^-24 */
@@ -33,44 +64,75 @@ INLINE float half_to_float(uint16_t half) {
   return value;
 }
 
+/* The preconditions that all GEMM kernels share. */
+TFC_INLINE void tfc_check_gemm(const tfc_fully_connected_attributes* attributes, const tfc_weight_panel* panels, int nt,
+                               int bits, float (*acc)[TFC_NR]) {
+  assert(attributes != NULL && panels != NULL && acc != NULL);
+  assert(attributes->weight_bits == bits && attributes->blocks > 0 && attributes->block_length > 0);
+  assert(attributes->blocks == 1 || attributes->block_length % 8 == 0);
+  assert(nt > 0 && nt <= TFC_MAX_NT);
+  for (int t = 0; t < nt; ++t) {
+    assert(panels[t].codes != NULL && panels[t].scales != NULL);
+    assert((panels[t].zero_points == NULL) == attributes->symmetric);
+    assert((panels[t].indices == NULL) == (attributes->sparsity_n == TFC_SPARSITY_M));
+    assert((uintptr_t)panels[t].scales % sizeof(uint16_t) == 0);
+  }
+  (void)attributes, (void)panels, (void)nt, (void)bits, (void)acc;
+}
+
+/* ---- The epilogue ---- */
+
 /* A NaN passes through. */
-INLINE float activate(Activation activation, float value) {
+TFC_INLINE float tfc_activate(tfc_activation activation, float value) {
   switch (activation) {
-    case ACTIVATION_RELU:
+    case TFC_ACTIVATION_RELU:
       return value < 0.0f ? 0.0f : value;
-    case ACTIVATION_RELU_N1_TO_1:
+    case TFC_ACTIVATION_RELU_N1_TO_1:
       return value < -1.0f ? -1.0f : value > 1.0f ? 1.0f : value;
-    case ACTIVATION_RELU6:
+    case TFC_ACTIVATION_RELU6:
       return value < 0.0f ? 0.0f : value > 6.0f ? 6.0f : value;
-    case ACTIVATION_NONE:
+    case TFC_ACTIVATION_NONE:
       break;
   }
   return value;
 }
 
-/* Full tiles without an activation, the usual case, vectorize. */
-INLINE void finish_rows_loop(float (*restrict totals)[TILE], int rows, const float* restrict scales,
-                             const float* restrict bias, Activation activation, int channels, float* restrict y,
-                             int64_t stride) {
-  for (int first = 0; first < channels; first += TILE, totals += rows) {
-    const int count = (int)smaller(TILE, channels - first);
-    for (int m = 0; m < rows; ++m) {
-      const float scale = scales == NULL ? 1.0f : scales[m];
-      float* restrict target = y + m * stride + first;
-      if (count == TILE && activation == ACTIVATION_NONE) {
+TFC_INLINE void tfc_check_epilogue(const tfc_epilogue_arguments* arguments) {
+  assert(arguments->acc != NULL && arguments->bias != NULL && arguments->y != NULL);
+  assert(arguments->mr > 0 && arguments->mr <= TFC_MAX_MR);
+  assert(arguments->channels > 0 && arguments->channels <= TFC_MAX_NT * TFC_NR);
+  assert(arguments->stride >= arguments->channels);
+  (void)arguments;
+}
+
+/* The epilogue from channel `first` on, a multiple of TFC_NR. Full panels without an activation, the usual case,
+ * vectorize. */
+TFC_INLINE void tfc_epilogue_loop(const tfc_epilogue_arguments* arguments, int first) {
+  const int mr = arguments->mr, channels = arguments->channels;
+  const tfc_activation activation = arguments->activation;
+  const float* restrict bias = arguments->bias;
+  for (; first < channels; first += TFC_NR) {
+    const int count = (int)tfc_min(TFC_NR, channels - first);
+    for (int m = 0; m < mr; ++m) {
+      const float scale = arguments->scales == NULL ? 1.0f : arguments->scales[m];
+      const float* restrict acc = arguments->acc[first / TFC_NR * mr + m];
+      float* restrict y = arguments->y + m * arguments->stride + first;
+      if (count == TFC_NR && activation == TFC_ACTIVATION_NONE) {
         _Pragma("GCC unroll 1") /* unrolled, gcc would leave it scalar */
-        for (int c = 0; c < TILE; ++c) target[c] = __builtin_fmaf(scale, totals[m][c], bias[first + c]);
+            for (int c = 0; c < TFC_NR; ++c) y[c] = __builtin_fmaf(scale, acc[c], bias[first + c]);
       } else {
         for (int c = 0; c < count; ++c) {
-          target[c] = activate(activation, __builtin_fmaf(scale, totals[m][c], bias[first + c]));
+          y[c] = tfc_activate(activation, __builtin_fmaf(scale, acc[c], bias[first + c]));
         }
       }
     }
   }
 }
 
+/* ---- Packing of rows of x ---- */
+
 /* The bit pattern of max|x|. Patterns of non-negative floats are ordered as their values, with NaN above infinity. */
-INLINE int32_t largest_magnitude_bits(const float* x, int64_t count) {
+TFC_INLINE int32_t tfc_largest_magnitude_bits(const float* x, int64_t count) {
   int32_t largest = 0;
   for (int64_t i = 0; i < count; ++i) {
     int32_t bits;
@@ -81,53 +143,8 @@ INLINE int32_t largest_magnitude_bits(const float* x, int64_t count) {
   return largest;
 }
 
-/* Codes of x per row and quad; see QuantizedRows. */
-INLINE int window_codes(const FullyConnectedAttributes* attributes) { return GROUP * GROUP / attributes->kept; }
-
-/* Input features of a block. */
-INLINE int64_t block_inputs(const FullyConnectedAttributes* attributes, int64_t block) {
-  return smaller(attributes->block_length, attributes->k - block * attributes->block_length);
-}
-
-/* Weights of a channel that are stored for a block. */
-INLINE int64_t stored_codes(const FullyConnectedAttributes* attributes, int64_t block) {
-  const int64_t length = block_inputs(attributes, block);
-  return attributes->kept == GROUP ? length : (length + GROUP - 1) / GROUP * attributes->kept;
-}
-
-/* The quads that a block of so many codes takes, those that fill its last cell included. */
-INLINE int64_t block_quads(int64_t codes, int bits) {
-  const int64_t per_cell = cell_codes(bits);
-  return (codes + per_cell - 1) / per_cell * (per_cell / GROUP);
-}
-
-/* Whether a product of so many rows waits for memory, which is fastest when read in one sequence: it should take tiles
- * one after the other then. The more rows and the fewer bits, the longer it multiplies what it has read. */
-INLINE bool reads_in_sequence(int bits, int64_t rows) { return rows <= bits / 2; }
-
-/* Adding it leaves no fraction bits: the sum is rounded to an integer, half to even, for |value| < 2^22. */
-#define ROUNDER 0x1.8p23f
-
-/* Rounds x * inverse, half to even; no code leaves -127..127. Writes the codes and returns their sum. */
-INLINE int32_t quantize_values(const float* restrict x, float inverse, int64_t count, int8_t* restrict codes) {
-  int32_t sum = 0;
-  for (int64_t i = 0; i < count; ++i) {
-    const int32_t code = (int32_t)(x[i] * inverse + ROUNDER - ROUNDER);
-    codes[i] = (int8_t)code;
-    sum += code;
-  }
-  return sum;
-}
-
-/* Spreads codes over the windows of a row, which are `stride` bytes apart. Returns where the next one is. */
-INLINE int8_t* write_windows(const int8_t* restrict codes, int64_t count, const int window, int64_t stride,
-                             int8_t* restrict target) {
-  for (int64_t i = 0; i < count; i += window, target += stride) memcpy(target, codes + i, (size_t)window);
-  return target;
-}
-
-/* The scale of a row and the factor that makes codes of its values, from the bit pattern of max|x|: see below. */
-INLINE float row_scale(int32_t largest_bits, float* inverse) {
+/* The scale of a row and the factor that quantizes its values, from the bit pattern of max|x|: see tfc_pack_lhs_row. */
+TFC_INLINE float tfc_row_scale(int32_t largest_bits, float* inverse) {
   float largest;
   memcpy(&largest, &largest_bits, sizeof largest);
   *inverse = 127.0f / largest;
@@ -136,80 +153,145 @@ INLINE float row_scale(int32_t largest_bits, float* inverse) {
   return isfinite(largest) ? 0.0f : NAN;
 }
 
-/* Replaces x by scale * code, code = round_half_even(x * (127 / max|x|)) in -127..127, scale = max|x| * (1 / 127).
- * Writes the codes to their windows and returns the scale. A row whose 127 / max|x| is infinite (zeros, or nothing
- * above 3.8e-37) gets the codes 0 and the scale 0; a row with a NaN or an infinity the scale NaN. */
-INLINE float quantize_row_loop(const FullyConnectedAttributes* attributes, const float* x, int row,
-                               QuantizedRows* quantized) {
-  enum { PIECE = 256 }; /* codes at a time; a multiple of every window */
-  const int rows = quantized->rows, window = window_codes(attributes);
+/* Adding it leaves no fraction bits: the result is rounded to an integer, half to even, for |value| < 2^22. */
+#define TFC_ROUNDER 0x1.8p23f
+
+/* Rounds x * inverse, half to even; no result leaves -127..127. Writes the quantized values and returns their sum. */
+TFC_INLINE int32_t tfc_quantize(const float* restrict x, float inverse, int64_t count, int8_t* restrict q) {
+  int32_t sum = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const int32_t value = (int32_t)(x[i] * inverse + TFC_ROUNDER - TFC_ROUNDER);
+    q[i] = (int8_t)value;
+    sum += value;
+  }
+  return sum;
+}
+
+/* Copies quantized values in pieces of lhs_kr, which are `stride` bytes apart in the panel. Returns the address of the
+ * next piece. */
+TFC_INLINE int8_t* tfc_interleave(const int8_t* restrict q, int64_t count, const int lhs_kr, int64_t stride,
+                                  int8_t* restrict target) {
+  for (int64_t i = 0; i < count; i += lhs_kr, target += stride) memcpy(target, q + i, (size_t)lhs_kr);
+  return target;
+}
+
+TFC_INLINE void tfc_check_pack_lhs(const tfc_fully_connected_attributes* attributes, const float* x,
+                                   const tfc_qd8_lhs* lhs, const float* scales, int max_mr) {
+  assert(attributes != NULL && x != NULL && lhs != NULL && scales != NULL);
+  assert(lhs->mr > 0 && lhs->mr <= max_mr && lhs->values != NULL && lhs->row_sums != NULL);
+  assert((uintptr_t)x % sizeof(float) == 0 && (uintptr_t)lhs->row_sums % sizeof(int32_t) == 0);
+  (void)attributes, (void)x, (void)lhs, (void)scales, (void)max_mr;
+}
+
+/* Replaces x by scale * q, q = round_half_even(x * (127 / max|x|)) in -127..127, scale = max|x| * (1 / 127). Writes q
+ * to row `row` of the panel and returns the scale. A row whose 127 / max|x| is infinite (zeros, or nothing
+ * above 3.8e-37) gets the values 0 and the scale 0; a row with a NaN or an infinity the scale NaN. */
+TFC_INLINE float tfc_pack_lhs_row(const tfc_fully_connected_attributes* attributes, const float* x, int row,
+                                  tfc_qd8_lhs* lhs) {
+  enum { CHUNK = 256 }; /* values at a time; a multiple of every lhs_kr */
+  const int mr = lhs->mr, lhs_kr = tfc_lhs_kr(attributes);
   float inverse;
-  const float scale = row_scale(largest_magnitude_bits(x, attributes->k), &inverse);
+  const float scale = tfc_row_scale(tfc_largest_magnitude_bits(x, attributes->k), &inverse);
   const bool is_finite = !isnan(scale);
-  int8_t* target = quantized->windows + row * window;
+  int8_t* target = lhs->values + row * lhs_kr;
   for (int64_t b = 0; b < attributes->blocks; ++b) {
     const float* values = x + b * attributes->block_length;
-    const int64_t length = block_inputs(attributes, b);
-    const int64_t padded = block_quads(stored_codes(attributes, b), attributes->weight_bits) * window;
+    const int64_t length = tfc_block_inputs(attributes, b);
+    const int64_t padded = tfc_block_groups(tfc_stored_weights(attributes, b), attributes->weight_bits) * lhs_kr;
     int32_t sum = 0;
-    for (int64_t first = 0; first < padded; first += PIECE) {
-      int8_t codes[PIECE];
-      const int64_t count = smaller(PIECE, padded - first);
-      const int64_t filled = is_finite && first < length ? smaller(count, length - first) : 0;
-      sum += quantize_values(values + first, inverse, filled, codes);
-      memset(codes + filled, 0, (size_t)(count - filled));
-      switch (window) { /* known sizes are copied by one load and one store */
-        case 4: target = write_windows(codes, count, 4, rows * 4, target); break;
-        case 8: target = write_windows(codes, count, 8, rows * 8, target); break;
-        default: target = write_windows(codes, count, 16, rows * 16, target);
+    for (int64_t first = 0; first < padded; first += CHUNK) {
+      int8_t q[CHUNK];
+      const int64_t count = tfc_min(CHUNK, padded - first);
+      const int64_t filled = is_finite && first < length ? tfc_min(count, length - first) : 0;
+      sum += tfc_quantize(values + first, inverse, filled, q);
+      memset(q + filled, 0, (size_t)(count - filled));
+      switch (lhs_kr) { /* known sizes are copied by one load and one store */
+        case 4:
+          target = tfc_interleave(q, count, 4, mr * 4, target);
+          break;
+        case 8:
+          target = tfc_interleave(q, count, 8, mr * 8, target);
+          break;
+        default:
+          target = tfc_interleave(q, count, 16, mr * 16, target);
       }
     }
-    quantized->code_sums[b * rows + row] = sum;
+    lhs->row_sums[b * mr + row] = sum;
   }
   return scale;
 }
 
-/* As ConvolveFrames, from channel `first` on. */
-INLINE void convolve_channels(const DepthwiseConvolutionAttributes* attributes, const float* kernel, const float* bias,
-                              int64_t frames, const float* x, int64_t first, float* y) {
+/* ---- Float operations ---- */
+
+TFC_INLINE void tfc_check_dwconv(const tfc_depthwise_convolution_attributes* attributes,
+                                 const tfc_depthwise_convolution_weights* weights, int64_t frames, const float* x,
+                                 const float* y) {
+  assert(attributes != NULL && attributes->length > 0 && attributes->channels > 0 && frames > 0);
+  assert(weights->filter != NULL && weights->bias != NULL && x != NULL && y != NULL);
+  (void)attributes, (void)weights, (void)frames, (void)x, (void)y;
+}
+
+/* The depthwise convolution of the channels from `first` on. */
+TFC_INLINE void tfc_dwconv_loop(const tfc_depthwise_convolution_attributes* attributes,
+                                const tfc_depthwise_convolution_weights* weights, int64_t frames, const float* x,
+                                int64_t first, float* y) {
   const int64_t channels = attributes->channels;
   for (int64_t t = 0; t < frames; ++t) {
     for (int64_t c = first; c < channels; ++c) {
-      float sum = bias[c];
+      float acc = weights->bias[c];
       for (int64_t i = 0; i < attributes->length; ++i) {
-        sum = __builtin_fmaf(kernel[i * channels + c], x[(t + i) * channels + c], sum);
+        acc = __builtin_fmaf(weights->filter[i * channels + c], x[(t + i) * channels + c], acc);
       }
-      y[t * channels + c] = sum;
+      y[t * channels + c] = acc;
     }
   }
 }
 
-enum { LANES = 64 }; /* partial sums of a row: number i is in that of i % LANES, and they are added pairwise */
+/* Partial sums of a row: element i is added to partial sum i % TFC_LANES, and those are added pairwise. */
+enum { TFC_LANES = 64 };
 
-INLINE float add_lanes(float* lanes, int count) {
+TFC_INLINE float tfc_reduce_lanes(float* lanes, int count) {
   for (int half = count / 2; half > 0; half /= 2) {
     for (int j = 0; j < half; ++j) lanes[j] += lanes[j + half];
   }
   return lanes[0];
 }
 
-/* Adds numbers of a row, or the squares of their distances to the mean, to the first of its partial sums. */
-INLINE void add_rest(const float* x, int64_t count, float mean, bool squared, float* lanes) {
+/* Adds elements of a row, or the squares of their distances to the mean, to the first `count` partial sums. */
+TFC_INLINE void tfc_add_to_lanes(const float* x, int64_t count, float mean, bool squared, float* lanes) {
   for (int64_t i = 0; i < count; ++i) {
     const float centered = x[i] - mean;
     lanes[i] = squared ? __builtin_fmaf(centered, centered, lanes[i]) : lanes[i] + x[i];
   }
 }
 
-/* As MultiplyMatrix, from column `first` on. */
-INLINE void multiply_columns(int64_t rows, int64_t depth, int64_t columns, const float* x, int64_t x_stride,
-                             const float* matrix, int64_t matrix_stride, bool add, int64_t first, float* y,
-                             int64_t y_stride) {
-  for (int64_t r = 0; r < rows; ++r) {
-    for (int64_t c = first; c < columns; ++c) {
-      float sum = add ? y[r * y_stride + c] : 0.0f;
-      for (int64_t d = 0; d < depth; ++d) sum = __builtin_fmaf(x[r * x_stride + d], matrix[d * matrix_stride + c], sum);
-      y[r * y_stride + c] = sum;
+TFC_INLINE void tfc_check_layer_norm(const tfc_layer_normalization_attributes* attributes,
+                                     const tfc_layer_normalization_weights* weights, int64_t m, const float* x,
+                                     const float* y) {
+  assert(attributes != NULL && attributes->channels > 0 && attributes->epsilon > 0.0f && m > 0);
+  assert(weights->gamma != NULL && weights->beta != NULL && x != NULL && y != NULL);
+  (void)attributes, (void)weights, (void)m, (void)x, (void)y;
+}
+
+TFC_INLINE void tfc_check_matmul(const tfc_f32_matmul_arguments* arguments) {
+  assert(arguments->m > 0 && arguments->k > 0 && arguments->n >= 0);
+  assert(arguments->a != NULL && arguments->b != NULL && arguments->c != NULL);
+  assert(arguments->a_stride >= arguments->k && arguments->b_stride >= arguments->n);
+  assert(arguments->m == 1 || arguments->c_stride >= arguments->n);
+  (void)arguments;
+}
+
+/* The float matmul of the rows from `first_row` and the columns from `first_column` on. */
+TFC_INLINE void tfc_matmul_loop(const tfc_f32_matmul_arguments* arguments, int64_t first_row, int64_t rows,
+                                int64_t first_column) {
+  for (int64_t i = first_row; i < first_row + rows; ++i) {
+    const float* a = arguments->a + i * arguments->a_stride;
+    float* c = arguments->c + i * arguments->c_stride;
+    for (int64_t j = first_column; j < arguments->n; ++j) {
+      float acc = arguments->accumulate ? c[j] : 0.0f;
+      for (int64_t l = 0; l < arguments->k; ++l)
+        acc = __builtin_fmaf(a[l], arguments->b[l * arguments->b_stride + j], acc);
+      c[j] = acc;
     }
   }
 }
@@ -218,45 +300,38 @@ INLINE void multiply_columns(int64_t rows, int64_t depth, int64_t columns, const
  *
  *   2^n * (1 + r + r^2 / 2! + ... + r^7 / 7!),   n = round(x / ln 2), r = x - n ln 2, in fused multiply-adds;
  *
- * below LEAST_EXPONENT it is 0. The Taylor series ends where its terms, |r| <= ln 2 / 2, are below half an ulp. */
-#define LEAST_EXPONENT -87.0f
-#define LOG2_E 0x1.715476p0f
-#define LN_2_HIGH 0x1.62e400p-1f /* with few bits, so that n times it is exact */
-#define LN_2_LOW 0x1.7f7d1cp-20f
-#define EXPONENT_BIAS 127
-#define EXPONENT_SHIFT 23
-static const float TAYLOR[] = {1.0f / 5040, 1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f};
-enum { TAYLOR_TERMS = sizeof TAYLOR / sizeof TAYLOR[0] };
+ * below TFC_LEAST_EXPONENT it is 0. The Taylor series ends where its terms, |r| <= ln 2 / 2, are below half an ulp. */
+#define TFC_LEAST_EXPONENT -87.0f
+#define TFC_LOG2_E 0x1.715476p0f
+#define TFC_LN_2_HIGH 0x1.62e400p-1f /* with few bits, so that n times it is exact */
+#define TFC_LN_2_LOW 0x1.7f7d1cp-20f
+#define TFC_EXPONENT_BIAS 127
+#define TFC_EXPONENT_SHIFT 23
+static const float tfc_taylor[] = {1.0f / 5040, 1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f};
+enum { TFC_TAYLOR_TERMS = sizeof tfc_taylor / sizeof tfc_taylor[0] };
 
-INLINE float exponential(float x) {
-  const float shifted = __builtin_fmaf(x, LOG2_E, ROUNDER), rounder = ROUNDER;
-  const float n = shifted - ROUNDER;
-  const float r = __builtin_fmaf(-n, LN_2_LOW, __builtin_fmaf(-n, LN_2_HIGH, x));
-  float series = TAYLOR[0];
-  for (int i = 1; i < TAYLOR_TERMS; ++i) series = __builtin_fmaf(series, r, TAYLOR[i]);
+TFC_INLINE float tfc_exp(float x) {
+  const float shifted = __builtin_fmaf(x, TFC_LOG2_E, TFC_ROUNDER), rounder = TFC_ROUNDER;
+  const float n = shifted - TFC_ROUNDER;
+  const float r = __builtin_fmaf(-n, TFC_LN_2_LOW, __builtin_fmaf(-n, TFC_LN_2_HIGH, x));
+  float series = tfc_taylor[0];
+  for (int i = 1; i < TFC_TAYLOR_TERMS; ++i) series = __builtin_fmaf(series, r, tfc_taylor[i]);
   uint32_t bits, rounder_bits;
   memcpy(&bits, &shifted, sizeof bits);
   memcpy(&rounder_bits, &rounder, sizeof rounder_bits);
-  bits = (bits - rounder_bits + EXPONENT_BIAS) << EXPONENT_SHIFT;
+  bits = (bits - rounder_bits + TFC_EXPONENT_BIAS) << TFC_EXPONENT_SHIFT;
   float power;
   memcpy(&power, &bits, sizeof power);
-  return x < LEAST_EXPONENT ? 0.0f : series * power; /* a NaN passes through */
+  return x < TFC_LEAST_EXPONENT ? 0.0f : series * power; /* a NaN passes through */
 }
 
-/* Whole groups of partial sums. */
-INLINE int64_t whole_lanes(int64_t count) { return (count + LANES - 1) / LANES * LANES; }
+TFC_INLINE void tfc_check_exp_scores(const float* position_scores, const float* mask, int64_t count,
+                                     const float* scores) {
+  assert(position_scores != NULL && mask != NULL && scores != NULL && count > 0);
+  (void)position_scores, (void)mask, (void)count, (void)scores;
+}
 
-/* The functions of a kernel that are these loops, compiled with the attribute that names its instructions. */
-#define DEFINE_ROW_FUNCTIONS(TARGET)                                                                            \
-  TARGET static void quantize_rows(const FullyConnectedAttributes* attributes, const float* x,                  \
-                                   QuantizedRows* quantized, float* scales) {                                   \
-    for (int m = 0; m < quantized->rows; ++m) {                                                                 \
-      scales[m] = quantize_row_loop(attributes, x + m * attributes->k, m, quantized);                           \
-    }                                                                                                           \
-  }                                                                                                             \
-  TARGET static void finish_rows(float (*totals)[TILE], int rows, const float* scales, const float* bias,       \
-                                 Activation activation, int channels, float* y, int64_t stride) {               \
-    finish_rows_loop(totals, rows, scales, bias, activation, channels, y, stride);                              \
-  }
+/* The next multiple of TFC_LANES. */
+TFC_INLINE int64_t tfc_padded_lanes(int64_t count) { return (count + TFC_LANES - 1) / TFC_LANES * TFC_LANES; }
 
 #endif

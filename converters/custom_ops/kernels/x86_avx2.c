@@ -1,56 +1,53 @@
-/* AVX2: a cell is two registers. `vpmaddubsw` multiplies unsigned bytes with signed ones and adds pairs of products to
- * 16-bit sums, which are widened before they can overflow. */
+/* AVX2: a panel word is two registers. `vpmaddubsw` multiplies unsigned bytes with signed ones and adds pairs of
+ * products to 16-bit accumulators, which are widened before they can overflow. */
+#include "gemm_kernels.h"
+
 #if defined(__x86_64__)
 
 #include <immintrin.h>
 
-#include "loops.h"
-
 #define TARGET __attribute__((target("avx2,fma,f16c")))
 #define KERNEL_INLINE static inline __attribute__((always_inline)) TARGET
+#define TFC_ISA avx2
 
 enum {
-  INTEGER_ROWS = 4,
-  FLOAT_ROWS = 4,
-  HALVES = 2, /* registers of a cell, of 8 channels each */
-  CHAINS = 4, /* float sums in flight, times HALVES, that hide the latency of one */
+  QD8_MR = 4,
+  F32_MR = 4,
+  HALVES = 2,   /* registers of a panel word, of 8 channels each */
+  F32_ACCS = 4, /* float accumulators, times HALVES, that hide the latency of a fused multiply-add */
 };
 
-DEFINE_ROW_FUNCTIONS(TARGET)
+typedef __m256 tfc_floats;
+enum { FLOATS = 8, MATMUL_MR = 4, MATMUL_NR = 16 };
+KERNEL_INLINE tfc_floats load_floats(const float* from) { return _mm256_loadu_ps(from); }
+KERNEL_INLINE void store_floats(float* to, tfc_floats values) { _mm256_storeu_ps(to, values); }
+KERNEL_INLINE tfc_floats broadcast_floats(float value) { return _mm256_set1_ps(value); }
+KERNEL_INLINE tfc_floats multiply_add_floats(tfc_floats a, tfc_floats b, tfc_floats acc) {
+  return _mm256_fmadd_ps(a, b, acc);
+}
 
-typedef __m256 Floats;
-enum { FLOATS = 8, PRODUCT_ROWS = 4, PRODUCT_VECTORS = 2 };
-KERNEL_INLINE Floats load_floats(const float* from) { return _mm256_loadu_ps(from); }
-KERNEL_INLINE void store_floats(float* to, Floats values) { _mm256_storeu_ps(to, values); }
-KERNEL_INLINE Floats broadcast_float(float value) { return _mm256_set1_ps(value); }
-KERNEL_INLINE Floats multiply_add_floats(Floats a, Floats b, Floats sum) { return _mm256_fmadd_ps(a, b, sum); }
-
-#include "float_loops.h"
+#include "float_kernels.h"
 
 static bool is_available(void) {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
 }
 
-/* Quads that may be added in 16 bits: the largest |product| is 2^(bits - 1) or, unsigned, 2^bits - 1, times 127 or 128;
- * a quad adds two of them. */
-KERNEL_INLINE int narrow_quads(const int bits) { return bits == 2 ? 40 : bits == 4 ? 8 : 1; }
-
-/* totals[m][h] += scale * sums[m][h] - offset * x_sums[m][h] of one block. */
-KERNEL_INLINE void add_block(const WeightTile* tile, int64_t block, __m256 (*sums)[HALVES], __m256 (*x_sums)[HALVES],
-                             const int rows, __m256 (*totals)[HALVES]) {
+/* acc[m][h] += scale * block_acc[m][h] - zero_point * row_sums[m][h] of one block. */
+KERNEL_INLINE void add_block(const tfc_weight_panel* panel, int64_t block, __m256 (*block_acc)[HALVES],
+                             __m256 (*row_sums)[HALVES], const int mr, __m256 (*acc)[HALVES]) {
   for (int h = 0; h < HALVES; ++h) {
-    const int64_t at = block * TILE + h * 8;
-    const __m256 scales = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)(tile->scales + at)));
-    for (int m = 0; m < rows; ++m) totals[m][h] = _mm256_fmadd_ps(scales, sums[m][h], totals[m][h]);
-    if (tile->offsets == NULL) continue;
-    const __m256 offsets = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)(tile->offsets + at)));
-    for (int m = 0; m < rows; ++m) totals[m][h] = _mm256_fnmadd_ps(offsets, x_sums[m][h], totals[m][h]);
+    const int64_t at = block * TFC_NR + h * 8;
+    const __m256 scales = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)(panel->scales + at)));
+    for (int m = 0; m < mr; ++m) acc[m][h] = _mm256_fmadd_ps(scales, block_acc[m][h], acc[m][h]);
+    if (panel->zero_points == NULL) continue;
+    const __m256 zero_points = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)(panel->zero_points + at)));
+    for (int m = 0; m < mr; ++m) acc[m][h] = _mm256_fnmadd_ps(zero_points, row_sums[m][h], acc[m][h]);
   }
 }
 
-KERNEL_INLINE void store_totals(__m256 (*total)[HALVES], const int count, float (*totals)[TILE]) {
+KERNEL_INLINE void store_acc(__m256 (*source)[HALVES], const int count, float (*acc)[TFC_NR]) {
   for (int s = 0; s < count; ++s) {
-    for (int h = 0; h < HALVES; ++h) _mm256_storeu_ps(totals[s] + h * 8, total[s][h]);
+    for (int h = 0; h < HALVES; ++h) _mm256_storeu_ps(acc[s] + h * 8, source[s][h]);
   }
 }
 
@@ -58,63 +55,66 @@ KERNEL_INLINE void clear(__m256 (*values)[HALVES], const int count) {
   for (int s = 0; s < count; ++s) values[s][0] = values[s][1] = _mm256_setzero_ps();
 }
 
-/* Field `index` of every byte of half a cell. */
+/* Bit field `index` of every byte of half a panel word. */
 KERNEL_INLINE __m256i field(__m256i half, int index, const int bits) {
   if (bits == 8) return half;
   const __m256i shifted = _mm256_srl_epi16(half, _mm_cvtsi32_si128(index * bits));
   return _mm256_and_si256(shifted, _mm256_set1_epi8((char)((1 << bits) - 1)));
 }
 
-/* Fetches what lies `ahead` of a cell. */
-KERNEL_INLINE void fetch_ahead(const uint8_t* cell, int64_t ahead) {
-  _mm_prefetch((const char*)cell + ahead, _MM_HINT_T0);
+KERNEL_INLINE void prefetch(const uint8_t* word, int64_t distance) {
+  _mm_prefetch((const char*)word + distance, _MM_HINT_T0);
 }
 
-KERNEL_INLINE __m256i load_half(const uint8_t* cell, int half) {
-  return _mm256_loadu_si256((const __m256i*)(cell + half * CELL / HALVES));
+KERNEL_INLINE __m256i load_half(const uint8_t* word, int half) {
+  return _mm256_loadu_si256((const __m256i*)(word + half * TFC_PANEL_WORD / HALVES));
 }
 
 /* ---- Integer activations ---- */
+
+/* k groups that may be added in 16 bits: the largest |product| is 2^(bits - 1) or, unsigned, 2^bits - 1, times 127 or
+ * 128; a k group adds two of them. */
+KERNEL_INLINE int narrow_groups(const int bits) { return bits == 2 ? 40 : bits == 4 ? 8 : 1; }
 
 /* Pairs of products q * x, in 16 bits. */
 KERNEL_INLINE __m256i signed_products(__m256i q, __m256i x) {
   return _mm256_maddubs_epi16(_mm256_abs_epi8(q), _mm256_sign_epi8(x, q));
 }
 
-KERNEL_INLINE __m256i widen(__m256i sum, __m256i narrow) {
-  return _mm256_add_epi32(sum, _mm256_madd_epi16(narrow, _mm256_set1_epi16(1)));
+KERNEL_INLINE __m256i widen(__m256i acc, __m256i narrow) {
+  return _mm256_add_epi32(acc, _mm256_madd_epi16(narrow, _mm256_set1_epi16(1)));
 }
 
-/* Of 2 and 4 bits, sum q x = sum u x - 2^(bits - 1) sum x, where u = q + 2^(bits - 1) is what a cell holds. */
-KERNEL_INLINE void dense_product(const FullyConnectedAttributes* attributes, const WeightTile* tile,
-                                 const QuantizedRows* x, const int bits, const int rows, float (*totals)[TILE]) {
+/* Of 2 and 4 bits, sum q x = sum u x - 2^(bits - 1) sum x, where u = q + 2^(bits - 1) is stored in the panel word. */
+KERNEL_INLINE void qd8_dense(const tfc_fully_connected_attributes* attributes, const tfc_weight_panel* panel,
+                             const tfc_qd8_lhs* lhs, const int bits, const int mr, float (*result)[TFC_NR]) {
   const int fields = 8 / bits;
-  const int64_t narrow_cells = narrow_quads(bits) / fields;
-  const uint8_t* cell = tile->codes;
-  const int8_t* windows = x->windows;
-  __m256 total[INTEGER_ROWS][HALVES];
-  clear(total, rows);
+  const int64_t narrow_words = narrow_groups(bits) / fields;
+  const uint8_t* word = panel->codes;
+  const int8_t* x = lhs->values;
+  __m256 acc[QD8_MR][HALVES];
+  clear(acc, mr);
   for (int64_t b = 0; b < attributes->blocks; ++b) {
-    const int32_t* code_sums = x->code_sums + b * rows;
-    __m256i sum[INTEGER_ROWS][HALVES];
-    for (int m = 0; m < rows; ++m) {
-      const __m256i surplus = _mm256_slli_epi32(_mm256_set1_epi32(-code_sums[m]), bits - 1);
-      sum[m][0] = sum[m][1] = bits == 8 ? _mm256_setzero_si256() : surplus;
+    const int32_t* row_sums = lhs->row_sums + b * mr;
+    __m256i block_acc[QD8_MR][HALVES];
+    for (int m = 0; m < mr; ++m) {
+      const __m256i surplus = _mm256_slli_epi32(_mm256_set1_epi32(-row_sums[m]), bits - 1);
+      block_acc[m][0] = block_acc[m][1] = bits == 8 ? _mm256_setzero_si256() : surplus;
     }
-    int64_t cells = block_quads(stored_codes(attributes, b), bits) / fields;
-    while (cells > 0) {
-      __m256i narrow[INTEGER_ROWS][HALVES];
-      for (int m = 0; m < rows; ++m) narrow[m][0] = narrow[m][1] = _mm256_setzero_si256();
-      const int64_t count = smaller(cells, narrow_cells);
-      for (int64_t i = 0; i < count; ++i, cell += CELL) {
-        const __m256i codes[HALVES] = {load_half(cell, 0), load_half(cell, 1)};
-        fetch_ahead(cell, tile->codes_ahead);
+    int64_t words = tfc_block_groups(tfc_stored_weights(attributes, b), bits) / fields;
+    while (words > 0) {
+      __m256i narrow[QD8_MR][HALVES];
+      for (int m = 0; m < mr; ++m) narrow[m][0] = narrow[m][1] = _mm256_setzero_si256();
+      const int64_t count = tfc_min(words, narrow_words);
+      for (int64_t i = 0; i < count; ++i, word += TFC_PANEL_WORD) {
+        const __m256i halves[HALVES] = {load_half(word, 0), load_half(word, 1)};
+        prefetch(word, panel->codes_prefetch);
         for (int f = 0; f < fields; ++f) {
-          const __m256i first = field(codes[0], f, bits), second = field(codes[1], f, bits);
-          for (int m = 0; m < rows; ++m, windows += GROUP) {
-            int32_t window;
-            memcpy(&window, windows, sizeof window);
-            const __m256i values = _mm256_set1_epi32(window);
+          const __m256i first = field(halves[0], f, bits), second = field(halves[1], f, bits);
+          for (int m = 0; m < mr; ++m, x += TFC_KR) {
+            int32_t four;
+            memcpy(&four, x, sizeof four);
+            const __m256i values = _mm256_set1_epi32(four);
             if (bits == 8) {
               const __m256i flip = _mm256_set1_epi8((char)128);
               narrow[m][0] = signed_products(_mm256_xor_si256(first, flip), values);
@@ -126,255 +126,225 @@ KERNEL_INLINE void dense_product(const FullyConnectedAttributes* attributes, con
           }
         }
       }
-      for (int m = 0; m < rows; ++m) {
-        for (int h = 0; h < HALVES; ++h) sum[m][h] = widen(sum[m][h], narrow[m][h]);
+      for (int m = 0; m < mr; ++m) {
+        for (int h = 0; h < HALVES; ++h) block_acc[m][h] = widen(block_acc[m][h], narrow[m][h]);
       }
-      cells -= count;
+      words -= count;
     }
-    __m256 sums[INTEGER_ROWS][HALVES], x_sums[INTEGER_ROWS][HALVES];
-    for (int m = 0; m < rows; ++m) {
-      for (int h = 0; h < HALVES; ++h) sums[m][h] = _mm256_cvtepi32_ps(sum[m][h]);
-      x_sums[m][0] = x_sums[m][1] = _mm256_cvtepi32_ps(_mm256_set1_epi32(code_sums[m]));
+    __m256 block_floats[QD8_MR][HALVES], row_sum_floats[QD8_MR][HALVES];
+    for (int m = 0; m < mr; ++m) {
+      for (int h = 0; h < HALVES; ++h) block_floats[m][h] = _mm256_cvtepi32_ps(block_acc[m][h]);
+      row_sum_floats[m][0] = row_sum_floats[m][1] = _mm256_cvtepi32_ps(_mm256_set1_epi32(row_sums[m]));
     }
-    add_block(tile, b, sums, x_sums, rows, total);
+    add_block(panel, b, block_floats, row_sum_floats, mr, acc);
   }
-  store_totals(total, rows, totals);
+  store_acc(acc, mr, result);
 }
 
-/* The window of a quad in every 128-bit lane. */
-KERNEL_INLINE __m256i broadcast_window(const int8_t* window, const int kept) {
-  if (kept == 2) {
-    int64_t codes;
-    memcpy(&codes, window, sizeof codes);
-    return _mm256_set1_epi64x(codes);
+/* The lhs_kr values of a k group in every 128-bit lane. */
+KERNEL_INLINE __m256i broadcast_group(const int8_t* x, const int lhs_kr) {
+  if (lhs_kr == 8) {
+    int64_t eight;
+    memcpy(&eight, x, sizeof eight);
+    return _mm256_set1_epi64x(eight);
   }
-  return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i*)window));
+  return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i*)x));
 }
 
-KERNEL_INLINE void sparse_product(const FullyConnectedAttributes* attributes, const WeightTile* tile,
-                                  const QuantizedRows* x, const int bits, const int kept, const int rows,
-                                  float (*totals)[TILE]) {
-  const int fields = 8 / bits, window = GROUP * GROUP / kept;
+KERNEL_INLINE void qd8_sparse(const tfc_fully_connected_attributes* attributes, const tfc_weight_panel* panel,
+                              const tfc_qd8_lhs* lhs, const int bits, const int sparsity_n, const bool symmetric,
+                              const int mr, float (*result)[TFC_NR]) {
+  const int fields = 8 / bits, index_fields = 8 / TFC_INDEX_BITS, lhs_kr = TFC_KR * TFC_SPARSITY_M / sparsity_n;
   const __m256i zero = _mm256_set1_epi8((char)(1 << (bits - 1))), ones = _mm256_set1_epi8(1);
-  /* The groups that codes 0..3 of a quad belong to begin at these places of its window. */
-  const __m256i groups = _mm256_set1_epi32(kept == 2 ? 0x04040000 : 0x0C080400);
-  const uint8_t *cell = tile->codes, *positions = tile->positions;
-  const int8_t* windows = x->windows;
-  __m256 total[INTEGER_ROWS][HALVES];
-  clear(total, rows);
+  /* Where the four values that weights 0..3 of a k group choose from begin among the lhs_kr values. */
+  const __m256i choices = _mm256_set1_epi32(sparsity_n == 2 ? 0x04040000 : 0x0C080400);
+  const uint8_t *word = panel->codes, *indices = panel->indices;
+  const int8_t* x = lhs->values;
+  __m256 acc[QD8_MR][HALVES];
+  clear(acc, mr);
   for (int64_t b = 0; b < attributes->blocks; ++b) {
-    const int64_t quads = block_quads(stored_codes(attributes, b), bits);
-    __m256i sum[INTEGER_ROWS][HALVES], x_sum[INTEGER_ROWS][HALVES];
-    for (int m = 0; m < rows; ++m) {
-      for (int h = 0; h < HALVES; ++h) sum[m][h] = x_sum[m][h] = _mm256_setzero_si256();
+    const int64_t groups = tfc_block_groups(tfc_stored_weights(attributes, b), bits);
+    __m256i block_acc[QD8_MR][HALVES], row_sums[QD8_MR][HALVES];
+    for (int m = 0; m < mr; ++m) {
+      for (int h = 0; h < HALVES; ++h) block_acc[m][h] = row_sums[m][h] = _mm256_setzero_si256();
     }
-    for (int64_t quad = 0; quad < quads; ++quad, windows += rows * window) {
-      const uint8_t* places = positions + quad / GROUP * CELL;
-      if (quad % fields == 0) fetch_ahead(cell + quad / fields * CELL, tile->codes_ahead);
-      if (quad % GROUP == 0) fetch_ahead(places, tile->positions_ahead);
+    for (int64_t g = 0; g < groups; ++g, x += mr * lhs_kr) {
+      const uint8_t* index_word = indices + g / index_fields * TFC_PANEL_WORD;
+      if (g % fields == 0) prefetch(word + g / fields * TFC_PANEL_WORD, panel->codes_prefetch);
+      if (g % index_fields == 0) prefetch(index_word, panel->indices_prefetch);
       for (int h = 0; h < HALVES; ++h) {
-        const __m256i u = field(load_half(cell + quad / fields * CELL, h), (int)(quad % fields), bits);
+        const __m256i u = field(load_half(word + g / fields * TFC_PANEL_WORD, h), (int)(g % fields), bits);
         const __m256i q = _mm256_sub_epi8(u, zero);
-        const __m256i place = _mm256_add_epi8(field(load_half(places, h), (int)(quad % GROUP), POSITION_BITS), groups);
-        for (int m = 0; m < rows; ++m) {
-          const __m256i values = _mm256_shuffle_epi8(broadcast_window(windows + m * window, kept), place);
-          sum[m][h] = widen(sum[m][h], signed_products(q, values));
-          if (tile->offsets != NULL) x_sum[m][h] = widen(x_sum[m][h], _mm256_maddubs_epi16(ones, values));
+        const __m256i index = field(load_half(index_word, h), (int)(g % index_fields), TFC_INDEX_BITS);
+        const __m256i choice = _mm256_add_epi8(index, choices);
+        for (int m = 0; m < mr; ++m) {
+          const __m256i values = _mm256_shuffle_epi8(broadcast_group(x + m * lhs_kr, lhs_kr), choice);
+          block_acc[m][h] = widen(block_acc[m][h], signed_products(q, values));
+          if (!symmetric) row_sums[m][h] = widen(row_sums[m][h], _mm256_maddubs_epi16(ones, values));
         }
       }
     }
-    cell += quads / fields * CELL;
-    positions += fully_connected_block_cells(attributes, POSITION_BITS) * CELL;
-    __m256 sums[INTEGER_ROWS][HALVES], x_sums[INTEGER_ROWS][HALVES];
-    for (int m = 0; m < rows; ++m) {
+    word += groups / fields * TFC_PANEL_WORD;
+    indices += tfc_fully_connected_block_words(attributes, TFC_INDEX_BITS) * TFC_PANEL_WORD;
+    __m256 block_floats[QD8_MR][HALVES], row_sum_floats[QD8_MR][HALVES];
+    for (int m = 0; m < mr; ++m) {
       for (int h = 0; h < HALVES; ++h) {
-        sums[m][h] = _mm256_cvtepi32_ps(sum[m][h]);
-        x_sums[m][h] = _mm256_cvtepi32_ps(x_sum[m][h]);
+        block_floats[m][h] = _mm256_cvtepi32_ps(block_acc[m][h]);
+        row_sum_floats[m][h] = _mm256_cvtepi32_ps(row_sums[m][h]);
       }
     }
-    add_block(tile, b, sums, x_sums, rows, total);
+    add_block(panel, b, block_floats, row_sum_floats, mr, acc);
   }
-  store_totals(total, rows, totals);
+  store_acc(acc, mr, result);
 }
 
-KERNEL_INLINE void integer_rows(const FullyConnectedAttributes* attributes, const WeightTile* tile,
-                                const QuantizedRows* x, const int bits, const int rows, float (*totals)[TILE]) {
-  if (attributes->kept == GROUP) {
-    dense_product(attributes, tile, x, bits, rows, totals);
-  } else if (attributes->kept == 2) {
-    sparse_product(attributes, tile, x, bits, 2, rows, totals);
-  } else {
-    sparse_product(attributes, tile, x, bits, 1, rows, totals);
+KERNEL_INLINE void qd8_gemm(const tfc_fully_connected_attributes* attributes, const tfc_weight_panel* panels, int nt,
+                            const tfc_qd8_lhs* lhs, const int bits, const int layout, const int mr,
+                            float (*acc)[TFC_NR]) {
+  const int sparsity_n = layout == TFC_QD8_SPARSE_2_4 || layout == TFC_QD8_SPARSE_2_4_ZERO_POINTS ? 2 : 1;
+  const bool symmetric = layout == TFC_QD8_SPARSE_2_4 || layout == TFC_QD8_SPARSE_1_4;
+  for (int t = 0; t < nt; ++t) {
+    if (layout == TFC_QD8_DENSE) qd8_dense(attributes, &panels[t], lhs, bits, mr, acc + t * mr);
+    if (layout != TFC_QD8_DENSE) qd8_sparse(attributes, &panels[t], lhs, bits, sparsity_n, symmetric, mr, acc + t * mr);
   }
 }
 
 /* ---- Float activations ---- */
 
-/* Entry `index` of a cell, of each channel. */
+/* Entry `index` of a panel word, of each channel. */
 KERNEL_INLINE __m256i entry(__m256i half, int index, const int bits) {
-  const __m256i shifted = _mm256_srlv_epi32(half, _mm256_set1_epi32(index % GROUP * 8 + index / GROUP * bits));
-  return _mm256_and_si256(shifted, _mm256_set1_epi32((1 << bits) - 1));
+  const __m256i shift = _mm256_set1_epi32(index % TFC_KR * 8 + index / TFC_KR * bits);
+  return _mm256_and_si256(_mm256_srlv_epi32(half, shift), _mm256_set1_epi32((1 << bits) - 1));
 }
 
-KERNEL_INLINE __m256 code_value(__m256i half, int index, const int bits) {
+KERNEL_INLINE __m256 quantized_floats(__m256i half, int index, const int bits) {
   return _mm256_cvtepi32_ps(_mm256_sub_epi32(entry(half, index, bits), _mm256_set1_epi32(1 << (bits - 1))));
 }
 
-/* Adds the first `codes` codes of a cell in each tile. */
-KERNEL_INLINE void add_cell(const WeightTile* tiles, const uint8_t* const* cells, const float* x, int64_t k,
-                            const int bits, int codes, const int count, const int rows, __m256 (*sums)[HALVES]) {
-  __m256i half[MAX_TILES][HALVES];
-  for (int t = 0; t < count; ++t) {
-    fetch_ahead(cells[t], tiles[t].codes_ahead);
-    for (int h = 0; h < HALVES; ++h) half[t][h] = load_half(cells[t], h);
+/* The next panel word of each panel, and the inputs that it is multiplied with. */
+typedef struct {
+  const uint8_t* words[TFC_MAX_NT];
+  int64_t prefetch[TFC_MAX_NT];
+  const float* x;
+  int64_t k;
+} tfc_f32_cursor;
+
+/* Multiplies the first `entries` weights of the next panel words, and moves on. */
+KERNEL_INLINE void f32_add_words(tfc_f32_cursor* cursor, int entries, const int bits, const int nt, const int mr,
+                                 __m256 (*acc)[HALVES]) {
+  __m256i half[TFC_MAX_NT][HALVES];
+  for (int t = 0; t < nt; ++t) {
+    prefetch(cursor->words[t], cursor->prefetch[t]);
+    for (int h = 0; h < HALVES; ++h) half[t][h] = load_half(cursor->words[t], h);
+    cursor->words[t] += TFC_PANEL_WORD;
   }
-  for (int i = 0; i < codes; ++i) {
-    for (int t = 0; t < count; ++t) {
-      const __m256 first = code_value(half[t][0], i, bits), second = code_value(half[t][1], i, bits);
-      for (int m = 0; m < rows; ++m) {
-        const __m256 value = _mm256_set1_ps(x[m * k + i]);
-        sums[t * rows + m][0] = _mm256_fmadd_ps(first, value, sums[t * rows + m][0]);
-        sums[t * rows + m][1] = _mm256_fmadd_ps(second, value, sums[t * rows + m][1]);
+  for (int i = 0; i < entries; ++i) {
+    for (int t = 0; t < nt; ++t) {
+      const __m256 first = quantized_floats(half[t][0], i, bits), second = quantized_floats(half[t][1], i, bits);
+      for (int m = 0; m < mr; ++m) {
+        const __m256 value = _mm256_set1_ps(cursor->x[m * cursor->k + i]);
+        acc[t * mr + m][0] = _mm256_fmadd_ps(first, value, acc[t * mr + m][0]);
+        acc[t * mr + m][1] = _mm256_fmadd_ps(second, value, acc[t * mr + m][1]);
       }
     }
   }
+  cursor->x += entries;
 }
 
-KERNEL_INLINE void dense_float_product(const FullyConnectedAttributes* attributes, const WeightTile* tiles,
-                                       const FloatRows* x, const int bits, const int count, const int rows,
-                                       float (*totals)[TILE]) {
-  const int64_t k = attributes->k, cell_length = cell_codes(bits);
-  const uint8_t* cells[MAX_TILES];
-  __m256 total[CHAINS][HALVES];
-  for (int t = 0; t < count; ++t) cells[t] = tiles[t].codes;
-  clear(total, count * rows);
+KERNEL_INLINE void f32_dense(const tfc_fully_connected_attributes* attributes, const tfc_weight_panel* panels,
+                             const tfc_f32_lhs* lhs, const int bits, const int nt, const int mr,
+                             float (*result)[TFC_NR]) {
+  const int64_t entries = tfc_word_entries(bits);
+  tfc_f32_cursor cursor = {.k = attributes->k};
+  __m256 acc[F32_ACCS][HALVES];
+  for (int t = 0; t < nt; ++t) cursor.words[t] = panels[t].codes, cursor.prefetch[t] = panels[t].codes_prefetch;
+  clear(acc, nt * mr);
   for (int64_t b = 0; b < attributes->blocks; ++b) {
-    const float* values = x->values + b * attributes->block_length;
-    __m256 sums[CHAINS][HALVES], x_sums[FLOAT_ROWS][HALVES];
-    clear(sums, count * rows);
-    int64_t left = stored_codes(attributes, b);
-    for (; left >= cell_length; left -= cell_length, values += cell_length) {
-      add_cell(tiles, cells, values, k, bits, (int)cell_length, count, rows, sums);
-      for (int t = 0; t < count; ++t) cells[t] += CELL;
+    __m256 block_acc[F32_ACCS][HALVES], row_sums[F32_MR][HALVES];
+    clear(block_acc, nt * mr);
+    cursor.x = lhs->values + b * attributes->block_length;
+    int64_t left = tfc_stored_weights(attributes, b);
+    for (; left >= entries; left -= entries) f32_add_words(&cursor, (int)entries, bits, nt, mr, block_acc);
+    if (left > 0) f32_add_words(&cursor, (int)left, bits, nt, mr, block_acc);
+    for (int m = 0; m < mr; ++m) {
+      row_sums[m][0] = row_sums[m][1] = _mm256_set1_ps(lhs->row_sums == NULL ? 0.0f : lhs->row_sums[b * mr + m]);
     }
-    if (left > 0) {
-      add_cell(tiles, cells, values, k, bits, (int)left, count, rows, sums);
-      for (int t = 0; t < count; ++t) cells[t] += CELL;
-    }
-    for (int m = 0; m < rows; ++m) {
-      x_sums[m][0] = x_sums[m][1] = _mm256_set1_ps(x->sums == NULL ? 0.0f : x->sums[b * rows + m]);
-    }
-    for (int t = 0; t < count; ++t) add_block(&tiles[t], b, sums + t * rows, x_sums, rows, total + t * rows);
+    for (int t = 0; t < nt; ++t) add_block(&panels[t], b, block_acc + t * mr, row_sums, mr, acc + t * mr);
   }
-  store_totals(total, count * rows, totals);
+  store_acc(acc, nt * mr, result);
 }
 
-/* The value at place 0..3 of a group of four, for each of 8 channels. */
-KERNEL_INLINE __m256 pick(const float group[GROUP], __m256i place) {
-  return _mm256_permutevar_ps(_mm256_broadcast_ps((const __m128*)(const void*)group), place);
+/* The one of four values that each of 8 channels chooses. */
+KERNEL_INLINE __m256 choose(const float four[TFC_SPARSITY_M], __m256i index) {
+  return _mm256_permutevar_ps(_mm256_broadcast_ps((const __m128*)(const void*)four), index);
 }
 
-KERNEL_INLINE void sparse_float_product(const FullyConnectedAttributes* attributes, const WeightTile* tile,
-                                        const FloatRows* x, const int bits, const int rows, float (*totals)[TILE]) {
-  const int64_t k = attributes->k, cell_length = cell_codes(bits), position_cell_length = cell_codes(POSITION_BITS);
-  const uint8_t *cell = tile->codes, *positions = tile->positions;
-  __m256 total[FLOAT_ROWS][HALVES];
-  clear(total, rows);
+KERNEL_INLINE void f32_sparse(const tfc_fully_connected_attributes* attributes, const tfc_weight_panel* panel,
+                              const tfc_f32_lhs* lhs, const int bits, const int mr, float (*result)[TFC_NR]) {
+  const int64_t k = attributes->k, entries = tfc_word_entries(bits), index_entries = tfc_word_entries(TFC_INDEX_BITS);
+  const uint8_t *word = panel->codes, *indices = panel->indices;
+  __m256 acc[F32_MR][HALVES];
+  clear(acc, mr);
   for (int64_t b = 0; b < attributes->blocks; ++b) {
-    const int64_t first = b * attributes->block_length, stored = stored_codes(attributes, b);
-    __m256 sums[FLOAT_ROWS][HALVES], x_sums[FLOAT_ROWS][HALVES];
-    clear(sums, rows);
-    clear(x_sums, rows);
+    const int64_t first = b * attributes->block_length, stored = tfc_stored_weights(attributes, b);
+    __m256 block_acc[F32_MR][HALVES], row_sums[F32_MR][HALVES];
+    clear(block_acc, mr);
+    clear(row_sums, mr);
     for (int64_t i = 0; i < stored; ++i) {
-      const int64_t at = first + i / attributes->kept * GROUP;
-      const size_t there = (size_t)smaller(GROUP, k - at);
+      const int64_t at = first + i / attributes->sparsity_n * TFC_SPARSITY_M;
+      const size_t count = (size_t)tfc_min(TFC_SPARSITY_M, k - at);
       for (int h = 0; h < HALVES; ++h) {
-        const __m256i codes = load_half(cell + i / cell_length * CELL, h);
-        const __m256i places = load_half(positions + i / position_cell_length * CELL, h);
-        const __m256 q = code_value(codes, (int)(i % cell_length), bits);
-        const __m256i place = entry(places, (int)(i % position_cell_length), POSITION_BITS);
-        for (int m = 0; m < rows; ++m) {
-          float group[GROUP] = {0.0f}; /* zeros stand for what is beyond x */
-          memcpy(group, x->values + m * k + at, there * sizeof group[0]);
-          const __m256 value = pick(group, place);
-          sums[m][h] = _mm256_fmadd_ps(q, value, sums[m][h]);
-          x_sums[m][h] = _mm256_add_ps(x_sums[m][h], value);
+        const __m256i weight_half = load_half(word + i / entries * TFC_PANEL_WORD, h);
+        const __m256i index_half = load_half(indices + i / index_entries * TFC_PANEL_WORD, h);
+        const __m256 q = quantized_floats(weight_half, (int)(i % entries), bits);
+        const __m256i index = entry(index_half, (int)(i % index_entries), TFC_INDEX_BITS);
+        for (int m = 0; m < mr; ++m) {
+          float four[TFC_SPARSITY_M] = {0.0f}; /* zeros beyond the end of x */
+          memcpy(four, lhs->values + m * k + at, count * sizeof four[0]);
+          const __m256 value = choose(four, index);
+          block_acc[m][h] = _mm256_fmadd_ps(q, value, block_acc[m][h]);
+          row_sums[m][h] = _mm256_add_ps(row_sums[m][h], value);
         }
       }
     }
-    cell += fully_connected_block_cells(attributes, bits) * CELL;
-    positions += fully_connected_block_cells(attributes, POSITION_BITS) * CELL;
-    add_block(tile, b, sums, x_sums, rows, total);
+    word += tfc_fully_connected_block_words(attributes, bits) * TFC_PANEL_WORD;
+    indices += tfc_fully_connected_block_words(attributes, TFC_INDEX_BITS) * TFC_PANEL_WORD;
+    add_block(panel, b, block_acc, row_sums, mr, acc);
   }
-  store_totals(total, rows, totals);
+  store_acc(acc, mr, result);
 }
 
-/* Few rows go with several tiles, so that there are enough sums in flight. */
-KERNEL_INLINE void float_rows(const FullyConnectedAttributes* attributes, const WeightTile* tiles, int count,
-                              const FloatRows* x, const int bits, const int rows, float (*totals)[TILE]) {
-  const int together = CHAINS / rows;
+/* Few rows take several panels at once, so that F32_ACCS accumulators are busy. */
+KERNEL_INLINE void f32_gemm(const tfc_fully_connected_attributes* attributes, const tfc_weight_panel* panels, int nt,
+                            const tfc_f32_lhs* lhs, const int bits, const int layout, const int mr,
+                            float (*acc)[TFC_NR]) {
+  const int at_once = F32_ACCS / mr;
   int t = 0;
-  if (attributes->kept != GROUP) {
-    for (; t < count; ++t) sparse_float_product(attributes, tiles + t, x, bits, rows, totals + t * rows);
+  if (layout == TFC_F32_SPARSE) {
+    for (; t < nt; ++t) f32_sparse(attributes, panels + t, lhs, bits, mr, acc + t * mr);
     return;
   }
-  for (; t + together <= count; t += together) {
-    dense_float_product(attributes, tiles + t, x, bits, together, rows, totals + t * rows);
-  }
-  for (; t < count; ++t) dense_float_product(attributes, tiles + t, x, bits, 1, rows, totals + t * rows);
+  for (; t + at_once <= nt; t += at_once) f32_dense(attributes, panels + t, lhs, bits, at_once, mr, acc + t * mr);
+  for (; t < nt; ++t) f32_dense(attributes, panels + t, lhs, bits, 1, mr, acc + t * mr);
 }
 
-/* ---- One function for every number of rows ---- */
+/* ---- Packing and epilogue: the plain loops, vectorized by the compiler ---- */
 
-#define DEFINE_PRODUCTS(ROWS)                                                                                      \
-  TARGET static void integer_product_##ROWS(const FullyConnectedAttributes* attributes, const WeightTile* tile,   \
-                                            const QuantizedRows* x, float (*totals)[TILE]) {                      \
-    if (attributes->weight_bits == 2) integer_rows(attributes, tile, x, 2, ROWS, totals);                         \
-    if (attributes->weight_bits == 4) integer_rows(attributes, tile, x, 4, ROWS, totals);                         \
-    if (attributes->weight_bits == 8) integer_rows(attributes, tile, x, 8, ROWS, totals);                         \
-  }                                                                                                               \
-  TARGET static void float_product_##ROWS(const FullyConnectedAttributes* attributes, const WeightTile* tiles,    \
-                                          int count, const FloatRows* x, float (*totals)[TILE]) {                 \
-    if (attributes->weight_bits == 2) float_rows(attributes, tiles, count, x, 2, ROWS, totals);                   \
-    if (attributes->weight_bits == 4) float_rows(attributes, tiles, count, x, 4, ROWS, totals);                   \
-    if (attributes->weight_bits == 8) float_rows(attributes, tiles, count, x, 8, ROWS, totals);                   \
-  }
-
-DEFINE_PRODUCTS(1)
-DEFINE_PRODUCTS(2)
-DEFINE_PRODUCTS(4)
-
-static void integer_product(const FullyConnectedAttributes* attributes, const WeightTile* tiles, int count,
-                            const QuantizedRows* x, float (*totals)[TILE]) {
-  for (int t = 0; t < count; ++t, totals += x->rows) {
-    if (x->rows == 1) integer_product_1(attributes, &tiles[t], x, totals);
-    if (x->rows == 2) integer_product_2(attributes, &tiles[t], x, totals);
-    if (x->rows == 4) integer_product_4(attributes, &tiles[t], x, totals);
-  }
+TARGET static void tfc_qd8_pack_lhs__avx2(const tfc_fully_connected_attributes* attributes, const float* x,
+                                          tfc_qd8_lhs* lhs, float* scales) {
+  tfc_check_pack_lhs(attributes, x, lhs, scales, QD8_MR);
+  for (int m = 0; m < lhs->mr; ++m) scales[m] = tfc_pack_lhs_row(attributes, x + m * attributes->k, m, lhs);
 }
 
-static void float_product(const FullyConnectedAttributes* attributes, const WeightTile* tiles, int count,
-                          const FloatRows* x, float (*totals)[TILE]) {
-  if (x->rows == 1) float_product_1(attributes, tiles, count, x, totals);
-  if (x->rows == 2) float_product_2(attributes, tiles, count, x, totals);
-  if (x->rows == 4) float_product_4(attributes, tiles, count, x, totals);
+TARGET static void tfc_epilogue__avx2(const tfc_epilogue_arguments* arguments) {
+  tfc_check_epilogue(arguments);
+  tfc_epilogue_loop(arguments, 0);
 }
 
-const Kernel x86_avx2_kernel = {
-    .name = "avx2",
-    .is_available = is_available,
-    .integer_rows = INTEGER_ROWS,
-    .float_rows = FLOAT_ROWS,
-    .integer_product = integer_product,
-    .float_product = float_product,
-    .quantize_rows = quantize_rows,
-    .finish_rows = finish_rows,
-    .convolve_frames = convolve_frames,
-    .normalize_rows = normalize_rows,
-    .multiply_matrix = multiply_matrix,
-    .exponentiate_scores = exponentiate_scores,
-};
+/* ---- Tables ---- */
 
-#else
-typedef int NothingForThisProcessor; /* an empty translation unit is not C */
+TFC_DEFINE_QD8_GEMM(avx2, 4, INT64_MAX, tfc_qd8_pack_lhs__avx2, tfc_epilogue__avx2)
+TFC_DEFINE_F32_GEMM(avx2, 4, tfc_epilogue__avx2)
+TFC_KERNEL_SET(avx2, avx2, "avx2")
+
 #endif

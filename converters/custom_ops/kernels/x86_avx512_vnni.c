@@ -1,55 +1,60 @@
-/* AVX-512 with VNNI: a cell is one register, and `vpdpbusd` multiplies unsigned bytes with signed ones and adds fours of
- * products to 32-bit sums, exactly. */
+/* AVX-512 with VNNI: a panel word is one register, and `vpdpbusd` multiplies unsigned bytes with signed ones and adds
+ * fours of products to 32-bit accumulators, exactly.
+ *
+ * The loop nest of a dense layer, outermost first (mr rows, nt panels, FIELDS = 8 / bits weights in a byte):
+ *
+ *   ops/fully_connected.c   rows of x    64 at a time: packed once, then used by all panels
+ *                           panels       TFC_MAX_NT at a time: a task of the threads
+ *                           mr           8, 4, 2 or 1 rows of a packed LHS panel: one call of a kernel
+ *   qd8_gemm                nt           as many panels as fit QD8_ACCS accumulators
+ *   qd8_dense               blocks       acc[nt][mr] += scale * block_acc - zero_point * row sum
+ *                           words        of the block, `unroll` at a time
+ *   qd8_add_words           unroll       load one word of each panel, prefetch
+ *                           FIELDS       unpack 4 weights of 16 channels of each panel (a k group)
+ *                           mr           broadcast 4 values of x
+ *                           nt           block_acc[k_accs][nt][mr] += 4 products a channel: one vpdpbusd
+ *
+ *   x panel            panel words (64 bytes)           accumulator
+ *   [x x x x] row 0    [qqqq|qqqq| ... |qqqq]           [ c0 | c1 | ... | c15 ] row 0
+ *   [x x x x] row 1     c0   c1         c15             [ c0 | c1 | ... | c15 ] row 1 */
+#include "gemm_kernels.h"
+
 #if defined(__x86_64__)
 
 #include <immintrin.h>
 
-#include "loops.h"
-
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")))
 #define KERNEL_INLINE static inline __attribute__((always_inline)) TARGET
+#define TFC_ISA avx512vnni
 
 enum {
-  INTEGER_ROWS = 8,
-  INTEGER_SUMS = 16,  /* registers for the sums of a dense layer, as many as leave room for the rest */
-  SUMS_IN_FLIGHT = 8, /* of them, which hide the latency of one */
-  FLOAT_ROWS = 8,
-  LONGEST_BLOCK = 1 << 15, /* quads whose products with fields in place fit sums of 32 bits */
-  CHAINS = 4, /* sums of a sparse layer in flight that hide the latency of one; 8 rows bring enough of their own */
+  QD8_MR = 8,
+  F32_MR = 8,
+  QD8_ACCS = 16,              /* accumulators of a dense layer, as many as leave registers for the rest */
+  ACCS_IN_FLIGHT = 8,         /* of them, which hide the latency of vpdpbusd */
+  SPARSE_ACCS = 4,            /* the same of a sparse layer; 8 rows bring enough of their own */
+  MAX_BLOCK_GROUPS = 1 << 15, /* k groups whose products with fields in place fit accumulators of 32 bits */
 };
 
-extern const Kernel portable_kernel;
-
-TARGET static void finish_rows(float (*totals)[TILE], int rows, const float* scales, const float* bias,
-                               Activation activation, int channels, float* y, int64_t stride) {
-  const int whole = activation == ACTIVATION_NONE ? channels / TILE * TILE : 0;
-  for (int first = 0; first < whole; first += TILE, totals += rows) {
-    const __m512 biases = _mm512_loadu_ps(bias + first);
-    for (int m = 0; m < rows; ++m) {
-      const __m512 scale = _mm512_set1_ps(scales == NULL ? 1.0f : scales[m]);
-      _mm512_storeu_ps(y + m * stride + first, _mm512_fmadd_ps(scale, _mm512_loadu_ps(totals[m]), biases));
-    }
-  }
-  finish_rows_loop(totals, rows, scales, bias + whole, activation, channels - whole, y + whole, stride);
+/* acc[i] += a[4 i] * b[4 i] + ... + a[4 i + 3] * b[4 i + 3], a unsigned and b signed. In assembly, because gcc 12
+ * copies the accumulators to and fro around the intrinsic. */
+KERNEL_INLINE __m512i multiply_add(__m512i acc, __m512i a, __m512i b) {
+  __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
+  return acc;
 }
 
-/* sum[i] += a[4 i] * b[4 i] + ... + a[4 i + 3] * b[4 i + 3], a unsigned and b signed. In assembly, because gcc 12 copies
- * the sums to and fro around the intrinsic. */
-KERNEL_INLINE __m512i multiply_add(__m512i sum, __m512i a, __m512i b) {
-  __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
-  return sum;
+#include "x86_avx512_pack_lhs.h"
+
+typedef __m512 tfc_floats;
+enum { MATMUL_MR = 8, MATMUL_NR = 32 };
+KERNEL_INLINE tfc_floats load_floats(const float* from) { return _mm512_loadu_ps(from); }
+KERNEL_INLINE void store_floats(float* to, tfc_floats values) { _mm512_storeu_ps(to, values); }
+KERNEL_INLINE tfc_floats broadcast_floats(float value) { return _mm512_set1_ps(value); }
+KERNEL_INLINE tfc_floats multiply_add_floats(tfc_floats a, tfc_floats b, tfc_floats acc) {
+  return _mm512_fmadd_ps(a, b, acc);
 }
 
-#include "x86_avx512_quantize.h"
-
-typedef __m512 Floats;
-enum { FLOATS = 16, PRODUCT_ROWS = 8, PRODUCT_VECTORS = 2 };
-KERNEL_INLINE Floats load_floats(const float* from) { return _mm512_loadu_ps(from); }
-KERNEL_INLINE void store_floats(float* to, Floats values) { _mm512_storeu_ps(to, values); }
-KERNEL_INLINE Floats broadcast_float(float value) { return _mm512_set1_ps(value); }
-KERNEL_INLINE Floats multiply_add_floats(Floats a, Floats b, Floats sum) { return _mm512_fmadd_ps(a, b, sum); }
-
-#include "float_loops.h"
+#include "float_kernels.h"
 
 static bool is_available(void) {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -61,378 +66,344 @@ KERNEL_INLINE __m512 load_halves(const uint16_t* halves) {
   return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)halves));
 }
 
-/* totals[m] += scale * sums[m] - offset * x_sums[m] of one block. */
-KERNEL_INLINE void add_block(const WeightTile* tile, int64_t block, const __m512* sums, const __m512* x_sums,
-                             const int rows, __m512* totals) {
-  const bool is_symmetric = tile->offsets == NULL;
-  const __m512 scales = load_halves(tile->scales + block * TILE);
-  const __m512 offsets = is_symmetric ? _mm512_setzero_ps() : load_halves(tile->offsets + block * TILE);
-  for (int m = 0; m < rows; ++m) {
-    const __m512 total = _mm512_fmadd_ps(scales, sums[m], totals[m]);
-    totals[m] = is_symmetric ? total : _mm512_fnmadd_ps(offsets, x_sums[m], total);
+/* acc[m] += scale * block_acc[m] - zero_point * row_sums[m] of one block. */
+KERNEL_INLINE void add_block(const tfc_weight_panel* panel, int64_t block, const __m512* block_acc,
+                             const __m512* row_sums, const int mr, __m512* acc) {
+  const bool is_symmetric = panel->zero_points == NULL;
+  const __m512 scales = load_halves(panel->scales + block * TFC_NR);
+  const __m512 zero_points = is_symmetric ? _mm512_setzero_ps() : load_halves(panel->zero_points + block * TFC_NR);
+  for (int m = 0; m < mr; ++m) {
+    const __m512 scaled = _mm512_fmadd_ps(scales, block_acc[m], acc[m]);
+    acc[m] = is_symmetric ? scaled : _mm512_fnmadd_ps(zero_points, row_sums[m], scaled);
   }
 }
 
-/* Field `index` of every byte. */
-KERNEL_INLINE __m512i field(__m512i cell, const int index, const int bits) {
-  if (bits == 8) return cell;
-  return _mm512_and_si512(_mm512_srli_epi16(cell, index * bits), _mm512_set1_epi8((char)((1 << bits) - 1)));
+/* Bit field `index` of every byte. */
+KERNEL_INLINE __m512i field(__m512i word, const int index, const int bits) {
+  if (bits == 8) return word;
+  return _mm512_and_si512(_mm512_srli_epi16(word, index * bits), _mm512_set1_epi8((char)((1 << bits) - 1)));
 }
 
 /* The same, 2^(index * bits) times its value. */
-KERNEL_INLINE __m512i field_in_place(__m512i cell, const int index, const int bits) {
-  return bits == 8 ? cell : _mm512_and_si512(cell, _mm512_set1_epi8((char)(((1 << bits) - 1) << index * bits)));
+KERNEL_INLINE __m512i field_in_place(__m512i word, const int index, const int bits) {
+  return bits == 8 ? word : _mm512_and_si512(word, _mm512_set1_epi8((char)(((1 << bits) - 1) << index * bits)));
 }
 
-/* Loads a cell and fetches what lies `ahead` of it. */
-KERNEL_INLINE __m512i load_cell(const uint8_t* cell, int64_t ahead) {
-  _mm_prefetch((const char*)cell + ahead, _MM_HINT_T0);
-  return _mm512_loadu_si512(cell);
+/* Loads a panel word and prefetches the one at this distance. */
+KERNEL_INLINE __m512i load_word(const uint8_t* word, int64_t distance) {
+  _mm_prefetch((const char*)word + distance, _MM_HINT_T0);
+  return _mm512_loadu_si512(word);
 }
 
 /* ---- Integer activations ---- */
 
-KERNEL_INLINE __m512i broadcast(const int8_t* window) {
-  int32_t codes;
-  memcpy(&codes, window, sizeof codes);
-  return _mm512_set1_epi32(codes);
+KERNEL_INLINE __m512i broadcast_four(const int8_t* x) {
+  int32_t four;
+  memcpy(&four, x, sizeof four);
+  return _mm512_set1_epi32(four);
 }
 
-/* Tiles that a product of so many rows takes at once: a broadcast window then serves several. */
-KERNEL_INLINE int tiles_together(const int bits, const int rows) {
-  if (reads_in_sequence(bits, rows)) return 1;
-  return rows * MAX_TILES <= INTEGER_SUMS ? MAX_TILES : INTEGER_SUMS / rows;
+/* Panels that a matmul of so many rows takes at once: a broadcast of x serves all of them. */
+KERNEL_INLINE int panels_at_once(const int bits, const int mr) {
+  if (tfc_is_memory_bound(bits, mr)) return 1;
+  return mr * TFC_MAX_NT <= QD8_ACCS ? TFC_MAX_NT : QD8_ACCS / mr;
 }
 
-/* Adds the products of `cells` cells of each tile with their windows, and fetches as many from `ahead` on. Successive
- * products of a channel go to `chains` sums in turn. */
-KERNEL_INLINE void add_cells(const uint8_t** codes, const uint8_t** ahead, const int8_t** windows, const int cells,
-                             const int bits, const int count, const int rows, const int chains, __m512i* sum) {
+/* The next reads of a dense layer: a word of each panel, the values of x, and the words to prefetch. */
+typedef struct {
+  const uint8_t* words[TFC_MAX_NT];
+  const uint8_t* prefetch;
+  const int8_t* x;
+} tfc_qd8_cursor;
+
+/* Multiplies the next `unroll` words of each panel with their values of x, and prefetches as many. Successive products
+ * of a channel go to `k_accs` accumulators in turn. */
+KERNEL_INLINE void qd8_add_words(tfc_qd8_cursor* cursor, const int unroll, const int bits, const int nt, const int mr,
+                                 const int k_accs, __m512i* block_acc) {
   const int fields = 8 / bits;
-  for (int i = 0; i < cells; ++i) {
-    __m512i cell[MAX_TILES];
-    for (int t = 0; t < count; ++t) {
-      _mm_prefetch((const char*)*ahead + (i * count + t) * CELL, _MM_HINT_T0);
-      cell[t] = _mm512_loadu_si512(codes[t] + i * CELL);
+  for (int i = 0; i < unroll; ++i) {
+    __m512i word[TFC_MAX_NT];
+    for (int t = 0; t < nt; ++t) {
+      _mm_prefetch((const char*)cursor->prefetch + (i * nt + t) * TFC_PANEL_WORD, _MM_HINT_T0);
+      word[t] = _mm512_loadu_si512(cursor->words[t] + i * TFC_PANEL_WORD);
     }
     for (int f = 0; f < fields; ++f) {
-      __m512i u[MAX_TILES];
-      for (int t = 0; t < count; ++t) u[t] = rows == 1 ? field_in_place(cell[t], f, bits) : field(cell[t], f, bits);
-      for (int m = 0; m < rows; ++m, *windows += GROUP) {
-        const __m512i values = broadcast(*windows);
-        for (int t = 0; t < count; ++t) {
-          const int s = ((i * fields + f) % chains * count + t) * rows + m;
-          sum[s] = multiply_add(sum[s], u[t], values);
+      const int k = (i * fields + f) % k_accs;
+      __m512i u[TFC_MAX_NT];
+      for (int t = 0; t < nt; ++t) u[t] = mr == 1 ? field_in_place(word[t], f, bits) : field(word[t], f, bits);
+      for (int m = 0; m < mr; ++m, cursor->x += TFC_KR) {
+        const __m512i values = broadcast_four(cursor->x);
+        for (int t = 0; t < nt; ++t) {
+          __m512i* acc = &block_acc[(k * nt + t) * mr + m];
+          *acc = multiply_add(*acc, u[t], values);
         }
       }
     }
   }
-  for (int t = 0; t < count; ++t) codes[t] += cells * CELL;
-  *ahead += cells * count * CELL;
+  for (int t = 0; t < nt; ++t) cursor->words[t] += unroll * TFC_PANEL_WORD;
+  cursor->prefetch += unroll * nt * TFC_PANEL_WORD;
 }
 
-/* sum q x = sum u x - 2^(bits - 1) sum x, where u = q + 2^(bits - 1) is what a cell holds. A single row, for which shifts
- * cost as much as products, uses fields in place: each has sums of its own then (`chains` is a multiple of the fields),
- * which are shifted at the end. */
-KERNEL_INLINE void dense_product(const FullyConnectedAttributes* attributes, const WeightTile* tiles,
-                                 const QuantizedRows* x, const int bits, const int count, const int rows,
-                                 float (*totals)[TILE]) {
-  const int fields = 8 / bits, all = count * rows;
-  const int together = all * fields < SUMS_IN_FLIGHT ? SUMS_IN_FLIGHT / (all * fields) : 1; /* cells */
-  const int chains = all * fields * together <= INTEGER_SUMS ? fields * together : INTEGER_SUMS / all;
-  const int8_t* windows = x->windows;
-  const uint8_t *codes[MAX_TILES], *ahead = tiles[0].codes + tiles[0].codes_ahead;
-  __m512 total[INTEGER_SUMS];
-  for (int t = 0; t < count; ++t) codes[t] = tiles[t].codes;
-  for (int s = 0; s < all; ++s) total[s] = _mm512_setzero_ps();
+/* sum q x = sum u x - 2^(bits - 1) sum x, where u = q + 2^(bits - 1) is stored in the panel word. A single row, for
+ * which shifts cost as much as products, uses fields in place: each has accumulators of its own then (`k_accs` is a
+ * multiple of the fields), which are shifted at the end. */
+KERNEL_INLINE void qd8_dense(const tfc_fully_connected_attributes* attributes, const tfc_weight_panel* panels,
+                             const tfc_qd8_lhs* lhs, const int bits, const int nt, const int mr,
+                             float (*result)[TFC_NR]) {
+  const int fields = 8 / bits, outputs = nt * mr;
+  const int unroll = outputs * fields < ACCS_IN_FLIGHT ? ACCS_IN_FLIGHT / (outputs * fields) : 1;
+  const int k_accs = outputs * fields * unroll <= QD8_ACCS ? fields * unroll : QD8_ACCS / outputs;
+  tfc_qd8_cursor cursor = {.prefetch = panels[0].codes + panels[0].codes_prefetch, .x = lhs->values};
+  __m512 acc[QD8_ACCS];
+  for (int t = 0; t < nt; ++t) cursor.words[t] = panels[t].codes;
+  for (int s = 0; s < outputs; ++s) acc[s] = _mm512_setzero_ps();
   for (int64_t b = 0; b < attributes->blocks; ++b) {
-    const int32_t* code_sums = x->code_sums + b * rows;
-    __m512i sum[INTEGER_SUMS];
-    for (int s = 0; s < chains * all; ++s) sum[s] = _mm512_setzero_si512();
-    int64_t left = block_quads(stored_codes(attributes, b), bits) / fields;
-    for (; left >= together; left -= together) {
-      add_cells(codes, &ahead, &windows, together, bits, count, rows, chains, sum);
-    }
-    for (; together > 1 && left > 0; --left) add_cells(codes, &ahead, &windows, 1, bits, count, rows, chains, sum);
-    __m512 sums[INTEGER_SUMS], x_sums[INTEGER_ROWS];
-    for (int s = 0; s < all; ++s) {
-      for (int c = 1; c < chains; ++c) {
-        const int shift = rows == 1 ? c % fields * bits : 0;
-        sum[s] = _mm512_add_epi32(sum[s], _mm512_srai_epi32(sum[c * all + s], shift));
+    const int32_t* row_sums = lhs->row_sums + b * mr;
+    __m512i block_acc[QD8_ACCS]; /* [k_accs][nt][mr] */
+    for (int s = 0; s < k_accs * outputs; ++s) block_acc[s] = _mm512_setzero_si512();
+    int64_t left = tfc_block_groups(tfc_stored_weights(attributes, b), bits) / fields;
+    for (; left >= unroll; left -= unroll) qd8_add_words(&cursor, unroll, bits, nt, mr, k_accs, block_acc);
+    for (; unroll > 1 && left > 0; --left) qd8_add_words(&cursor, 1, bits, nt, mr, k_accs, block_acc);
+    __m512 block_floats[QD8_ACCS], row_sum_floats[QD8_MR];
+    for (int s = 0; s < outputs; ++s) {
+      for (int k = 1; k < k_accs; ++k) {
+        const int shift = mr == 1 ? k % fields * bits : 0;
+        block_acc[s] = _mm512_add_epi32(block_acc[s], _mm512_srai_epi32(block_acc[k * outputs + s], shift));
       }
-      const __m512i surplus = _mm512_slli_epi32(_mm512_set1_epi32(code_sums[s % rows]), bits - 1);
-      sums[s] = _mm512_cvtepi32_ps(_mm512_sub_epi32(sum[s], surplus));
+      const __m512i surplus = _mm512_slli_epi32(_mm512_set1_epi32(row_sums[s % mr]), bits - 1);
+      block_floats[s] = _mm512_cvtepi32_ps(_mm512_sub_epi32(block_acc[s], surplus));
     }
-    for (int m = 0; m < rows; ++m) x_sums[m] = _mm512_cvtepi32_ps(_mm512_set1_epi32(code_sums[m]));
-    for (int t = 0; t < count; ++t) add_block(&tiles[t], b, sums + t * rows, x_sums, rows, total + t * rows);
+    for (int m = 0; m < mr; ++m) row_sum_floats[m] = _mm512_cvtepi32_ps(_mm512_set1_epi32(row_sums[m]));
+    for (int t = 0; t < nt; ++t) add_block(&panels[t], b, block_floats + t * mr, row_sum_floats, mr, acc + t * mr);
   }
-  for (int s = 0; s < all; ++s) _mm512_storeu_ps(totals[s], total[s]);
+  for (int s = 0; s < outputs; ++s) _mm512_storeu_ps(result[s], acc[s]);
 }
 
-/* The window of a quad in every 128-bit lane. */
-KERNEL_INLINE __m512i broadcast_window(const int8_t* window, const int kept) {
-  if (kept == 2) {
-    int64_t codes;
-    memcpy(&codes, window, sizeof codes);
-    return _mm512_set1_epi64(codes);
+/* The lhs_kr values of a k group in every 128-bit lane. */
+KERNEL_INLINE __m512i broadcast_group(const int8_t* x, const int lhs_kr) {
+  if (lhs_kr == 8) {
+    int64_t eight;
+    memcpy(&eight, x, sizeof eight);
+    return _mm512_set1_epi64(eight);
   }
-  return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i*)window));
+  return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i*)x));
 }
 
-/* Positions of the kept codes of quad `quad` within their window. */
-KERNEL_INLINE __m512i window_positions(const uint8_t* positions, int64_t ahead, int64_t quad, const int kept) {
-  const __m512i cell = load_cell(positions + quad / GROUP * CELL, ahead);
-  const __m128i shift = _mm_cvtsi32_si128((int)(quad % GROUP) * POSITION_BITS);
-  const __m512i in_group = _mm512_and_si512(_mm512_srl_epi16(cell, shift), _mm512_set1_epi8(GROUP - 1));
-  /* The groups that codes 0..3 of a quad belong to begin at these places. */
-  return _mm512_add_epi8(in_group, _mm512_set1_epi32(kept == 2 ? 0x04040000 : 0x0C080400));
+/* Which of the lhs_kr values each weight of a k group is multiplied with. */
+KERNEL_INLINE __m512i choices(const uint8_t* indices, int64_t distance, int64_t group, const int lhs_kr) {
+  const int fields = 8 / TFC_INDEX_BITS;
+  const __m512i word = load_word(indices + group / fields * TFC_PANEL_WORD, distance);
+  const __m128i shift = _mm_cvtsi32_si128((int)(group % fields) * TFC_INDEX_BITS);
+  const __m512i index = _mm512_and_si512(_mm512_srl_epi16(word, shift), _mm512_set1_epi8(TFC_SPARSITY_M - 1));
+  /* Where the four values that weights 0..3 choose from begin. */
+  return _mm512_add_epi8(index, _mm512_set1_epi32(lhs_kr == 8 ? 0x04040000 : 0x0C080400));
 }
 
 /* sum q x = sum q (x + 128) - 128 sum q, both of them of an unsigned and a signed factor. */
-KERNEL_INLINE void sparse_product(const FullyConnectedAttributes* attributes, const WeightTile* tile,
-                                  const QuantizedRows* x, const int bits, const int kept, const bool symmetric,
-                                  const int rows, float (*totals)[TILE]) {
-  const int fields = 8 / bits, chains = rows * fields <= CHAINS ? fields : 1, window = GROUP * GROUP / kept;
+KERNEL_INLINE void qd8_sparse(const tfc_fully_connected_attributes* attributes, const tfc_weight_panel* panel,
+                              const tfc_qd8_lhs* lhs, const int bits, const int sparsity_n, const bool symmetric,
+                              const int mr, float (*result)[TFC_NR]) {
+  const int fields = 8 / bits, index_fields = 8 / TFC_INDEX_BITS, lhs_kr = TFC_KR * TFC_SPARSITY_M / sparsity_n;
+  const int k_accs = mr * fields <= SPARSE_ACCS ? fields : 1;
   const __m512i zero = _mm512_set1_epi8((char)(1 << (bits - 1))), ones = _mm512_set1_epi8(1);
-  const uint8_t *cell = tile->codes, *positions = tile->positions;
-  const int8_t* windows = x->windows;
-  __m512 total[INTEGER_ROWS];
-  for (int m = 0; m < rows; ++m) total[m] = _mm512_setzero_ps();
+  const uint8_t *word = panel->codes, *indices = panel->indices;
+  const int8_t* x = lhs->values;
+  __m512 acc[QD8_MR];
+  for (int m = 0; m < mr; ++m) acc[m] = _mm512_setzero_ps();
   for (int64_t b = 0; b < attributes->blocks; ++b) {
-    const int64_t quads = block_quads(stored_codes(attributes, b), bits);
-    __m512i sum[INTEGER_ROWS], x_sum[INTEGER_ROWS], code_sum[CHAINS];
-    for (int s = 0; s < chains * rows; ++s) sum[s] = x_sum[s] = _mm512_setzero_si512();
-    for (int c = 0; c < chains; ++c) code_sum[c] = _mm512_setzero_si512();
-    for (int64_t quad = 0; quad < quads; cell += CELL) {
-      const __m512i codes = load_cell(cell, tile->codes_ahead);
-      for (int f = 0; f < fields; ++f, ++quad) {
-        const __m512i q = _mm512_sub_epi8(field(codes, f, bits), zero);
-        const __m512i places = window_positions(positions, tile->positions_ahead, quad, kept);
-        const int c = f % chains;
-        code_sum[c] = multiply_add(code_sum[c], ones, q);
-        for (int m = 0; m < rows; ++m, windows += window) {
-          const int s = c * rows + m;
-          const __m512i values = _mm512_shuffle_epi8(broadcast_window(windows, kept), places);
-          sum[s] = multiply_add(sum[s], values, q);
-          if (!symmetric) x_sum[s] = multiply_add(x_sum[s], values, ones);
+    const int64_t groups = tfc_block_groups(tfc_stored_weights(attributes, b), bits);
+    __m512i block_acc[QD8_MR], row_sums[QD8_MR], weight_sum[SPARSE_ACCS]; /* [k_accs][mr], [k_accs] */
+    for (int s = 0; s < k_accs * mr; ++s) block_acc[s] = row_sums[s] = _mm512_setzero_si512();
+    for (int k = 0; k < k_accs; ++k) weight_sum[k] = _mm512_setzero_si512();
+    for (int64_t group = 0; group < groups; word += TFC_PANEL_WORD) {
+      const __m512i weights = load_word(word, panel->codes_prefetch);
+      for (int f = 0; f < fields; ++f, ++group) {
+        const __m512i q = _mm512_sub_epi8(field(weights, f, bits), zero);
+        const __m512i choice = choices(indices, panel->indices_prefetch, group, lhs_kr);
+        const int k = f % k_accs;
+        weight_sum[k] = multiply_add(weight_sum[k], ones, q);
+        for (int m = 0; m < mr; ++m, x += lhs_kr) {
+          const int s = k * mr + m;
+          const __m512i values = _mm512_shuffle_epi8(broadcast_group(x, lhs_kr), choice);
+          block_acc[s] = multiply_add(block_acc[s], values, q);
+          if (!symmetric) row_sums[s] = multiply_add(row_sums[s], values, ones);
         }
       }
     }
-    positions += (quads + GROUP - 1) / GROUP * CELL;
-    for (int c = 1; c < chains; ++c) {
-      code_sum[0] = _mm512_add_epi32(code_sum[0], code_sum[c]);
-      for (int m = 0; m < rows; ++m) {
-        sum[m] = _mm512_add_epi32(sum[m], sum[c * rows + m]);
-        x_sum[m] = _mm512_add_epi32(x_sum[m], x_sum[c * rows + m]);
+    indices += (groups + index_fields - 1) / index_fields * TFC_PANEL_WORD;
+    for (int k = 1; k < k_accs; ++k) {
+      weight_sum[0] = _mm512_add_epi32(weight_sum[0], weight_sum[k]);
+      for (int m = 0; m < mr; ++m) {
+        block_acc[m] = _mm512_add_epi32(block_acc[m], block_acc[k * mr + m]);
+        row_sums[m] = _mm512_add_epi32(row_sums[m], row_sums[k * mr + m]);
       }
     }
-    const __m512i surplus = _mm512_slli_epi32(code_sum[0], 7);
-    const __m512i x_surplus = _mm512_set1_epi32((int32_t)(quads * GROUP * 128));
-    __m512 sums[INTEGER_ROWS], x_sums[INTEGER_ROWS];
-    for (int m = 0; m < rows; ++m) {
-      sums[m] = _mm512_cvtepi32_ps(_mm512_sub_epi32(sum[m], surplus));
-      x_sums[m] = _mm512_cvtepi32_ps(_mm512_sub_epi32(x_sum[m], x_surplus));
+    const __m512i surplus = _mm512_slli_epi32(weight_sum[0], 7);
+    const __m512i row_surplus = _mm512_set1_epi32((int32_t)(groups * TFC_KR * 128));
+    __m512 block_floats[QD8_MR], row_sum_floats[QD8_MR];
+    for (int m = 0; m < mr; ++m) {
+      block_floats[m] = _mm512_cvtepi32_ps(_mm512_sub_epi32(block_acc[m], surplus));
+      row_sum_floats[m] = _mm512_cvtepi32_ps(_mm512_sub_epi32(row_sums[m], row_surplus));
     }
-    add_block(tile, b, sums, x_sums, rows, total);
+    add_block(panel, b, block_floats, row_sum_floats, mr, acc);
   }
-  for (int m = 0; m < rows; ++m) _mm512_storeu_ps(totals[m], total[m]);
+  for (int m = 0; m < mr; ++m) _mm512_storeu_ps(result[m], acc[m]);
 }
 
-KERNEL_INLINE void sparse_rows(const FullyConnectedAttributes* attributes, const WeightTile* tile,
-                               const QuantizedRows* x, const int bits, const int rows, float (*totals)[TILE]) {
-  if (attributes->kept == 2 && attributes->symmetric) {
-    sparse_product(attributes, tile, x, bits, 2, true, rows, totals);
-  } else if (attributes->kept == 2) {
-    sparse_product(attributes, tile, x, bits, 2, false, rows, totals);
-  } else if (attributes->symmetric) {
-    sparse_product(attributes, tile, x, bits, 1, true, rows, totals);
-  } else {
-    sparse_product(attributes, tile, x, bits, 1, false, rows, totals);
-  }
-}
-
-KERNEL_INLINE void integer_rows(const FullyConnectedAttributes* attributes, const WeightTile* tiles, int count,
-                                const QuantizedRows* x, const int bits, const int rows, float (*totals)[TILE]) {
+KERNEL_INLINE void qd8_gemm(const tfc_fully_connected_attributes* attributes, const tfc_weight_panel* panels, int nt,
+                            const tfc_qd8_lhs* lhs, const int bits, const int layout, const int mr,
+                            float (*acc)[TFC_NR]) {
   int t = 0;
-  if (attributes->kept != GROUP) {
-    for (; t < count; ++t) sparse_rows(attributes, tiles + t, x, bits, rows, totals + t * rows);
+  if (layout != TFC_QD8_DENSE) {
+    const int sparsity_n = layout == TFC_QD8_SPARSE_2_4 || layout == TFC_QD8_SPARSE_2_4_ZERO_POINTS ? 2 : 1;
+    const bool symmetric = layout == TFC_QD8_SPARSE_2_4 || layout == TFC_QD8_SPARSE_1_4;
+    for (; t < nt; ++t) qd8_sparse(attributes, panels + t, lhs, bits, sparsity_n, symmetric, mr, acc + t * mr);
     return;
   }
-  const int together = tiles_together(bits, rows);
-  for (; t + together <= count; t += together) {
-    dense_product(attributes, tiles + t, x, bits, together, rows, totals + t * rows);
-  }
-  for (; t < count; ++t) dense_product(attributes, tiles + t, x, bits, 1, rows, totals + t * rows);
+  const int at_once = panels_at_once(bits, mr);
+  for (; t + at_once <= nt; t += at_once) qd8_dense(attributes, panels + t, lhs, bits, at_once, mr, acc + t * mr);
+  for (; t < nt; ++t) qd8_dense(attributes, panels + t, lhs, bits, 1, mr, acc + t * mr);
 }
 
 /* ---- Float activations ---- */
 
-/* Values of all codes of a width, as often as they fit. */
-KERNEL_INLINE __m512 code_table(const int bits) {
+/* The values q of all fields of a width, as often as they fit. */
+KERNEL_INLINE __m512 value_table(const int bits) {
   const __m512i entries = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
   const __m512i u = _mm512_and_si512(entries, _mm512_set1_epi32((1 << bits) - 1));
   return _mm512_cvtepi32_ps(_mm512_sub_epi32(u, _mm512_set1_epi32(1 << (bits - 1))));
 }
 
-/* Moves the entry `index` of a cell, of each channel, to the low bits of the channel's four bytes. */
-KERNEL_INLINE __m512i shift_entry(__m512i cell, int index, const int bits) {
-  return _mm512_srlv_epi32(cell, _mm512_set1_epi32(index % GROUP * 8 + index / GROUP * bits));
+/* Moves the entry `index` of a panel word, of each channel, to the low bits of the channel's four bytes. */
+KERNEL_INLINE __m512i shift_entry(__m512i word, int index, const int bits) {
+  return _mm512_srlv_epi32(word, _mm512_set1_epi32(index % TFC_KR * 8 + index / TFC_KR * bits));
 }
 
-KERNEL_INLINE __m512 code_value(__m512i cell, int index, __m512 table, const int bits) {
-  const __m512i shifted = shift_entry(cell, index, bits);
+KERNEL_INLINE __m512 quantized_floats(__m512i word, int index, __m512 table, const int bits) {
+  const __m512i shifted = shift_entry(word, index, bits);
   if (bits < 8) return _mm512_permutexvar_ps(shifted, table); /* reads the low four bits */
   const __m512i u = _mm512_and_si512(shifted, _mm512_set1_epi32(255));
   return _mm512_cvtepi32_ps(_mm512_sub_epi32(u, _mm512_set1_epi32(128)));
 }
 
-/* Adds the first `codes` codes of a cell in each tile. */
-KERNEL_INLINE void add_cell(const WeightTile* tiles, const uint8_t* const* cells, const float* x, int64_t k,
-                            __m512 table, const int bits, int codes, const int count, const int rows, __m512* sums) {
-  __m512i cell[MAX_TILES];
-  for (int t = 0; t < count; ++t) cell[t] = load_cell(cells[t], tiles[t].codes_ahead);
-  for (int i = 0; i < codes; ++i) {
-    for (int t = 0; t < count; ++t) {
-      const __m512 q = code_value(cell[t], i, table, bits);
-      for (int m = 0; m < rows; ++m) {
-        sums[t * rows + m] = _mm512_fmadd_ps(q, _mm512_set1_ps(x[m * k + i]), sums[t * rows + m]);
+/* The next panel word of each panel, and the inputs that it is multiplied with. */
+typedef struct {
+  const uint8_t* words[TFC_MAX_NT];
+  int64_t prefetch[TFC_MAX_NT];
+  const float* x;
+  int64_t k;
+} tfc_f32_cursor;
+
+/* Multiplies the first `entries` weights of the next panel words, and moves on. */
+KERNEL_INLINE void f32_add_words(tfc_f32_cursor* cursor, __m512 table, int entries, const int bits, const int nt,
+                                 const int mr, __m512* acc) {
+  __m512i word[TFC_MAX_NT];
+  for (int t = 0; t < nt; ++t) {
+    word[t] = load_word(cursor->words[t], cursor->prefetch[t]);
+    cursor->words[t] += TFC_PANEL_WORD;
+  }
+  for (int i = 0; i < entries; ++i) {
+    for (int t = 0; t < nt; ++t) {
+      const __m512 q = quantized_floats(word[t], i, table, bits);
+      for (int m = 0; m < mr; ++m) {
+        acc[t * mr + m] = _mm512_fmadd_ps(q, _mm512_set1_ps(cursor->x[m * cursor->k + i]), acc[t * mr + m]);
       }
     }
   }
+  cursor->x += entries;
 }
 
-KERNEL_INLINE void dense_float_product(const FullyConnectedAttributes* attributes, const WeightTile* tiles,
-                                       const FloatRows* x, const int bits, const int count, const int rows,
-                                       float (*totals)[TILE]) {
-  const int64_t k = attributes->k, cell_length = cell_codes(bits);
-  const __m512 table = code_table(bits);
-  __m512 total[FLOAT_ROWS];
-  const uint8_t* cells[MAX_TILES];
-  for (int t = 0; t < count; ++t) cells[t] = tiles[t].codes;
-  for (int s = 0; s < count * rows; ++s) total[s] = _mm512_setzero_ps();
+KERNEL_INLINE void f32_dense(const tfc_fully_connected_attributes* attributes, const tfc_weight_panel* panels,
+                             const tfc_f32_lhs* lhs, const int bits, const int nt, const int mr,
+                             float (*result)[TFC_NR]) {
+  const int64_t entries = tfc_word_entries(bits);
+  const __m512 table = value_table(bits);
+  tfc_f32_cursor cursor = {.k = attributes->k};
+  __m512 acc[F32_MR];
+  for (int t = 0; t < nt; ++t) cursor.words[t] = panels[t].codes, cursor.prefetch[t] = panels[t].codes_prefetch;
+  for (int s = 0; s < nt * mr; ++s) acc[s] = _mm512_setzero_ps();
   for (int64_t b = 0; b < attributes->blocks; ++b) {
-    const float* values = x->values + b * attributes->block_length;
-    __m512 sums[FLOAT_ROWS], x_sums[FLOAT_ROWS];
-    for (int s = 0; s < count * rows; ++s) sums[s] = _mm512_setzero_ps();
-    int64_t left = stored_codes(attributes, b);
-    for (; left >= cell_length; left -= cell_length, values += cell_length) {
-      add_cell(tiles, cells, values, k, table, bits, (int)cell_length, count, rows, sums);
-      for (int t = 0; t < count; ++t) cells[t] += CELL;
-    }
-    if (left > 0) {
-      add_cell(tiles, cells, values, k, table, bits, (int)left, count, rows, sums);
-      for (int t = 0; t < count; ++t) cells[t] += CELL;
-    }
-    for (int m = 0; m < rows; ++m) x_sums[m] = _mm512_set1_ps(x->sums == NULL ? 0.0f : x->sums[b * rows + m]);
-    for (int t = 0; t < count; ++t) add_block(&tiles[t], b, sums + t * rows, x_sums, rows, total + t * rows);
+    __m512 block_acc[F32_MR], row_sums[F32_MR];
+    for (int s = 0; s < nt * mr; ++s) block_acc[s] = _mm512_setzero_ps();
+    cursor.x = lhs->values + b * attributes->block_length;
+    int64_t left = tfc_stored_weights(attributes, b);
+    for (; left >= entries; left -= entries) f32_add_words(&cursor, table, (int)entries, bits, nt, mr, block_acc);
+    if (left > 0) f32_add_words(&cursor, table, (int)left, bits, nt, mr, block_acc);
+    for (int m = 0; m < mr; ++m) row_sums[m] = _mm512_set1_ps(lhs->row_sums == NULL ? 0.0f : lhs->row_sums[b * mr + m]);
+    for (int t = 0; t < nt; ++t) add_block(&panels[t], b, block_acc + t * mr, row_sums, mr, acc + t * mr);
   }
-  for (int s = 0; s < count * rows; ++s) _mm512_storeu_ps(totals[s], total[s]);
+  for (int s = 0; s < nt * mr; ++s) _mm512_storeu_ps(result[s], acc[s]);
 }
 
-KERNEL_INLINE void sparse_float_product(const FullyConnectedAttributes* attributes, const WeightTile* tile,
-                                        const FloatRows* x, const int bits, const int rows, float (*totals)[TILE]) {
-  const int64_t k = attributes->k, cell_length = cell_codes(bits), position_cell_length = cell_codes(POSITION_BITS);
-  const __m512 table = code_table(bits);
-  const uint8_t *cell = tile->codes, *positions = tile->positions;
-  __m512 total[FLOAT_ROWS];
-  for (int m = 0; m < rows; ++m) total[m] = _mm512_setzero_ps();
+KERNEL_INLINE void f32_sparse(const tfc_fully_connected_attributes* attributes, const tfc_weight_panel* panel,
+                              const tfc_f32_lhs* lhs, const int bits, const int mr, float (*result)[TFC_NR]) {
+  const int64_t k = attributes->k, entries = tfc_word_entries(bits), index_entries = tfc_word_entries(TFC_INDEX_BITS);
+  const __m512 table = value_table(bits);
+  const uint8_t *word = panel->codes, *indices = panel->indices;
+  __m512 acc[F32_MR];
+  for (int m = 0; m < mr; ++m) acc[m] = _mm512_setzero_ps();
   for (int64_t b = 0; b < attributes->blocks; ++b) {
-    const int64_t first = b * attributes->block_length, stored = stored_codes(attributes, b);
-    __m512 sums[FLOAT_ROWS], x_sums[FLOAT_ROWS];
-    for (int m = 0; m < rows; ++m) sums[m] = x_sums[m] = _mm512_setzero_ps();
+    const int64_t first = b * attributes->block_length, stored = tfc_stored_weights(attributes, b);
+    __m512 block_acc[F32_MR], row_sums[F32_MR];
+    for (int m = 0; m < mr; ++m) block_acc[m] = row_sums[m] = _mm512_setzero_ps();
     for (int64_t i = 0; i < stored; ++i) {
-      const __m512i codes = _mm512_loadu_si512(cell + i / cell_length * CELL);
-      const __m512i places = _mm512_loadu_si512(positions + i / position_cell_length * CELL);
-      const __m512 q = code_value(codes, (int)(i % cell_length), table, bits);
-      const __m512i place = _mm512_and_si512(shift_entry(places, (int)(i % position_cell_length), POSITION_BITS),
-                                             _mm512_set1_epi32(GROUP - 1));
-      const int64_t at = first + i / attributes->kept * GROUP;
-      const __mmask16 there = (__mmask16)((1 << smaller(GROUP, k - at)) - 1); /* zeros stand for what is beyond x */
-      for (int m = 0; m < rows; ++m) {
-        const __m512 group = _mm512_maskz_loadu_ps(there, x->values + m * k + at);
-        const __m512 value = _mm512_permutexvar_ps(place, group);
-        sums[m] = _mm512_fmadd_ps(q, value, sums[m]);
-        x_sums[m] = _mm512_add_ps(x_sums[m], value);
+      const __m512i weight_word = _mm512_loadu_si512(word + i / entries * TFC_PANEL_WORD);
+      const __m512i index_word = _mm512_loadu_si512(indices + i / index_entries * TFC_PANEL_WORD);
+      const __m512 q = quantized_floats(weight_word, (int)(i % entries), table, bits);
+      const __m512i index = _mm512_and_si512(shift_entry(index_word, (int)(i % index_entries), TFC_INDEX_BITS),
+                                             _mm512_set1_epi32(TFC_SPARSITY_M - 1));
+      const int64_t at = first + i / attributes->sparsity_n * TFC_SPARSITY_M;
+      const __mmask16 inside = (__mmask16)((1 << tfc_min(TFC_SPARSITY_M, k - at)) - 1); /* zeros beyond the end of x */
+      for (int m = 0; m < mr; ++m) {
+        const __m512 four = _mm512_maskz_loadu_ps(inside, lhs->values + m * k + at);
+        const __m512 value = _mm512_permutexvar_ps(index, four);
+        block_acc[m] = _mm512_fmadd_ps(q, value, block_acc[m]);
+        row_sums[m] = _mm512_add_ps(row_sums[m], value);
       }
     }
-    cell += fully_connected_block_cells(attributes, bits) * CELL;
-    positions += fully_connected_block_cells(attributes, POSITION_BITS) * CELL;
-    add_block(tile, b, sums, x_sums, rows, total);
+    word += tfc_fully_connected_block_words(attributes, bits) * TFC_PANEL_WORD;
+    indices += tfc_fully_connected_block_words(attributes, TFC_INDEX_BITS) * TFC_PANEL_WORD;
+    add_block(panel, b, block_acc, row_sums, mr, acc);
   }
-  for (int m = 0; m < rows; ++m) _mm512_storeu_ps(totals[m], total[m]);
+  for (int m = 0; m < mr; ++m) _mm512_storeu_ps(result[m], acc[m]);
 }
 
-/* Few rows go with several tiles, so that there are enough sums in flight. */
-KERNEL_INLINE void float_rows(const FullyConnectedAttributes* attributes, const WeightTile* tiles, int count,
-                              const FloatRows* x, const int bits, const int rows, float (*totals)[TILE]) {
-  const int together = rows * MAX_TILES <= FLOAT_ROWS ? MAX_TILES : FLOAT_ROWS / rows;
+/* Few rows take several panels at once, so that enough accumulators are busy. */
+KERNEL_INLINE void f32_gemm(const tfc_fully_connected_attributes* attributes, const tfc_weight_panel* panels, int nt,
+                            const tfc_f32_lhs* lhs, const int bits, const int layout, const int mr,
+                            float (*acc)[TFC_NR]) {
+  const int at_once = mr * TFC_MAX_NT <= F32_MR ? TFC_MAX_NT : F32_MR / mr;
   int t = 0;
-  if (attributes->kept != GROUP) {
-    for (; t < count; ++t) sparse_float_product(attributes, tiles + t, x, bits, rows, totals + t * rows);
+  if (layout == TFC_F32_SPARSE) {
+    for (; t < nt; ++t) f32_sparse(attributes, panels + t, lhs, bits, mr, acc + t * mr);
     return;
   }
-  for (; t + together <= count; t += together) {
-    dense_float_product(attributes, tiles + t, x, bits, together, rows, totals + t * rows);
-  }
-  for (; t < count; ++t) dense_float_product(attributes, tiles + t, x, bits, 1, rows, totals + t * rows);
+  for (; t + at_once <= nt; t += at_once) f32_dense(attributes, panels + t, lhs, bits, at_once, mr, acc + t * mr);
+  for (; t < nt; ++t) f32_dense(attributes, panels + t, lhs, bits, 1, mr, acc + t * mr);
 }
 
-/* ---- One function for every number of rows ---- */
+/* ---- Epilogue ---- */
 
-#define DEFINE_PRODUCTS(ROWS)                                                                                      \
-  TARGET static void integer_product_##ROWS(const FullyConnectedAttributes* attributes, const WeightTile* tiles,  \
-                                            int count, const QuantizedRows* x, float (*totals)[TILE]) {           \
-    if (attributes->weight_bits == 2) integer_rows(attributes, tiles, count, x, 2, ROWS, totals);                 \
-    if (attributes->weight_bits == 4) integer_rows(attributes, tiles, count, x, 4, ROWS, totals);                 \
-    if (attributes->weight_bits == 8) integer_rows(attributes, tiles, count, x, 8, ROWS, totals);                 \
-  }                                                                                                               \
-  TARGET static void float_product_##ROWS(const FullyConnectedAttributes* attributes, const WeightTile* tiles,    \
-                                          int count, const FloatRows* x, float (*totals)[TILE]) {                 \
-    if (attributes->weight_bits == 2) float_rows(attributes, tiles, count, x, 2, ROWS, totals);                   \
-    if (attributes->weight_bits == 4) float_rows(attributes, tiles, count, x, 4, ROWS, totals);                   \
-    if (attributes->weight_bits == 8) float_rows(attributes, tiles, count, x, 8, ROWS, totals);                   \
+TARGET static void tfc_epilogue__avx512vnni(const tfc_epilogue_arguments* arguments) {
+  tfc_check_epilogue(arguments);
+  const int mr = arguments->mr;
+  const int whole = arguments->activation == TFC_ACTIVATION_NONE ? arguments->channels / TFC_NR * TFC_NR : 0;
+  for (int first = 0; first < whole; first += TFC_NR) {
+    float(*acc)[TFC_NR] = arguments->acc + first / TFC_NR * mr;
+    const __m512 bias = _mm512_loadu_ps(arguments->bias + first);
+    for (int m = 0; m < mr; ++m) {
+      const __m512 scale = _mm512_set1_ps(arguments->scales == NULL ? 1.0f : arguments->scales[m]);
+      float* y = arguments->y + m * arguments->stride + first;
+      _mm512_storeu_ps(y, _mm512_fmadd_ps(scale, _mm512_loadu_ps(acc[m]), bias));
+    }
   }
-
-DEFINE_PRODUCTS(1)
-DEFINE_PRODUCTS(2)
-DEFINE_PRODUCTS(4)
-DEFINE_PRODUCTS(8)
-
-static void integer_product(const FullyConnectedAttributes* attributes, const WeightTile* tiles, int count,
-                            const QuantizedRows* x, float (*totals)[TILE]) {
-  if (x->rows == 1 && block_quads(stored_codes(attributes, 0), attributes->weight_bits) > LONGEST_BLOCK) {
-    portable_kernel.integer_product(attributes, tiles, count, x, totals);
-  } else if (x->rows == 1) {
-    integer_product_1(attributes, tiles, count, x, totals);
-  }
-  if (x->rows == 2) integer_product_2(attributes, tiles, count, x, totals);
-  if (x->rows == 4) integer_product_4(attributes, tiles, count, x, totals);
-  if (x->rows == 8) integer_product_8(attributes, tiles, count, x, totals);
+  tfc_epilogue_loop(arguments, whole);
 }
 
-static void float_product(const FullyConnectedAttributes* attributes, const WeightTile* tiles, int count,
-                          const FloatRows* x, float (*totals)[TILE]) {
-  if (x->rows == 1) float_product_1(attributes, tiles, count, x, totals);
-  if (x->rows == 2) float_product_2(attributes, tiles, count, x, totals);
-  if (x->rows == 4) float_product_4(attributes, tiles, count, x, totals);
-  if (x->rows == 8) float_product_8(attributes, tiles, count, x, totals);
-}
+/* ---- Tables ---- */
 
-const Kernel x86_avx512_vnni_kernel = {
-    .name = "avx512_vnni",
-    .is_available = is_available,
-    .integer_rows = INTEGER_ROWS,
-    .float_rows = FLOAT_ROWS,
-    .integer_product = integer_product,
-    .float_product = float_product,
-    .quantize_rows = quantize_rows,
-    .finish_rows = finish_rows,
-    .convolve_frames = convolve_frames,
-    .normalize_rows = normalize_rows,
-    .multiply_matrix = multiply_matrix,
-    .exponentiate_scores = exponentiate_scores,
-};
+TFC_DEFINE_QD8_GEMM(avx512vnni, 8, MAX_BLOCK_GROUPS, tfc_qd8_pack_lhs__avx512vnni, tfc_epilogue__avx512vnni)
+TFC_DEFINE_F32_GEMM(avx512vnni, 8, tfc_epilogue__avx512vnni)
+TFC_KERNEL_SET(avx512vnni, avx512vnni, "avx512_vnni")
 
-#else
-typedef int NothingForThisProcessor; /* an empty translation unit is not C */
 #endif

@@ -1,30 +1,42 @@
-/* A depthwise convolution as pieces of consecutive frames. */
 #include "depthwise_convolution.h"
 
 #include "../kernels/loops.h"
 
-enum { PIECE = 64 }; /* frames; a multiple of what a kernel takes at once */
+/* Frames of a task: a multiple of the frames that a kernel takes at once, and enough work for the start of a task
+ * (below a microsecond) not to count. */
+enum { TASK_FRAMES = 64 };
 
 typedef struct {
-  const Kernel* kernel;
-  const DepthwiseConvolutionAttributes* attributes;
-  const float *weights, *bias, *x;
-  int64_t frames, pieces; /* of one of the batch */
+  tfc_f32_dwconv_function* dwconv;
+  const tfc_depthwise_convolution_attributes* attributes;
+  const tfc_depthwise_convolution_weights* weights;
+  const float* x;
+  int64_t frames, tasks; /* of one element of the batch */
   float* y;
-} Work;
+} tfc_job;
 
-static void convolve_piece(void* context, int index) {
-  const Work* work = context;
-  const int64_t channels = work->attributes->channels, one = index / work->pieces;
-  const int64_t first = index % work->pieces * PIECE, count = smaller(PIECE, work->frames - first);
-  const float* x = work->x + (one * (work->frames + work->attributes->length - 1) + first) * channels;
-  float* y = work->y + (one * work->frames + first) * channels;
-  work->kernel->convolve_frames(work->attributes, work->weights, work->bias, count, x, y);
+static void convolve_frames(void* context, int index) {
+  const tfc_job* job = context;
+  const int64_t channels = job->attributes->channels, element = index / job->tasks;
+  const int64_t first = index % job->tasks * TASK_FRAMES, count = tfc_min(TASK_FRAMES, job->frames - first);
+  const float* x = job->x + (element * (job->frames + job->attributes->length - 1) + first) * channels;
+  float* y = job->y + (element * job->frames + first) * channels;
+  job->dwconv(job->attributes, job->weights, count, x, y);
 }
 
-void depthwise_convolution(const Kernel* kernel, ThreadPool* pool, const DepthwiseConvolutionAttributes* attributes,
-                           const float* weights, const float* bias, int64_t batch, int64_t frames, const float* x,
-                           float* y) {
-  Work work = {kernel, attributes, weights, bias, x, frames, (frames + PIECE - 1) / PIECE, y};
-  thread_pool_run(pool, (int)(batch * work.pieces), convolve_piece, &work);
+void tfc_depthwise_convolution_run(const tfc_context* context, const tfc_depthwise_convolution_attributes* attributes,
+                                   const tfc_depthwise_convolution_weights* weights, int64_t batch, int64_t frames,
+                                   const float* x, float* y) {
+  assert(batch >= 0 && frames >= 0);
+  tfc_job job = {
+      .dwconv = tfc_dwconv_of(context->kernels),
+      .attributes = attributes,
+      .weights = weights,
+      .x = x,
+      .frames = frames,
+      .tasks = (frames + TASK_FRAMES - 1) / TASK_FRAMES,
+      .y = y,
+  };
+  assert(batch * job.tasks <= INT32_MAX);
+  tfc_thread_pool_run(context->pool, (int)(batch * job.tasks), convolve_frames, &job);
 }

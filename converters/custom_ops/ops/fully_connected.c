@@ -1,4 +1,4 @@
-/* A layer as products of a few rows with a few tiles. */
+/* A fully connected layer as GEMMs of a few rows with a few panels. */
 #include "fully_connected.h"
 
 #include <string.h>
@@ -6,76 +6,84 @@
 #include "../kernels/loops.h"
 
 enum {
-  CHUNK = 64, /* rows for which x is prepared at a time, so that they stay in a cache while the weights pass by */
+  /* Rows that are packed at a time, so that they stay in a cache while the weights pass by. Measured on one core of a
+   * Xeon with 2 MB of L2 cache, 256 rows with 512 x 2048 and 2048 x 512 weights of 4 bits: chunks of 16 to 256 rows are
+   * within 8 %, those of 64 rows the fastest. */
+  CHUNK_ROWS = 64,
   SUM_LANES = 16, /* partial sums of a block of float inputs */
-  AHEAD = 16384, /* bytes of weights that are fetched ahead, which hides the latency of memory */
+  /* Bytes from the weights in use to those that are prefetched. Measured there with one row and weights of 4 bits in
+   * the L3 cache and in memory: up to 16 KB no distance is slower than a shorter one by more than 4 %, 64 KB by 4 to 12
+   * %; the longest of them bridges the end of a layer, where hardware does not prefetch. */
+  PREFETCH_BYTES = 16384,
+  CACHE_LINE = 64,
 };
 
-/* A chunk of rows is cut into groups of powers of 2, the largest that the kernel takes first. */
-static int group_rows(int64_t rows, int most) {
-  int group = most;
-  while (group > rows) group /= 2;
-  return group;
+/* A chunk of rows is cut into groups of mr rows, powers of 2, the kernel's largest first. */
+static int group_rows(int64_t rows, int max_mr) {
+  int mr = max_mr;
+  while (mr > rows) mr /= 2;
+  return mr;
 }
 
-/* What is prepared of a chunk of rows; the arrays lie in the caller's scratch memory, behind copied windows if there are
- * any. Rows of a group are together. */
+/* The packed rows of a chunk; the arrays lie in the caller's scratch memory, after copied windows if there are any. The
+ * rows of a group are together. */
 typedef struct {
-  float* scales;      /* [rows] */
-  int32_t* code_sums; /* [rows, blocks], */
-  float* sums;        /* or these with float activations */
-  int8_t* windows;    /* [rows, row_codes] */
-  int64_t row_codes;
-} PreparedRows;
+  float* scales;     /* [rows] */
+  int32_t* row_sums; /* [rows, blocks], */
+  float* float_sums; /* or these with float activations */
+  int8_t* values;    /* [rows, row_values] */
+  int64_t row_values;
+} tfc_packed_rows;
 
-/* Codes of a row, padded to whole cells. */
-static int64_t row_codes(const FullyConnectedAttributes* attributes) {
+/* Packed values of a row, padded to whole panel words. */
+static int64_t row_values(const tfc_fully_connected_attributes* attributes) {
   const int bits = attributes->weight_bits;
-  return fully_connected_tile_cells(attributes, bits) * (cell_codes(bits) / GROUP) * window_codes(attributes);
+  const int64_t groups = tfc_fully_connected_panel_words(attributes, bits) * (tfc_word_entries(bits) / TFC_KR);
+  return groups * tfc_lhs_kr(attributes);
 }
 
-static bool needs_float_sums(const FullyConnectedAttributes* attributes) {
-  return !attributes->int8_activations && !attributes->symmetric && attributes->kept == GROUP;
+static bool needs_float_sums(const tfc_fully_connected_attributes* attributes) {
+  return !attributes->int8_activations && !attributes->symmetric && attributes->sparsity_n == TFC_SPARSITY_M;
 }
 
-int64_t fully_connected_scratch_bytes(const FullyConnectedAttributes* attributes, int64_t rows) {
+int64_t tfc_fully_connected_scratch_bytes(const tfc_fully_connected_attributes* attributes, int64_t m) {
   int64_t row_bytes = attributes->window == 0 ? 0 : (int64_t)sizeof(float) * attributes->k;
   if (attributes->int8_activations) {
-    row_bytes += (int64_t)sizeof(float) + (int64_t)sizeof(int32_t) * attributes->blocks + row_codes(attributes);
+    row_bytes += (int64_t)sizeof(float) + (int64_t)sizeof(int32_t) * attributes->blocks + row_values(attributes);
   } else if (needs_float_sums(attributes)) {
     row_bytes += (int64_t)sizeof(float) * attributes->blocks;
   }
-  return smaller(rows, CHUNK) * row_bytes;
+  return tfc_min(m, CHUNK_ROWS) * row_bytes;
 }
 
-static PreparedRows place(const FullyConnectedAttributes* attributes, int64_t rows, void* scratch) {
-  PreparedRows prepared = {0};
+static tfc_packed_rows divide_scratch(const tfc_fully_connected_attributes* attributes, int64_t rows, void* scratch) {
+  tfc_packed_rows packed = {0};
   if (attributes->int8_activations) {
-    prepared.scales = scratch;
-    prepared.code_sums = (int32_t*)(prepared.scales + rows);
-    prepared.windows = (int8_t*)(prepared.code_sums + rows * attributes->blocks);
-    prepared.row_codes = row_codes(attributes);
+    packed.scales = scratch;
+    packed.row_sums = (int32_t*)(packed.scales + rows);
+    packed.values = (int8_t*)(packed.row_sums + rows * attributes->blocks);
+    packed.row_values = row_values(attributes);
   } else if (needs_float_sums(attributes)) {
-    prepared.sums = scratch;
+    packed.float_sums = scratch;
   }
-  return prepared;
+  return packed;
 }
 
-static QuantizedRows quantized_group(const FullyConnectedAttributes* attributes, const PreparedRows* prepared,
-                                     int64_t first, int rows) {
-  return (QuantizedRows){
-      .rows = rows,
-      .windows = prepared->windows + first * prepared->row_codes,
-      .code_sums = prepared->code_sums + first * attributes->blocks,
+static tfc_qd8_lhs qd8_lhs(const tfc_fully_connected_attributes* attributes, const tfc_packed_rows* packed,
+                           int64_t first, int mr) {
+  return (tfc_qd8_lhs){
+      .mr = mr,
+      .values = packed->values + first * packed->row_values,
+      .row_sums = packed->row_sums + first * attributes->blocks,
   };
 }
 
-static FloatRows float_group(const FullyConnectedAttributes* attributes, const PreparedRows* prepared, const float* x,
-                             int64_t first, int rows) {
-  return (FloatRows){
-      .rows = rows,
+static tfc_f32_lhs f32_lhs(const tfc_fully_connected_attributes* attributes, const tfc_packed_rows* packed,
+                           const float* x, int64_t first, int mr) {
+  return (tfc_f32_lhs){
+      .mr = mr,
       .values = x + first * attributes->k,
-      .sums = prepared->sums == NULL ? NULL : prepared->sums + first * attributes->blocks,
+      .row_sums = packed->float_sums == NULL ? NULL : packed->float_sums + first * attributes->blocks,
   };
 }
 
@@ -93,14 +101,14 @@ static float block_sum(const float* x, int64_t length) {
   return lanes[0];
 }
 
-/* Rows of x: where they are, or windows, copied to `target`. */
-static const float* chunk_rows(const FullyConnectedAttributes* attributes, const FullyConnectedInput* x, int64_t first,
-                               int64_t count, float* target) {
+/* The rows of a chunk: of x itself, or windows, copied to `target`. */
+static const float* chunk_rows(const tfc_fully_connected_attributes* attributes, const tfc_fully_connected_input* x,
+                               int64_t first, int64_t count, float* target) {
   const int64_t k = attributes->k, window = attributes->window, stride = attributes->stride;
   if (window == 0) return x->values + first * k;
   const int64_t channels = k / (window * window), line = x->width * channels;
-  const int64_t across = fully_connected_windows(attributes, x->width);
-  const int64_t down = fully_connected_windows(attributes, x->height);
+  const int64_t across = tfc_fully_connected_windows(attributes, x->width);
+  const int64_t down = tfc_fully_connected_windows(attributes, x->height);
   float* next = target;
   for (int64_t row = first; row < first + count; ++row) {
     const int64_t image = row / across / down, top = row / across % down * stride, left = row % across * stride;
@@ -112,158 +120,182 @@ static const float* chunk_rows(const FullyConnectedAttributes* attributes, const
   return target;
 }
 
-static void prepare(const Kernel* kernel, const FullyConnectedAttributes* attributes, int64_t rows, const float* x,
-                    PreparedRows* prepared) {
+/* A chunk of rows with all panels of a layer. */
+typedef struct {
+  const tfc_qd8_gemm_kernels* qd8; /* NULL with float activations, */
+  const tfc_f32_gemm_kernels* f32; /* or this with integer ones */
+  const tfc_fully_connected_attributes* attributes;
+  const tfc_fully_connected_weights* weights;
+  const tfc_fully_connected_weights* next; /* needed after the last panel */
+  int64_t panels;
+  int64_t code_bytes, index_bytes;          /* of a panel */
+  int64_t codes_distance, indices_distance; /* panels from those in use to those prefetched */
+  tfc_packed_rows packed;
+  int64_t rows;
+  const float* x;
+  float* y;
+} tfc_chunk;
+
+static int max_mr(const tfc_chunk* chunk) { return chunk->qd8 != NULL ? chunk->qd8->mr : chunk->f32->mr; }
+
+static void pack(const tfc_chunk* chunk) {
+  const tfc_fully_connected_attributes* attributes = chunk->attributes;
   const int64_t k = attributes->k, block_length = attributes->block_length;
-  if (prepared->windows != NULL) {
-    for (int64_t first = 0; first < rows;) {
-      QuantizedRows group =
-          quantized_group(attributes, prepared, first, group_rows(rows - first, kernel->integer_rows));
-      kernel->quantize_rows(attributes, x + first * k, &group, prepared->scales + first);
-      first += group.rows;
+  if (chunk->qd8 != NULL) {
+    for (int64_t first = 0; first < chunk->rows;) {
+      tfc_qd8_lhs lhs = qd8_lhs(attributes, &chunk->packed, first, group_rows(chunk->rows - first, chunk->qd8->mr));
+      chunk->qd8->pack_lhs(attributes, chunk->x + first * k, &lhs, chunk->packed.scales + first);
+      first += lhs.mr;
     }
-  } else if (prepared->sums != NULL) {
-    float* sums = prepared->sums;
-    for (int64_t first = 0; first < rows;) {
-      const int group = group_rows(rows - first, kernel->float_rows);
+  } else if (chunk->packed.float_sums != NULL) {
+    float* sums = chunk->packed.float_sums;
+    for (int64_t first = 0; first < chunk->rows;) {
+      const int mr = group_rows(chunk->rows - first, chunk->f32->mr);
       for (int64_t b = 0; b < attributes->blocks; ++b) {
-        const int64_t at = b * block_length, length = smaller(block_length, k - at);
-        for (int m = 0; m < group; ++m) *sums++ = block_sum(x + (first + m) * k + at, length);
+        const int64_t at = b * block_length, length = tfc_min(block_length, k - at);
+        for (int m = 0; m < mr; ++m) *sums++ = block_sum(chunk->x + (first + m) * k + at, length);
       }
-      first += group;
+      first += mr;
     }
   }
 }
 
-/* A chunk of rows with all tiles of a layer. */
-typedef struct {
-  const Kernel* kernel;
-  const FullyConnectedAttributes* attributes;
-  const FullyConnectedWeights* weights;
-  const FullyConnectedWeights* next; /* what is needed after the last tile */
-  int64_t tiles;
-  int64_t code_bytes, position_bytes;   /* of a tile */
-  int64_t codes_ahead, positions_ahead; /* how many tiles ahead they are fetched */
-  const PreparedRows* prepared;
-  int64_t rows;
-  const float* x;
-  float* y;
-} Chunk;
-
-/* Tiles of so many bytes that lie between what is used and what is fetched. */
-static int64_t tiles_ahead(int64_t tile_bytes, int tiles_at_once) {
-  return larger((AHEAD + tile_bytes - 1) / tile_bytes, tiles_at_once);
+/* The distance in panels of at least PREFETCH_BYTES, and beyond those in use. */
+static int64_t prefetch_distance(int64_t panel_bytes, int panels_at_once) {
+  return tfc_max((PREFETCH_BYTES + panel_bytes - 1) / panel_bytes, panels_at_once);
 }
 
-/* From something of a tile to the same of so many tiles later or, near the end, the beginning of `next`. */
-static int64_t bytes_ahead(const Chunk* chunk, int64_t tile, int64_t ahead, int64_t tile_bytes, const uint8_t* first,
-                           const uint8_t* next) {
-  if (tile + ahead < chunk->tiles || next == NULL) return ahead * tile_bytes;
-  return ((intptr_t)next - (intptr_t)first) + (ahead - chunk->tiles) * tile_bytes;
+/* The same in bytes, from `panel` on: to a later panel of the layer or, near the end, to the beginning of `next`. */
+static int64_t prefetch_bytes(const tfc_chunk* chunk, int64_t panel, int64_t distance, int64_t panel_bytes,
+                              const uint8_t* first, const uint8_t* next) {
+  if (panel + distance < chunk->panels || next == NULL) return distance * panel_bytes;
+  return ((intptr_t)next - (intptr_t)first) + (distance - chunk->panels) * panel_bytes;
 }
 
-static WeightTile weight_tile(const Chunk* chunk, int64_t tile) {
-  const FullyConnectedWeights *weights = chunk->weights, *next = chunk->next;
-  const int64_t at = tile * chunk->attributes->blocks * TILE;
-  WeightTile view = {
-      .codes = weights->codes + tile * chunk->code_bytes,
+static tfc_weight_panel weight_panel(const tfc_chunk* chunk, int64_t panel) {
+  const tfc_fully_connected_weights *weights = chunk->weights, *next = chunk->next;
+  const int64_t at = panel * chunk->attributes->blocks * TFC_NR;
+  tfc_weight_panel view = {
+      .codes = weights->codes + panel * chunk->code_bytes,
       .scales = weights->scales + at,
-      .codes_ahead = bytes_ahead(chunk, tile, chunk->codes_ahead, chunk->code_bytes, weights->codes, next->codes),
+      .codes_prefetch =
+          prefetch_bytes(chunk, panel, chunk->codes_distance, chunk->code_bytes, weights->codes, next->codes),
   };
-  if (weights->offsets != NULL) view.offsets = weights->offsets + at;
-  if (weights->positions != NULL) {
-    view.positions = weights->positions + tile * chunk->position_bytes;
-    view.positions_ahead = bytes_ahead(chunk, tile, chunk->positions_ahead, chunk->position_bytes, weights->positions,
-                                       next->positions);
+  if (weights->zero_points != NULL) view.zero_points = weights->zero_points + at;
+  if (weights->indices != NULL) {
+    view.indices = weights->indices + panel * chunk->index_bytes;
+    view.indices_prefetch =
+        prefetch_bytes(chunk, panel, chunk->indices_distance, chunk->index_bytes, weights->indices, next->indices);
   }
   return view;
 }
 
-/* Inlined, as all that fetch: gcc takes a function that does nothing else for one without effect and drops its calls. */
-INLINE void fetch(const void* first, int64_t bytes) {
-  enum { LINE = 64 };
-  for (int64_t i = 0; i < bytes; i += LINE) __builtin_prefetch((const char*)first + i);
+/* Inlined, as all that prefetch: gcc takes a function that does nothing else for one without effect and drops its
+ * calls. */
+TFC_INLINE void prefetch(const void* first, int64_t bytes) {
+  for (int64_t i = 0; i < bytes; i += CACHE_LINE) __builtin_prefetch((const char*)first + i);
 }
 
-/* Fetches scales, offsets and biases of MAX_TILES tiles, from `tile` on. */
-INLINE void fetch_constants(const Chunk* chunk, int64_t tile) {
-  const bool is_beyond = tile >= chunk->tiles;
-  const FullyConnectedWeights* weights = is_beyond ? chunk->next : chunk->weights;
-  const int64_t blocks = chunk->attributes->blocks, at = is_beyond ? 0 : tile * TILE, count = MAX_TILES * TILE;
-  if (weights->scales != NULL) fetch(weights->scales + at * blocks, count * blocks * (int64_t)sizeof(uint16_t));
-  if (weights->offsets != NULL) fetch(weights->offsets + at * blocks, count * blocks * (int64_t)sizeof(uint16_t));
-  if (weights->bias != NULL) fetch(weights->bias + at, count * (int64_t)sizeof(float));
+/* Prefetches scales, zero points and biases of TFC_MAX_NT panels, from `panel` on. */
+TFC_INLINE void prefetch_constants(const tfc_chunk* chunk, int64_t panel) {
+  const bool is_beyond = panel >= chunk->panels;
+  const tfc_fully_connected_weights* weights = is_beyond ? chunk->next : chunk->weights;
+  const int64_t blocks = chunk->attributes->blocks, at = is_beyond ? 0 : panel * TFC_NR, count = TFC_MAX_NT * TFC_NR;
+  const int64_t half_bytes = count * blocks * (int64_t)sizeof(uint16_t);
+  if (weights->scales != NULL) prefetch(weights->scales + at * blocks, half_bytes);
+  if (weights->zero_points != NULL) prefetch(weights->zero_points + at * blocks, half_bytes);
+  if (weights->bias != NULL) prefetch(weights->bias + at, count * (int64_t)sizeof(float));
 }
 
-/* The product reads for so long that its results find their place in the cache when they are written. */
-INLINE void fetch_outputs(const float* y, int rows, int channels, int64_t stride) {
-  for (int m = 0; m < rows; ++m) {
-    for (int c = 0; c < channels; c += TILE) __builtin_prefetch(y + m * stride + c, 1);
+/* The GEMM takes so long that the lines of its output are in the cache when they are written. */
+TFC_INLINE void prefetch_outputs(const float* y, int mr, int channels, int64_t stride) {
+  for (int m = 0; m < mr; ++m) {
+    for (int c = 0; c < channels; c += TFC_NR) __builtin_prefetch(y + m * stride + c, 1);
   }
 }
 
-/* Computes the tiles from MAX_TILES * index on, MAX_TILES of them or what is left. */
-static void compute_tiles(void* context, int index) {
-  static const float no_bias[MAX_TILES * TILE];
-  const Chunk* chunk = context;
-  const FullyConnectedAttributes* attributes = chunk->attributes;
-  const PreparedRows* prepared = chunk->prepared;
-  const int64_t first_tile = (int64_t)index * MAX_TILES, channel = first_tile * TILE, stride = attributes->n;
-  const int count = (int)smaller(MAX_TILES, chunk->tiles - first_tile);
-  const int channels = (int)smaller(count * TILE, attributes->n - channel);
-  const float* bias = chunk->weights->bias == NULL ? no_bias : chunk->weights->bias + channel;
-  WeightTile tiles[MAX_TILES];
-  for (int t = 0; t < count; ++t) tiles[t] = weight_tile(chunk, first_tile + t);
-  fetch_constants(chunk, first_tile + MAX_TILES);
-  const int most_rows = attributes->int8_activations ? chunk->kernel->integer_rows : chunk->kernel->float_rows;
-  for (int64_t first = 0; first < chunk->rows;) {
-    float totals[MAX_TILES * MAX_ROWS][TILE];
-    const int group = group_rows(chunk->rows - first, most_rows);
-    float* y = chunk->y + first * stride + channel;
-    fetch_outputs(y, group, channels, stride);
-    if (attributes->int8_activations) {
-      const QuantizedRows quantized = quantized_group(attributes, prepared, first, group);
-      chunk->kernel->integer_product(attributes, tiles, count, &quantized, totals);
-    } else {
-      const FloatRows values = float_group(attributes, prepared, chunk->x, first, group);
-      chunk->kernel->float_product(attributes, tiles, count, &values, totals);
-    }
-    chunk->kernel->finish_rows(totals, group, prepared->scales == NULL ? NULL : prepared->scales + first, bias,
-                               attributes->activation, channels, y, stride);
-    for (int t = 0; t < count; ++t) tiles[t].codes_ahead = tiles[t].positions_ahead = 0; /* fetched by now */
-    first += group;
+/* Multiplies the rows from `first` on with nt panels. */
+static void multiply(const tfc_chunk* chunk, int64_t first, int mr, const tfc_weight_panel* panels, int nt,
+                     float (*acc)[TFC_NR]) {
+  const tfc_fully_connected_attributes* attributes = chunk->attributes;
+  const int width = TFC_WIDTH(attributes->weight_bits);
+  if (chunk->qd8 != NULL) {
+    const tfc_qd8_lhs lhs = qd8_lhs(attributes, &chunk->packed, first, mr);
+    tfc_qd8_gemm_function* gemm = chunk->qd8->gemm[width][tfc_qd8_layout(attributes)][mr];
+    assert(gemm != NULL);
+    gemm(attributes, panels, nt, &lhs, acc);
+  } else {
+    const tfc_f32_lhs lhs = f32_lhs(attributes, &chunk->packed, chunk->x, first, mr);
+    tfc_f32_gemm_function* gemm = chunk->f32->gemm[width][tfc_f32_layout(attributes)][mr];
+    assert(gemm != NULL);
+    gemm(attributes, panels, nt, &lhs, acc);
   }
 }
 
-void fully_connected(const Kernel* kernel, ThreadPool* pool, const FullyConnectedAttributes* attributes,
-                     const FullyConnectedWeights* weights, const FullyConnectedWeights* next,
-                     const FullyConnectedInput* x, void* scratch, float* y) {
-  const int64_t tiles = fully_connected_tiles(attributes);
-  const int64_t code_bytes = fully_connected_tile_cells(attributes, attributes->weight_bits) * CELL;
-  const int64_t position_bytes = fully_connected_tile_cells(attributes, POSITION_BITS) * CELL;
-  const int tasks = (int)((tiles + MAX_TILES - 1) / MAX_TILES);
-  const int tiles_at_once = reads_in_sequence(attributes->weight_bits, x->rows) ? 1 : MAX_TILES;
+/* Computes the panels from TFC_MAX_NT * index on, TFC_MAX_NT of them or the rest. */
+static void compute_panels(void* context, int index) {
+  static const float no_bias[TFC_MAX_NT * TFC_NR];
+  const tfc_chunk* chunk = context;
+  const tfc_fully_connected_attributes* attributes = chunk->attributes;
+  const int64_t first_panel = (int64_t)index * TFC_MAX_NT, channel = first_panel * TFC_NR, stride = attributes->n;
+  const int nt = (int)tfc_min(TFC_MAX_NT, chunk->panels - first_panel);
+  tfc_weight_panel panels[TFC_MAX_NT];
+  for (int t = 0; t < nt; ++t) panels[t] = weight_panel(chunk, first_panel + t);
+  prefetch_constants(chunk, first_panel + TFC_MAX_NT);
+  float acc[TFC_MAX_NT * TFC_MAX_MR][TFC_NR];
+  tfc_epilogue_function* epilogue = chunk->qd8 != NULL ? chunk->qd8->epilogue : chunk->f32->epilogue;
+  tfc_epilogue_arguments arguments = {
+      .acc = acc,
+      .bias = chunk->weights->bias == NULL ? no_bias : chunk->weights->bias + channel,
+      .activation = attributes->activation,
+      .channels = (int)tfc_min(nt * TFC_NR, attributes->n - channel),
+      .stride = stride,
+  };
+  for (int64_t first = 0; first < chunk->rows; first += arguments.mr) {
+    arguments.mr = group_rows(chunk->rows - first, max_mr(chunk));
+    arguments.y = chunk->y + first * stride + channel;
+    arguments.scales = chunk->packed.scales == NULL ? NULL : chunk->packed.scales + first;
+    prefetch_outputs(arguments.y, arguments.mr, arguments.channels, stride);
+    multiply(chunk, first, arguments.mr, panels, nt, acc);
+    epilogue(&arguments);
+    for (int t = 0; t < nt; ++t) panels[t].codes_prefetch = panels[t].indices_prefetch = 0; /* it is in the cache */
+  }
+}
+
+void tfc_fully_connected_run(const tfc_context* context, const tfc_fully_connected_attributes* attributes,
+                             const tfc_fully_connected_weights* weights, const tfc_fully_connected_weights* next,
+                             const tfc_fully_connected_input* x, void* scratch, float* y) {
+  assert(weights != NULL && next != NULL && x != NULL && x->m >= 0);
+  assert((uintptr_t)scratch % sizeof(float) == 0);
+  assert(weights->codes != NULL && weights->scales != NULL);
+  assert((weights->zero_points == NULL) == attributes->symmetric);
+  assert((weights->indices == NULL) == (attributes->sparsity_n == TFC_SPARSITY_M));
+  const bool is_qd8 = attributes->int8_activations;
+  const int64_t panels = tfc_fully_connected_panels(attributes);
+  const int64_t code_bytes = tfc_fully_connected_panel_words(attributes, attributes->weight_bits) * TFC_PANEL_WORD;
+  const int64_t index_bytes = tfc_fully_connected_panel_words(attributes, TFC_INDEX_BITS) * TFC_PANEL_WORD;
+  const int tasks = (int)((panels + TFC_MAX_NT - 1) / TFC_MAX_NT);
+  const int at_once = tfc_is_memory_bound(attributes->weight_bits, x->m) ? 1 : TFC_MAX_NT;
   float* windows = scratch;
-  for (int64_t first = 0; first < x->rows; first += CHUNK) {
-    const int64_t count = smaller(CHUNK, x->rows - first);
-    PreparedRows prepared =
-        place(attributes, count, attributes->window == 0 ? scratch : windows + count * attributes->k);
-    Chunk chunk = {
-        .kernel = kernel,
+  for (int64_t first = 0; first < x->m; first += CHUNK_ROWS) {
+    const int64_t rows = tfc_min(CHUNK_ROWS, x->m - first);
+    tfc_chunk chunk = {
+        .qd8 = is_qd8 ? tfc_qd8_gemm_of(context->kernels, attributes) : NULL,
+        .f32 = is_qd8 ? NULL : tfc_f32_gemm_of(context->kernels),
         .attributes = attributes,
         .weights = weights,
-        .next = first + count < x->rows ? weights : next,
-        .tiles = tiles,
+        .next = first + rows < x->m ? weights : next,
+        .panels = panels,
         .code_bytes = code_bytes,
-        .position_bytes = position_bytes,
-        .codes_ahead = tiles_ahead(code_bytes, tiles_at_once),
-        .positions_ahead = tiles_ahead(position_bytes, tiles_at_once),
-        .prepared = &prepared,
-        .rows = count,
-        .x = chunk_rows(attributes, x, first, count, windows),
+        .index_bytes = index_bytes,
+        .codes_distance = prefetch_distance(code_bytes, at_once),
+        .indices_distance = prefetch_distance(index_bytes, at_once),
+        .packed = divide_scratch(attributes, rows, attributes->window == 0 ? scratch : windows + rows * attributes->k),
+        .rows = rows,
+        .x = chunk_rows(attributes, x, first, rows, windows),
         .y = y + first * attributes->n,
     };
-    prepare(kernel, attributes, count, chunk.x, &prepared);
-    thread_pool_run(pool, tasks, compute_tiles, &chunk);
+    pack(&chunk);
+    tfc_thread_pool_run(context->pool, tasks, compute_panels, &chunk);
   }
 }

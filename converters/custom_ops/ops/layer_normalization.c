@@ -1,27 +1,28 @@
-/* A layer normalization as pieces of consecutive rows. */
 #include "layer_normalization.h"
 
 #include "../kernels/loops.h"
 
-enum { PIECE = 64 }; /* rows */
+/* Rows of a task: enough work for the start of a task (below a microsecond) not to count. */
+enum { TASK_ROWS = 64 };
 
 typedef struct {
-  const Kernel* kernel;
-  const LayerNormalizationAttributes* attributes;
-  const float *gain, *bias, *x;
-  int64_t rows;
+  tfc_f32_layer_norm_function* layer_norm;
+  const tfc_layer_normalization_attributes* attributes;
+  const tfc_layer_normalization_weights* weights;
+  const float* x;
+  int64_t m;
   float* y;
-} Work;
+} tfc_job;
 
-static void normalize_piece(void* context, int index) {
-  const Work* work = context;
-  const int64_t first = (int64_t)index * PIECE, at = first * work->attributes->channels;
-  work->kernel->normalize_rows(work->attributes, work->gain, work->bias, smaller(PIECE, work->rows - first),
-                               work->x + at, work->y + at);
+static void normalize_rows(void* context, int index) {
+  const tfc_job* job = context;
+  const int64_t first = (int64_t)index * TASK_ROWS, at = first * job->attributes->channels;
+  job->layer_norm(job->attributes, job->weights, tfc_min(TASK_ROWS, job->m - first), job->x + at, job->y + at);
 }
 
-void layer_normalization(const Kernel* kernel, ThreadPool* pool, const LayerNormalizationAttributes* attributes,
-                         const float* gain, const float* bias, int64_t rows, const float* x, float* y) {
-  Work work = {kernel, attributes, gain, bias, x, rows, y};
-  thread_pool_run(pool, (int)((rows + PIECE - 1) / PIECE), normalize_piece, &work);
+void tfc_layer_normalization_run(const tfc_context* context, const tfc_layer_normalization_attributes* attributes,
+                                 const tfc_layer_normalization_weights* weights, int64_t m, const float* x, float* y) {
+  assert(m >= 0);
+  tfc_job job = {tfc_layer_norm_of(context->kernels), attributes, weights, x, m, y};
+  tfc_thread_pool_run(context->pool, (int)((m + TASK_ROWS - 1) / TASK_ROWS), normalize_rows, &job);
 }

@@ -1,13 +1,12 @@
-/* Computing a layer normalization. */
-#ifndef TFCONFORMER_OPS_LAYER_NORMALIZATION_H_
-#define TFCONFORMER_OPS_LAYER_NORMALIZATION_H_
+/* The loop nest of a layer normalization. */
+#ifndef TFC_OPS_LAYER_NORMALIZATION_H_
+#define TFC_OPS_LAYER_NORMALIZATION_H_
 
-#include "../kernels/kernel.h"
-#include "thread_pool.h"
+#include "context.h"
 
-/* Computes y [rows, channels] from x [rows, channels]. Allocates nothing; the result depends neither on the kernel nor
- * on the threads, which share the rows; without a pool the caller's does all. */
-void layer_normalization(const Kernel* kernel, ThreadPool* pool, const LayerNormalizationAttributes* attributes,
-                         const float* gain, const float* bias, int64_t rows, const float* x, float* y);
+/* Computes y [m, channels] from x [m, channels]. Allocates nothing; the result depends neither on the kernels nor on
+ * the threads, which share the rows. */
+void tfc_layer_normalization_run(const tfc_context* context, const tfc_layer_normalization_attributes* attributes,
+                                 const tfc_layer_normalization_weights* weights, int64_t m, const float* x, float* y);
 
 #endif

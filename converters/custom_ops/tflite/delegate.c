@@ -1,4 +1,4 @@
-/* The plug-in through which a TFLite runtime gets our operations: an "external delegate".
+/* The plug-in that brings the custom operations into a TFLite runtime: an "external delegate".
  *
  * A delegate claims nodes of a graph; the runtime merges claimed nodes that follow each other into one partition and
  * creates one kernel node for it, whose functions are below. */
@@ -18,19 +18,19 @@ void tflite_plugin_destroy_delegate(TfLiteDelegate* delegate);
 
 typedef struct {
   TfLiteDelegate base; /* first, so that a pointer to it is one to the whole */
-  const Kernel* kernel;
-  ThreadPool* pool; /* NULL: one thread */
+  const tfc_kernel_set* kernels;
+  tfc_thread_pool* pool; /* NULL: one thread */
   int threads;
-  LayerSequence* layers; /* of the graph whose nodes are being claimed; NULL at other times */
-} Delegate;
+  tfc_layer_sequence* layers; /* of the graph whose nodes are being claimed; NULL at other times */
+} tfc_delegate;
 
 typedef struct {
-  Delegate* delegate;
-  LayerSequence* layers; /* of the whole graph; NULL without memory for it */
+  tfc_delegate* delegate;
+  tfc_layer_sequence* layers; /* of the whole graph; NULL without memory for it */
   int count;
-  Node* nodes;                 /* [count], in execution order */
-  TfLiteIntArray* temporaries; /* tensors that nobody outside the partition sees; the scratch tensor is the last */
-} Partition;
+  tfc_node* nodes;             /* [count], in execution order */
+  TfLiteIntArray* temporaries; /* tensors that are only used in the partition; the scratch tensor is the last */
+} tfc_partition;
 
 static TfLiteIntArray* new_array(int capacity) {
   TfLiteIntArray* array = malloc(sizeof *array + (size_t)capacity * sizeof array->data[0]);
@@ -54,25 +54,25 @@ static bool contains(const TfLiteIntArray* array, int value) {
   return false;
 }
 
-static LayerSequence* new_layers(int capacity) {
-  LayerSequence* layers = calloc(1, sizeof *layers + (size_t)capacity * sizeof layers->weights[0]);
-  if (layers != NULL) *layers = (LayerSequence){.owners = 1, .capacity = capacity};
+static tfc_layer_sequence* new_layers(int capacity) {
+  tfc_layer_sequence* layers = calloc(1, sizeof *layers + (size_t)capacity * sizeof layers->weights[0]);
+  if (layers != NULL) *layers = (tfc_layer_sequence){.owners = 1, .capacity = capacity};
   return layers;
 }
 
-static LayerSequence* share_layers(LayerSequence* layers) {
+static tfc_layer_sequence* share_layers(tfc_layer_sequence* layers) {
   if (layers != NULL) ++layers->owners;
   return layers;
 }
 
-static void release_layers(LayerSequence* layers) {
+static void release_layers(tfc_layer_sequence* layers) {
   if (layers != NULL && --layers->owners == 0) free(layers);
 }
 
-/* A runtime may have destroyed the delegate before. */
+/* A runtime may already have destroyed the delegate. */
 static void free_partition(TfLiteContext* context, void* user_data) {
   (void)context;
-  Partition* partition = user_data;
+  tfc_partition* partition = user_data;
   if (partition == NULL) return;
   for (int i = 0; i < partition->count; ++i) {
     free(partition->nodes[i].inputs);
@@ -84,7 +84,7 @@ static void free_partition(TfLiteContext* context, void* user_data) {
   free(partition);
 }
 
-static bool copy_nodes(TfLiteContext* context, const TfLiteIntArray* nodes, Partition* partition) {
+static bool copy_nodes(TfLiteContext* context, const TfLiteIntArray* nodes, tfc_partition* partition) {
   partition->nodes = calloc((size_t)nodes->size, sizeof partition->nodes[0]);
   if (partition->nodes == NULL) return false;
   partition->count = nodes->size;
@@ -92,8 +92,8 @@ static bool copy_nodes(TfLiteContext* context, const TfLiteIntArray* nodes, Part
     TfLiteNode* node;
     TfLiteRegistration* registration;
     if (context->GetNodeAndRegistration(context, nodes->data[i], &node, &registration) != kTfLiteOk) return false;
-    partition->nodes[i].operation = find_operation(registration->custom_name);
-    partition->nodes[i].kernel = partition->delegate->kernel;
+    partition->nodes[i].operation = tfc_find_operation(registration->custom_name);
+    partition->nodes[i].kernels = partition->delegate->kernels;
     partition->nodes[i].pool = &partition->delegate->pool;
     partition->nodes[i].layers = partition->layers;
     partition->nodes[i].inputs = copy_array(node->inputs);
@@ -103,10 +103,10 @@ static bool copy_nodes(TfLiteContext* context, const TfLiteIntArray* nodes, Part
   return true;
 }
 
-/* Lists the outputs of nodes that only other nodes of the partition read: unless they are declared as temporaries of
- * the kernel node, the runtime gives them no memory. Then adds a tensor of our own for scratch memory, so that it
- * comes from the runtime's arena, where it shares its place with the tensors of other nodes. */
-static bool list_temporaries(TfLiteContext* context, const TfLiteIntArray* visible, Partition* partition) {
+/* Lists the node outputs that only other nodes of the partition read: unless they are declared as temporaries of
+ * the kernel node, the runtime gives them no memory. Then adds a tensor for scratch memory, so that it
+ * comes from the runtime's arena, where it shares its memory with the tensors of other nodes. */
+static bool list_temporaries(TfLiteContext* context, const TfLiteIntArray* visible, tfc_partition* partition) {
   int outputs = 0, scratch;
   for (int i = 0; i < partition->count; ++i) outputs += partition->nodes[i].outputs->size;
   TfLiteIntArray* temporaries = partition->temporaries = new_array(outputs + 1);
@@ -125,9 +125,9 @@ static bool list_temporaries(TfLiteContext* context, const TfLiteIntArray* visib
 static void* init_partition(TfLiteContext* context, const char* buffer, size_t length) {
   (void)length;
   const TfLiteDelegateParams* params = (const TfLiteDelegateParams*)(const void*)buffer;
-  Partition* partition = calloc(1, sizeof *partition);
+  tfc_partition* partition = calloc(1, sizeof *partition);
   if (partition == NULL) return NULL;
-  partition->delegate = (Delegate*)(void*)params->delegate;
+  partition->delegate = (tfc_delegate*)(void*)params->delegate;
   partition->layers = share_layers(partition->delegate->layers);
   if (!copy_nodes(context, params->nodes_to_replace, partition) ||
       !list_temporaries(context, params->output_tensors, partition)) {
@@ -137,14 +137,14 @@ static void* init_partition(TfLiteContext* context, const char* buffer, size_t l
   return partition;
 }
 
-static int scratch_index(const Partition* partition) {
+static int scratch_index(const tfc_partition* partition) {
   return partition->temporaries->data[partition->temporaries->size - 1];
 }
 
-static TfLiteStatus prepare_scratch(TfLiteContext* context, const Partition* partition) {
+static TfLiteStatus prepare_scratch(TfLiteContext* context, const tfc_partition* partition) {
   int64_t bytes = 0;
   for (int i = 0; i < partition->count; ++i) {
-    const int64_t needed = node_scratch_bytes(&partition->nodes[i]);
+    const int64_t needed = tfc_node_scratch_bytes(&partition->nodes[i]);
     bytes = needed > bytes ? needed : bytes;
   }
   if (bytes > INT32_MAX) {
@@ -163,14 +163,14 @@ static TfLiteStatus prepare_scratch(TfLiteContext* context, const Partition* par
 }
 
 /* Takes the runtime's number of threads, which may change between two preparations. */
-static TfLiteStatus prepare_threads(TfLiteContext* context, Delegate* delegate) {
+static TfLiteStatus prepare_threads(TfLiteContext* context, tfc_delegate* delegate) {
   const int wanted = context->recommended_num_threads;
-  const int threads = wanted < 1 ? 1 : wanted > MAX_THREADS ? MAX_THREADS : wanted;
+  const int threads = wanted < 1 ? 1 : wanted > TFC_MAX_THREADS ? TFC_MAX_THREADS : wanted;
   if (threads == delegate->threads) return kTfLiteOk;
-  thread_pool_destroy(delegate->pool);
+  tfc_thread_pool_destroy(delegate->pool);
   delegate->pool = NULL;
   delegate->threads = 1;
-  if (threads > 1 && (delegate->pool = thread_pool_create(threads)) == NULL) {
+  if (threads > 1 && (delegate->pool = tfc_thread_pool_create(threads)) == NULL) {
     context->ReportError(context, "%s: %d threads cannot be started. ", DELEGATE_NAME, threads);
     return kTfLiteError;
   }
@@ -178,17 +178,17 @@ static TfLiteStatus prepare_threads(TfLiteContext* context, Delegate* delegate) 
   return kTfLiteOk;
 }
 
-/* Gives a layer its place in the sequence when it is prepared for the first time, which happens in execution order. */
-static void place_layer(Node* node) {
-  LayerSequence* layers = node->layers;
-  if (node->operation != &fully_connected_operation || node->fully_connected.next > 0) return;
+/* Appends a layer to the sequence when it is prepared for the first time, which happens in execution order. */
+static void append_layer(tfc_node* node) {
+  tfc_layer_sequence* layers = node->layers;
+  if (node->operation != &tfc_fully_connected_operation || node->fully_connected.next > 0) return;
   if (layers == NULL || layers->count == layers->capacity) return;
   layers->weights[layers->count++] = node->fully_connected.weights;
   node->fully_connected.next = layers->count;
 }
 
 static TfLiteStatus prepare_partition(TfLiteContext* context, TfLiteNode* node) {
-  Partition* partition = node->user_data;
+  tfc_partition* partition = node->user_data;
   if (partition == NULL) {
     context->ReportError(context, "%s: no memory for the node. ", DELEGATE_NAME);
     return kTfLiteError;
@@ -198,22 +198,22 @@ static TfLiteStatus prepare_partition(TfLiteContext* context, TfLiteNode* node) 
   node->temporaries = copy_array(partition->temporaries);
   if (node->temporaries == NULL) return kTfLiteError;
   for (int i = 0; i < partition->count; ++i) {
-    if (node_prepare(context, &partition->nodes[i]) != kTfLiteOk) return kTfLiteError;
-    place_layer(&partition->nodes[i]);
+    if (tfc_node_prepare(context, &partition->nodes[i]) != kTfLiteOk) return kTfLiteError;
+    append_layer(&partition->nodes[i]);
   }
   return prepare_scratch(context, partition);
 }
 
 static TfLiteStatus invoke_partition(TfLiteContext* context, TfLiteNode* node) {
-  const Partition* partition = node->user_data;
+  const tfc_partition* partition = node->user_data;
   void* scratch = context->tensors[scratch_index(partition)].data;
   for (int i = 0; i < partition->count; ++i) {
-    if (node_invoke(context, &partition->nodes[i], scratch) != kTfLiteOk) return kTfLiteError;
+    if (tfc_node_invoke(context, &partition->nodes[i], scratch) != kTfLiteOk) return kTfLiteError;
   }
   return kTfLiteOk;
 }
 
-/* Collects the nodes of the graph that are our operations; NULL without memory or on a runtime error. */
+/* Collects the nodes of the graph with custom operations of this library; NULL without memory or on a runtime error. */
 static TfLiteIntArray* find_nodes(TfLiteContext* context) {
   TfLiteIntArray* plan;
   if (context->GetExecutionPlan(context, &plan) != kTfLiteOk) return NULL;
@@ -228,7 +228,7 @@ static TfLiteIntArray* find_nodes(TfLiteContext* context) {
       return NULL;
     }
     if (registration->builtin_code == kTfLiteBuiltinCustom && registration->custom_name != NULL &&
-        find_operation(registration->custom_name) != NULL) {
+        tfc_find_operation(registration->custom_name) != NULL) {
       nodes->data[found++] = nodes->data[i];
     }
   }
@@ -251,8 +251,8 @@ static TfLiteStatus claim_nodes(TfLiteContext* context, TfLiteDelegate* delegate
   };
   TfLiteStatus status = kTfLiteOk;
   if (nodes->size > 0) {
-    Delegate* ours = (Delegate*)(void*)delegate;
-    LayerSequence* layers = ours->layers = new_layers(nodes->size);
+    tfc_delegate* ours = (tfc_delegate*)(void*)delegate;
+    tfc_layer_sequence* layers = ours->layers = new_layers(nodes->size);
     status = context->ReplaceNodeSubsetsWithDelegateKernels(context, registration, nodes, delegate);
     ours->layers = NULL;
     release_layers(layers);
@@ -262,7 +262,7 @@ static TfLiteStatus claim_nodes(TfLiteContext* context, TfLiteDelegate* delegate
 }
 
 static void report(void (*report_error)(const char*), const char* format, const char* argument) {
-  char sentence[MESSAGE_SIZE];
+  char sentence[TFC_MESSAGE_SIZE];
   snprintf(sentence, sizeof sentence, format, argument);
   if (report_error != NULL) report_error(sentence);
 }
@@ -279,22 +279,23 @@ EXPORT TfLiteDelegate* tflite_plugin_create_delegate(const char* const* keys, co
     }
     name = values[i];
   }
-  const Kernel* kernel = find_kernel(name);
-  if (kernel == NULL) {
+  const tfc_kernel_set* kernels = tfc_find_kernel_set(name);
+  if (kernels == NULL) {
     report(report_error, "this processor has no kernel '%.80s' of the tfconformer delegate", name);
     return NULL;
   }
-  Delegate* delegate = calloc(1, sizeof *delegate);
+  tfc_delegate* delegate = calloc(1, sizeof *delegate);
   if (delegate == NULL) return NULL;
-  delegate->kernel = kernel;
+  delegate->kernels = kernels;
   delegate->threads = 1;
   delegate->base.Prepare = claim_nodes;
-  /* Without this flag the runtime prepares the graph first and stops at our operations, which it does not know. */
+  /* Without this flag the runtime prepares the graph first and stops at the custom operations, which it does not
+   * support. */
   delegate->base.flags = kTfLiteDelegateFlagsAllowDynamicTensors;
   return &delegate->base;
 }
 
 EXPORT void tflite_plugin_destroy_delegate(TfLiteDelegate* delegate) {
-  if (delegate != NULL) thread_pool_destroy(((Delegate*)(void*)delegate)->pool);
+  if (delegate != NULL) tfc_thread_pool_destroy(((tfc_delegate*)(void*)delegate)->pool);
   free(delegate);
 }

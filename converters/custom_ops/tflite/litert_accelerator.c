@@ -1,8 +1,8 @@
-/* LiteRT's CompiledModel takes the delegate as an "accelerator".
+/* The delegate as an "accelerator" of LiteRT's CompiledModel.
  *
- * LiteRT 2.3 has no public way to bring a delegate, but libLiteRt.so exports the functions by which its own accelerators
- * register. They are looked up by name in the library of the caller, so that this one needs no other to load. They are
- * not promised to stay: what has changed is reported by the status of the call. */
+ * LiteRT 2.3 has no public way to bring a delegate, but libLiteRt.so exports the functions by which its own
+ * accelerators register. They are looked up by name in the library of the caller, so that this one needs no other to
+ * load. They are no stable interface: if one is missing, the call returns a status that says so. */
 #include <stddef.h>
 
 #include "tflite_abi.h"
@@ -24,13 +24,14 @@ typedef struct {
   int major, minor, patch;
 } LiteRtApiVersion;
 
-typedef void (*Function)(void);
-typedef Function (*Lookup)(const char* name);
-typedef LiteRtStatus (*WrapDelegate)(TfLiteDelegate*, void (*)(TfLiteDelegate*), LiteRtDelegateWrapper**);
+typedef void (*tfc_function)(void);
+typedef tfc_function (*tfc_lookup)(const char* name);
+typedef LiteRtStatus (*tfc_wrap_delegate)(TfLiteDelegate*, void (*)(TfLiteDelegate*), LiteRtDelegateWrapper**);
 
-int tfconformer_register_litert_accelerator(LiteRtEnvironment* environment, Lookup lookup);
+int tfc_register_litert_accelerator(LiteRtEnvironment* environment, tfc_lookup lookup);
 
-static WrapDelegate wrap_delegate; /* the accelerator's functions get no data of ours in LiteRT 2.3 */
+static tfc_wrap_delegate
+    wrap_delegate; /* global, since LiteRT 2.3 passes no user data to the accelerator's functions */
 
 static LiteRtStatus get_name(LiteRtAccelerator* accelerator, const char** name) {
   (void)accelerator;
@@ -50,31 +51,32 @@ static LiteRtStatus get_hardware(LiteRtAccelerator* accelerator, int* hardware) 
   return kLiteRtStatusOk;
 }
 
-static LiteRtStatus create_delegate(void* runtime_context, LiteRtEnvironment* environment, LiteRtAccelerator* accelerator,
-                                    LiteRtOptions* options, LiteRtDelegateWrapper** wrapper) {
+static LiteRtStatus create_delegate(void* runtime_context, LiteRtEnvironment* environment,
+                                    LiteRtAccelerator* accelerator, LiteRtOptions* options,
+                                    LiteRtDelegateWrapper** wrapper) {
   (void)runtime_context, (void)environment, (void)accelerator, (void)options;
   TfLiteDelegate* delegate = tflite_plugin_create_delegate(NULL, NULL, 0, NULL);
   if (delegate == NULL) return kLiteRtStatusErrorRuntimeFailure;
   return wrap_delegate(delegate, tflite_plugin_destroy_delegate, wrapper);
 }
 
-/* Registers the delegate with an environment, before models are compiled in it; `lookup` finds functions of libLiteRt.so.
- * Returns 0 or LiteRT's status. */
-EXPORT int tfconformer_register_litert_accelerator(LiteRtEnvironment* environment, Lookup lookup) {
+/* Registers the delegate with an environment, before models are compiled in it; `lookup` finds functions of
+ * libLiteRt.so. Returns 0 or LiteRT's status. */
+EXPORT int tfc_register_litert_accelerator(LiteRtEnvironment* environment, tfc_lookup lookup) {
   LiteRtStatus (*create)(LiteRtAccelerator**) = (LiteRtStatus(*)(LiteRtAccelerator**))lookup("LiteRtCreateAccelerator");
-  typedef LiteRtStatus (*Set)(LiteRtAccelerator*, Function);
+  typedef LiteRtStatus (*tfc_setter)(LiteRtAccelerator*, tfc_function);
   const struct {
-    Set set;
-    Function value;
+    tfc_setter set;
+    tfc_function value;
   } parts[] = {
-      {(Set)lookup("LiteRtSetAcceleratorGetName"), (Function)get_name},
-      {(Set)lookup("LiteRtSetAcceleratorGetVersion"), (Function)get_version},
-      {(Set)lookup("LiteRtSetAcceleratorGetHardwareSupport"), (Function)get_hardware},
-      {(Set)lookup("LiteRtSetDelegateFunction"), (Function)create_delegate},
+      {(tfc_setter)lookup("LiteRtSetAcceleratorGetName"), (tfc_function)get_name},
+      {(tfc_setter)lookup("LiteRtSetAcceleratorGetVersion"), (tfc_function)get_version},
+      {(tfc_setter)lookup("LiteRtSetAcceleratorGetHardwareSupport"), (tfc_function)get_hardware},
+      {(tfc_setter)lookup("LiteRtSetDelegateFunction"), (tfc_function)create_delegate},
   };
-  LiteRtStatus (*enter)(LiteRtEnvironment*, LiteRtAccelerator*, void*, void (*)(void*)) =
-      (LiteRtStatus(*)(LiteRtEnvironment*, LiteRtAccelerator*, void*, void (*)(void*)))lookup("LiteRtRegisterAccelerator");
-  wrap_delegate = (WrapDelegate)lookup("LiteRtWrapDelegate");
+  LiteRtStatus (*enter)(LiteRtEnvironment*, LiteRtAccelerator*, void*, void (*)(void*)) = (LiteRtStatus(*)(
+      LiteRtEnvironment*, LiteRtAccelerator*, void*, void (*)(void*)))lookup("LiteRtRegisterAccelerator");
+  wrap_delegate = (tfc_wrap_delegate)lookup("LiteRtWrapDelegate");
   if (create == NULL || enter == NULL || wrap_delegate == NULL) return kLiteRtStatusErrorNotFound;
   LiteRtAccelerator* accelerator;
   LiteRtStatus status = create(&accelerator);

@@ -1,10 +1,10 @@
-/* The C structures through which a TFLite runtime and a delegate talk, declared by hand.
+/* The C structures that a TFLite runtime and a delegate share, declared by hand.
  *
  * No runtime ships its headers, and none is needed: every call goes through function pointers in these structures.
  * Their layout has been the same from tflite-runtime 2.14 to ai-edge-litert 2.3, on x86-64 and aarch64. Only what the
  * plug-in uses is declared; members that only keep others in place have the type void*. */
-#ifndef TFCONFORMER_TFLITE_TFLITE_ABI_H_
-#define TFCONFORMER_TFLITE_TFLITE_ABI_H_
+#ifndef TFC_TFLITE_TFLITE_ABI_H_
+#define TFC_TFLITE_TFLITE_ABI_H_
 
 #include <stdbool.h>
 #include <stddef.h>

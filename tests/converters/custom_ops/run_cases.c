@@ -2,18 +2,19 @@
  * the name of one it reads cases from its input until the end, and writes the outputs; a second argument names
  * another layer than the packed one.
  *
- * A case: int32 params[12], int64 rows, int64 bytes[6] of codes, positions, scales, offsets, bias and x (0: there is
- * none), and the six arrays. An output: float y[rows, N].
- * Of "depthwise": int32 params[3], int64 batch, frames, and the arrays of kernel, bias and x. Of "normalization": int32
- * params[2], int64 rows, float epsilon, and the arrays of gain, bias and x.
- * Of "attention": int32 params[4], int64 batch, frames, mask_rows, and the arrays of both biases, query, key, value,
- * position and mask. Of "attention_step": int32 params[4], int64 batch, frames, span, capacity, first, and the arrays of
- * both biases, query, key, value, mask, keys, values and position; behind y the output has the states. */
+ * A case: int32 attributes[12], int64 rows, int64 bytes[6] of codes, sparsity indices, scales, zero points, bias and x
+ * (0: there is none), and the six arrays. An output: float y[rows, N]. Of "depthwise": int32 attributes[3], int64
+ * batch, frames, and the arrays of kernel, bias and x. Of "normalization": int32 attributes[2], int64 rows, float
+ * epsilon, and the arrays of gamma, beta and x. Of "attention": int32 attributes[4], int64 batch, frames, mask_rows,
+ * and the arrays of both biases, query, key, value, position and mask. Of "attention_step": int32 attributes[4], int64
+ * batch, frames, span, capacity, first, and the arrays of both biases, query, key, value, mask, keys, values and
+ * position; after y the output has the states. */
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../converters/custom_ops/api/api.h"
+#include "../../../converters/custom_ops/include/tfconformer_ops.h"
 
 enum { ARRAYS = 6 };
 
@@ -26,16 +27,16 @@ static void* read_exactly(int64_t bytes) {
   return memory;
 }
 
-static void run_case(const char* kernel, const int32_t params[FULLY_CONNECTED_PARAMS]) {
+static void run_case(const char* kernel, const int32_t attributes[TFC_FULLY_CONNECTED_ATTRIBUTES]) {
   int64_t* sizes = read_exactly((int64_t)sizeof(int64_t) * (1 + ARRAYS));
   const int64_t rows = sizes[0];
   void* arrays[ARRAYS];
   for (int i = 0; i < ARRAYS; ++i) arrays[i] = sizes[1 + i] > 0 ? read_exactly(sizes[1 + i]) : NULL;
-  const FullyConnectedWeights weights = {arrays[0], arrays[1], arrays[2], arrays[3], arrays[4]};
-  const size_t count = (size_t)rows * (size_t)params[5];
+  const tfc_fully_connected_weights weights = {arrays[0], arrays[1], arrays[2], arrays[3], arrays[4]};
+  const size_t count = (size_t)rows * (size_t)attributes[5];
   float* y = calloc(count + 1, sizeof *y);
-  char message[MESSAGE_SIZE];
-  if (y == NULL || tfconformer_fully_connected(kernel, params, &weights, rows, arrays[5], y, message)) {
+  char message[TFC_MESSAGE_SIZE];
+  if (y == NULL || tfc_fully_connected(kernel, attributes, &weights, rows, arrays[5], y, message)) {
     fprintf(stderr, "%s\n", y == NULL ? "no memory" : message);
     exit(1);
   }
@@ -45,37 +46,44 @@ static void run_case(const char* kernel, const int32_t params[FULLY_CONNECTED_PA
   free(sizes);
 }
 
-static void run_depthwise_case(const char* kernel, const int32_t params[DEPTHWISE_CONVOLUTION_PARAMS]) {
+static void run_depthwise_case(const char* kernel, const int32_t attributes[TFC_DEPTHWISE_CONVOLUTION_ATTRIBUTES]) {
   int64_t* sizes = read_exactly(2 * (int64_t)sizeof(int64_t));
-  const int64_t batch = sizes[0], frames = sizes[1], length = params[1], channels = params[2];
-  float* weights = read_exactly((int64_t)sizeof(float) * length * channels);
+  const int64_t batch = sizes[0], frames = sizes[1], length = attributes[1], channels = attributes[2];
+  float* filter = read_exactly((int64_t)sizeof(float) * length * channels);
   float* bias = read_exactly((int64_t)sizeof(float) * channels);
+  const tfc_depthwise_convolution_weights weights = {filter, bias};
   float* x = read_exactly((int64_t)sizeof(float) * batch * (frames + length - 1) * channels);
   const size_t count = (size_t)(batch * frames * channels);
   float* y = calloc(count + 1, sizeof *y);
-  char message[MESSAGE_SIZE];
-  if (y == NULL || tfconformer_depthwise_convolution(kernel, params, weights, bias, batch, frames, x, y, message)) {
+  char message[TFC_MESSAGE_SIZE];
+  if (y == NULL || tfc_depthwise_convolution(kernel, attributes, &weights, batch, frames, x, y, message)) {
     fprintf(stderr, "%s\n", y == NULL ? "no memory" : message);
     exit(1);
   }
   fwrite(y, sizeof *y, count, stdout);
-  free(y), free(x), free(bias), free(weights), free(sizes);
+  free(y), free(x), free(bias), free(filter), free(sizes);
 }
 
-static void run_normalization_case(const char* kernel, const int32_t params[LAYER_NORMALIZATION_PARAMS]) {
+static void run_normalization_case(const char* kernel, const int32_t attributes[TFC_LAYER_NORMALIZATION_ATTRIBUTES]) {
   int64_t* rows = read_exactly((int64_t)sizeof(int64_t));
   float* epsilon = read_exactly((int64_t)sizeof(float));
-  const int64_t bytes = (int64_t)sizeof(float) * params[1];
-  float *gain = read_exactly(bytes), *bias = read_exactly(bytes), *x = read_exactly(*rows * bytes);
-  const size_t count = (size_t)(*rows * params[1]);
+  const int64_t bytes = (int64_t)sizeof(float) * attributes[1];
+  float *gamma = read_exactly(bytes), *beta = read_exactly(bytes), *x = read_exactly(*rows * bytes);
+  const tfc_layer_normalization_weights weights = {gamma, beta};
+  const size_t count = (size_t)(*rows * attributes[1]);
   float* y = calloc(count + 1, sizeof *y);
-  char message[MESSAGE_SIZE];
-  if (y == NULL || tfconformer_layer_normalization(kernel, params, *epsilon, gain, bias, *rows, x, y, message)) {
+  char message[TFC_MESSAGE_SIZE];
+  if (y == NULL || tfc_layer_normalization(kernel, attributes, *epsilon, &weights, *rows, x, y, message)) {
     fprintf(stderr, "%s\n", y == NULL ? "no memory" : message);
     exit(1);
   }
   fwrite(y, sizeof *y, count, stdout);
-  free(y), free(x), free(bias), free(gain), free(epsilon), free(rows);
+  free(y), free(x), free(beta), free(gamma), free(epsilon), free(rows);
+}
+
+/* As in the API: the next multiple of TFC_COLUMN_MULTIPLE. */
+static int64_t padded_columns(int64_t count) {
+  return (count + TFC_COLUMN_MULTIPLE - 1) / TFC_COLUMN_MULTIPLE * TFC_COLUMN_MULTIPLE;
 }
 
 static float* read_floats(int64_t count) { return read_exactly((int64_t)sizeof(float) * count); }
@@ -88,16 +96,16 @@ static void finish_case(bool is_wrong, const char* message, const float* y, int6
   fwrite(y, sizeof *y, (size_t)count, stdout);
 }
 
-static void run_attention_case(const char* kernel, const int32_t params[ATTENTION_PARAMS]) {
+static void run_attention_case(const char* kernel, const int32_t attributes[TFC_ATTENTION_ATTRIBUTES]) {
   int64_t* sizes = read_exactly(3 * (int64_t)sizeof(int64_t));
-  const int64_t batch = sizes[0], frames = sizes[1], dim = (int64_t)params[1] * params[2];
+  const int64_t batch = sizes[0], frames = sizes[1], dim = (int64_t)attributes[1] * attributes[2];
   float* biases = read_floats(2 * dim);
   float* inputs = read_floats(3 * batch * frames * dim);
   float* position = read_floats((2 * frames - 1) * dim);
   float* mask = read_floats(batch * sizes[2] * frames);
   float* y = calloc((size_t)(batch * frames * dim), sizeof *y);
-  const AttentionBiases both = {biases, biases + dim};
-  const AttentionUtterance utterance = {
+  const tfc_attention_biases both = {biases, biases + dim};
+  const tfc_attention_utterance utterance = {
       .batch = batch,
       .frames = frames,
       .query = inputs,
@@ -107,23 +115,23 @@ static void run_attention_case(const char* kernel, const int32_t params[ATTENTIO
       .mask = mask,
       .mask_rows = sizes[2],
   };
-  char message[MESSAGE_SIZE];
-  finish_case(tfconformer_attention(kernel, params, &both, &utterance, y, message), message, y, batch * frames * dim);
+  char message[TFC_MESSAGE_SIZE];
+  finish_case(tfc_attention(kernel, attributes, &both, &utterance, y, message), message, y, batch * frames * dim);
   free(y), free(mask), free(position), free(inputs), free(biases), free(sizes);
 }
 
-static void run_attention_step_case(const char* kernel, const int32_t params[ATTENTION_PARAMS]) {
+static void run_attention_step_case(const char* kernel, const int32_t attributes[TFC_ATTENTION_ATTRIBUTES]) {
   int64_t* sizes = read_exactly(5 * (int64_t)sizeof(int64_t));
-  const int64_t batch = sizes[0], frames = sizes[1], capacity = sizes[3], dim = (int64_t)params[1] * params[2];
-  const int64_t key_count = batch * dim * attention_columns(capacity), value_count = batch * capacity * dim;
+  const int64_t batch = sizes[0], frames = sizes[1], capacity = sizes[3], dim = (int64_t)attributes[1] * attributes[2];
+  const int64_t key_count = batch * dim * padded_columns(capacity), value_count = batch * capacity * dim;
   float* biases = read_floats(2 * dim);
   float* inputs = read_floats(3 * batch * frames * dim);
   float* mask = read_floats(batch * frames * sizes[2]);
   float *keys = read_floats(key_count), *values = read_floats(value_count);
-  float* position = read_floats(dim * attention_columns(params[3]));
+  float* position = read_floats(dim * padded_columns(attributes[3]));
   float* y = calloc((size_t)(batch * frames * dim), sizeof *y);
-  const AttentionBiases both = {biases, biases + dim};
-  const AttentionStep step = {
+  const tfc_attention_biases both = {biases, biases + dim};
+  const tfc_attention_step_inputs step = {
       .batch = batch,
       .frames = frames,
       .span = sizes[2],
@@ -137,8 +145,8 @@ static void run_attention_step_case(const char* kernel, const int32_t params[ATT
       .values = values,
       .position = position,
   };
-  char message[MESSAGE_SIZE];
-  finish_case(tfconformer_attention_step(kernel, params, &both, &step, y, message), message, y, batch * frames * dim);
+  char message[TFC_MESSAGE_SIZE];
+  finish_case(tfc_attention_step(kernel, attributes, &both, &step, y, message), message, y, batch * frames * dim);
   finish_case(false, "", keys, key_count);
   finish_case(false, "", values, value_count);
   free(y), free(position), free(values), free(keys), free(mask), free(inputs), free(biases), free(sizes);
@@ -146,28 +154,28 @@ static void run_attention_step_case(const char* kernel, const int32_t params[ATT
 
 typedef struct {
   const char* name;
-  size_t params;
-  void (*run)(const char* kernel, const int32_t* params);
+  size_t attributes;
+  void (*run)(const char* kernel, const int32_t* attributes);
 } Operation;
 
 int main(int argc, char** argv) {
   if (argc < 2) {
-    for (int i = 0; tfconformer_kernel_name(i) != NULL; ++i) puts(tfconformer_kernel_name(i));
+    for (int i = 0; tfc_kernel_name(i) != NULL; ++i) puts(tfc_kernel_name(i));
     return 0;
   }
   static const Operation operations[] = {
-      {"packed", FULLY_CONNECTED_PARAMS, run_case},
-      {"depthwise", DEPTHWISE_CONVOLUTION_PARAMS, run_depthwise_case},
-      {"normalization", LAYER_NORMALIZATION_PARAMS, run_normalization_case},
-      {"attention", ATTENTION_PARAMS, run_attention_case},
-      {"attention_step", ATTENTION_PARAMS, run_attention_step_case},
+      {"packed", TFC_FULLY_CONNECTED_ATTRIBUTES, run_case},
+      {"depthwise", TFC_DEPTHWISE_CONVOLUTION_ATTRIBUTES, run_depthwise_case},
+      {"normalization", TFC_LAYER_NORMALIZATION_ATTRIBUTES, run_normalization_case},
+      {"attention", TFC_ATTENTION_ATTRIBUTES, run_attention_case},
+      {"attention_step", TFC_ATTENTION_ATTRIBUTES, run_attention_step_case},
   };
-  int32_t params[FULLY_CONNECTED_PARAMS]; /* the longest */
+  int32_t attributes[TFC_FULLY_CONNECTED_ATTRIBUTES]; /* the longest */
   const char* name = argc > 2 ? argv[2] : "packed";
   for (size_t i = 0; i < sizeof operations / sizeof operations[0]; ++i) {
     if (strcmp(operations[i].name, name) != 0) continue;
-    while (fread(params, sizeof params[0], operations[i].params, stdin) == operations[i].params) {
-      operations[i].run(argv[1], params);
+    while (fread(attributes, sizeof attributes[0], operations[i].attributes, stdin) == operations[i].attributes) {
+      operations[i].run(argv[1], attributes);
     }
     return 0;
   }

@@ -10,9 +10,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from elftools.elf.elffile import ELFFile
 
 from converters import custom_ops
-from converters.custom_ops import kernel_names, library_path
+from converters.custom_ops import include_path, kernel_names, library_path
 from tfconformer.errors import InputError
 
 ROOT = Path(__file__).parents[3]
@@ -34,10 +35,53 @@ def test_a_wheel_carries_a_library_that_loads(tmp_path: Path) -> None:
         library = archive.extract("converters/custom_ops/libtfconformer_ops.so", tmp_path)
     assert "converters/runtime/model.py" in names
     assert "tfconformer/errors.py" in names
-    assert not [name for name in names if name.endswith((".c", ".h"))]
+    header = "converters/custom_ops/include/tfconformer_ops.h"
+    assert [name for name in names if name.endswith((".c", ".h"))] == [header]
     loaded = ctypes.CDLL(library)
-    loaded.tfconformer_kernel_name.restype = ctypes.c_char_p
-    assert loaded.tfconformer_kernel_name(0).decode() == kernel_names()[0]
+    loaded.tfc_kernel_name.restype = ctypes.c_char_p
+    assert loaded.tfc_kernel_name(0).decode() == kernel_names()[0]
+
+
+def test_the_library_is_small_and_stripped() -> None:
+    assert library_path().stat().st_size < 1_000_000
+    with library_path().open("rb") as file:
+        sections = [section.name for section in ELFFile(file).iter_sections()]
+    assert ".dynsym" in sections
+    assert ".symtab" not in sections
+
+
+@pytest.mark.parametrize(("compiler", "options"), [("gcc", ["-std=c11"]), ("g++", ["-std=c++11"])])
+def test_the_public_header_compiles_alone(compiler: str, options: list[str], tmp_path: Path) -> None:
+    """A program of a user includes it first and calls the library."""
+    if shutil.which(compiler) is None:
+        pytest.skip(f"{compiler} is not installed")
+    shutil.copy(include_path() / "tfconformer_ops.h", tmp_path)
+    source = tmp_path / f"program.{'c' if compiler == 'gcc' else 'cc'}"
+    source.write_text(
+        "#include <tfconformer_ops.h>\n#include <stdio.h>\nint main(void) { return puts(tfc_kernel_name(0)) < 0; }\n"
+    )
+    program = tmp_path / "program"
+    warnings = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+    words = [compiler, *options, *warnings, f"-I{tmp_path}", str(source), str(library_path()), "-o", str(program)]
+    subprocess.run(words, check=True, timeout=60)
+    done = subprocess.run([str(program)], check=True, timeout=60, capture_output=True, text=True)
+    assert done.stdout.split() == kernel_names()[:1]
+
+
+def test_every_symbol_has_the_prefix(tmp_path: Path) -> None:
+    """Other code may be linked with the sources: the names that only their files share must not meet its names."""
+    sources = [str(path) for path in (ROOT / "converters" / "custom_ops").rglob("*.c")]
+    linked = tmp_path / "linked.o"
+    subprocess.run(["gcc", "-std=c11", "-O0", "-r", "-nostdlib", *sources, "-o", str(linked)], check=True, timeout=200)
+    with linked.open("rb") as file:
+        symbols = [*ELFFile(file).get_section_by_name(".symtab").iter_symbols()]
+    names = {
+        symbol.name
+        for symbol in symbols
+        if symbol["st_info"]["bind"] == "STB_GLOBAL" and symbol["st_shndx"] != "SHN_UNDEF"
+    }
+    assert "tfc_fully_connected_run" in names
+    assert {name for name in names if not name.startswith(("tfc_", "tflite_plugin_"))} == set()
 
 
 def test_only_the_interface_is_exported() -> None:
@@ -46,11 +90,11 @@ def test_only_the_interface_is_exported() -> None:
     for name in (
         "tflite_plugin_create_delegate",
         "tflite_plugin_destroy_delegate",
-        "tfconformer_kernel_name",
-        "tfconformer_fully_connected",
+        "tfc_kernel_name",
+        "tfc_fully_connected",
     ):
         assert hasattr(library, name)
-    for name in ("fully_connected", "fully_connected_parse", "find_kernel", "portable_kernel"):
+    for name in ("tfc_fully_connected_run", "tfc_fully_connected_parse", "tfc_find_kernel_set"):
         assert not hasattr(library, name)
 
 

@@ -23,13 +23,13 @@ kind = pytest.mark.parametrize(("bits", "symmetric", "block_size", "int8_activat
 
 
 class Weights(ctypes.Structure):
-    """`FullyConnectedWeights` of the C sources."""
+    """`tfc_fully_connected_weights` of the C API."""
 
-    _fields_ = [(name, ctypes.c_void_p) for name in ("codes", "positions", "scales", "offsets", "bias")]
+    _fields_ = [(name, ctypes.c_void_p) for name in ("codes", "indices", "scales", "zero_points", "bias")]
 
 
 def _c_function() -> ctypes._CFuncPtr:
-    function = ctypes.CDLL(str(library_path())).tfconformer_fully_connected
+    function = ctypes.CDLL(str(library_path())).tfc_fully_connected
     function.restype = ctypes.c_int
     function.argtypes = [
         ctypes.c_char_p,

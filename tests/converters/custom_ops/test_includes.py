@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 SOURCES = Path(__file__).parents[3] / "converters" / "custom_ops"
-# A file includes files of its own folder and of those before it.
-FOLDERS = ("format", "kernels", "ops", "api", "tflite")
+# A file includes files of its own folder and of those before it; `include` is the public header.
+FOLDERS = ("include", "format", "kernels", "ops", "api", "tflite")
 FILES = sorted([*SOURCES.rglob("*.c"), *SOURCES.rglob("*.h")])
 
 

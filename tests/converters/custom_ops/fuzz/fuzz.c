@@ -3,10 +3,10 @@
  *   fuzz CORPUS SEED FIRST COUNT KERNEL...
  *
  * CORPUS holds valid nodes. Case number I is one of them with a few mutations, drawn from SEED and I alone: params,
- * types, shapes, lengths, bytes, indices, allocation and alignment of its tensors, one at a time or in step. Every node goes
- * through the delegate's life as in a runtime, with several shapes of x. Each buffer is a block of its own, exactly as
- * long as the tensor says, so that the sanitizers see every access outside. Prints how many nodes were run and refused;
- * a refusal must come with one sentence. */
+ * types, shapes, lengths, bytes, indices, allocation and alignment of its tensors, one at a time or in step. Every node
+ * goes through the delegate's life as in a runtime, with several shapes of x. Each buffer is a block of its own,
+ * exactly as long as the tensor, so that the sanitizers find every access outside. Prints how many nodes were run
+ * and refused; a refusal must come with one sentence. */
 #include <float.h>
 #include <limits.h>
 #include <math.h>
@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../../converters/custom_ops/tflite/tflite_abi.h"
+#include "../../../../converters/custom_ops/tflite/tflite_abi.h"
 
 TfLiteDelegate* tflite_plugin_create_delegate(const char* const* keys, const char* const* values, size_t count,
                                               void (*report_error)(const char*));
@@ -26,7 +26,7 @@ enum {
   MAX_TENSORS = 16,
   MAX_RANK = 6,
   MAX_X_BYTES = 1 << 16,    /* so that a case takes little time, */
-  MAX_ARENA_BYTES = 1 << 24 /* and what a shape asks for at most gets */
+  MAX_ARENA_BYTES = 1 << 24 /* and the most that a shape is given */
 };
 
 /* ---- Random numbers ---- */
@@ -43,9 +43,9 @@ static uint64_t next(void) { /* splitmix64 */
 static int below(int limit) { return (int)(next() % (uint64_t)limit); }
 
 static int32_t odd_number(int32_t old) {
-  static const int32_t numbers[] = {0,  1,  2,  3,   4,   7,   8,   9,    15,    16,      17,      31,       32,
+  static const int32_t numbers[] = {0,  1,  2,  3,   4,   7,   8,   9,    15,    16,      17,      31,      32,
                                     33, 64, 65, 127, 128, 255, 256, 1024, 65535, INT_MAX, INT_MIN, 1 << 30, 1 << 28,
-                                    -1, -2, -8, 24,  12,  96,  511, 513,  4096,  1 << 16, 1 << 20, 1 << 24,  0x7FFFFFF0};
+                                    -1, -2, -8, 24,  12,  96,  511, 513,  4096,  1 << 16, 1 << 20, 1 << 24, 0x7FFFFFF0};
   switch (below(5)) {
     case 0:
       return (int32_t)((uint32_t)old + 1u);
@@ -65,7 +65,7 @@ static int32_t odd_number(int32_t old) {
 typedef struct {
   int32_t type, rank, dims[MAX_RANK];
   int64_t bytes;
-  uint8_t* data; /* NULL for what is no constant */
+  uint8_t* data; /* NULL for a variable */
 } Stored;
 
 typedef struct {
@@ -186,7 +186,8 @@ static TfLiteStatus replace_nodes(TfLiteContext* context, TfLiteRegistration ker
 }
 
 /* Gives tensor `index` its own block of so many bytes; `shift` bytes before it keep it from being aligned. */
-static void place(Runtime* runtime, int index, const uint8_t* content, int64_t content_bytes, size_t bytes, size_t shift) {
+static void place(Runtime* runtime, int index, const uint8_t* content, int64_t content_bytes, size_t bytes,
+                  size_t shift) {
   free(runtime->blocks[index]);
   uint8_t* block = malloc(bytes + shift);
   runtime->blocks[index] = block;
@@ -210,8 +211,7 @@ static void set_up(Runtime* runtime, const Node* seed, int threads) {
       .ReplaceNodeSubsetsWithDelegateKernels = replace_nodes,
       .recommended_num_threads = threads,
   };
-  runtime->registration = (TfLiteRegistration){.builtin_code = kTfLiteBuiltinCustom,
-                                               .custom_name = seed->operation};
+  runtime->registration = (TfLiteRegistration){.builtin_code = kTfLiteBuiltinCustom, .custom_name = seed->operation};
   int indices[MAX_TENSORS];
   for (int t = 0; t < seed->tensors; ++t) {
     const Stored* stored = &seed->stored[t];
@@ -394,7 +394,8 @@ static void mutate(Runtime* runtime) {
 /* ---- One case ---- */
 
 static float odd_float(void) {
-  static const float numbers[] = {0.0f, -0.0f, 1.0f, 127.0f, FLT_MAX, -FLT_MAX, FLT_MIN, 1e-42f, INFINITY, -INFINITY, NAN};
+  static const float numbers[] = {0.0f,    -0.0f,  1.0f,     127.0f,    FLT_MAX, -FLT_MAX,
+                                  FLT_MIN, 1e-42f, INFINITY, -INFINITY, NAN};
   if (below(64) == 0) return numbers[below(sizeof numbers / sizeof numbers[0])];
   return (float)(int32_t)next() * 0x1p-29f;
 }
@@ -473,9 +474,7 @@ static Outcome run_case(const Node* seed, int mutations, int threads, TfLiteDele
 
 static unsigned long long current_seed, current_case;
 
-static void name_the_case(void) {
-  fprintf(stderr, "case %llu of seed %llu\n", current_case, current_seed);
-}
+static void name_the_case(void) { fprintf(stderr, "case %llu of seed %llu\n", current_case, current_seed); }
 
 /* UBSan calls it before it ends the process. */
 void __ubsan_on_report(void);

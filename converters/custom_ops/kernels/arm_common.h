@@ -1,0 +1,60 @@
+/* The common parts of the kernels of 64-bit Arm. A panel word is four registers of four channels each. */
+#ifndef TFC_KERNELS_ARM_COMMON_H_
+#define TFC_KERNELS_ARM_COMMON_H_
+
+#include <arm_neon.h>
+
+#include "gemm_kernels.h"
+
+enum { QUARTERS = 4 }; /* registers of a panel word */
+
+/* Loops over registers are unrolled, since registers cannot be indexed. */
+#define UNROLL _Pragma("GCC unroll 16")
+#define DO_NOT_UNROLL _Pragma("GCC unroll 1")
+
+/* Compiled once, in arm_neon.c: later instruction sets add nothing to them. */
+extern tfc_qd8_pack_lhs_function tfc_qd8_pack_lhs__neon;
+extern tfc_epilogue_function tfc_epilogue__neon;
+extern const tfc_f32_gemm_kernels tfc_f32_gemm__neon;
+extern tfc_f32_dwconv_function tfc_f32_dwconv__neon;
+extern tfc_f32_layer_norm_function tfc_f32_layer_norm__neon;
+extern const tfc_attention_kernels tfc_attention__neon;
+
+TFC_INLINE float32x4_t load_halves(const uint16_t* halves) {
+  return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(halves)));
+}
+
+/* acc[m] += scale * block_acc[m] of one block. The accumulators over blocks stay in memory, so that all registers are
+ * free for those of a block. */
+TFC_INLINE void add_scaled(const tfc_weight_panel* panel, int64_t block, float32x4_t (*block_acc)[QUARTERS],
+                           const int mr, float (*acc)[TFC_NR]) {
+  UNROLL for (int v = 0; v < QUARTERS; ++v) {
+    const float32x4_t scales = load_halves(panel->scales + block * TFC_NR + v * 4);
+    UNROLL for (int m = 0; m < mr; ++m) {
+      float* target = acc[m] + v * 4;
+      vst1q_f32(target, vfmaq_f32(vld1q_f32(target), scales, block_acc[m][v]));
+    }
+  }
+}
+
+/* acc[m] -= zero_point * row_sums[m] of one block of an asymmetric layer. */
+TFC_INLINE void subtract_zero_points(const tfc_weight_panel* panel, int64_t block, float32x4_t (*row_sums)[QUARTERS],
+                                     const int mr, float (*acc)[TFC_NR]) {
+  UNROLL for (int v = 0; v < QUARTERS; ++v) {
+    const float32x4_t zero_points = load_halves(panel->zero_points + block * TFC_NR + v * 4);
+    UNROLL for (int m = 0; m < mr; ++m) {
+      float* target = acc[m] + v * 4;
+      vst1q_f32(target, vfmsq_f32(vld1q_f32(target), zero_points, row_sums[m][v]));
+    }
+  }
+}
+
+TFC_INLINE void clear(float (*acc)[TFC_NR], int count) { memset(acc, 0, (size_t)count * sizeof acc[0]); }
+
+/* Bit field `index` of every byte. */
+TFC_INLINE uint8x16_t field(uint8x16_t quarter, int index, const int bits) {
+  const uint8x16_t shifted = quarter >> (index * bits);
+  return (index + 1) * bits == 8 ? shifted : vandq_u8(shifted, vdupq_n_u8((uint8_t)((1 << bits) - 1)));
+}
+
+#endif
