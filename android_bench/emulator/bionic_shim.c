@@ -1,5 +1,5 @@
-/* What Android's C library has and musl has not, so that programs and libraries built for Android run on musl's loader
- * under an emulator. It is loaded before them, as liblog.so. */
+/* The functions of Android's C library that musl lacks, so that programs and libraries built for Android run on musl's
+ * loader under an emulator. It is loaded before them, as liblog.so. */
 #include <stdarg.h>
 #include <stddef.h>
 
@@ -74,7 +74,7 @@ int __android_log_print(int priority, const char* tag, const char* format, ...) 
 
 void android_set_abort_message(const char* text) { dprintf(STANDARD_ERROR, "abort: %s\n", text); }
 
-/* ---- Functions with checks, which compilers for Android put in the place of the plain ones ---- */
+/* ---- Functions with checks, which compilers for Android call instead of the plain ones ---- */
 
 char __sF[3 * FILE_SIZE]; /* the standard streams of old programs; only its address is taken */
 

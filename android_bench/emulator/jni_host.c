@@ -2,7 +2,7 @@
  *
  *   jni_host LIBRARY ARGUMENTS [STOP]
  *
- * prints the report. The listener counts what it hears on standard error; with STOP it throws when the timed runs
+ * prints the report. The listener prints its calls on standard error; with STOP it throws when the timed runs
  * begin. */
 #include <dlfcn.h>
 #include <jni.h>

@@ -6,7 +6,7 @@
 
 enum { MAX_RUNS = 100000 };
 
-const char kUsage[] =
+const char USAGE[] =
     "Runs a .tflite speech recognizer and reports speed, memory, correctness and word errors as JSON.\n"
     "  --model=FILE            the .tflite file\n"
     "  --mode=offline|streaming whole utterances (default), or step by step\n"
@@ -48,7 +48,7 @@ bool split_words(char* text, const char* words[MAX_ARGUMENTS], int* count, Failu
   }
 }
 
-/* The text behind "--name=", NULL if the word is another option. */
+/* The text after "--name="; NULL if the word is another option. */
 static const char* option_value(const char* word, const char* name) {
   const size_t length = strlen(name);
   if (strncmp(word, "--", 2) != 0 || strncmp(word + 2, name, length) != 0 || word[2 + length] != '=') return NULL;
@@ -83,9 +83,8 @@ static bool parse_word(const char* word, int processors, Arguments* arguments, F
     const char* name;
     const char** text;
   } texts[] = {
-      {"model", &arguments->model},         {"kernel", &arguments->kernel},
-      {"reference", &arguments->reference}, {"audio", &arguments->audio},
-      {"transcripts", &arguments->transcripts}, {"engine", &arguments->engine},
+      {"model", &arguments->model},   {"kernel", &arguments->kernel},           {"reference", &arguments->reference},
+      {"audio", &arguments->audio},   {"transcripts", &arguments->transcripts}, {"engine", &arguments->engine},
       {"report", &arguments->report},
   };
   const struct {

@@ -6,7 +6,7 @@
 
 #include "failure.h"
 
-extern const char kUsage[];
+extern const char USAGE[];
 
 enum { MAX_ARGUMENTS = 64 };
 
@@ -32,7 +32,7 @@ typedef struct {
  * than MAX_ARGUMENTS or a quote is not closed. */
 bool split_words(char* text, const char* words[MAX_ARGUMENTS], int* count, Failure* failure);
 
-/* Understands the words; `processors` is the largest number of threads. */
+/* Parses the words; `processors` is the largest number of threads. */
 bool parse_arguments(int count, const char* const* words, int processors, Arguments* arguments, Failure* failure);
 
 #endif

@@ -42,7 +42,7 @@ static void read_product(Device* device) {
 
 /* ---- /proc/cpuinfo ---- */
 
-/* The text behind the colon if the line is about `key`. */
+/* The text after the colon if the line begins with `key`. */
 static const char* value_of(const char* line, const char* key) {
   const size_t length = strlen(key);
   if (strncmp(line, key, length) != 0) return NULL;

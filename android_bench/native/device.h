@@ -1,4 +1,4 @@
-/* What a phone says about itself. Everything may be unreadable to an app; what is unknown stays empty or zero. */
+/* The properties of a phone. An app may not be allowed to read them; unknown ones stay empty or zero. */
 #ifndef TFCONFORMER_BENCH_DEVICE_H_
 #define TFCONFORMER_BENCH_DEVICE_H_
 
@@ -14,10 +14,10 @@ typedef struct {
 } Core;
 
 typedef struct {
-  char model[DEVICE_TEXT_SIZE];   /* of the phone */
-  char system[DEVICE_TEXT_SIZE];  /* "Android 14 (API 34)" */
-  char chip[DEVICE_TEXT_SIZE];    /* of the processor */
-  char features[FEATURES_SIZE];   /* as in /proc/cpuinfo, separated by spaces */
+  char model[DEVICE_TEXT_SIZE];  /* of the phone */
+  char system[DEVICE_TEXT_SIZE]; /* "Android 14 (API 34)" */
+  char chip[DEVICE_TEXT_SIZE];   /* of the processor */
+  char features[FEATURES_SIZE];  /* as in /proc/cpuinfo, separated by spaces */
   int cores;
   Core core[MAX_CORES];
 } Device;

@@ -18,7 +18,7 @@ TfLiteDelegate* tflite_plugin_create_delegate(const char* const* keys, const cha
                                               void (*report_error)(const char*));
 void tflite_plugin_destroy_delegate(TfLiteDelegate* delegate);
 
-/* Every function of the C API that is used: result, name behind "TfLite", parameters. */
+/* Every function of the C API that is used: result, name after "TfLite", parameters. */
 #define TFLITE_FUNCTIONS(F)                                                                                       \
   F(const char*, Version, (void))                                                                                 \
   F(TfLiteModel*, ModelCreate, (const void* bytes, size_t size))                                                  \
@@ -57,11 +57,11 @@ typedef struct {
 } XnnpackOptions;
 
 /* Functions that a library may lack. */
-#define OPTIONAL_FUNCTIONS(F)                                                                                        \
-  F(XnnpackOptions, XNNPackDelegateOptionsDefault, (void))                                                           \
-  F(TfLiteDelegate*, XNNPackDelegateCreate, (const XnnpackOptions* options))                                         \
-  F(void, XNNPackDelegateDelete, (TfLiteDelegate * delegate))                                                        \
-  F(int, InterpreterModifyGraphWithDelegate, (const TfLiteInterpreter* interpreter, TfLiteDelegate * delegate))
+#define OPTIONAL_FUNCTIONS(F)                                                \
+  F(XnnpackOptions, XNNPackDelegateOptionsDefault, (void))                   \
+  F(TfLiteDelegate*, XNNPackDelegateCreate, (const XnnpackOptions* options)) \
+  F(void, XNNPackDelegateDelete, (TfLiteDelegate * delegate))                \
+  F(int, InterpreterModifyGraphWithDelegate, (const TfLiteInterpreter* interpreter, TfLiteDelegate* delegate))
 
 /* Of TfLiteStatus: fine, and "the graph cannot take this delegate and stays as it is". */
 enum { STATUS_OK = 0, STATUS_GRAPH_UNSUITABLE = 3 };
@@ -88,7 +88,7 @@ struct Session {
 };
 
 /* The name under which apps and this program carry the runtime, and the one of desktop builds. */
-static const char* const kLibraries[] = {"libtensorflowlite_jni.so", "libtensorflowlite_c.so"};
+static const char* const LIBRARIES[] = {"libtensorflowlite_jni.so", "libtensorflowlite_c.so"};
 
 /* The path of a file in the folder of this program. */
 static bool beside_program(const char* name, char path[LIBRARY_PATH_SIZE]) {
@@ -107,10 +107,10 @@ static void* open_library(const char* path, Engine* engine) {
 
 static void* find_library(const char* path, Engine* engine) {
   if (path != NULL) return open_library(path, engine);
-  for (size_t i = 0; i < sizeof kLibraries / sizeof kLibraries[0]; ++i) {
+  for (size_t i = 0; i < sizeof LIBRARIES / sizeof LIBRARIES[0]; ++i) {
     char beside[LIBRARY_PATH_SIZE];
-    void* library = open_library(kLibraries[i], engine);
-    if (library == NULL && beside_program(kLibraries[i], beside) && access(beside, R_OK) == 0) {
+    void* library = open_library(LIBRARIES[i], engine);
+    if (library == NULL && beside_program(LIBRARIES[i], beside) && access(beside, R_OK) == 0) {
       library = open_library(beside, engine);
     }
     if (library != NULL) return library;
@@ -155,7 +155,7 @@ const char* engine_library(const Engine* engine) {
 }
 
 /* Appends a message of the runtime, as one line. */
-static void hear_complaint(void* user, const char* format, va_list arguments) {
+static void append_complaint(void* user, const char* format, va_list arguments) {
   Session* session = user;
   const size_t length = strlen(session->complaints);
   char* at = session->complaints + length;
@@ -166,17 +166,17 @@ static void hear_complaint(void* user, const char* format, va_list arguments) {
   for (; *at != '\0'; ++at) *at = *at == '\n' ? ' ' : *at;
 }
 
-/* A delegate reports an error without a context, so the message has to wait somewhere for who asked for it. */
+/* A delegate reports an error without a context, so the message is stored here until its creation returns. */
 static char delegate_error[FAILURE_MESSAGE_SIZE];
 
-static void keep_delegate_error(const char* message) {
+static void store_delegate_error(const char* message) {
   snprintf(delegate_error, sizeof delegate_error, "%s", message);
 }
 
 static bool create_delegate(Session* session, const char* kernel, Failure* failure) {
   static const char* const keys[] = {"kernel"};
   delegate_error[0] = '\0';
-  session->delegate = tflite_plugin_create_delegate(keys, &kernel, kernel == NULL ? 0 : 1, keep_delegate_error);
+  session->delegate = tflite_plugin_create_delegate(keys, &kernel, kernel == NULL ? 0 : 1, store_delegate_error);
   if (session->delegate != NULL) return true;
   if (kernel == NULL) return fail(failure, RUN_FAILED, "no memory for the delegate");
   return fail(failure, RUN_BAD_ARGUMENTS, "--kernel=%.100s: %.400s", kernel, delegate_error);
@@ -190,7 +190,7 @@ static bool create_interpreter(Session* session, MappedFile model, int threads, 
   }
   session->options = engine->InterpreterOptionsCreate();
   engine->InterpreterOptionsSetNumThreads(session->options, threads);
-  engine->InterpreterOptionsSetErrorReporter(session->options, hear_complaint, session);
+  engine->InterpreterOptionsSetErrorReporter(session->options, append_complaint, session);
   engine->InterpreterOptionsAddDelegate(session->options, session->delegate);
   engine->InterpreterOptionsSetTelemetryProfiler(session->options, &profile->profiler);
   session->interpreter = engine->InterpreterCreate(session->model, session->options);

@@ -1,7 +1,8 @@
 /* A TFLite runtime, found at run time: nothing here is linked with it.
  *
  * The functions of its C API are looked up by name in the library, so that one program works with every version from
- * 2.14 to LiteRT 1.x. Our operation comes in as a delegate (converters/custom_ops), which is part of this program. */
+ * 2.14 to LiteRT 1.x. The custom operations come in as a delegate (converters/custom_ops), which is part of this
+ * program. */
 #ifndef TFCONFORMER_BENCH_ENGINE_H_
 #define TFCONFORMER_BENCH_ENGINE_H_
 
@@ -31,20 +32,21 @@ typedef struct Session Session;
 
 /* Creates an interpreter of a model in memory, which must outlive it.
  *
- * `kernel` computes our operation, NULL for the fastest. `profile` hears of every operation while it is enabled. */
+ * `kernel` computes the custom operations, NULL for the fastest. `profile` records every operation while it is enabled.
+ */
 Session* session_open(Engine* engine, MappedFile model, int threads, const char* kernel, Profile* profile,
                       Failure* failure);
 void session_close(Session* session);
 
-/* Gives the built-in operations to XNNPACK, as Android's Java API does by default; called at most once. A graph in which
- * shapes are computed cannot take it and stays as it is, as does any with a library that has no XNNPACK.
+/* Gives the built-in operations to XNNPACK, as Android's Java API does by default; called at most once. A graph in
+ * which shapes are computed cannot take it and stays as it is, as does any with a library that has no XNNPACK.
  *
  * Only for a graph whose inputs keep their sizes: another size makes TFLite 2.14 undo its delegates, and then it takes
- * the float16 constants of our operation for some that it should have turned into float32, and loses them. */
+ * the float16 constants of the custom operation for some that it should have turned into float32, and loses them. */
 bool session_use_xnnpack(Session* session, Failure* failure);
 bool session_has_xnnpack(const Session* session);
 
-/* What the runtime has complained about so far, for an error message. */
+/* The errors that the runtime has reported so far. */
 const char* session_complaints(const Session* session);
 
 /* The runner of a signature; NULL if the model has none of that name. Closed with `signature_close`. */

@@ -1,4 +1,4 @@
-/* How a part of the program says that it cannot go on: an exit code and one sentence for a person. */
+/* A failure of a part of the program: an exit code and one sentence for a person. */
 #ifndef TFCONFORMER_BENCH_FAILURE_H_
 #define TFCONFORMER_BENCH_FAILURE_H_
 

@@ -32,8 +32,8 @@ bool write_file(const char* path, const char* bytes, size_t count, Failure* fail
     return fail(failure, RUN_FAILED, "the path of the report is too long");
   }
   FILE* file = fopen(partial, "wb");
-  bool written = file != NULL && fwrite(bytes, 1, count, file) == count && fflush(file) == 0 &&
-                 fsync(fileno(file)) == 0;
+  bool written =
+      file != NULL && fwrite(bytes, 1, count, file) == count && fflush(file) == 0 && fsync(fileno(file)) == 0;
   const int error = errno;
   if (file != NULL) written = fclose(file) == 0 && written;
   if (written && rename(partial, path) == 0) return true;

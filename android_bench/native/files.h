@@ -17,10 +17,11 @@ typedef struct {
 bool map_file(const char* path, RunCode code, MappedFile* file, Failure* failure);
 void unmap_file(MappedFile* file);
 
-/* Writes a file beside its final place and moves it there, so that no half-written one ever stands at `path`. */
+/* Writes a file beside its final place and moves it there, so that there is never a half-written one at `path`. */
 bool write_file(const char* path, const char* bytes, size_t count, Failure* failure);
 
-/* Reads the beginning of a small file of /proc or /sys, without the end of its last line. False if it is not readable. */
+/* Reads the beginning of a small file of /proc or /sys, without the end of its last line. False if it is not readable.
+ */
 bool read_line_file(const char* path, char* text, size_t size);
 
 #endif

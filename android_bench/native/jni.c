@@ -49,7 +49,7 @@ static void run_command(char* command, const Host* host, Outcome* outcome) {
   int count;
   bool understood = split_words(command, words, &count, &failure) &&
                     parse_arguments(count, words, count_processors(), &arguments, &failure);
-  if (understood && arguments.help) understood = fail(&failure, RUN_BAD_ARGUMENTS, "%s", kUsage);
+  if (understood && arguments.help) understood = fail(&failure, RUN_BAD_ARGUMENTS, "%s", USAGE);
   if (understood) {
     run_benchmark(&arguments, host, outcome);
   } else {

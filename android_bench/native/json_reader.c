@@ -8,7 +8,7 @@ static const char* skip_space(const char* at, const char* end) {
   return at;
 }
 
-/* The first character behind a string that begins at `at`; `end` if it does not end. */
+/* The first character after a string that begins at `at`; `end` if it does not end. */
 static const char* skip_string(const char* at, const char* end) {
   for (++at; at < end; ++at) {
     if (*at == '\\') {
@@ -20,7 +20,7 @@ static const char* skip_string(const char* at, const char* end) {
   return end;
 }
 
-/* The first character behind the value that begins at `at`. */
+/* The first character after the value that begins at `at`. */
 static const char* skip_value(const char* at, const char* end) {
   int64_t depth = 0;
   while (at < end) {

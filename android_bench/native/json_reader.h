@@ -17,10 +17,10 @@ JsonValue json_document(const char* bytes, size_t count);
 /* The member `key` of an object; false if the value is none or has no such member. */
 bool json_member(JsonValue object, const char* key, JsonValue* member);
 
-/* Steps through an array: `*position` begins as NULL. False behind the last element. */
+/* Steps through an array: `*position` begins as NULL. False after the last element. */
 bool json_next_element(JsonValue array, const char** position, JsonValue* element);
 
-/* The characters between the quotes of a string, as they stand (base64 and plain words hold no escapes). */
+/* The characters between the quotes of a string, unchanged (base64 and plain words hold no escapes). */
 bool json_raw_string(JsonValue value, const char** bytes, size_t* count);
 
 bool json_to_integer(JsonValue value, int64_t* integer);

@@ -3,10 +3,14 @@
 #include <math.h>
 #include <string.h>
 
-/* Reads one character of UTF-8 and returns its length in bytes; what is none counts as one replacement character. */
+/* Reads one character of UTF-8 and returns its length in bytes; an invalid byte counts as one replacement character. */
 static int read_character(const unsigned char* bytes, uint32_t* character) {
   static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
-  const int length = bytes[0] < 0x80 ? 1 : bytes[0] >> 5 == 6 ? 2 : bytes[0] >> 4 == 14 ? 3 : bytes[0] >> 3 == 30 ? 4 : 0;
+  const int length = bytes[0] < 0x80       ? 1
+                     : bytes[0] >> 5 == 6  ? 2
+                     : bytes[0] >> 4 == 14 ? 3
+                     : bytes[0] >> 3 == 30 ? 4
+                                           : 0;
   *character = 0xFFFD;
   if (length == 0) return 1;
   uint32_t value = length == 1 ? bytes[0] : bytes[0] & (0x7Fu >> length);

@@ -1,5 +1,5 @@
-/* JSON, written key by key. Keys are NULL inside arrays and for the outermost value. Everything beyond ASCII is escaped,
- * so that the text passes through any shell, log and Java string. */
+/* JSON, written key by key. Keys are NULL inside arrays and for the outermost value. Everything beyond ASCII is
+ * escaped, so that the text passes through any shell, log and Java string. */
 #ifndef TFCONFORMER_BENCH_JSON_WRITER_H_
 #define TFCONFORMER_BENCH_JSON_WRITER_H_
 
@@ -20,7 +20,7 @@ void json_end_array(JsonWriter* json);
 /* `value` is UTF-8; NULL writes null, a byte that is not UTF-8 the replacement character. */
 void json_string(JsonWriter* json, const char* key, const char* value);
 void json_integer(JsonWriter* json, const char* key, int64_t value);
-/* Nine digits, which a float survives; null for what is not finite. */
+/* Nine digits, which a float survives; null for a number that is not finite. */
 void json_number(JsonWriter* json, const char* key, double value);
 void json_boolean(JsonWriter* json, const char* key, bool value);
 

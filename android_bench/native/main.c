@@ -11,7 +11,7 @@ int main(int count, char** words) {
   if (!parse_arguments(count - 1, (const char* const*)words + 1, count_processors(), &arguments, &failure)) {
     refuse_command(&failure, &host, &outcome);
   } else if (arguments.help) {
-    fputs(kUsage, stdout);
+    fputs(USAGE, stdout);
     return RUN_OK;
   } else {
     run_benchmark(&arguments, &host, &outcome);

@@ -7,9 +7,9 @@
 /* Fields of the tables Model and Metadata and Buffer in the TFLite schema. */
 enum { MODEL_BUFFERS = 4, MODEL_METADATA = 6, METADATA_NAME = 0, METADATA_BUFFER = 1, BUFFER_DATA = 0 };
 
-enum { LARGEST = 1 << 24 };
+enum { LARGEST_COUNT = 1 << 24 }; /* of samples and frames */
 
-static const char kEntry[] = "TFCONFORMER";
+static const char ENTRY_NAME[] = "TFCONFORMER";
 
 typedef struct {
   MappedFile file;
@@ -28,7 +28,7 @@ static Place moved(Place place, uint64_t distance) {
   return (Place){place.file, place.at == 0 || distance == 0 || at + 4 > place.file.size ? 0 : at};
 }
 
-/* What an offset at this place points to. */
+/* The target of the offset at this place. */
 static Place followed(Place place) { return moved(place, read_bytes(place, 4)); }
 
 static Place field(Place table, int index) {
@@ -62,7 +62,8 @@ static JsonValue find_entry(MappedFile file) {
   for (uint32_t i = 0; i < count; ++i) {
     const Place entry = table_of(entries, i);
     const JsonValue name = content(followed(field(entry, METADATA_NAME)));
-    if ((size_t)(name.end - name.begin) != sizeof kEntry - 1 || memcmp(name.begin, kEntry, sizeof kEntry - 1) != 0) {
+    if ((size_t)(name.end - name.begin) != sizeof ENTRY_NAME - 1 ||
+        memcmp(name.begin, ENTRY_NAME, sizeof ENTRY_NAME - 1) != 0) {
       continue;
     }
     const uint32_t buffer = read_bytes(field(entry, METADATA_BUFFER), 4);
@@ -81,7 +82,7 @@ static int64_t integer_member(JsonValue object, const char* key) {
 /* A number that a hostile file cannot make the program run forever with; 0 for any other. */
 static int64_t bounded_member(JsonValue object, const char* key) {
   const int64_t value = integer_member(object, key);
-  return value >= 0 && value <= LARGEST ? value : 0;
+  return value >= 0 && value <= LARGEST_COUNT ? value : 0;
 }
 
 static int64_t sum_weight_bytes(JsonValue layers) {
@@ -95,16 +96,103 @@ static int64_t sum_weight_bytes(JsonValue layers) {
   return sum;
 }
 
+/* The text of a string member; empty if there is none or it is too long for a name. */
+static void read_name(JsonValue object, const char* key, char name[NAME_SIZE]) {
+  JsonValue value;
+  const char* text;
+  size_t length;
+  name[0] = '\0';
+  if (!json_member(object, key, &value) || !json_raw_string(value, &text, &length) || length >= NAME_SIZE) return;
+  memcpy(name, text, length);
+  name[length] = '\0';
+}
+
+/* The name of the first tensor of that type in a list; empty if there is none. */
+static void find_tensor(JsonValue graph, const char* list, const char* type, char name[NAME_SIZE]) {
+  JsonValue tensors, tensor;
+  const char* position = NULL;
+  name[0] = '\0';
+  if (!json_member(graph, list, &tensors)) return;
+  while (name[0] == '\0' && json_next_element(tensors, &position, &tensor)) {
+    char found[NAME_SIZE];
+    read_name(tensor, "dtype", found);
+    if (strcmp(found, type) == 0) read_name(tensor, "name", name);
+  }
+}
+
+static Graph read_graph(JsonValue json) {
+  Graph graph = {.lists_states = true};
+  JsonValue stream;
+  read_name(json, "signature", graph.signature);
+  find_tensor(json, "inputs", "float32", graph.samples);
+  find_tensor(json, "inputs", "int32", graph.count);
+  find_tensor(json, "outputs", "float32", graph.logits);
+  find_tensor(json, "outputs", "int32", graph.frames);
+  json_member(json, "states", &graph.states);
+  graph.streams = json_member(json, "stream", &stream);
+  if (graph.streams) {
+    read_name(stream, "flush_signature", graph.flush);
+    graph.delay_frames = bounded_member(stream, "delay_frames");
+    graph.flush_samples = bounded_member(stream, "flush_samples");
+  }
+  return graph;
+}
+
+/* Format 1 has no list of graphs: their names are fixed. */
+static void read_format_1(ModelMetadata* metadata) {
+  static const Graph offline = {.signature = "transcribe", .samples = "waveform", .logits = "logits"};
+  static const Graph stream = {
+      .signature = "encode_step",
+      .samples = "audio",
+      .count = "count",
+      .logits = "logits",
+      .frames = "frames",
+      .streams = true,
+      .flush = "flush",
+  };
+  JsonValue description;
+  memcpy(metadata->search, "ctc", sizeof "ctc");
+  metadata->graph[metadata->graphs++] = offline;
+  metadata->graph[metadata->graphs] = stream;
+  if (json_member(metadata->json, "streaming", &description)) {
+    metadata->graph[metadata->graphs].delay_frames = bounded_member(description, "delay_frames");
+    metadata->graph[metadata->graphs].flush_samples = bounded_member(description, "flush_samples");
+  }
+  ++metadata->graphs;
+}
+
+static void read_format_2(ModelMetadata* metadata) {
+  JsonValue task, graphs, graph;
+  const char* position = NULL;
+  if (json_member(metadata->json, "task", &task)) read_name(task, "search", metadata->search);
+  if (!json_member(metadata->json, "graphs", &graphs)) return;
+  while (metadata->graphs < MAX_GRAPHS && json_next_element(graphs, &position, &graph)) {
+    metadata->graph[metadata->graphs++] = read_graph(graph);
+  }
+}
+
 ModelMetadata read_model_metadata(MappedFile file) {
   ModelMetadata metadata = {.json = find_entry(file)};
-  JsonValue config, features, layers, streaming;
+  JsonValue config, features, layers;
   if (json_member(metadata.json, "config", &config) && json_member(config, "features", &features)) {
     metadata.sample_rate = bounded_member(features, "sample_rate");
   }
   if (json_member(metadata.json, "layers", &layers)) metadata.weight_bytes = sum_weight_bytes(layers);
-  if (json_member(metadata.json, "streaming", &streaming)) {
-    metadata.delay_frames = bounded_member(streaming, "delay_frames");
-    metadata.flush_samples = bounded_member(streaming, "flush_samples");
+  if (integer_member(metadata.json, "format") == 2) {
+    read_format_2(&metadata);
+  } else {
+    read_format_1(&metadata);
   }
   return metadata;
+}
+
+bool graph_has_state(const Graph* graph, const char* name) {
+  JsonValue state;
+  const char* position = NULL;
+  while (json_next_element(graph->states, &position, &state)) {
+    char found[NAME_SIZE];
+    read_name(state, "name", found);
+    if (strcmp(found, name) == 0) return true;
+  }
+  return false;
 }

@@ -1,4 +1,5 @@
-/* What `tfconformer export` wrote into a .tflite about itself: the JSON of its metadata entry TFCONFORMER. */
+/* The description of a .tflite file that `tfconformer export` wrote into it: the JSON of its metadata entry
+ * TFCONFORMER, in format 1 or 2. */
 #ifndef TFCONFORMER_BENCH_MODEL_METADATA_H_
 #define TFCONFORMER_BENCH_MODEL_METADATA_H_
 
@@ -7,16 +8,37 @@
 #include "files.h"
 #include "json_reader.h"
 
+enum { MAX_GRAPHS = 8, NAME_SIZE = 64 };
+
+/* A signature of the file, and the names of its tensors. Names that a graph lacks are empty. */
 typedef struct {
-  JsonValue json;       /* points into the file; empty if the file has no such entry */
-  int64_t sample_rate;  /* 0: unknown */
-  int64_t weight_bytes; /* what the constants of all layers take in the file; 0: unknown */
-  /* Of a streaming file (converters/flatbuffer/stream_description.py), else 0. */
-  int64_t delay_frames;
-  int64_t flush_samples;
+  char signature[NAME_SIZE];
+  char samples[NAME_SIZE]; /* input, FLOAT32 */
+  char count[NAME_SIZE];   /* input, INT32: the number of valid samples */
+  char logits[NAME_SIZE];  /* output, FLOAT32 */
+  char frames[NAME_SIZE];  /* output, INT32: the number of frames so far */
+  bool streams;            /* runs step by step, with tensors that are states */
+  char flush[NAME_SIZE];   /* signature that takes the rest of a stream */
+  int64_t delay_frames;    /* before the first frame of a stream */
+  int64_t flush_samples;   /* zeros after the last sample of a stream */
+  bool lists_states;       /* `states` lists all of them (format 2); else they are the inputs that are outputs too */
+  JsonValue states;        /* array of objects with a "name" */
+} Graph;
+
+typedef struct {
+  JsonValue json;         /* points into the file; empty if the file has no such entry */
+  char search[NAME_SIZE]; /* the method that turns outputs into labels: "ctc" or another */
+  int64_t sample_rate;    /* 0: unknown */
+  int64_t weight_bytes;   /* of the constants of all layers in the file; 0: unknown */
+  int graphs;
+  Graph graph[MAX_GRAPHS]; /* in the order of use */
 } ModelMetadata;
 
-/* Finds the metadata of a flatbuffer that may be damaged. Without them, or with others, all is empty and zero. */
+/* Finds the metadata of a flatbuffer that may be damaged. A file without metadata, or with format 1, has the graphs of
+ * that format: one for whole utterances and one for streams, of which the file may lack either. */
 ModelMetadata read_model_metadata(MappedFile file);
+
+/* True if the graph lists an input as a state. */
+bool graph_has_state(const Graph* graph, const char* name);
 
 #endif

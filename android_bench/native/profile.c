@@ -19,7 +19,7 @@ static void ignore_settings(TelemetryProfiler* profiler, const char* setting, co
   (void)profiler, (void)setting, (void)settings;
 }
 
-/* Delegates report with it what they do inside, after the fact. */
+/* Called by delegates for their own operations, after these. */
 static void ignore_op(TelemetryProfiler* profiler, const char* op_name, uint64_t elapsed_us, int64_t op,
                       int64_t subgraph) {
   (void)profiler, (void)op_name, (void)elapsed_us, (void)op, (void)subgraph;
@@ -73,6 +73,4 @@ static int compare(const void* a, const void* b) {
   return (x < y) - (x > y);
 }
 
-void profile_sort(Profile* profile) {
-  qsort(profile->kind, (size_t)profile->kinds, sizeof profile->kind[0], compare);
-}
+void profile_sort(Profile* profile) { qsort(profile->kind, (size_t)profile->kinds, sizeof profile->kind[0], compare); }

@@ -15,7 +15,7 @@ typedef struct {
 
 typedef struct TelemetryProfiler TelemetryProfiler;
 
-/* What TfLiteInterpreterOptionsSetTelemetryProfiler takes. */
+/* The argument of TfLiteInterpreterOptionsSetTelemetryProfiler. */
 struct TelemetryProfiler {
   void* data;
   void (*report_event)(TelemetryProfiler* profiler, const char* event, uint64_t status);
@@ -37,7 +37,7 @@ typedef struct {
   int current; /* index of the kind that runs at depth 0 */
   double began;
   int kinds;
-  OperationKind kind[MAX_OPERATION_KINDS]; /* the last takes what is beyond the room */
+  OperationKind kind[MAX_OPERATION_KINDS]; /* the last one sums up those that do not fit */
 } Profile;
 
 /* Prepares a profile that is not enabled; it must not move afterwards. */

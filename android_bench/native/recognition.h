@@ -15,7 +15,7 @@ typedef struct {
   int insertions;
 } WordErrors;
 
-/* Adds the errors of one utterance, words being what white space separates, with the fewest edits. False without
+/* Adds the errors of one utterance, aligned with the fewest edits; white space separates words. False without
  * memory. */
 bool add_word_errors(const char* reference, const char* hypothesis, WordErrors* errors);
 

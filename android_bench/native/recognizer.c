@@ -5,9 +5,6 @@
 
 #include "statistics.h"
 
-static const char kTranscribe[] = "transcribe", kWaveform[] = "waveform", kLogits[] = "logits";
-static const char kStep[] = "encode_step", kFlush[] = "flush", kFrames[] = "frames";
-
 static int64_t elements(const Session* session, const TfLiteTensor* tensor) {
   int64_t count = 1;
   for (int i = 0; i < tensor_rank(session, tensor); ++i) count *= tensor_dim(session, tensor, i);
@@ -67,11 +64,12 @@ static bool prepare_offline(Recognizer* recognizer, int samples, Failure* failur
   const int dims[2] = {1, samples};
   if (samples == recognizer->samples) return true;
   recognizer->samples = 0;
-  if (!signature_resize(recognizer->session, recognizer->runner, kWaveform, dims, 2)) {
-    return fail(failure, RUN_MODEL_REFUSED, "its signature '%s' takes no '%s' [1, %d]: %s", kTranscribe, kWaveform,
-                samples, session_complaints(recognizer->session));
+  if (!signature_resize(recognizer->session, recognizer->runner, recognizer->graph->samples, dims, 2)) {
+    return fail(failure, RUN_MODEL_REFUSED, "its signature '%s' takes no '%s' [1, %d]: %s",
+                recognizer->graph->signature, recognizer->graph->samples, samples,
+                session_complaints(recognizer->session));
   }
-  if (!allocate(recognizer, recognizer->runner, kTranscribe, failure)) return false;
+  if (!allocate(recognizer, recognizer->runner, recognizer->graph->signature, failure)) return false;
   recognizer->samples = samples;
   return true;
 }
@@ -80,28 +78,24 @@ static bool run_offline(Recognizer* recognizer, const float* waveform, int sampl
   Session* session = recognizer->session;
   if (!prepare_offline(recognizer, samples, failure)) return false;
   const double began = now_us();
-  const TfLiteTensor* input = signature_input(session, recognizer->runner, kWaveform);
+  const TfLiteTensor* input = signature_input(session, recognizer->runner, recognizer->graph->samples);
   memcpy(tensor_data(session, input), waveform, (size_t)samples * sizeof *waveform);
   if (!signature_invoke(session, recognizer->runner)) {
     return fail(failure, RUN_FAILED, "the runtime cannot compute it on %d samples: %s", samples,
                 session_complaints(session));
   }
   const double ended = now_us();
-  return append_logits(recognizer, signature_output(session, recognizer->runner, kLogits), failure) &&
+  return append_logits(recognizer, signature_output(session, recognizer->runner, recognizer->graph->logits), failure) &&
          note_step(recognizer, ended - began, failure);
 }
 
 static bool open_offline(Recognizer* recognizer, int samples, Failure* failure) {
   const Session* session = recognizer->session;
-  recognizer->runner = session_signature(recognizer->session, kTranscribe);
-  if (recognizer->runner == NULL) {
-    return fail(failure, RUN_MODEL_REFUSED, "the model has no signature '%s', which mode offline needs", kTranscribe);
-  }
-  const TfLiteTensor* input = signature_input(session, recognizer->runner, kWaveform);
+  const TfLiteTensor* input = signature_input(session, recognizer->runner, recognizer->graph->samples);
   if (input == NULL || tensor_type(session, input) != TENSOR_FLOAT32 ||
-      signature_output(session, recognizer->runner, kLogits) == NULL) {
-    return fail(failure, RUN_MODEL_REFUSED, "its signature '%s' should go from FLOAT32 '%s' to '%s'", kTranscribe,
-                kWaveform, kLogits);
+      signature_output(session, recognizer->runner, recognizer->graph->logits) == NULL) {
+    return fail(failure, RUN_MODEL_REFUSED, "its signature '%s' should go from FLOAT32 '%s' to '%s'",
+                recognizer->graph->signature, recognizer->graph->samples, recognizer->graph->logits);
   }
   return prepare_offline(recognizer, samples, failure);
 }
@@ -115,7 +109,7 @@ static State* find_state(Recognizer* recognizer, const char* name) {
   return NULL;
 }
 
-/* Writes one input: a state that is not there yet, samples (followed by zeros), or their number. */
+/* Writes one input: a state that is not in place, samples (followed by zeros), or their number. */
 static void feed(Recognizer* recognizer, const char* name, TfLiteTensor* tensor, const float* samples, int count) {
   const Session* session = recognizer->session;
   const State* state = find_state(recognizer, name);
@@ -127,13 +121,13 @@ static void feed(Recognizer* recognizer, const char* name, TfLiteTensor* tensor,
     const int32_t number = count;
     memcpy(data, &number, sizeof number);
   } else {
-    const size_t real = (size_t)count * sizeof *samples;
-    if (real > 0) memcpy(data, samples, real);
-    memset((char*)data + real, 0, bytes - real);
+    const size_t valid = (size_t)count * sizeof *samples;
+    if (valid > 0) memcpy(data, samples, valid);
+    memset((char*)data + valid, 0, bytes - valid);
   }
 }
 
-/* Runs one step; `*frames` becomes what the utterance has so far, if the model says. */
+/* Runs one step; `*frames` becomes the number of frames so far, if the model has that output. */
 static bool run_step(Recognizer* recognizer, TfLiteSignatureRunner* runner, const float* samples, int count,
                      int32_t* frames, Failure* failure) {
   Session* session = recognizer->session;
@@ -155,17 +149,18 @@ static bool run_step(Recognizer* recognizer, TfLiteSignatureRunner* runner, cons
     const void* content = tensor_data(session, tensor);
     if (content != state->content) memcpy(state->content, content, state->bytes); /* else it was changed in place */
   }
-  const TfLiteTensor* count_so_far = signature_output(session, runner, kFrames);
+  const TfLiteTensor* count_so_far = signature_output(session, runner, recognizer->graph->frames);
   if (count_so_far != NULL && tensor_bytes(session, count_so_far) == sizeof *frames) {
     memcpy(frames, tensor_data(session, count_so_far), sizeof *frames);
   }
-  if (!append_logits(recognizer, signature_output(session, runner, kLogits), failure)) return false;
+  if (!append_logits(recognizer, signature_output(session, runner, recognizer->graph->logits), failure)) return false;
   return note_step(recognizer, now_us() - began, failure);
 }
 
-/* Keeps the logits of the utterance itself: those behind the delay, as many as it has frames. */
+/* Keeps the logits of the utterance itself: those after the delay, as many as it has frames. */
 static void drop_delay(Recognizer* recognizer, int32_t frames) {
-  const int delay = recognizer->delay_frames < recognizer->frames ? recognizer->delay_frames : recognizer->frames;
+  const int delay_frames = (int)recognizer->graph->delay_frames;
+  const int delay = delay_frames < recognizer->frames ? delay_frames : recognizer->frames;
   const int left = recognizer->frames - delay;
   recognizer->frames = frames >= 0 && frames < left ? frames : left;
   const size_t columns = (size_t)recognizer->columns;
@@ -200,6 +195,12 @@ static bool add_state(Recognizer* recognizer, const char* name, const TfLiteTens
   return true;
 }
 
+/* Format 2 lists the states; in format 1 they are the inputs that are outputs too. */
+static bool is_state(const Recognizer* recognizer, const char* name) {
+  if (recognizer->graph->lists_states) return graph_has_state(recognizer->graph, name);
+  return signature_output(recognizer->session, recognizer->runner, name) != NULL;
+}
+
 /* Sorts the inputs of the step into states, samples and their number. */
 static bool find_inputs(Recognizer* recognizer, Failure* failure) {
   Session* session = recognizer->session;
@@ -208,18 +209,18 @@ static bool find_inputs(Recognizer* recognizer, Failure* failure) {
     const char* name = signature_input_name(session, runner, i);
     const TfLiteTensor* tensor = signature_input(session, runner, name);
     const int64_t count = elements(session, tensor);
-    if (signature_output(session, runner, name) != NULL) {
+    if (is_state(recognizer, name)) {
       if (!add_state(recognizer, name, tensor, failure)) return false;
     } else if (tensor_type(session, tensor) == TENSOR_FLOAT32 && recognizer->samples == 0 && count > 0 &&
                count < INT32_MAX) {
       recognizer->samples = (int)count;
     } else if (tensor_type(session, tensor) != TENSOR_INT32 || count != 1) {
       return fail(failure, RUN_MODEL_REFUSED, "the input '%s' of '%s' is neither state nor samples nor their number",
-                  name, kStep);
+                  name, recognizer->graph->signature);
     }
   }
   if (recognizer->samples > 0) return true;
-  return fail(failure, RUN_MODEL_REFUSED, "'%s' has no input for samples", kStep);
+  return fail(failure, RUN_MODEL_REFUSED, "'%s' has no input for samples", recognizer->graph->signature);
 }
 
 /* Checks that `feed` can serve the flush: its states are the step's. */
@@ -232,36 +233,53 @@ static bool check_flush(Recognizer* recognizer, Failure* failure) {
     const int type = tensor_type(session, tensor);
     const bool number = type == TENSOR_INT32 && elements(session, tensor) == 1;
     if (state != NULL ? tensor_bytes(session, tensor) != state->bytes : !number && type != TENSOR_FLOAT32) {
-      return fail(failure, RUN_MODEL_REFUSED, "the input '%s' of '%s' does not fit '%s'", name, kFlush, kStep);
+      return fail(failure, RUN_MODEL_REFUSED, "the input '%s' of '%s' does not fit '%s'", name,
+                  recognizer->graph->flush, recognizer->graph->signature);
     }
   }
   return true;
 }
 
-static bool open_streaming(Recognizer* recognizer, const ModelMetadata* metadata, Failure* failure) {
-  recognizer->runner = session_signature(recognizer->session, kStep);
-  if (recognizer->runner == NULL) {
-    return fail(failure, RUN_MODEL_REFUSED, "the model has no signature '%s', which mode streaming needs", kStep);
-  }
-  recognizer->flush = session_signature(recognizer->session, kFlush);
+static bool open_streaming(Recognizer* recognizer, Failure* failure) {
+  const Graph* graph = recognizer->graph;
+  if (graph->flush[0] != '\0') recognizer->flush = session_signature(recognizer->session, graph->flush);
   if (!session_use_xnnpack(recognizer->session, failure)) return false;
-  /* Both before any address is kept: they may be one graph, whose memory is arranged twice. */
-  if (recognizer->flush != NULL && !allocate(recognizer, recognizer->flush, kFlush, failure)) return false;
-  if (!allocate(recognizer, recognizer->runner, kStep, failure) || !find_inputs(recognizer, failure)) return false;
+  /* Both before any address is stored: they may be one graph, whose memory is arranged twice. */
+  if (recognizer->flush != NULL && !allocate(recognizer, recognizer->flush, graph->flush, failure)) return false;
+  if (!allocate(recognizer, recognizer->runner, graph->signature, failure)) return false;
+  if (!find_inputs(recognizer, failure)) return false;
   if (recognizer->flush != NULL && !check_flush(recognizer, failure)) return false;
-  recognizer->delay_frames = (int)metadata->delay_frames;
-  recognizer->flush_steps = (int)((metadata->flush_samples + recognizer->samples - 1) / recognizer->samples);
+  recognizer->flush_steps = (int)((graph->flush_samples + recognizer->samples - 1) / recognizer->samples);
   return true;
 }
 
 /* ---- Both ---- */
 
+/* The first graph that runs in this mode; NULL if the file describes none. */
+static const Graph* find_graph(const ModelMetadata* metadata, Mode mode) {
+  for (int i = 0; i < metadata->graphs; ++i) {
+    if (metadata->graph[i].streams == (mode == MODE_STREAMING)) return &metadata->graph[i];
+  }
+  return NULL;
+}
+
 bool recognizer_open(Recognizer* recognizer, Session* session, Mode mode, const ModelMetadata* metadata, int samples,
                      Failure* failure) {
+  const char* mode_name = mode == MODE_STREAMING ? "streaming" : "offline";
+  if (strcmp(metadata->search, "ctc") != 0) {
+    return fail(failure, RUN_MODEL_REFUSED, "its output is searched by '%s', this program has 'ctc'", metadata->search);
+  }
   recognizer->session = session;
-  recognizer->mode = mode;
-  return mode == MODE_OFFLINE ? open_offline(recognizer, samples, failure)
-                              : open_streaming(recognizer, metadata, failure);
+  recognizer->graph = find_graph(metadata, mode);
+  if (recognizer->graph == NULL) {
+    return fail(failure, RUN_MODEL_REFUSED, "the model has no graph for mode %s", mode_name);
+  }
+  recognizer->runner = session_signature(session, recognizer->graph->signature);
+  if (recognizer->runner == NULL) {
+    return fail(failure, RUN_MODEL_REFUSED, "the model has no signature '%s', which mode %s needs",
+                recognizer->graph->signature, mode_name);
+  }
+  return mode == MODE_OFFLINE ? open_offline(recognizer, samples, failure) : open_streaming(recognizer, failure);
 }
 
 void recognizer_close(Recognizer* recognizer) {
@@ -274,6 +292,6 @@ void recognizer_close(Recognizer* recognizer) {
 bool recognizer_run(Recognizer* recognizer, const float* waveform, int samples, Failure* failure) {
   recognizer->frames = recognizer->columns = recognizer->steps = 0;
   recognizer->compute_us = 0;
-  return recognizer->mode == MODE_OFFLINE ? run_offline(recognizer, waveform, samples, failure)
-                                          : run_streaming(recognizer, waveform, samples, failure);
+  return recognizer->graph->streams ? run_streaming(recognizer, waveform, samples, failure)
+                                    : run_offline(recognizer, waveform, samples, failure);
 }

@@ -1,12 +1,11 @@
-/* A model that turns waveforms into logits, whole or step by step.
+/* A model that turns waveforms into logits, whole or step by step, by the first graph of its metadata that does so.
  *
- * Offline: signature "transcribe", from "waveform" [1, samples] to "logits" [1, frames, columns].
+ * Offline: from samples [1, samples] to logits [1, frames, columns].
  *
- * Streaming: signature "encode_step". An input that is also an output is state: zero at the start of an utterance, then
- * what the step before gave. The remaining float input is the next samples, a fixed number; a remaining INT32 input, if
- * there is one, takes how many of them are real. The output "logits" is as above; an INT32 output "frames", if there is
- * one, is how many frames the utterance has so far. The rest of an utterance, filled up with zeros, and then
- * the zeros that its metadata ask for go into the signature "flush", if there is one. */
+ * Streaming: a state is zero at the start of an utterance, and then the output of the step before. The samples of a
+ * step are a fixed number; an INT32 input, if there is one, takes how many of them are valid. The logits are as above;
+ * an INT32 output, if there is one, is the number of frames so far. The rest of an utterance, filled up with zeros, and
+ * then the zeros that the metadata ask for go into the signature for the end of a stream, if there is one. */
 #ifndef TFCONFORMER_BENCH_RECOGNIZER_H_
 #define TFCONFORMER_BENCH_RECOGNIZER_H_
 
@@ -20,17 +19,16 @@ enum { MAX_STATES = 512 };
 typedef struct {
   const char* name;
   size_t bytes;
-  void* content; /* the input tensor of "encode_step" */
+  void* content; /* the input tensor of the step */
 } State;
 
 typedef struct {
   Session* session;
-  Mode mode;
-  TfLiteSignatureRunner* runner; /* "transcribe" or "encode_step" */
+  const Graph* graph;
+  TfLiteSignatureRunner* runner; /* of the graph's signature */
   TfLiteSignatureRunner* flush;  /* NULL: none */
   int samples;                   /* that the runner's input has room for */
   int flush_steps;               /* without samples, at the end of an utterance */
-  int delay_frames;              /* that come before the first frame of an utterance */
   int states;
   State state[MAX_STATES];
   /* The utterance that was last recognized. */
@@ -44,12 +42,13 @@ typedef struct {
   int step_capacity;
 } Recognizer;
 
-/* Prepares a session for an utterance of `samples`; `recognizer` is zero. */
+/* Prepares a session for an utterance of `samples`; `recognizer` is zero, and `metadata` must outlive it. */
 bool recognizer_open(Recognizer* recognizer, Session* session, Mode mode, const ModelMetadata* metadata, int samples,
                      Failure* failure);
 void recognizer_close(Recognizer* recognizer);
 
-/* Computes the logits of an utterance of any length. Memory is arranged anew for another length before the clock runs. */
+/* Computes the logits of an utterance of any length. Memory is allocated for another length before the clock runs.
+ */
 bool recognizer_run(Recognizer* recognizer, const float* waveform, int samples, Failure* failure);
 
 #endif

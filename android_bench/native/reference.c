@@ -16,12 +16,12 @@ typedef struct {
   uint32_t columns;
 } Header;
 
-static const char kMagic[8] = {'T', 'F', 'C', 'R', 'E', 'F', '0', '1'};
+static const char MAGIC[8] = {'T', 'F', 'C', 'R', 'E', 'F', '0', '1'};
 
 static bool check(const char* path, const uint8_t model_sha256[SHA256_BYTES], MappedFile file, Reference* reference,
                   Failure* failure) {
   Header header;
-  if (file.size < sizeof header || memcmp(file.bytes, kMagic, sizeof kMagic) != 0) {
+  if (file.size < sizeof header || memcmp(file.bytes, MAGIC, sizeof MAGIC) != 0) {
     return fail(failure, RUN_BAD_ARGUMENTS, "%.400s: no reference file", path);
   }
   memcpy(&header, file.bytes, sizeof header);
@@ -75,8 +75,8 @@ Comparison compare_logits(const Reference* reference, const float* logits) {
   }
   for (int t = 0; t < reference->frames; ++t) {
     const size_t at = (size_t)t * columns;
-    result.different_frames += largest_column(logits + at, reference->columns) !=
-                               largest_column(reference->logits + at, reference->columns);
+    result.different_frames +=
+        largest_column(logits + at, reference->columns) != largest_column(reference->logits + at, reference->columns);
   }
   result.relative_rms = squares == 0 ? 0 : sqrt(squares / expected_squares);
   return result;

@@ -1,4 +1,5 @@
-/* What a model computed on the machine that made it: one waveform and its logits, in a small file beside the model.
+/* The expected output of a model: one waveform and its logits on the machine that exported it, in a small file beside
+ * it.
  *
  * All numbers are little-endian: the characters "TFCREF01"; 32 bytes SHA-256 of the .tflite; float32 tolerance;
  * uint32 samples, frames, columns; float32 waveform [samples]; float32 logits [frames, columns]. Written by
@@ -20,16 +21,15 @@ typedef struct {
 } Reference;
 
 /* Opens a reference; fails with RUN_BAD_ARGUMENTS if it is damaged or another model's. */
-bool reference_open(const char* path, const uint8_t model_sha256[SHA256_BYTES], Reference* reference,
-                    Failure* failure);
+bool reference_open(const char* path, const uint8_t model_sha256[SHA256_BYTES], Reference* reference, Failure* failure);
 void reference_close(Reference* reference);
 
-/* How an output compares with the expected one. */
+/* The comparison of an output with the expected one. */
 typedef struct {
   bool bit_exact;
-  double relative_rms;       /* root mean square of the differences over that of the expected logits */
+  double relative_rms; /* root mean square of the differences over that of the expected logits */
   double max_abs_difference;
-  int different_frames;      /* whose largest column is another */
+  int different_frames; /* whose largest column is another */
 } Comparison;
 
 /* Compares logits [frames, columns] of the reference's shape. A NaN makes both measures NaN. */

@@ -6,11 +6,11 @@
 enum { SCHEMA = 1 };
 
 #if defined(__aarch64__)
-static const char kAbi[] = "arm64-v8a";
+static const char ABI[] = "arm64-v8a";
 #elif defined(__x86_64__)
-static const char kAbi[] = "x86_64";
+static const char ABI[] = "x86_64";
 #else
-static const char kAbi[] = "other";
+static const char ABI[] = "other";
 #endif
 
 static const char* mode_name(Mode mode) { return mode == MODE_OFFLINE ? "offline" : "streaming"; }
@@ -34,7 +34,7 @@ static const char* check_name(CheckStatus status) {
   return names[status];
 }
 
-/* Leaves out what is not known. */
+/* Leaves out unknown values. */
 static void known_string(JsonWriter* json, const char* key, const char* value) {
   if (value != NULL && value[0] != '\0') json_string(json, key, value);
 }
@@ -57,7 +57,7 @@ static void write_outcome(JsonWriter* json, const Report* report) {
 static void write_program(JsonWriter* json, const Report* report) {
   json_begin_object(json, "program");
   json_string(json, "version", BENCH_VERSION);
-  json_string(json, "abi", kAbi);
+  json_string(json, "abi", ABI);
   json_string(json, "entry_point", report->entry_point);
   json_end_object(json);
 }

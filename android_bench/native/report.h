@@ -1,4 +1,4 @@
-/* Everything a run found out, and how it is written down (android_bench/report.schema.json). */
+/* The results of a run, and their JSON (android_bench/report.schema.json). */
 #ifndef TFCONFORMER_BENCH_REPORT_H_
 #define TFCONFORMER_BENCH_REPORT_H_
 
@@ -19,8 +19,8 @@ typedef struct {
   Comparison comparison; /* meaningless where the shapes differ */
   bool shape_differs;
   float tolerance;
-  int frames, columns;   /* of the output */
-  bool repeatable;       /* the last timed run gave the first one's output, bit for bit */
+  int frames, columns; /* of the output */
+  bool repeatable;     /* the last timed run gave the first one's output, bit for bit */
 } OutputCheck;
 
 typedef struct {
@@ -42,7 +42,7 @@ typedef struct {
   const char* entry_point; /* "cli" or "jni" */
   const Arguments* arguments;
   Failure failure; /* code RUN_OK: none */
-  /* The model and what runs it; empty or zero until known. */
+  /* The model and its engine; empty or zero until known. */
   char model_sha256[SHA256_TEXT_SIZE];
   int64_t file_bytes, weight_bytes;
   const char* engine_version; /* NULL until loaded */
@@ -56,7 +56,7 @@ typedef struct {
   Memory memory_before, memory_init, memory_end;
   /* Times in microseconds; `finished` says that the timed runs are complete. */
   bool finished;
-  const char* input; /* "reference", "audio" or "noise" */
+  const char* input;    /* "reference", "audio" or "noise" */
   double audio_seconds; /* of the timed utterance; 0: unknown */
   double init_us, first_us;
   Summary utterance, step;

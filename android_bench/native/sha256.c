@@ -5,7 +5,7 @@
 
 enum { BLOCK = 64 };
 
-static const uint32_t kRounds[64] = {
+static const uint32_t ROUND_CONSTANTS[64] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
     0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
     0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
@@ -34,7 +34,8 @@ static void add_block(uint32_t state[8], const uint8_t* block) {
   for (int i = 0; i < 64; ++i) {
     const uint32_t choice = (v[4] & v[5]) ^ (~v[4] & v[6]);
     const uint32_t majority = (v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]);
-    const uint32_t t1 = v[7] + (rotate(v[4], 6) ^ rotate(v[4], 11) ^ rotate(v[4], 25)) + choice + kRounds[i] + w[i];
+    const uint32_t t1 =
+        v[7] + (rotate(v[4], 6) ^ rotate(v[4], 11) ^ rotate(v[4], 25)) + choice + ROUND_CONSTANTS[i] + w[i];
     const uint32_t t2 = (rotate(v[0], 2) ^ rotate(v[0], 13) ^ rotate(v[0], 22)) + majority;
     memmove(v + 1, v, 7 * sizeof v[0]);
     v[4] += t1;

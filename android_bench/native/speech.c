@@ -38,8 +38,9 @@ static bool decode_wav(const char* path, MappedFile file, Waveform* waveform, Fa
   const uint32_t encoding = little_endian(format, 2), channels = little_endian(format + 2, 2);
   const uint32_t bits = little_endian(format + 14, 2);
   if ((encoding != PCM && encoding != EXTENSIBLE) || channels != 1 || bits != 16) {
-    return fail(failure, RUN_BAD_ARGUMENTS, "%.400s: expected 16-bit PCM with one channel, got encoding %u, %u bits, %u channels",
-                path, encoding, bits, channels);
+    return fail(failure, RUN_BAD_ARGUMENTS,
+                "%.400s: expected 16-bit PCM with one channel, got encoding %u, %u bits, %u channels", path, encoding,
+                bits, channels);
   }
   *waveform = (Waveform){.count = (int)(data_size / 2), .sample_rate = (int)little_endian(format + 4, 4)};
   waveform->samples = malloc((size_t)waveform->count * sizeof(float) + 1);
@@ -85,7 +86,7 @@ bool list_wav_files(const char* path, PathList* list, Failure* failure) {
   bool memory = true;
   DIR* folder = opendir(path);
   if (folder == NULL) {
-    memory = add_path(list, path); /* a file, or nothing: whoever opens it will say so */
+    memory = add_path(list, path); /* a file, or nothing: opening it fails then */
   } else {
     const struct dirent* entry;
     while (memory && (entry = readdir(folder)) != NULL) {

@@ -28,7 +28,7 @@ void free_path_list(PathList* list);
 /* The name of an utterance: the file's, without folder and extension. */
 void utterance_name(const char* path, char* name, size_t size);
 
-/* Copies the words behind `name` in a file of lines "NAME words". False if no line begins with it. */
+/* Copies the words after `name` in a file of lines "NAME words". False if no line begins with it. */
 bool find_transcript(MappedFile transcripts, const char* name, char* words, size_t size);
 
 #endif

@@ -8,8 +8,8 @@ enum { WIRE_VARINT = 0, WIRE_64_BITS = 1, WIRE_BYTES = 2, WIRE_32_BITS = 5 };
 enum { MODEL_PIECES = 1, PIECE_TEXT = 1, PIECE_TYPE = 3 };
 enum { TYPE_UNKNOWN = 2, TYPE_CONTROL = 3 };
 
-static const char kWordMark[] = "\xE2\x96\x81"; /* U+2581, a space in a piece */
-static const char kUnknown[] = " \xE2\x81\x87 "; /* what SentencePiece writes for the unknown piece */
+static const char WORD_MARK[] = "\xE2\x96\x81";      /* U+2581, a space in a piece */
+static const char UNKNOWN_TEXT[] = " \xE2\x81\x87 "; /* SentencePiece's text of the unknown piece */
 
 static int base64_digit(char c) {
   if (c >= 'A' && c <= 'Z') return c - 'A';
@@ -48,7 +48,7 @@ static bool read_varint(Message* message, uint64_t* value) {
 }
 
 /* Takes the next field. `content` gets the bytes of a field that has any, `value` the number of a varint. False at the
- * end and where the message is damaged, which `*damaged` tells. */
+ * end and where the message is damaged, which sets `*damaged`. */
 static bool next_field(Message* message, int* number, Message* content, uint64_t* value, bool* damaged) {
   uint64_t key;
   *damaged = false;
@@ -99,8 +99,8 @@ static bool read_piece(Message message, const uint8_t** piece, int* length) {
     }
   }
   if (unknown) {
-    *piece = (const uint8_t*)kUnknown;
-    *length = (int)sizeof kUnknown - 1;
+    *piece = (const uint8_t*)UNKNOWN_TEXT;
+    *length = (int)sizeof UNKNOWN_TEXT - 1;
   }
   if (control) *length = 0;
   return !damaged;
@@ -155,13 +155,13 @@ void tokenizer_close(Tokenizer* tokenizer) {
 }
 
 void tokenizer_decode(const Tokenizer* tokenizer, const int* labels, int count, Text* text) {
-  const int mark = (int)sizeof kWordMark - 1;
+  const int mark = (int)sizeof WORD_MARK - 1;
   text_append(text, "", 0);
   for (int i = 0; i < count; ++i) {
     const uint8_t* piece = tokenizer->pieces[labels[i] - 1];
     const int length = tokenizer->lengths[labels[i] - 1];
     for (int at = 0; at < length;) {
-      if (at + mark <= length && memcmp(piece + at, kWordMark, (size_t)mark) == 0) {
+      if (at + mark <= length && memcmp(piece + at, WORD_MARK, (size_t)mark) == 0) {
         text_append(text, " ", 1);
         at += mark;
       } else {

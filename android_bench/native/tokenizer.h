@@ -7,9 +7,9 @@
 #include "text.h"
 
 typedef struct {
-  uint8_t* model;       /* the serialized SentencePiece model; the pieces point into it */
+  uint8_t* model;         /* the serialized SentencePiece model; the pieces point into it */
   const uint8_t** pieces; /* UTF-8, not terminated */
-  int* lengths;         /* bytes of each */
+  int* lengths;           /* bytes of each */
   int count;
 } Tokenizer;
 

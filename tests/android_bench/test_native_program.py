@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import resource
@@ -117,8 +118,44 @@ def test_words_and_word_errors_are_those_of_python(
 # ---- Streaming ----
 
 
-def streaming_model(path: Path) -> Path:
-    """A step of four samples whose logits are the running sums of the samples at every place of the step."""
+# The same stream as the two formats of metadata describe it; in format 2 no name is fixed.
+STREAM_1 = {"config": {"features": {"sample_rate": 4}}, "streaming": {"delay_frames": 1, "flush_samples": 8}}
+STREAM_2 = {
+    "format": 2,
+    "task": {"name": "recognition_ctc", "search": "ctc", "vocabulary": 3},
+    "config": {"features": {"sample_rate": 4}},
+    "graphs": [
+        {
+            "signature": "step",
+            "inputs": [
+                {"name": "audio", "shape": [1, 4], "dtype": "float32"},
+                {"name": "count", "shape": [1], "dtype": "int32"},
+            ],
+            "outputs": [
+                {"name": "scores", "shape": [1, 1, 4], "dtype": "float32"},
+                {"name": "length", "shape": [1], "dtype": "int32"},
+            ],
+            "states": [
+                {"name": "total", "shape": [1, 4], "dtype": "float32"},
+                {"name": "received", "shape": [1], "dtype": "int32"},
+            ],
+            "stream": {
+                "sample_rate": 4,
+                "step_samples": 4,
+                "frame_samples": 4,
+                "delay_frames": 1,
+                "flush_samples": 8,
+                "flush_signature": "rest",
+            },
+        }
+    ],
+}
+
+
+def streaming_model(path: Path, description: dict = STREAM_1) -> Path:
+    """A step of four samples whose logits are the running sums of the samples at every position of the step."""
+    is_format_2 = "graphs" in description
+    logits_name, frames_name = ("scores", "length") if is_format_2 else ("logits", "frames")
     builder = ModelBuilder()
     audio, count = builder.tensor("audio", [1, 4]), builder.tensor("count", [1], np.int32)
     total, received = builder.tensor("total", [1, 4]), builder.tensor("received", [1], np.int32)
@@ -127,19 +164,19 @@ def streaming_model(path: Path) -> Path:
     builder.operator(schema.BuiltinOperator.ADD, [received, count], new_received)
     logits = builder.reshape(new_total, [1, 1, 4], "logits")
     inputs = {"audio": audio, "count": count, "total": total, "received": received}
-    outputs = {"logits": logits, "frames": new_received, "total": new_total, "received": new_received}
-    for name in ("encode_step", "flush"):
+    outputs = {logits_name: logits, frames_name: new_received, "total": new_total, "received": new_received}
+    for name in ("step", "rest") if is_format_2 else ("encode_step", "flush"):
         builder.signature(name, inputs, outputs)
-    builder.metadata(
-        "TFCONFORMER",
-        {"config": {"features": {"sample_rate": 4}}, "streaming": {"delay_frames": 1, "flush_samples": 8}},
-    )
+    builder.metadata("TFCONFORMER", description)
     path.write_bytes(builder.build(list(inputs.values()), [logits, new_total, new_received]))
     return path
 
 
-def test_a_stream_is_run_step_by_step(emulator: Emulator, validate: Validate, tmp_path: Path) -> None:
-    model = streaming_model(tmp_path / "model.tflite")
+@pytest.mark.parametrize("description", [STREAM_1, STREAM_2], ids=["format 1", "format 2"])
+def test_a_stream_is_run_step_by_step(
+    emulator: Emulator, validate: Validate, tmp_path: Path, description: dict
+) -> None:
+    model = streaming_model(tmp_path / "model.tflite", description)
     waveform = np.arange(10, dtype=np.float32)
     # Three steps hold the samples, two zeros at their end, and two flush; then the first frame is dropped.
     expected = np.cumsum(np.pad(waveform, (0, 10)).reshape(5, 4), axis=0)[1:]
@@ -230,6 +267,46 @@ def test_a_model_with_another_purpose_is_refused(
     )
     stream = streaming_model(tmp_path / "stream.tflite")
     refused(emulator, validate, [f"--model={stream}"], 3, "has no signature 'transcribe'")
+    stream = streaming_model(tmp_path / "stream.tflite", STREAM_2)
+    refused(emulator, validate, [f"--model={stream}"], 3, "the model has no graph for mode offline")
+
+
+def test_another_search_is_refused(emulator: Emulator, validate: Validate, tmp_path: Path) -> None:
+    """The task is what the file says, whatever keys and signatures it has besides."""
+    transducer = STREAM_2 | {"task": {"name": "recognition_transducer", "search": "transducer", "vocabulary": 3}}
+    stream = streaming_model(tmp_path / "stream.tflite", transducer)
+    refused(emulator, validate, [f"--model={stream}", "--mode=streaming"], 3, "searched by 'transducer'")
+
+
+def test_a_recognizer_with_metadata_of_format_2(
+    emulator: Emulator, native_model: NativeModel, validate: Validate, tmp_path: Path
+) -> None:
+    """Its words and numbers are those of the same model with format 1."""
+    description = {
+        "format": 2,
+        "task": {"name": "recognition_ctc", "search": "ctc", "vocabulary": 9},
+        "tokenizer": base64.b64encode(native_model.tokenizer.to_bytes()).decode(),
+        "config": {"features": {"sample_rate": SAMPLE_RATE}},
+        "layers": [{"name": "a", "kind": "dense", "code_bytes": 100, "scale_bytes": 20, "float_bytes": 4000}],
+        "graphs": [
+            {
+                "signature": "transcribe",
+                "inputs": [{"name": "waveform", "shape": [1, -1], "dtype": "float32"}],
+                "outputs": [{"name": "logits", "shape": [1, -1, 10], "dtype": "float32"}],
+            }
+        ],
+    }
+    path = tmp_path / "model.tflite"
+    path.write_bytes(RecognizerBuilder(recognizer_layers(), metadata=description).finish())
+    arguments = [*QUICK, f"--audio={native_model.speech}"]
+    expected = validate(emulator.run_program([f"--model={native_model.path}", *arguments]).stdout)
+    report = validate(emulator.run_program([f"--model={path}", *arguments]).stdout)
+    assert report["model"]["weight_bytes"] == 4120
+    words = [[row["hypothesis"] for row in each["recognition"]["transcripts"]] for each in (report, expected)]
+    assert words[0] == words[1]
+    # Without its list of graphs there is nothing to run.
+    path.write_bytes(RecognizerBuilder(recognizer_layers(), metadata=description | {"graphs": {}}).finish())
+    refused(emulator, validate, [f"--model={path}"], 3, "the model has no graph for mode offline")
 
 
 def test_an_unknown_operation_is_named(emulator: Emulator, validate: Validate, tmp_path: Path) -> None:
