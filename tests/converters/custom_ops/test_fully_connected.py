@@ -179,6 +179,16 @@ def test_enlarged_sums_of_a_single_row_do_not_overflow(bits: int, k: int) -> Non
         assert run(layer, np.full((1, k), x_code, np.float32), kernel)[0, 0] == np.float32(code * x_code * k)
 
 
+def test_a_sparse_block_that_is_too_long_for_enlarged_sums() -> None:
+    """Such blocks are left to the portable kernels, which must get x as they pack it."""
+    groups = 2**17 + 8
+    layer = PackedLayer(2, np.full((1, 4 * groups), 1), np.ones((1, 1), np.float16), int8_activations=True)
+    layer.positions = np.tile([[[2]]], (1, groups, 1))
+    layer.codes = layer.codes * layer.mask
+    for kernel in KERNELS:
+        assert run(layer, np.full((1, 4 * groups), 127, np.float32), kernel)[0, 0] == np.float32(127 * groups)
+
+
 @pytest.mark.parametrize("bits", [2, 4, 8])
 def test_every_code_is_unpacked(bits: int) -> None:
     """All codes of a width at every place of a byte, read one by one with unit vectors."""
