@@ -28,7 +28,7 @@ def summary(source: Path) -> None:
 
 
 def _rows_of_run(path: Path) -> list[LayerRow]:
-    """What the exported file of a run would hold."""
+    """Returns the layers that the exported file of a run would have."""
     from converters.exporter.pipeline import prepare
     from tfconformer.models.cost import input_rates, macs_per_second
     from tfconformer.tasks import find_task
@@ -43,7 +43,7 @@ def _rows_of_run(path: Path) -> list[LayerRow]:
 
 
 def _rows_of_config(path: Path) -> list[LayerRow]:
-    """What the exported file of a run of a configuration would hold, sizes before padding; no weight is allocated."""
+    """Returns the layers that the file of a configuration would have, sizes before padding; allocates no weight."""
     from converters.exporter.metadata import abstract_layer_records
     from tfconformer.config import load_config
     from tfconformer.models.cost import input_rates, macs_per_second

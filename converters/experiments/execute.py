@@ -81,7 +81,7 @@ def _collect(runs: Sequence[Run], folder: Path, output: Path) -> None:
 
 
 def run_folder(folder: Path, run: Run) -> Path:
-    """Where the file and the results of a run are."""
+    """Returns the folder of the file and the results of a run."""
     return folder / "runs" / run.identity
 
 

@@ -39,7 +39,7 @@ SENSITIVITY_UTTERANCES = 32
 
 @dataclass(frozen=True)
 class Allocation:
-    """What `allocate_model` chose.
+    """The bits that `allocate_model` chose, as rules.
 
     Attributes:
       rules: as the YAML's section `quantization` takes them.

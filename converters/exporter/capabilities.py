@@ -52,7 +52,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a runtime did with it.
+    """The result of a case in one runtime.
 
     Attributes:
       result: "exact"; "rounded", as exact as scales in bfloat16 are; "wrong"; "refused"; "crashed".
@@ -71,7 +71,7 @@ class Outcome:
 
     @property
     def usable(self) -> bool:
-        """Whether the layer may be exported so."""
+        """True if the layer may be exported in this form."""
         return self.result in ("exact", "rounded")
 
 

@@ -51,7 +51,7 @@ class PackedWeights:
         return sum(array.nbytes for array in arrays if array is not None)
 
     def attributes(self, has_bias: bool) -> dict[str, int]:
-        """What the operation must know, in the order of its params; it has no fused activation."""
+        """Returns the attributes of the operation, in their order in the file; it has no fused activation."""
         return {
             "version": FORMAT_VERSION,
             "bits": self.spec.bits,
@@ -94,7 +94,7 @@ class PackedWeights:
 
 @dataclass(frozen=True)
 class _BlockShape:
-    """How many weights of a channel are stored in each block of K weights, all of them or `kept` of every four."""
+    """The numbers of stored weights of a channel by block of K weights: all, or `kept` of every four."""
 
     k: int
     block_size: int | None
@@ -108,7 +108,7 @@ class _BlockShape:
 
 
 def stored_of_group(spec: QuantSpec) -> int | None:
-    """How many weights of every four a layer of this spec stores; None if all, whatever their sparsity."""
+    """Returns the number of weights of every four that a layer of this spec stores; None if it stores all."""
     return spec.n_of_m[0] if spec.n_of_m in ((1, GROUP), (2, GROUP)) else None
 
 

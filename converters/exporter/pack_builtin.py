@@ -36,11 +36,11 @@ class BuiltinWeights:
 
     @property
     def bytes(self) -> int:
-        """What the constants take."""
+        """Size of the constants."""
         return self.codes.nbytes + self.scales.nbytes
 
     def dequantize(self) -> NDArray[np.float32]:
-        """[K, N]: what the stored bytes stand for."""
+        """Returns the weights [K, N] that the stored bytes dequantize to."""
         codes = unpack_codes(self.codes, self.spec.bits, self.n * self.k).reshape(self.n, self.k)
         block_of_k = np.arange(self.k) // (self.spec.block_size or self.k)
         return (codes * self.scales.astype(np.float32).reshape(self.n, -1)[:, block_of_k]).T

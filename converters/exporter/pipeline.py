@@ -71,13 +71,13 @@ class PreparedModel:
 
     @property
     def constants(self) -> dict[str, LayerConstants]:
-        """Of all layers that converters do not look into."""
+        """Constants of all layers that are frozen as placeholders."""
         return {**self.packed, **self.float_operations}
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What was exported.
+    """The report of an export.
 
     Attributes:
       file_bytes: size of the file.
@@ -141,7 +141,7 @@ def export_model(
     method: str = "qat",
     streaming: bool = False,
 ) -> ExportReport:
-    """As `export`, for a model in memory; `method` is noted in the file, see `ModelMetadata`."""
+    """Exports a model in memory, see `export`; `method` is noted in the file, see `ModelMetadata`."""
     task = find_task(config.task)
     prepared = prepare(task, trained, target, streaming)
     references = keras_references(task, trained, config.features, waveforms)
@@ -237,7 +237,7 @@ def pack_layer(layer: LayerPlan, quantized: QuantizedWeights) -> PackedWeights |
 
 
 def report_path(output: Path) -> Path:
-    """Where the report of an exported file is."""
+    """Returns the path of the report of an exported file."""
     return output.with_suffix(".export.json")
 
 
@@ -257,7 +257,7 @@ def _report(content: bytes, prepared: PreparedModel, parity: tuple[Parity, ...])
 
 
 def _tree(report: ExportReport) -> dict[str, Any]:
-    """As JSON; what has no meaning for a layer or a file is left out."""
+    """Returns the report as JSON; values that have no meaning for a layer or a file are left out."""
 
     def given(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         return {key: value for key, value in pairs if value is not None}

@@ -65,7 +65,7 @@ def rewrite(
 
 
 def operation_histogram(content: bytes) -> dict[str, int]:
-    """How often each operation is in a `.tflite` file, the most frequent first; custom ones under their own name."""
+    """Counts each operation of a `.tflite` file, the most frequent first; custom ones under their own name."""
     model = schema.ModelT.InitFromPackedBuf(content)
     counts = Counter(_operation_name(model, operator) for graph in model.subgraphs for operator in graph.operators)
     return dict(counts.most_common())

@@ -61,7 +61,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Parity:
-    """How the logits of the file compare with those of the Keras model, over all utterances.
+    """The comparison of the file's logits with those of the Keras model, over all utterances.
 
     Attributes:
       runtime: name and version of what ran the file; kernel: what multiplied its packed weights.
@@ -232,7 +232,7 @@ def keras_references(
 
 
 def _activation_bits(layer: LayerPlan) -> int | None:
-    """Of the activations as they are computed: LiteRT rounds them to 8 bits, whatever training did."""
+    """Returns the bits of the activations as they are computed: LiteRT rounds them to 8 bits, whatever training did."""
     assert layer.spec is not None
     return 8 if layer.target == "litert" else layer.spec.activation_bits
 
@@ -248,7 +248,7 @@ def _stored(path: str | Path) -> Iterator[tuple[str, str, Any]]:
 def _comparisons(
     stored: StoredLayer, layer: LayerPlan, expected: QuantizedWeights, bias: tf.Variable | None
 ) -> Iterator[tuple[str, Any, Any]]:
-    """What was stored and what must have been, one constant after the other."""
+    """Yields name, stored value and expected value of each constant."""
     spec = layer.spec
     assert spec is not None
     params = (3, spec.bits, int(spec.symmetric), spec.block_size or 0, layer.k, layer.n, spec.activation_bits or 0)

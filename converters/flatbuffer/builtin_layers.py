@@ -23,7 +23,7 @@ _BITS = {schema.TensorType.INT8: 8, schema.TensorType.INT4: 4, schema.TensorType
 
 @dataclass(frozen=True)
 class StoredBuiltin:
-    """What a FULLY_CONNECTED with quantized weights holds, decoded.
+    """The decoded constants of a FULLY_CONNECTED with quantized weights.
 
     Attributes:
       bits: of a code.

@@ -24,7 +24,7 @@ _TILE = 16  # channels side by side
 
 @dataclass(frozen=True)
 class StoredLayer:
-    """What a custom operation of a file holds, decoded.
+    """The decoded constants of a custom operation of a file.
 
     Attributes:
       params: the twelve numbers of its params.

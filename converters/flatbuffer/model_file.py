@@ -1,4 +1,4 @@
-"""What an exported `.tflite` says about itself, and what its weights really take.
+"""An exported `.tflite` file: its description of itself, and the bytes that its weights take.
 
 The description (tokenizer, configuration, layers) comes from the metadata that export wrote. Sizes do not: every layer
 of the description must be found in the file's own operations, with the shape and scheme it claims, and its bytes are
@@ -35,7 +35,7 @@ _TYPE_BITS = {
 
 @dataclass(frozen=True)
 class Scheme:
-    """What of a `QuantSpec` an operation of the file shows. The default is float."""
+    """The part of a `QuantSpec` that an operation of the file shows. The default is float."""
 
     bits: int = FLOAT_BITS
     symmetric: bool | None = None

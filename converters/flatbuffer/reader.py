@@ -59,7 +59,7 @@ class Signature:
 
 @dataclass(frozen=True)
 class TfliteFile:
-    """What a program needs to know of a model file before it hands it to a runtime.
+    """The facts of a model file that a program checks before it gives the file to a runtime.
 
     Attributes:
       custom_operations: how many nodes of its graphs are of each custom operation.

@@ -66,7 +66,7 @@ class Totals:
 
     @property
     def float_ratio(self) -> float:
-        """How many times smaller than float32."""
+        """Float32 size over the stored size."""
         return self.float_bytes / self.bytes if self.bytes else math.nan
 
 

@@ -159,7 +159,7 @@ class IsolatedRecognizer:
 
 
 def main() -> None:
-    """What the child runs."""
+    """Runs the child: opens the model and answers one utterance at a time."""
     model_path, runtime, threads, open_model, beam_width = sys.argv[1:]
     width = int(beam_width) or None
     # Whatever a native library prints must not get between the answers.

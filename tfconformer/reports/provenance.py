@@ -1,4 +1,4 @@
-"""Where a measurement comes from: command, commit, date and machine, as a results file records them.
+"""The origin of a measurement: command, commit, date and machine, as a results file records them.
 
 write_results("rows.json", results_of_this_process(rows=rows))
 """

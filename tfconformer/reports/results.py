@@ -23,7 +23,7 @@ from tfconformer.reports.rows import Record, ResultRow
 
 
 class Machine(Record):
-    """Where the rows were measured: CPU model, cores, and what a container allows of them."""
+    """The machine of the measurements: CPU model, cores, and the limits of a container."""
 
     cpu: str
     cores: int = Field(gt=0)

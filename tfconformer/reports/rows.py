@@ -42,7 +42,7 @@ class Columns(Record):
 
 
 class Quantization(Columns):
-    """How the weights of a model or a layer are stored; a column in which its layers differ is None.
+    """The storage of the weights of a model or a layer; a column in which its layers differ is None.
 
     Attributes:
       weight_bits, activation_bits: 32 means float.
@@ -76,7 +76,7 @@ class Quantization(Columns):
 
 
 class Training(Columns):
-    """How the weights were made.
+    """The origin of the weights.
 
     Attributes:
       method: "qat" (fine-tuned quantized), "ptq-nearest", "ptq-gptq" (quantized without training), "float".

@@ -34,7 +34,7 @@ class Trace:
 
 
 class Task(ABC):
-    """What a model is trained for.
+    """The purpose of a model: its graphs, losses, metric and metadata.
 
     Attributes:
       name: in configurations and files.
