@@ -141,6 +141,10 @@ class ConvolutionOfImage(Dense):
         kernel = tf.reshape(self.kernel, [WINDOW, WINDOW, inputs.shape[-1], self.units])
         return tf.nn.bias_add(tf.nn.conv2d(inputs, kernel, STRIDE, "VALID"), self.bias)
 
+    def macs_per_frame(self, input_shape: tf.TensorShape) -> int:
+        bins = (int(input_shape[2]) - WINDOW) // STRIDE + 1
+        return bins * super().macs_per_frame(input_shape)
+
 
 @register
 class Convolution(Dense):

@@ -128,6 +128,7 @@ def test_multiplications_are_those_of_the_graph():
     structure = find_task(CONFIG.task).exported_part(abstract_model(CONFIG, tokens), streaming=False)
     model = with_placeholders(structure, (), random=True)
     macs = macs_per_second(structure, input_rates(CONFIG.features))
+    assert macs_per_second(model, input_rates(CONFIG.features)) == macs  # of the layers that export puts in their place
     rows = layer_rows(abstract_layer_records(structure, {}), macs)
     seconds = frames * CONFIG.features.frame_step / CONFIG.features.sample_rate
     with_weights = sum(row.macs_per_second for row in rows) * seconds
