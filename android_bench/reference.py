@@ -1,4 +1,4 @@
-"""References: the logits of a model on this machine, in a small file beside it, for the phone to compare with.
+"""The reference of a model: its outputs on this machine, in a small file beside it, for a phone to compare with.
 
     python -m android_bench.reference models/int4.tflite speech.wav
 
@@ -25,14 +25,14 @@ MAGIC = b"TFCREF01"
 _HEADER = struct.Struct("<8s32sfIII")
 # Root mean square of the differences of two runtimes' logits over that of the logits. With float activations only the
 # order of float32 sums differs and the last bit of functions like exp: 4e-7 was measured between ai-edge-litert 2.3 on
-# x86-64 and TFLite 2.14 on arm64, and a longer utterance may cost a digit or two. 8-bit activations are rounded anew in
-# every layer, and a value close to a half goes up here and down there.
+# x86-64 and TFLite 2.14 on arm64, and a longer utterance may cost a digit or two. Every layer rounds 8-bit activations,
+# and one runtime may round a value close to a half up, the other down.
 TOLERANCE = {None: 1e-4, 8: 0.05}
 
 
 @dataclass(frozen=True)
 class Reference:
-    """An utterance and what a model makes of it.
+    """An utterance and a model's outputs for it.
 
     Attributes:
       model_sha256: digest of the `.tflite` file, 32 bytes.
@@ -47,14 +47,14 @@ class Reference:
     logits: NDArray[np.float32]
 
     def to_bytes(self) -> bytes:
-        """The content of a reference file."""
+        """Returns the content of a reference file."""
         sizes = (self.waveform.size, *self.logits.shape)
         header = _HEADER.pack(MAGIC, self.model_sha256, self.tolerance, *sizes)
         return header + b"".join(values.astype("<f4").tobytes() for values in (self.waveform, self.logits))
 
 
 def reference_path(model: Path) -> Path:
-    """Returns the path of the reference of a model."""
+    """Returns the path of a model's reference."""
     return model.with_suffix(".reference")
 
 
@@ -86,7 +86,7 @@ def _tolerance(model: SpeechModel) -> float:
 
 
 def read_speech(path: Path, model: Path, seconds: float = 3) -> NDArray[np.float32]:
-    """The beginning of an audio file, as a model takes it.
+    """Reads the beginning of an audio file at a model's sample rate.
 
     Raises:
       InputError: the file cannot be read, has several channels or another sample rate than the model.

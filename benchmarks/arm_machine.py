@@ -4,8 +4,8 @@
     program = machine.build_program(Path("program.c"))
     subprocess.run(machine.command([program, "argument"], cpu="cortex-a76"))
 
-It shows what a program computes and how many instructions that takes, never how long: what an instruction costs is the
-processor's affair.
+The emulator shows the outputs of a program and the number of its instructions, but no time: the cost of an instruction
+is that of the emulator, not of a processor.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tfconformer.programs import find_program, run_program
 
 REPOSITORY = Path(__file__).parents[1]
 OUTPUT = REPOSITORY / "build/arm"
-# Where Debian's libc6-arm64-cross, libgcc-s1-arm64-cross and libstdc++6-arm64-cross lie.
+# The folder of Debian's libc6-arm64-cross, libgcc-s1-arm64-cross and libstdc++6-arm64-cross.
 _LIBRARIES = Path("/usr/aarch64-linux-gnu/lib")
 # Debian's Python, and the libraries of its modules.
 _PYTHON = ("python3.11-minimal", "libpython3.11-minimal", "libpython3.11-stdlib")
@@ -49,7 +49,7 @@ class Wheel:
     Attributes:
       requirement: NAME==VERSION.
       platform: its tag.
-      sha256: of the file.
+      sha256: hash of the file, hexadecimal.
     """
 
     requirement: str
@@ -103,12 +103,12 @@ NUMPY = Wheel(
 
 @dataclass(frozen=True)
 class ArmMachine:
-    """Everything in its place.
+    """The emulator and the compiler for it.
 
     Attributes:
-      emulator: the program that emulates it; it takes plug-ins.
-      compiler: C for 64-bit Arm.
-      folder: where things are built; its `root` stands for "/" where a file is in it.
+      emulator: path of QEMU, which takes plug-ins.
+      compiler: path of a C compiler for 64-bit Arm.
+      folder: folder of build outputs; its `root` is in place of "/" for the files that it holds.
     """
 
     emulator: str
@@ -133,7 +133,7 @@ class ArmMachine:
         return cls(emulator, compiler, folder)
 
     def build_library(self) -> Path:
-        """Compiles our operation, if its sources changed; returns the path of the library.
+        """Compiles this project's operations if their sources changed; returns the path of the library.
 
         Raises:
           InputError: the compiler refuses the sources.
@@ -158,7 +158,7 @@ class ArmMachine:
         return path
 
     def command(self, words: Sequence[str | Path], cpu: str, options: Sequence[str] = ()) -> list[str]:
-        """The words that run a program on one of QEMU's processors, with further options of QEMU."""
+        """Returns the words that run a program on one of QEMU's processors, with further options of QEMU."""
         root = str(self.folder / "root")
         return [self.emulator, "-cpu", cpu, "-L", root, *options, *map(str, words)]
 
@@ -168,9 +168,9 @@ class ArmPython:
     """Debian's Python 3.11 for 64-bit Arm.
 
     Attributes:
-      machine: that runs it.
-      program: the interpreter.
-      libraries: folders of the libraries it needs.
+      machine: the emulator.
+      program: path of the interpreter.
+      libraries: folders of the libraries that it loads.
     """
 
     machine: ArmMachine
@@ -198,7 +198,7 @@ class ArmPython:
         return cls(machine, folder / "bin/python3.11", libraries)
 
     def command(self, words: Sequence[str | Path], path: Sequence[Path], cpu: str) -> list[str]:
-        """The words that run a script with its arguments; modules are looked for in `path`."""
+        """Returns the words that run a script with its arguments; `path` holds the folders of its modules."""
         variables = {"PYTHONPATH": path, "LD_LIBRARY_PATH": self.libraries}
         settings = [f"{name}={':'.join(map(str, folders))}" for name, folders in variables.items()]
         options = [word for setting in settings for word in ("-E", setting)]

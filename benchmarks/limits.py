@@ -3,7 +3,7 @@
 limits = measure_limits()
 limits.seconds(read_bytes=295_000, working_set=33_000_000, multiplications=1_048_576, kind="int8")
 
-Peers and ours are then compared with the least time that the machine needs.
+Implementations are then compared with the least time that the machine needs.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ class Limits:
     rates: dict[str, float]
 
     def read_rate(self, working_set: float) -> float:
-        """Bytes per second from a set of that many bytes; of the smallest buffer that holds it, or the largest."""
+        """Returns bytes per second from a set of that many bytes: the rate of the smallest buffer that holds it."""
         return next((rate for size, rate in self.read if size >= working_set), self.read[-1][1])
 
     def operation_rate(self, kind: str) -> float:
-        """The best rate of a kind, "float" or "int8"."""
+        """Returns the best rate of a kind, "float" or "int8"."""
         return max(rate for name, rate in self.rates.items() if name.startswith(kind))
 
     def seconds(self, read_bytes: float, working_set: float, multiplications: float, kind: str) -> float:
-        """The least time in which a core could read the bytes and do the multiplications, the two at once.
+        """Returns the least time in which a core could read the bytes and do the multiplications, the two at once.
 
         Args:
-          read_bytes: of weights, once each.
+          read_bytes: bytes of weights, each read once.
           working_set: bytes that are read before these are read again.
-          multiplications: of pairs of numbers that are added up.
+          multiplications: number of multiply-adds.
           kind: "float" or "int8".
         """
         return max(read_bytes / self.read_rate(working_set), 2 * multiplications / self.operation_rate(kind))
@@ -69,7 +69,7 @@ def measure_limits() -> Limits:
 
 
 def parse_limits(output: str) -> Limits:
-    """Reads what `limits.c` prints: lines `read BYTES RATE` and `NAME RATE`."""
+    """Parses the output of `limits.c`: lines `read BYTES RATE` and `NAME RATE`."""
     read, rates = [], {}
     for line in output.splitlines():
         name, _, value = line.rpartition(" ")

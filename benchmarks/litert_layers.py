@@ -1,4 +1,4 @@
-"""Dense layers in LiteRT's interpreter: its own formats, and ours through the delegate."""
+"""Dense layers in LiteRT's interpreter: its own formats, and this project's through the delegate."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class LiteRtLayers:
     """Equal layers with weights of their own, each with its own input; one `run` computes all of them.
 
     Args:
-      weights: of one layer.
-      copies: how many layers.
+      weights: weights of one layer.
+      copies: number of layers.
 
     Attributes:
-      weight_bytes: of one layer, scales included.
-      kernel: float [K, N], what the weights stand for.
+      weight_bytes: size of one layer, scales included.
+      kernel: the dequantized weights, float32 [K, N].
     """
 
     def __init__(self, weights: LayerWeights, copies: int) -> None:
@@ -69,9 +69,9 @@ def _distinct(weights: LayerWeights, number: int) -> LayerWeights:
 
 
 def stamped(values: NDArray[Any], number: int) -> NDArray[Any]:
-    """A copy that differs in its first values, since a runtime may store what is equal only once.
+    """Copies values and changes the first ones, since a runtime may store equal constants only once.
 
-    `number` is below 2^14. Two codes or one small float more or less change no result that is looked at.
+    `number` is below 2^14. Two other codes or one small float change no output that is checked.
     """
     copy = np.array(values, order="C")
     first = copy.reshape(-1)[:2]

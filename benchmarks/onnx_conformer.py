@@ -28,18 +28,18 @@ from tfconformer.models.encoder import SUBSAMPLING
 _WAVEFORM, _STEPS = "waveform", "steps"
 # (name of a variable of the Keras model, its shape) -> its value.
 Variables = Callable[[str, tuple[int, ...]], NDArray[np.float32]]
-# The kernel of a dense layer [K, N] -> what onnxruntime is given in its place.
+# The kernel of a dense layer [K, N] -> its quantized form.
 Quantize = Callable[[NDArray[np.float32]], OnnxWeights]
 
 
 class OnnxConformer:
-    """The model of `config` for whole utterances, as `converters.exporter.freeze.inference_model`.
+    """The offline model of a configuration, equal to that of `converters.exporter.freeze.inference_model`.
 
     Args:
       config: with convolutions that look both ways and attention without limits.
       vocabulary: number of tokenizer pieces.
-      variables: the weights.
-      quantize: of all dense layers but the head.
+      variables: returns the weights of a variable.
+      quantize: quantizes the kernels of all dense layers but the head.
     """
 
     def __init__(self, config: Config, vocabulary: int, variables: Variables, quantize: Quantize) -> None:
@@ -50,7 +50,7 @@ class OnnxConformer:
         self._session = session(model)
 
     def run(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
-        """[samples] -> logits [frames, vocabulary + 1]."""
+        """Computes logits [frames, vocabulary + 1] of a waveform [samples]."""
         (logits,) = self._session.run(None, {_WAVEFORM: waveform})
         return logits
 
@@ -79,7 +79,7 @@ class OnnxStream:
         self._states = {state: np.zeros(shape, np.float32) for state, shape in states.items()}
 
     def step(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
-        """[step_samples], the next ones -> logits [1, vocabulary + 1]."""
+        """Computes logits [1, vocabulary + 1] of the next [step_samples] samples."""
         inputs = {_WAVEFORM: waveform, _STEPS: np.array([self._steps]), **self._states}
         logits, *states = self._session.run(None, inputs)
         self._steps += 1
@@ -104,11 +104,11 @@ class _Graph:
         self._constants: list[Any] = []
 
     def node(self, operation: str, *inputs: Any, domain: str = "", **attributes: Any) -> str:
-        """The name of the only output of a new node."""
+        """Adds a node and returns the name of its only output."""
         return self.nodes(operation, 1, *inputs, domain=domain, **attributes)[0]
 
     def nodes(self, operation: str, outputs: int, *inputs: Any, domain: str = "", **attributes: Any) -> list[str]:
-        """The names of all outputs of a new node."""
+        """Adds a node and returns the names of its outputs."""
         names = [value if isinstance(value, str) else self._constant(value) for value in inputs]
         results = [f"{operation}{len(self._nodes)}_{index}" for index in range(outputs)]
         self._nodes.append(helper.make_node(operation, names, results, domain=domain, **attributes))
@@ -123,7 +123,7 @@ class _Graph:
         return name
 
     def model(self, inputs: Mapping[str, list[Any]], outputs: Mapping[str, list[Any]]) -> Any:
-        """The model from float tensors to others, given by their shapes."""
+        """Builds the model from float inputs to float outputs, given by their shapes."""
         ends = [
             [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in named.items()]
             for named in (inputs, outputs)
@@ -140,12 +140,12 @@ class _Graph:
         return window
 
     def valid(self, first: int, count: int, per_step: int = 1) -> str:
-        """1 for frames of the stream, 0 for those before it; of a step, whose own `per_step` frames begin with 0."""
+        """Marks frames of the stream with 1 and those before its beginning with 0; frame 0 is the step's first."""
         index = self.node("Add", self.node("Mul", _STEPS, per_step), np.arange(first, first + count))
         return self.node("Cast", self.node("GreaterOrEqual", index, 0), to=TensorProto.FLOAT)
 
     def dense(self, x: str, name: str, k: int, n: int, bias: bool = True, quantized: bool = True) -> str:
-        """A dense layer on [T, K]."""
+        """Adds a dense layer on [T, K]."""
         kernel = self.variables(f"{name}/kernel", (k, n))
         weights = self.quantize(kernel) if quantized else float_weights(kernel)
         inputs = [x, *weights.constants.values()]
@@ -159,26 +159,26 @@ class _Graph:
         return self.node(weights.operation, *inputs, *absent, vector, **options)
 
     def normalized(self, x: str, name: str, channels: int) -> str:
-        """Layer normalization."""
-        gain, shift = (self.variables(f"{name}/{part}", (channels,)) for part in ("gamma", "beta"))
-        return self.node("LayerNormalization", x, gain, shift, epsilon=LayerNormalization().epsilon)
+        """Adds a layer normalization."""
+        gamma, beta = (self.variables(f"{name}/{part}", (channels,)) for part in ("gamma", "beta"))
+        return self.node("LayerNormalization", x, gamma, beta, epsilon=LayerNormalization().epsilon)
 
     def swish(self, x: str) -> str:
-        """The input times its sigmoid."""
+        """Multiplies the input with its sigmoid."""
         return self.node("Mul", x, self.node("Sigmoid", x))
 
 
 def _conformer(graph: _Graph, config: Config, vocabulary: int) -> str:
     model = config.model
     x = _subsampled(graph, _log_mel(graph, config.features), model, config.features)
-    context = _unseen(graph, _left_context(model)) if graph.streams else _positions(graph, x, model.dim)
+    context = _before_the_stream(graph, _left_context(model)) if graph.streams else _positions(graph, x, model.dim)
     for index in range(model.blocks):
         x = _block(graph, x, context, model, f"block_{index:02d}")
     return graph.dense(x, "ctc_head", model.dim, vocabulary + 1, quantized=False)
 
 
 def _log_mel(graph: _Graph, features: FeatureConfig) -> str:
-    """[samples] -> [frames, mel bins]; the Fourier transform of windows is a convolution."""
+    """Maps [samples] to [frames, mel bins]; the Fourier transform of windows is a convolution."""
     waveform = _WAVEFORM
     if graph.streams:
         waveform = graph.window(waveform, "samples", [_late_frames(features) * features.frame_step], axis=0)
@@ -196,12 +196,12 @@ def _log_mel(graph: _Graph, features: FeatureConfig) -> str:
 
 
 def _late_frames(features: FeatureConfig) -> int:
-    """Returns the number of feature frames that end after the step in which they begin."""
+    """Returns how many frames of the features end after the step in which they begin."""
     return -(-(features.frame_length - features.frame_step) // features.frame_step)
 
 
 def _subsampled(graph: _Graph, log_mel: str, config: ModelConfig, features: FeatureConfig) -> str:
-    """[4 T, bins] -> [T, dim]."""
+    """Maps features [4 T, bins] to [T, dim]."""
     bins = features.mel_bins
     mean, deviation = (graph.variables(f"feature_normalization/{part}", (bins,)) for part in ("mean", "deviation"))
     image = graph.node("Unsqueeze", graph.node("Div", graph.node("Sub", log_mel, mean), deviation), [0, 1])
@@ -227,7 +227,7 @@ def _subsampled(graph: _Graph, log_mel: str, config: ModelConfig, features: Feat
 
 
 def _positions(graph: _Graph, x: str, dim: int) -> str:
-    """[T, dim] -> sinusoids [2 T - 1, dim] of the distances T - 1, ..., -(T - 1)."""
+    """Returns sinusoids [2 T - 1, dim] of the distances T - 1, ..., -(T - 1)."""
     frames = _frames(graph, x)
     distances = graph.node("Range", graph.node("Sub", frames, 1), graph.node("Neg", frames), -1)
     column = graph.node("Unsqueeze", graph.node("Cast", distances, to=TensorProto.FLOAT), [1])
@@ -240,13 +240,13 @@ def _frequencies(dim: int) -> NDArray[np.float64]:
 
 
 def _left_context(config: ModelConfig) -> int:
-    """Returns the number of frames before its own that a step of a stream attends to."""
+    """Returns how many earlier frames a step of a stream attends to."""
     assert config.left_context, "a stream attends to a limited number of frames"
     return config.left_context
 
 
-def _unseen(graph: _Graph, left: int) -> str:
-    """[left + 1] to add to the scores of a step's frame by the `left` frames before it and itself."""
+def _before_the_stream(graph: _Graph, left: int) -> str:
+    """Returns [left + 1] to add to a step's scores of `left` earlier frames and its own: NEVER before the stream."""
     return graph.node("Mul", graph.node("Sub", 1.0, graph.valid(-left, left + 1)), NEVER)
 
 
@@ -265,13 +265,13 @@ def _feed_forward(graph: _Graph, x: str, config: ModelConfig, name: str) -> str:
 
 
 def _attention(graph: _Graph, x: str, context: str, config: ModelConfig, name: str) -> str:
-    """The module; `context` is what `_positions` makes, or `_unseen` in a stream."""
+    """Adds the attention module; `context` is the output of `_positions`, or of `_before_the_stream` in a stream."""
     dim, heads = config.dim, config.heads
     width = dim // heads
     x = graph.normalized(x, f"{name}_norm", dim)
 
     def split(values: str, order: Sequence[int]) -> str:
-        """[T, dim] -> [T, heads, width], transposed."""
+        """Maps [T, dim] to [T, heads, width], transposed."""
         return graph.node("Transpose", graph.node("Reshape", values, [0, heads, width]), perm=list(order))
 
     query, key, value = (graph.dense(x, f"{name}_{role}", dim, dim) for role in ("query", "key", "value"))
@@ -304,7 +304,7 @@ def _attention(graph: _Graph, x: str, context: str, config: ModelConfig, name: s
 
 
 def _shifted(graph: _Graph, scores: str, frames: str, heads: int) -> str:
-    """[heads, T, 2 T - 1] scores by distance -> [heads, T, T] by key, as `layers.attention.relative_shift`."""
+    """Maps scores by distance [heads, T, 2 T - 1] to scores by key [heads, T, T], as `relative_shift` does."""
     count = graph.node("Unsqueeze", frames, [0])
     padded = graph.node("Pad", scores, [0, 0, 1, 0, 0, 0], 0.0)
     flat = graph.node("Reshape", padded, graph.node("Concat", [heads], [-1], count, axis=0))
@@ -331,5 +331,5 @@ def _convolution(graph: _Graph, x: str, config: ModelConfig, name: str) -> str:
 
 
 def _frames(graph: _Graph, x: str) -> str:
-    """T of [T, dim], a number."""
+    """Returns T of [T, dim], a number."""
     return graph.node("Squeeze", graph.node("Shape", x, start=0, end=1), [0])

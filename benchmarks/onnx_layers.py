@@ -25,10 +25,10 @@ class OnnxWeights:
     """One layer.
 
     Attributes:
-      operation, domain, attributes: of the node.
+      operation, domain, attributes: those of the node.
       constants: its inputs after x, in order.
-      kernel: float [K, N], what the constants stand for.
-      bias_input: which input of the node may be a bias, x being 0; None if it has none.
+      kernel: the dequantized weights, float32 [K, N].
+      bias_input: index of the input that may be a bias, x being 0; None if the node takes none.
     """
 
     operation: str
@@ -40,12 +40,12 @@ class OnnxWeights:
 
 
 def float_weights(kernel: NDArray[np.float32]) -> OnnxWeights:
-    """MatMul with a float matrix [K, N]."""
+    """Returns a MatMul with a float matrix [K, N]."""
     return OnnxWeights("MatMul", "", {}, {"kernel": kernel}, kernel)
 
 
 def int8_weights(kernel: NDArray[np.float32]) -> OnnxWeights:
-    """DynamicQuantizeMatMul: activations are quantized per tensor at run time, weights [K, N] have a scale per channel.
+    """Returns a DynamicQuantizeMatMul: activations quantized per tensor at run time, weights [K, N] per channel.
 
     Codes have 7 bits: on processors without 8-bit dot products its sums of two products would saturate.
     """
@@ -56,7 +56,7 @@ def int8_weights(kernel: NDArray[np.float32]) -> OnnxWeights:
 
 
 def blockwise_weights(kernel: NDArray[np.float32], bits: int, block_size: int) -> OnnxWeights:
-    """MatMulNBits with symmetric blocks along K of [K, N], 8-bit activations; K must hold whole blocks.
+    """Returns a MatMulNBits with symmetric blocks along K of [K, N], 8-bit activations; K must hold whole blocks.
 
     Codes stand in a byte low bits first, as numbers above zero from which 2^(bits - 1) is taken.
     """
@@ -68,9 +68,9 @@ def blockwise_weights(kernel: NDArray[np.float32], bits: int, block_size: int) -
     above = (codes + zero).astype(np.uint8).reshape(n, -1, block_size // 8 * bits, 8 // bits)
     packed = np.bitwise_or.reduce(above << np.arange(0, 8, bits, dtype=np.uint8), axis=-1)
     attributes = {"K": k, "N": n, "bits": bits, "block_size": block_size, "accuracy_level": _INT8_ACTIVATIONS}
-    meant = np.float32(codes * scales[..., None]).reshape(n, k).T
+    dequantized = np.float32(codes * scales[..., None]).reshape(n, k).T
     constants = {"codes": packed, "scales": scales.reshape(-1)}
-    return OnnxWeights("MatMulNBits", _CONTRIB, attributes, constants, meant, bias_input=5)
+    return OnnxWeights("MatMulNBits", _CONTRIB, attributes, constants, dequantized, bias_input=5)
 
 
 def _positive(scales: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -85,7 +85,7 @@ def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
 
 
 def model_of(graph: onnx.GraphProto) -> onnx.ModelProto:
-    """A model with the operations of onnxruntime's own domain."""
+    """Builds a model that may use the operations of onnxruntime's own domain."""
     versions = [helper.make_opsetid("", 21), helper.make_opsetid(_CONTRIB, 1)]
     model = helper.make_model(graph, opset_imports=versions)
     model.ir_version = onnx.IR_VERSION

@@ -135,7 +135,7 @@ def streaming_table(rows: Sequence[ResultRow]) -> str:
     sets = list(dict.fromkeys(row.accuracy.test_set for row in scored if row.accuracy is not None))
     header = ["model", "kernel", "file, MB", "look-ahead, ms", *(f"WER {name}, %" for name in sets)]
     header += ["first text after the onset of speech, ms, p50 / p90", "rest after the end, ms, p50 / p90", "RTF p50"]
-    header += ["step, ms", "of float's", "beside the file for whole utterances"]
+    header += ["step, ms", "of float's", "beside the offline file"]
     lines = []
     for row in rows:
         stream, step = row.stream, row.step

@@ -1,4 +1,4 @@
-"""Timing of several things in turn, so that a machine that gets busier or warmer touches all alike."""
+"""Timing of several functions in turn, so that a machine that gets busier or warmer touches all alike."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Callable, Mapping
 def interleaved_seconds(
     runs: Mapping[str, Callable[[], None]], rounds: int, seconds_per_turn: float = 0.02
 ) -> dict[str, list[float]]:
-    """CPU seconds of one call of every run, round by round.
+    """Measures the CPU seconds of one call of every run, round by round.
 
     The CPU time of the whole process counts, so that work in other threads is not free. Whatever else runs on the
     machine costs no CPU time of ours, but it shares caches and memory: take the least or the median of the rounds.
 
     Args:
-      runs: name -> what is timed; each is called once before, not timed.
-      rounds: how often every run has its turn.
+      runs: name -> function to time; each is called once before, not timed.
+      rounds: number of turns of every run.
       seconds_per_turn: short runs are called so often in a turn that it lasts about as long.
     """
     repeats = {}

@@ -12,7 +12,7 @@ from tfconformer.errors import InputError, UnavailableError
 
 
 class Adb:
-    """Commands to the one phone that is connected, or to the one that ANDROID_SERIAL names.
+    """The one phone that is connected, or the one that ANDROID_SERIAL names.
 
     Raises:
       UnavailableError: adb is not installed, or no phone is connected and allows debugging.
@@ -29,7 +29,7 @@ class Adb:
             )
 
     def install(self, apk: Path) -> None:
-        """Installs an app, or another version of it over the one there is."""
+        """Installs an app, or replaces the installed version."""
         self._checked("install", "-r", "-d", str(apk))
 
     def push(self, files: Sequence[Path], folder: str) -> None:
@@ -47,7 +47,7 @@ class Adb:
         return self._checked("shell", shlex.join(words))
 
     def try_shell(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Runs a command in the phone's shell; returns its output and its exit status, which may be an error."""
+        """Runs a command on the phone and returns its output and exit status, zero or not."""
         return self._run("shell", shlex.join(words))
 
     def _checked(self, *words: str) -> str:

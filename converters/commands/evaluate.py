@@ -1,25 +1,18 @@
-"""The command `tfconformer evaluate`.
-
-Imports that take seconds (TensorFlow) wait until the command needs them.
-"""
+"""The command `tfconformer evaluate`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from converters.runtime.model import RUNTIMES
 from tfconformer.errors import InputError
 from tfconformer.reports.provenance import results_of_this_process
-from tfconformer.reports.results import ResultsFile, Transcript, write_results
+from tfconformer.reports.results import LayerError, Transcript, write_results
 from tfconformer.reports.rows import ResultRow
 from tfconformer.reports.tables import describe
-
-if TYPE_CHECKING:
-    from converters.evaluation.scoring import Score
 
 _PATH = click.Path(path_type=Path)
 
@@ -51,60 +44,32 @@ def evaluate(
 
     Shards are named NAME-00000-of-00005.tfrecord; every NAME is a test set of its own.
     """
+    from converters.evaluation.evaluate_run import evaluate_run
+    from converters.evaluation.scoring import Score, file_layer_errors, score_file
     from tfconformer.data.shards import shards_by_set
+    from tfconformer.tasks.recognition import BeamSearch
+    from tfconformer.training.run import RunDirectory
 
     test_sets = shards_by_set(patterns)
     if language_model is not None and beam_width is None:
         raise InputError("--language-model needs --beam-width")
+    scores: Iterator[Score]
     if source.is_dir():
-        results = _evaluated_run(source, test_sets, name, beam_width, language_model, language_model_weight)
+        search = None if beam_width is None else BeamSearch(beam_width, language_model, language_model_weight)
+        scores = evaluate_run(RunDirectory(source), test_sets, name or source.name, search)
+        layers: tuple[LayerError, ...] = ()
     elif language_model is not None:
         raise InputError(f"--language-model is for the directory of a run, got {source}")
     else:
-        results = _evaluated_file(source, test_sets, name, runtime, threads, max_seconds, beam_width)
-    if output is not None:
-        write_results(output, results)
-
-
-def _evaluated_file(
-    path: Path,
-    test_sets: Mapping[str, Sequence[Path]],
-    name: str | None,
-    runtime: str,
-    threads: int,
-    max_seconds: float,
-    beam_width: int | None,
-) -> ResultsFile:
-    from converters.evaluation.scoring import file_layer_errors, score_file
-
-    model = name or path.stem
-    rows, transcripts = _told(score_file(path, model, test_sets, runtime, threads, max_seconds, beam_width))
-    return results_of_this_process(rows=rows, layers=file_layer_errors(path, model), transcripts=transcripts)
-
-
-def _evaluated_run(
-    path: Path,
-    test_sets: Mapping[str, Sequence[Path]],
-    name: str | None,
-    beam_width: int | None,
-    language_model: Path | None,
-    language_model_weight: float,
-) -> ResultsFile:
-    from converters.evaluation.evaluate_run import evaluate_run
-    from tfconformer.tasks.recognition import BeamSearch
-    from tfconformer.training.run import RunDirectory
-
-    search = None if beam_width is None else BeamSearch(beam_width, language_model, language_model_weight)
-    rows, transcripts = _told(evaluate_run(RunDirectory(path), test_sets, name or path.name, search))
-    return results_of_this_process(rows=rows, transcripts=transcripts)
-
-
-def _told(scores: Iterable[Score]) -> tuple[tuple[ResultRow, ...], tuple[Transcript, ...]]:
-    """Rows and transcripts; every row is printed as soon as it is there."""
+        model = name or source.stem
+        scores = score_file(source, model, test_sets, runtime, threads, max_seconds, beam_width)
+        layers = file_layer_errors(source, model)
     rows: list[ResultRow] = []
     transcripts: list[Transcript] = []
     for score in scores:
         click.echo(describe(score.row))
         rows.append(score.row)
         transcripts += score.transcripts
-    return tuple(rows), tuple(transcripts)
+    if output is not None:
+        results = results_of_this_process(rows=tuple(rows), layers=layers, transcripts=tuple(transcripts))
+        write_results(output, results)

@@ -19,7 +19,7 @@ _PATH = click.Path(path_type=Path)
 def experiments(files: tuple[Path, ...], folder: Path, results: Path, only: str) -> None:
     """Execute the grids of FILES: fine-tune, export, score every variant; started again, continue.
 
-    NAME.yaml becomes NAME.json among the results, written anew after every finished run.
+    NAME.yaml becomes NAME.json among the results, updated after every finished run.
     """
     from converters.experiments.execute import execute
     from converters.experiments.grid import load_experiment

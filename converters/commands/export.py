@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import get_args
 
@@ -66,33 +65,28 @@ def export(
 ) -> None:
     """Write the best weights of RUN_DIRECTORY to a packed, verified .tflite file.
 
-    With --streaming the file has the signatures encode_step and flush, and says in its metadata how they are used.
+    With --streaming the file has the signatures encode_step and flush, and its metadata describe their use.
     A report of sizes, operations, quantization errors and parity goes beside it, as OUTPUT.export.json.
     """
     if output.suffix != ".tflite":
         raise InputError(f"the output {output} should have a name that ends in .tflite")
     from converters.exporter.pipeline import export_model
+    from converters.exporter.run_model import load_run_model
     from tfconformer.config import load_config
     from tfconformer.data.pipeline import evaluation_utterances
     from tfconformer.data.shards import find_shards
     from tfconformer.data.tokenizer import Tokenizer
-    from tfconformer.quantization.layers.quantize_wrapper import set_active_bits
-    from tfconformer.training.checkpoint import load_model
-    from tfconformer.training.post_training import post_training_model
     from tfconformer.training.run import RunDirectory
 
     run = RunDirectory(run_directory)
     paths = find_shards(shards or run.config().data.dev)
-    waveforms = [one.waveform for one in itertools.islice(evaluation_utterances(paths), utterances)]
+    waveforms = [one.waveform for one in evaluation_utterances(paths, limit=utterances)]
     tokenizer = Tokenizer.from_file(run.tokenizer_file)
-    if quantization is None:
-        config, method = run.config(overrides), "qat"
-        trained = load_model(run, config)
-        set_active_bits(trained, bits)
-    else:
-        trained, config = post_training_model(run, load_config(quantization).quantization, rounding)
-        method = f"ptq-{rounding}"
-    report = export_model(trained, config, tokenizer, output, waveforms, runtimes, target, method, streaming)
+    rules = None if quantization is None else load_config(quantization).quantization
+    loaded = load_run_model(run, overrides, bits, rules, rounding)
+    report = export_model(
+        loaded.model, loaded.config, tokenizer, output, waveforms, runtimes, target, loaded.method, streaming
+    )
     packed = f", {report.bits_per_weight:.2f} bits per packed weight" if report.bits_per_weight else ""
     click.echo(f"{output}: {report.file_bytes:,} bytes{packed}")
     for parity in report.parity:

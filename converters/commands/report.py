@@ -15,11 +15,11 @@ _PATH = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("results_files", type=_PATH, nargs=-1, required=True)
-@click.option("--output", type=_PATH, required=True, help="HTML file to write; the JSON goes beside it.")
+@click.option("--output", type=_PATH, required=True, help="HTML file to write; the JSON is written beside it.")
 @click.option("--title", default="tfconformer report", show_default=True)
 @click.option("--markdown", type=_PATH, help="Markdown file whose table between the results markers is replaced.")
 def report(results_files: tuple[Path, ...], output: Path, title: str, markdown: Path | None) -> None:
-    """Join RESULTS_FILES into one report: a JSON file and a page to look at."""
+    """Join RESULTS_FILES into one report: a JSON file and an HTML page."""
     from tfconformer.reports.baseline import compare_with_float
     from tfconformer.reports.page import render_report
 

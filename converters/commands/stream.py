@@ -14,11 +14,11 @@ from tfconformer.errors import InputError
 @click.command()
 @click.argument("model_file", type=click.Path(path_type=Path), metavar="FILE.tflite")
 @click.option("--wav", type=click.Path(path_type=Path), help="Audio file to recognize, of any sample rate.")
-@click.option("--mic", is_flag=True, help="Recognize what the microphone hears, until Ctrl-C.")
-@click.option("--fast", is_flag=True, help="Take the audio file as fast as it goes, not at the pace of speech.")
+@click.option("--mic", is_flag=True, help="Recognize the microphone, until Ctrl-C.")
+@click.option("--fast", is_flag=True, help="Read the audio file at once, not at the pace of speech.")
 @click.option("--runtime", type=click.Choice(RUNTIMES), default="ai-edge-litert", show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
-@click.option("--beam-width", type=click.IntRange(min=1), help="Of a transducer: search with so many hypotheses.")
+@click.option("--beam-width", type=click.IntRange(min=1), help="Number of hypotheses of a transducer's search.")
 @click.option("--rule1-min-trailing-silence", type=float, default=2.4, show_default=True, metavar="SECONDS")
 @click.option("--rule2-min-trailing-silence", type=float, default=1.2, show_default=True, metavar="SECONDS")
 @click.option("--rule3-min-utterance-length", type=float, default=20.0, show_default=True, metavar="SECONDS")
@@ -36,7 +36,7 @@ def stream(
 ) -> None:
     """Recognize speech as it arrives, with a file of `tfconformer export --streaming`.
 
-    On a terminal the current utterance grows as it is heard, above a line with latency and real-time factor. An
+    On a terminal the current utterance grows as it arrives, above a line with latency and real-time factor. An
     utterance ends after silence (rule 1), after shorter silence that follows speech (rule 2), or at its greatest length
     (rule 3); it is then printed as a line of its own.
     """

@@ -1,11 +1,11 @@
-"""Executes the runs of a grid: fine-tune, export, score through the exported file.
+"""Execution of the runs of a grid: fine-tune, export, score through the exported file.
 
     FOLDER/trainings/HASH      run directories; runs that differ only in what is exported share one
     FOLDER/runs/IDENTITY       model.tflite and results.json of a run
 
 A run's `results.json` is written last, so a run that has one is finished and not repeated; one that was killed
-continues its training after the last whole epoch, and exports and scores anew. Grids in one
-folder share what they have in common.
+continues its training after the last whole epoch, and is exported and scored again. Grids in one folder share the
+trainings and runs that they have in common.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ VERIFICATION_UTTERANCES = 8
 
 
 def execute(path: Path, experiment: Experiment, folder: Path, output: Path, only: str = ".*") -> ResultsFile:
-    """Executes what is not finished yet, and writes the results file anew after every run.
+    """Executes the runs that are not finished, and updates the results file after every run.
 
-    What is finished stands in the results file from the beginning, in the order of the grid.
+    The results file holds all finished runs from the beginning, in the order of the grid.
 
     Args:
       path: the experiment's YAML.
-      experiment: what stands in it.
-      folder: where the runs are.
+      experiment: its content.
+      folder: folder of the runs.
       output: the results file.
       only: regular expression of the variants to execute.
 
@@ -73,7 +73,7 @@ def execute(path: Path, experiment: Experiment, folder: Path, output: Path, only
 
 
 def _collect(runs: Sequence[Run], folder: Path, output: Path) -> None:
-    """Writes the results of all finished runs."""
+    """Writes the results of all finished runs, compared with their baselines."""
     files = [run_folder(folder, run) / "results.json" for run in runs]
     merged = merge_results([read_results(file) for file in files if file.is_file()])
     merged = compare_with({run.model: run.baseline for run in runs}, merged)
@@ -86,7 +86,7 @@ def run_folder(folder: Path, run: Run) -> Path:
 
 
 def _execute_alone(run: Run, folder: Path) -> ResultsFile:
-    """`_execute` in a process of its own: TensorFlow keeps most of a gigabyte of every model that was trained."""
+    """Calls `_execute` in a new process: TensorFlow keeps most of a gigabyte of every model that was trained."""
     spawning, verbose = multiprocessing.get_context("spawn"), logger.isEnabledFor(logging.INFO)
     with ProcessPoolExecutor(1, spawning, initializer=show_logs, initargs=(verbose,)) as pool:
         try:

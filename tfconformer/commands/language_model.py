@@ -10,7 +10,7 @@ import click
 @click.command("language-model")
 @click.argument("run_directory", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.argument("output", type=click.Path(path_type=Path, dir_okay=False), metavar="OUTPUT.arpa")
-@click.option("--shards", multiple=True, metavar="GLOB", help="Transcripts to learn from [default: the training's].")
+@click.option("--shards", multiple=True, metavar="GLOB", help="Transcripts to count [default: the training's].")
 @click.option("--order", type=click.IntRange(1, 6), default=6, show_default=True, help="Longest n-gram.")
 def language_model(run_directory: Path, output: Path, shards: tuple[str, ...], order: int) -> None:
     """Estimate an n-gram model over the tokens of RUN_DIRECTORY, for beam search."""

@@ -1,4 +1,4 @@
-"""The report's plots, as SVG text to be set into an HTML page.
+"""Plots of the report, as SVG text to be set into an HTML page.
 
 Colors are left to the page: every plot is drawn in placeholder colors that become CSS variables (`--ink`, `--line`,
 `--series-1` ...), so one drawing serves light and dark mode. Text stays text, in the page's font.
@@ -23,7 +23,7 @@ SERIES = 6
 _WIDTH = 5.0  # inches of 72 points; the page scales the plot to its column
 _LABEL_WIDTH = 0.2  # of a point's label, as a share of the axis
 
-# Hexadecimal numbers that no one would choose as a color, and what the page calls them.
+# Hexadecimal numbers that no one would choose as a color -> variables of the page.
 _INK, _MUTED, _LINE = "#010101", "#020202", "#030303"
 _VARIABLES = {_INK: "var(--ink)", _MUTED: "var(--muted)", _LINE: "var(--line)"}
 _VARIABLES |= {f"#0102{index:02x}": f"var(--series-{index + 1})" for index in range(SERIES)}
@@ -57,7 +57,7 @@ _STYLE: Any = {
 
 
 def series_color(index: int) -> str:
-    """The placeholder of the page's color number `index`, counted from 0; they repeat after `SERIES`."""
+    """Returns the placeholder of the page's color number `index`, counted from 0; they repeat after `SERIES`."""
     return f"#0102{index % SERIES:02x}"
 
 
@@ -94,7 +94,7 @@ class LayerBars:
 
 
 def wer_against_size(panels: Mapping[str, Sequence[Point]]) -> str:
-    """One panel per test set: WER with its interval over the size of the file, on a logarithmic axis."""
+    """Draws one panel per test set: WER with its interval over the size of the file, on a logarithmic axis."""
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
@@ -144,7 +144,7 @@ def _wer_panel(axis: Axes, test_set: str, points: Sequence[Point]) -> None:
 
 
 def latency_bars(bars: Sequence[Bar]) -> str:
-    """Real-time factors: the median as a bar, the ninetieth percentile as a lighter one behind it."""
+    """Draws real-time factors: the median as a bar, over the ninetieth percentile as a lighter bar."""
 
     def draw(figure: Figure) -> None:
         axis = figure.subplots()
@@ -174,7 +174,7 @@ def latency_bars(bars: Sequence[Bar]) -> str:
 
 
 def layer_error_bars(models: Sequence[LayerBars]) -> str:
-    """One panel per model: a bar per layer, the layer that lost most named."""
+    """Draws one panel per model: a bar per layer; the title names the layer with the largest error."""
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots(len(models), 1, sharey=True, squeeze=False)[:, 0]
@@ -202,7 +202,7 @@ def _svg(name: str, description: str, height: float, draw: Callable[[Figure], No
 
 
 def _for_page(svg: str, name: str, description: str) -> str:
-    """Reduces a standalone SVG file to what belongs inside an HTML page."""
+    """Reduces a standalone SVG file to the part that an HTML page takes."""
     view_box = re.search(r'viewBox="([^"]*)"', svg)
     assert view_box is not None, "matplotlib always writes a viewBox"
     body = svg[svg.index(">", view_box.end()) + 1 :]

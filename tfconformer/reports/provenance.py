@@ -21,25 +21,25 @@ _DOCUMENTS = (":(top,exclude)docs", ":(top,exclude)results", ":(top,exclude)*.md
 
 
 def results_of_this_process(**content: Any) -> ResultsFile:
-    """A results file with `content` (rows, layers, stages, transcripts), measured by the running command, now, here."""
+    """Builds a results file with `content` (rows, layers, stages, transcripts), measured by the running command."""
     return ResultsFile(command=command_line(), commit=commit(), date=now(), machine=machine(), **content)
 
 
 def command_line() -> str:
-    """The running command as a person would type it."""
+    """Returns the running command as a person would type it."""
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def now() -> str:
-    """The time in UTC, ISO 8601, to the second."""
+    """Returns the time in UTC, ISO 8601, to the second."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def commit() -> str:
-    """The commit of the checkout this code runs from, with "-dirty" behind it if tracked files differ.
+    """Returns the commit of the checkout that this code runs from, with the suffix "-dirty" if tracked files differ.
 
-    Documents do not count: what was measured before must not make the next measurement look dirty. "unknown" outside a
-    checkout, as in an installed wheel.
+    Documents and results do not count, so that one measurement does not mark the next as dirty. Outside a checkout, as
+    in an installed wheel, the commit is "unknown".
     """
     here = Path(__file__).resolve()
 
@@ -56,12 +56,12 @@ def commit() -> str:
 
 
 def machine() -> Machine:
-    """This machine: CPU model, cores this process may use, and what it or its control group limits them to."""
+    """Returns this machine: CPU model, cores that this process may use, and the limits of its control group."""
     return Machine(cpu=_cpu_model(), cores=len(os.sched_getaffinity(0)), limits=", ".join(_limits()))
 
 
 def _cpu_model() -> str:
-    # x86 calls it "model name"; many Arm kernels give only numbers, and platform knows no more than the architecture.
+    # x86 calls it "model name"; many Arm kernels give only numbers, and `platform` returns only the architecture.
     for line in _read("/proc/cpuinfo").splitlines():
         key, _, value = line.partition(":")
         if key.strip() == "model name":

@@ -87,7 +87,7 @@ def read_results(path: str | Path) -> ResultsFile:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the results file {path}: {error}") from None
     try:
-        # Through JSON mode, in which strict validation still takes a list for a tuple.
+        # Through JSON mode, in which strict validation takes a list for a tuple.
         return ResultsFile.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]

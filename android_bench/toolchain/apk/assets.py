@@ -1,4 +1,4 @@
-"""The assets of the APK: models, their references, licences."""
+"""The assets of the APK: models, their reference outputs, licences."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from android_bench.toolchain.apk.zip_align import write_aligned
 from tfconformer import atomic
 
 KEY, CERTIFICATE = (Path(__file__).with_name(f"debug_{name}.pem") for name in ("key", "certificate"))
-# Below API 24 Android needs the v1 signature; apksigner leaves it out if it knows that nothing that old is meant.
+# Below API 24 Android needs the v1 signature; apksigner leaves it out for a higher minimum.
 _SIGNED_FOR_SDK = 23
 _STORED_ASSETS = (".tflite", ".reference")
 
@@ -50,7 +50,7 @@ def build_apk(assets: Mapping[str, Path], libraries: Mapping[str, Path], output:
 
 
 def _linked_resources(settings: AppSettings) -> dict[str, tuple[bytes, bool]]:
-    """The binary manifest, the resource table and the compiled resources."""
+    """Compiles the binary manifest, the resource table and the resources."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         manifest, compiled, linked = (folder / part for part in ("AndroidManifest.xml", "res.zip", "linked.apk"))

@@ -1,4 +1,4 @@
-"""Java sources to the dex that a phone runs, and from the dex what it refers to."""
+"""Compilation of Java sources to the dex that a phone runs."""
 
 from __future__ import annotations
 

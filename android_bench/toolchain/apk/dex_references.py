@@ -1,4 +1,4 @@
-"""Which classes, methods and fields of the system a dex refers to, and whether Android has them.
+"""The classes, methods and fields of the system that a dex refers to, checked against Android's.
 
 The app is compiled against our own stand-in of the framework. A slip there would compile and then crash on a phone; so
 the finished dex is compared with the real API.
@@ -35,7 +35,7 @@ class Member:
 
 
 def system_references(dex: bytes) -> set[Member]:
-    """The members that a dex uses of classes that it does not define itself."""
+    """Returns the members that a dex uses of classes that it does not define itself."""
     reader = _Dex(dex)
     defined = {reader.types[index] for index, *_ in reader.rows(5, _CLASS)}
     members = {
@@ -50,7 +50,7 @@ def system_references(dex: bytes) -> set[Member]:
 
 
 def missing_references(references: set[Member], api: Path) -> list[Member]:
-    """The members of Android's own packages that a jar with Android's API lacks.
+    """Returns the members of Android's own packages that a jar with Android's API lacks.
 
     Args:
       references: those of a dex. Java's standard library is not looked at: javac's `--release` has checked it.
@@ -97,7 +97,7 @@ class _ApiClass:
 
 
 def _read_api(names: set[str], api: Path) -> dict[str, _ApiClass]:
-    """The classes of the jar with these names, and all that they inherit from; the JDK knows those of Java."""
+    """Returns the classes of the jar with these names, and all that they inherit from but those of Java."""
     with zipfile.ZipFile(api) as jar:
         in_jar = {name.removesuffix(".class").replace("/", ".") for name in jar.namelist()}
     classes: dict[str, _ApiClass] = {}

@@ -1,4 +1,4 @@
-"""Checks of a shared library's ELF headers, before any phone loads it."""
+"""Properties of a shared library that can be read before any phone loads it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings that the offline build and the Gradle project share: the app's source folders, and its identity."""
+"""Settings of the offline build and the Gradle project: the folders of the app's sources, and its identity."""
 
 from __future__ import annotations
 

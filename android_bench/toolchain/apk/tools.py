@@ -26,7 +26,7 @@ def require_tools(*needed: str | Path) -> None:
 
 
 def java_home() -> Path:
-    """The folder of the JDK whose `javac` is on the path."""
+    """Returns the folder of the JDK whose `javac` is on the path."""
     require_tools("javac")
     found = shutil.which("javac")
     assert found is not None

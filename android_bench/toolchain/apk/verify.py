@@ -1,4 +1,4 @@
-"""Everything about an APK that can be checked without a phone."""
+"""Checks of an APK without a phone."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def verify_apk(apk: Path) -> None:
 
 
 def signature_problems(apk: Path) -> Iterator[str]:
-    """The signature schemes 1, 2 and 3 must each verify."""
+    """Yields a problem unless the signature schemes 1, 2 and 3 each verify."""
     try:
         said = run("apksigner", "verify", "--verbose", "--min-sdk-version", "23", apk)
     except RuntimeError as error:
@@ -51,7 +51,7 @@ def signature_problems(apk: Path) -> Iterator[str]:
 
 
 def manifest_problems(apk: Path) -> Iterator[str]:
-    """Package, versions and SDK levels are those of the settings, and there is no permission."""
+    """Yields a problem for a permission, and for a package, version or SDK level other than that of the settings."""
     settings = AppSettings.read()
     badging = run("aapt", "dump", "badging", apk)
     for wanted in (
@@ -70,7 +70,7 @@ def manifest_problems(apk: Path) -> Iterator[str]:
 
 
 def alignment_problems(apk: Path) -> Iterator[str]:
-    """Stored libraries begin at 16 KiB pages, and are stored."""
+    """Yields every library that is compressed or does not begin at a page of 16 KiB, as a problem."""
     yield from (f"{name} is not aligned" for name in misaligned(apk))
     with zipfile.ZipFile(apk) as archive:
         for entry in archive.infolist():
@@ -79,7 +79,7 @@ def alignment_problems(apk: Path) -> Iterator[str]:
 
 
 def library_problems(apk: Path) -> Iterator[str]:
-    """Libraries are fit for Android's loader; ours, for pages of 16 KiB and the lowest API level as well."""
+    """Yields a problem unless Android's loader accepts the libraries; ours also with large pages and the lowest API."""
     with zipfile.ZipFile(apk) as archive, tempfile.TemporaryDirectory() as folder:
         names = [name for name in archive.namelist() if name.startswith("lib/")]
         if not names:
@@ -92,7 +92,7 @@ def library_problems(apk: Path) -> Iterator[str]:
 
 
 def load_problems(library: Library) -> Iterator[str]:
-    """Any library must be what Android's loader accepts."""
+    """Yields a problem unless Android's loader accepts a library."""
     if library.machine != "EM_AARCH64":
         yield f"is for {library.machine}"
     if library.writable_code:
@@ -104,7 +104,7 @@ def load_problems(library: Library) -> Iterator[str]:
 
 
 def own_library_problems(library: Library) -> Iterator[str]:
-    """Ours must also be fit for pages of 16 KiB and for the lowest API level."""
+    """Yields a problem unless our library is fit for pages of 16 KiB and for the lowest API level."""
     if library.alignment % PAGE:
         yield f"has segments aligned to {library.alignment} bytes, not to {PAGE}"
     levels, min_sdk = read_symbol_levels(), AppSettings.read().min_sdk
@@ -116,13 +116,13 @@ def own_library_problems(library: Library) -> Iterator[str]:
 
 
 def read_symbol_levels() -> dict[str, int]:
-    """Symbols of Android's system libraries, and the API level from which on 64-bit ARM has each."""
+    """Returns the symbols of Android's system libraries with the API level that introduced each on 64-bit Arm."""
     lines = (line.partition(":") for line in SYMBOLS.read_text(encoding="ascii").splitlines() if line[0] != "#")
     return {name: int(level) for level, _, names in lines for name in names.split()}
 
 
 def dex_problems(apk: Path) -> Iterator[str]:
-    """Every class and member of the framework that the dex refers to is in Android."""
+    """Yields a problem unless Android has every class and member of the framework that the dex refers to."""
     with zipfile.ZipFile(apk) as archive:
         references = system_references(archive.read("classes.dex"))
     yield from (

@@ -45,7 +45,7 @@ def write_aligned(entries: Mapping[str, tuple[bytes, bool]], output: Path) -> No
 
 
 def stored_offsets(path: Path) -> dict[str, int]:
-    """Returns the byte offset of the content of every uncompressed entry of a ZIP file, by its name."""
+    """Returns the offsets of the contents of the stored entries of a ZIP file, by name."""
     offsets = {}
     with zipfile.ZipFile(path) as archive, path.open("rb") as file:
         for entry in archive.infolist():
@@ -57,7 +57,7 @@ def stored_offsets(path: Path) -> dict[str, int]:
 
 
 def misaligned(path: Path) -> list[str]:
-    """The stored entries that do not begin where they should."""
+    """Returns the names of the stored entries that begin at another offset than a multiple of the alignment."""
     return [name for name, offset in stored_offsets(path).items() if offset % _boundary(name)]
 
 
