@@ -151,7 +151,7 @@ class ArmMachine:
 
     def _build(self, sources: Sequence[Path], name: str, *link: str) -> Path:
         path = self.folder / name
-        headers = [header for source in sources for header in source.parent.glob("*.h")]
+        headers = [*(REPOSITORY / "converters/custom_ops").rglob("*.h")]
         if path.is_file() and path.stat().st_mtime > max(file.stat().st_mtime for file in [*sources, *headers]):
             return path
         run_program([self.compiler, *COMPILER_FLAGS, "-D_GNU_SOURCE", *sources, "-o", path, *link], REPOSITORY)

@@ -103,6 +103,12 @@ KERNEL_INLINE __m512i broadcast_four(const int8_t* x) {
   return _mm512_set1_epi32(four);
 }
 
+/* Keeps a word in its register: gcc 12 would load it again for every row, which loads cannot sustain. */
+KERNEL_INLINE __m512i in_register(__m512i word) {
+  __asm__("" : "+v"(word));
+  return word;
+}
+
 /* Panels that a matmul of so many rows takes at once: a broadcast of x serves all of them. */
 KERNEL_INLINE int panels_at_once(const int bits, const int mr) {
   if (tfc_is_memory_bound(bits, mr)) return 1;
@@ -126,6 +132,7 @@ KERNEL_INLINE void qd8_add_words(tfc_qd8_cursor* cursor, const int unroll, const
     for (int t = 0; t < nt; ++t) {
       _mm_prefetch((const char*)cursor->prefetch + (i * nt + t) * TFC_PANEL_WORD, _MM_HINT_T0);
       word[t] = _mm512_loadu_si512(cursor->words[t] + i * TFC_PANEL_WORD);
+      if (bits == 8) word[t] = in_register(word[t]);
     }
     for (int f = 0; f < fields; ++f) {
       const int k = (i * fields + f) % k_accs;
