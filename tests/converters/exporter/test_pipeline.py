@@ -76,7 +76,7 @@ def test_a_run_becomes_a_streaming_file_of_another_context(run, shards, tmp_path
     parity = json.loads(report_path(output).read_text())["parity"]
     assert [one["different_hypotheses"] for one in parity] == [0]
     assert open_stream(output).description.step_samples == 2 * 640
-    assert read_model_file(output).metadata["config"]["model"]["attention_chunk"] == 2
+    assert read_model_file(output).metadata.config["model"]["attention_chunk"] == 2
 
 
 def test_a_float_model_takes_the_same_path(tmp_path):

@@ -242,9 +242,9 @@ def test_a_mistake_in_the_decoder_is_found(transducer_stream, waveforms, layer):
         verify_outputs(transducer_stream.path, prepared.task, references, prepared.plans, "ai-edge-litert")
 
 
-def test_files_that_do_not_fit_their_description_are_refused(transducer_stream, tmp_path):
+def test_files_that_do_not_fit_their_description_are_refused(whole_transducer, tmp_path):
     path = tmp_path / "other.tflite"
-    metadata = json.loads(metadata_of(transducer_stream))
+    metadata = json.loads(metadata_of(whole_transducer))
 
     def refused(content) -> str:
         builder = ModelBuilder()

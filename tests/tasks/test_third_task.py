@@ -1,0 +1,158 @@
+"""A task that is defined here alone: it trains, is exported, runs and streams without a change elsewhere.
+
+`Loudness` follows the mean of the features at every encoder frame; a step graph with a state smooths what it finds.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import soundfile
+import tensorflow as tf
+import tf_keras as keras
+
+from converters.exporter.pipeline import export
+from converters.flatbuffer.metadata import ModelMetadata
+from converters.runtime.model import RUNTIMES, open_model
+from converters.runtime.search import new_search
+from converters.runtime.stream_model import StreamModel
+from tests.support.tiny_conformer import STREAMING, tiny_config, tiny_waveforms
+from tfconformer.config import Config
+from tfconformer.data.manifest import Utterance, write_manifest
+from tfconformer.data.shards import write_shards
+from tfconformer.errors import InputError
+from tfconformer.layers.dense import Dense, float_layer
+from tfconformer.models.encoder import SUBSAMPLING, encoder, encoder_inputs
+from tfconformer.tasks import find_task, register_task, task_names
+from tfconformer.tasks.graphs import AudioGraph, StepGraph
+from tfconformer.tasks.task import Task, Trace
+from tfconformer.training.run import RunDirectory
+from tfconformer.training.train import train
+
+pytestmark = pytest.mark.usefixtures("native_library")
+SMOOTHING = 0.5
+
+
+class Loudness(Task):
+    """See the module."""
+
+    name = "loudness"
+    metric = "error"
+
+    def build(self, config, mel_bins, vocabulary):
+        features, lengths = encoder_inputs(mel_bins)
+        x, _, _ = encoder(config, features, lengths, vocabulary)
+        loudness = Dense(4, name="smoothing_input")(Dense(1, name="loudness_head")(x))
+        return keras.Model([features, lengths], {"loudness": loudness}, name=self.name)
+
+    def example(self, model, inputs, labels):
+        features, _ = inputs
+        target = tf.reduce_mean(features, axis=2)[:, ::SUBSAMPLING, tf.newaxis]
+        return inputs, {"loudness": tf.repeat(target, 4, axis=2)}
+
+    def losses(self, model, auxiliary_weight):
+        return {"loudness": (keras.losses.MeanSquaredError(), 1.0)}
+
+    def exported_part(self, trained, streaming):
+        return keras.Model(trained.inputs, trained.output["loudness"], name=trained.name)
+
+    def graphs(self, exported):
+        layers = {float_layer(layer).name: layer for layer in exported.layers}
+        audio = keras.Model(exported.inputs, layers["loudness_head"].output)
+        value = keras.Input([1])
+        expand = keras.Model(value, layers["smoothing_input"](value))
+
+        def smooth(value, average):
+            average = SMOOTHING * average + expand(value)
+            return {"smoothed": average, "average": average}
+
+        one, four = tf.TensorSpec([1, 1], tf.float32, "value"), tf.TensorSpec([1, 4], tf.float32, "average")
+        output = tf.TensorSpec([1, 4], tf.float32, "smoothed")
+        return AudioGraph("measure", audio, "loudness"), (
+            StepGraph("smooth", (one, four), (output,), ("average",), smooth, (expand,)),
+        )
+
+    def describe(self, exported):
+        return {"smoothing": SMOOTHING}
+
+    def dev_metric(self, model, tokenizer):
+        def score(batches):
+            errors = 0.0
+            for inputs, texts, _ in batches:
+                _, targets = self.example(model, inputs, texts)
+                errors += float(tf.reduce_sum(tf.abs(model(inputs)["loudness"] - targets["loudness"])))
+            return errors, 1.0
+
+        return score
+
+    def trace(self, graphs, waveform, path=None):
+        state, smoothed = graphs.zero_states("smooth"), []
+        for value in graphs.run(waveform):
+            outputs = graphs.call("smooth", {"value": value[np.newaxis], **state})
+            smoothed.append(outputs.pop("smoothed")[0])
+            state = outputs
+        return Trace(np.stack(smoothed))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def registered():
+    if "loudness" not in task_names():  # once in a process
+        register_task(Loudness())
+
+
+@pytest.fixture(scope="module")
+def run(registered, tmp_path_factory) -> RunDirectory:
+    """A step of quantization-aware training."""
+    folder = tmp_path_factory.mktemp("loudness")
+    utterances = []
+    for index, waveform in enumerate(tiny_waveforms()):
+        soundfile.write(folder / f"{index}.wav", waveform, 16000, subtype="PCM_16")
+        utterances.append(Utterance(f"{index}.wav", len(waveform) / 16000, "A", "a"))
+    write_manifest(folder / "all.jsonl", utterances)
+    write_shards(folder / "all.jsonl", folder, "all")
+    shards = [str(folder / "all-*.tfrecord")]
+    tree = tiny_config([{"layers": ".*", "spec": {"bits": 4, "block_size": 16}}], STREAMING).model_dump()
+    tree["model"]["intermediate_ctc"] = None
+    config = Config.model_validate(tree | {"task": "loudness", "data": {"train": shards, "dev": shards}})
+    directory = RunDirectory(folder / "run")
+    train(config, directory)
+    return directory
+
+
+def test_a_step_of_training_is_scored_by_the_metric_of_the_task(run):
+    (epoch,) = run.history()
+    assert epoch["error"] == pytest.approx(epoch["error_all"])
+    assert run.weights_file.is_file()
+
+
+@pytest.mark.parametrize("streaming", [False, True], ids=["offline", "streaming"])
+def test_its_file_runs_and_streams_in_every_runtime(run, tmp_path, streaming):
+    path = tmp_path / "loudness.tflite"
+    report = export(run, path, tiny_waveforms()[:2], RUNTIMES, streaming=streaming)
+    # Weights alone are quantized: only the order of float32 sums differs.
+    assert all(parity.relative_rms < 1e-5 for parity in report.parity)
+    assert "smoothing_input" in {layer.name for layer in report.layers if layer.spec}
+    metadata = ModelMetadata.read(path)
+    assert metadata.task.model_dump() == {"name": "loudness", "search": None, "smoothing": SMOOTHING}
+    signatures = [graph.signature for graph in metadata.graphs]
+    assert signatures == ["encode_step" if streaming else "measure", "smooth"]
+    model, waveform = open_model(path), tiny_waveforms()[2]
+    assert isinstance(model, StreamModel) == streaming
+    assert model.run(waveform).shape == (50, 1)
+    trace = find_task("loudness").trace(model, waveform)
+    assert trace.values.shape == (50, 4)
+    assert trace.hypothesis is None
+
+
+def test_it_has_no_search(run, tmp_path):
+    path = tmp_path / "loudness.tflite"
+    export(run, path, tiny_waveforms()[:1])
+    with pytest.raises(InputError, match="its task loudness has no search of ctc, transducer"):
+        new_search(open_model(path))
+
+
+def test_names_of_tasks_are_unique_and_listed():
+    with pytest.raises(ValueError, match="there is a task 'loudness' already"):
+        register_task(Loudness())
+    with pytest.raises(InputError, match="expected one of loudness, recognition_ctc, recognition_transducer"):
+        find_task("translation")
