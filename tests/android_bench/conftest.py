@@ -72,7 +72,15 @@ def native_model(tmp_path_factory: pytest.TempPathFactory) -> NativeModel:
     # Nine pieces: the layers have ten outputs.
     tokenizer = Tokenizer.train(["ABC DEFG"], TokenizerConfig())
     content = metadata(
-        {"name": "a", "kind": "dense", "code_bytes": 100, "scale_bytes": 20, "offset_bytes": 3, "float_bytes": 4000},
+        {
+            "name": "a",
+            "kind": "dense",
+            "parameters": 1000,
+            "code_bytes": 100,
+            "scale_bytes": 20,
+            "offset_bytes": 3,
+            "float_bytes": 4000,
+        },
         config={"features": {"sample_rate": SAMPLE_RATE}},
         tokenizer=base64.b64encode(tokenizer.to_bytes()).decode(),
     )
