@@ -37,7 +37,7 @@ class OnnxConformer:
 
     Args:
       config: with convolutions that look both ways and attention without limits.
-      vocabulary: number of tokenizer pieces.
+      vocabulary: number of tokens.
       variables: returns the weights of a variable.
       quantize: quantizes the kernels of all dense layers but the head.
     """

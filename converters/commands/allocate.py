@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import get_args
 
 import click
-import yaml
 
-from tfconformer import atomic
 from tfconformer.errors import InputError
 from tfconformer.quantization.spec import Rounding
 
@@ -33,12 +30,7 @@ def allocate(run_directory: Path, output: Path, budget: str, keep_float: str, ro
 
     run = RunDirectory(run_directory)
     allocation = allocate_model(run, parse_size(budget), keep_float, rounding)
-    base = Path(os.path.relpath(run.config_file.resolve(), output.resolve().parent))
-    tree = {
-        "extends": base.as_posix(),
-        "quantization": [rule.model_dump(mode="json", exclude_defaults=True) for rule in allocation.rules],
-    }
-    atomic.write_text(output, yaml.safe_dump(tree, sort_keys=False))
+    allocation.write(output, run)
     for name, choice in allocation.choices.items():
         click.echo(f"{name:32} {choice.error:8.3f} nats  {choice.bytes:9,} bytes  {choice.spec}")
     click.echo(f"{output}: the file will have {allocation.file_bytes:,} bytes")

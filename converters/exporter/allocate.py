@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import tf_keras as keras
+import yaml
 
 from converters.exporter.freeze import FrozenGraphs
 from converters.exporter.pipeline import describe, freeze_prepared, pack_layer, prepare
 from converters.exporter.plan import LayerPlan
 from converters.exporter.rewrite import rewrite
+from tfconformer import atomic
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
 from tfconformer.quantization.apply import match_layers
@@ -51,12 +55,18 @@ class Allocation:
     choices: Mapping[str, Choice]
     file_bytes: int
 
+    def write(self, output: Path, run: RunDirectory) -> None:
+        """Writes a YAML file that extends the configuration of the run by the rules."""
+        base = Path(os.path.relpath(run.config_file.resolve(), output.resolve().parent))
+        rules = [rule.model_dump(mode="json", exclude_defaults=True) for rule in self.rules]
+        atomic.write_text(output, yaml.safe_dump({"extends": base.as_posix(), "quantization": rules}, sort_keys=False))
+
 
 def allocate_model(run: RunDirectory, budget: int, keep_float: str, rounding: Rounding) -> Allocation:
     """Chooses a scheme for every dense layer of a float run.
 
     Args:
-      run: a finished float training; its training shards are listened to.
+      run: a finished float training; the utterances come from its training shards.
       budget: largest size of the exported file in bytes.
       keep_float: regular expression of the layers that stay as they are.
       rounding: of the weights that are tried.

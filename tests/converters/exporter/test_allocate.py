@@ -76,7 +76,7 @@ def test_gptq_needs_calibration_and_stores_other_codes(run, tmp_path):
         options = ("--post-training", rules, "--rounding", rounding, "--utterances", 2)
         invoke(export_command, run.path, tmp_path / f"{rounding}.tflite", *options)
     nearest, gptq = (read_model_file(tmp_path / f"{rounding}.tflite") for rounding in ("nearest", "gptq"))
-    assert gptq.metadata["method"] == "ptq-gptq"
+    assert gptq.metadata.method == "ptq-gptq"
     assert gptq.weight_bytes == nearest.weight_bytes
     # GPTQ gives up weights' errors for outputs' errors.
     losses = [[row.sqnr_db for row in file.layer_rows() if row.sqnr_db is not None] for file in (nearest, gptq)]
