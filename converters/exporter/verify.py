@@ -1,13 +1,14 @@
-"""Stage 5 of export: does the file hold the codes that were trained, and does it compute what the model computes?
+"""Stage 5 of export: comparing the written file with the trained model, code for code and output for output.
 
-Both questions are put to the written file. Its constants are read back by `stored_layers.py`, which shares no code with
-the stages that wrote them, and its logits come from a real runtime. Those of a transducer are compared along the path
-that the Keras model takes through the utterance: so all its graphs are, the state that goes from label to label too.
+The constants of the file are read back by `flatbuffer/custom_layers.py` and `builtin_layers.py`, which share no code
+with the stages that wrote them, and its outputs come from a real runtime. All graphs are compared: those of a
+transducer along the path that the Keras model takes through the utterance, the state that goes from label to label too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,8 @@ from tqdm import tqdm
 from converters.custom_ops import FULLY_CONNECTED
 from converters.exporter.float_operations import float_operations
 from converters.exporter.plan import LayerPlan
-from converters.flatbuffer.builtin_layers import StoredBuiltin, read_builtin_layers
-from converters.flatbuffer.custom_layers import StoredLayer, read_float_operations, read_layers
+from converters.flatbuffer.builtin_layers import BuiltinConstants, StoredBuiltin, read_builtin_layers
+from converters.flatbuffer.custom_layers import Attributes, StoredLayer, read_float_operations, read_layers
 from converters.runtime.model import open_model
 from tfconformer.errors import InputError
 from tfconformer.features.config import FeatureConfig
@@ -94,13 +95,12 @@ def verify_weights(path: str | Path, trained: keras.Model, plans: Sequence[Layer
     planned = {(layer.target, layer.name): layer for layer in plans if layer.spec}
     quantized, originals = QuantizedLayers(trained), float_layers(trained)
     different = set(planned)
-    for target, name, stored in _stored(path):
+    for target, name, compare_constants in _stored(path):
         different ^= {(target, name)}
         if (target, name) not in planned:
             continue
         layer, weights, bias = planned[target, name], quantized[name], originals[name].bias
-        compare_constants = _builtin_comparisons if target == "litert" else _comparisons
-        for what, actual, expected in compare_constants(stored, layer, weights, bias):
+        for what, actual, expected in compare_constants(layer, weights, bias):
             if not np.array_equal(actual, expected):
                 raise VerificationError(f"{path}: the {what} of {name} are not those of the trained model")
     if different:
@@ -237,23 +237,38 @@ def _activation_bits(layer: LayerPlan) -> int | None:
     return 8 if layer.target == "litert" else layer.spec.activation_bits
 
 
-def _stored(path: str | Path) -> Iterator[tuple[str, str, Any]]:
-    """The quantized layers of a file: (target, name, layer)."""
-    for name, ours in read_layers(path):
-        yield "custom", name, ours
-    for name, builtin in read_builtin_layers(path):
-        yield "litert", name, builtin
+# Name, stored value and expected value of a constant.
+_Comparison = tuple[str, Any, Any]
+
+
+def _stored(path: str | Path) -> Iterator[tuple[str, str, Callable[..., Iterator[_Comparison]]]]:
+    """Yields target, name and comparison function of the quantized layers of a file."""
+    for packed, layer in read_layers(path):
+        yield "custom", packed.name, functools.partial(_comparisons, packed.attributes, layer)
+    for constants, builtin in read_builtin_layers(path):
+        yield "litert", constants.name, functools.partial(_builtin_comparisons, constants, builtin)
 
 
 def _comparisons(
-    stored: StoredLayer, layer: LayerPlan, expected: QuantizedWeights, bias: tf.Variable | None
-) -> Iterator[tuple[str, Any, Any]]:
-    """Yields name, stored value and expected value of each constant."""
+    attributes: Attributes, stored: StoredLayer, layer: LayerPlan, expected: QuantizedWeights, bias: tf.Variable | None
+) -> Iterator[_Comparison]:
     spec = layer.spec
     assert spec is not None
-    params = (3, spec.bits, int(spec.symmetric), spec.block_size or 0, layer.k, layer.n, spec.activation_bits or 0)
-    kept = {"1:4": 1, "2:4": 2}.get(spec.sparsity or "", 0)
-    yield "params", stored.params, (*params, int(bias is not None), 0, kept, layer.window, layer.stride)
+    planned = Attributes(
+        version=3,
+        bits=spec.bits,
+        symmetric=int(spec.symmetric),
+        block_size=spec.block_size or 0,
+        k=layer.k,
+        n=layer.n,
+        activation_bits=spec.activation_bits or 0,
+        has_bias=int(bias is not None),
+        activation=0,
+        kept={"1:4": 1, "2:4": 2}.get(spec.sparsity or "", 0),
+        window=layer.window,
+        stride=layer.stride,
+    )
+    yield "params", attributes, planned
     yield "codes", stored.codes, expected.codes.numpy().T
     yield "scales", stored.scales, expected.scales.numpy().T
     if expected.offsets is not None:
@@ -263,11 +278,15 @@ def _comparisons(
 
 
 def _builtin_comparisons(
-    stored: StoredBuiltin, layer: LayerPlan, expected: QuantizedWeights, bias: tf.Variable | None
-) -> Iterator[tuple[str, Any, Any]]:
+    constants: BuiltinConstants,
+    stored: StoredBuiltin,
+    layer: LayerPlan,
+    expected: QuantizedWeights,
+    bias: tf.Variable | None,
+) -> Iterator[_Comparison]:
     spec = layer.spec
     assert spec is not None
-    yield "widths", (stored.bits, stored.block_size), (spec.bits, spec.block_size)
+    yield "widths", (constants.bits, constants.block_size), (spec.bits, spec.block_size)
     yield "codes", stored.codes, expected.codes.numpy().T
     yield "scales", stored.scales, expected.scales.numpy().T
     if bias is not None:

@@ -1,7 +1,6 @@
-"""Reading LiteRT's own quantized layers back from a `.tflite` file, for verification.
+"""LiteRT's own fully connected layers, read back from a `.tflite` file.
 
-Like `stored_layers.py` it shares no code with what writes: fields of the flatbuffer are read in place, and codes are
-put together bit by bit.
+Like `custom_layers.py` it shares no code with the writer: codes are put together bit by bit.
 """
 
 from __future__ import annotations
@@ -9,16 +8,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
-from converters.flatbuffer.reader import read_tflite
+from converters.flatbuffer.operators import StoredTensor, block_details, read_operators
 from tfconformer.errors import InputError
+from tfconformer.quantization.spec import FLOAT_BITS
 
-_BITS = {schema.TensorType.INT8: 8, schema.TensorType.INT4: 4, schema.TensorType.INT2: 2}
+_BITS = {
+    schema.TensorType.FLOAT32: FLOAT_BITS,
+    schema.TensorType.FLOAT16: 16,
+    schema.TensorType.INT8: 8,
+    schema.TensorType.INT4: 4,
+    schema.TensorType.INT2: 2,
+}
 
 
 @dataclass(frozen=True)
@@ -26,67 +31,111 @@ class StoredBuiltin:
     """The decoded constants of a FULLY_CONNECTED with quantized weights.
 
     Attributes:
-      bits: of a code.
-      block_size: weights per scale along K, None for one scale per output channel.
       codes: [N, K] integers.
       scales: [N, blocks] float32.
-      bias: [N] float32, None if it has none.
+      bias: [N] float32; None if it has none.
     """
 
-    bits: int
-    block_size: int | None
     codes: NDArray[np.int64]
     scales: NDArray[np.float32]
     bias: NDArray[np.float32] | None
 
 
-def read_builtin_layers(path: str | Path) -> Iterator[tuple[str, StoredBuiltin]]:
-    """The layers of a file with quantized built-in weights, each with its name, one after the other.
+@dataclass(frozen=True)
+class BuiltinConstants:
+    """The constants of a FULLY_CONNECTED, as the file holds them.
+
+    Attributes:
+      name: of the layer.
+      bits: of a weight.
+      k, n: contraction length and output channels.
+      block_size: weights per scale along K; None for one scale per output channel, or for float weights.
+      weights, bias: tensors.
+    """
+
+    name: str
+    bits: int
+    k: int
+    n: int
+    block_size: int | None
+    weights: StoredTensor
+    bias: StoredTensor | None
+
+    @property
+    def is_quantized(self) -> bool:
+        """Whether the weights have scales."""
+        return self.bits <= 8 and bool(self.block_size or self._channel_scales().size)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Size of weights and scales."""
+        scales = len(self.weights.scales) if self.block_size else 4 * self._channel_scales().size
+        return len(self.weights.content) + (scales if self.bits <= 8 else 0)
+
+    def decode(self) -> StoredBuiltin:
+        """Decodes quantized weights.
+
+        Raises:
+          ValueError: the constants contradict each other.
+        """
+        if self.block_size:
+            scales = np.frombuffer(self.weights.scales, "<f2").astype(np.float32)
+        else:
+            if np.any(self.weights.tensor.Quantization().ZeroPointAsNumpy()):
+                raise ValueError("a zero point is not 0")
+            scales = self._channel_scales()
+        return StoredBuiltin(
+            codes=_decode_codes(self.weights.content, self.bits, self.n * self.k).reshape(self.n, self.k),
+            scales=scales.reshape(self.n, -1),
+            bias=None if self.bias is None else np.frombuffer(self.bias.content, "<f4"),
+        )
+
+    def _channel_scales(self) -> NDArray[np.float32]:
+        quantization = self.weights.tensor.Quantization()
+        if quantization is None or not quantization.ScaleLength():
+            return np.zeros(0, np.float32)
+        return np.asarray(quantization.ScaleAsNumpy())
+
+
+def read_builtin(path: str | Path) -> Iterator[BuiltinConstants]:
+    """Yields the built-in fully connected layers of a file whose weights are constants.
 
     Raises:
-      InputError: the file is missing, truncated or damaged, or the constants of a layer contradict each other.
+      InputError: the file is missing, truncated or damaged.
     """
-    read_tflite(path)  # checks the structure, which the code below trusts
-    model = schema.Model.GetRootAs(Path(path).read_bytes())
-    for graph in (model.Subgraphs(i) for i in range(model.SubgraphsLength())):
-        for operator in (graph.Operators(i) for i in range(graph.OperatorsLength())):
-            code = model.OperatorCodes(operator.OpcodeIndex())
-            if code.BuiltinCode() != schema.BuiltinOperator.FULLY_CONNECTED or operator.InputsLength() < 2:
-                continue
-            weights = graph.Tensors(operator.Inputs(1))
-            if weights.Type() in _BITS:
-                name = weights.Name().decode("utf-8").removesuffix("/codes")
-                bias = graph.Tensors(operator.Inputs(2)) if operator.Inputs(2) >= 0 else None
-                try:
-                    yield name, _decode(model, graph, weights, bias)
-                except ValueError as error:
-                    raise InputError(f"{path}: the constants of layer {name} contradict each other ({error})") from None
+    for operator in read_operators(path, frozenset(), frozenset({schema.BuiltinOperator.FULLY_CONNECTED})):
+        weights = operator.inputs[1] if len(operator.inputs) > 1 else None
+        if weights is None or not weights.content or weights.tensor.Type() not in _BITS:
+            continue
+        if weights.tensor.ShapeLength() != 2:
+            raise InputError(f"{path}: the weights {weights.name} are no matrix")
+        n, k = (int(size) for size in weights.tensor.ShapeAsNumpy())
+        details = block_details(weights.tensor)
+        yield BuiltinConstants(
+            name=weights.name.removesuffix("/codes"),
+            bits=_BITS[weights.tensor.Type()],
+            k=k,
+            n=n,
+            block_size=None if details is None else int(details.BlockSize()),
+            weights=weights,
+            bias=operator.inputs[2] if len(operator.inputs) > 2 else None,
+        )
 
 
-def _decode(model: Any, graph: Any, weights: Any, bias: Any | None) -> StoredBuiltin:
-    bits, (n, k) = _BITS[weights.Type()], weights.ShapeAsNumpy().tolist()
-    quantization, block_size = weights.Quantization(), None
-    if quantization.DetailsType() == schema.QuantizationDetails.BlockwiseQuantization:
-        details = schema.BlockwiseQuantization()
-        details.Init(quantization.Details().Bytes, quantization.Details().Pos)
-        block_size = details.BlockSize()
-        scales = np.frombuffer(_content(model, graph.Tensors(details.Scales())), "<f2").astype(np.float32)
-    else:
-        if quantization.ZeroPointAsNumpy().any():
-            raise ValueError("a zero point is not 0")
-        scales = quantization.ScaleAsNumpy()
-    return StoredBuiltin(
-        bits=bits,
-        block_size=block_size,
-        codes=_decode_codes(_content(model, weights), bits, n * k).reshape(n, k),
-        scales=scales.reshape(n, -1),
-        bias=None if bias is None else np.frombuffer(_content(model, bias), "<f4"),
-    )
+def read_builtin_layers(path: str | Path) -> Iterator[tuple[BuiltinConstants, StoredBuiltin]]:
+    """Yields the layers with quantized built-in weights, decoded, one after the other.
 
-
-def _content(model: Any, tensor: Any) -> bytes:
-    buffer = model.Buffers(tensor.Buffer())
-    return bytes(buffer.DataAsNumpy()) if buffer.DataLength() else b""
+    Raises:
+      InputError: see `read_builtin`, or the constants of a layer contradict each other.
+    """
+    for stored in read_builtin(path):
+        if stored.bits > 8:
+            continue
+        try:
+            yield stored, stored.decode()
+        except ValueError as error:
+            reason = f"the constants of layer {stored.name} contradict each other ({error})"
+            raise InputError(f"{path}: {reason}") from None
 
 
 def _decode_codes(content: bytes, bits: int, count: int) -> NDArray[np.int64]:

@@ -1,7 +1,7 @@
-"""Reading layers back from a `.tflite` file: constants of the custom operations as numbers again.
+"""The constants of this project's operations, read back from a `.tflite` file.
 
-Written for verification, therefore from the description of the format and without the code that packs: fields of the
-flatbuffer are read in place, and every code is looked up where it must be.
+Written for verification, therefore from the description of the format and without the code that packs: every code is
+looked up where it must be.
 """
 
 from __future__ import annotations
@@ -9,114 +9,148 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from tensorflow.lite.python import schema_py_generated as schema
 
 from converters.custom_ops import FULLY_CONNECTED, OPERATIONS
-from converters.flatbuffer.reader import read_tflite
+from converters.flatbuffer.operators import StoredOperator, read_operators
 from tfconformer.errors import InputError
 
-_TILE = 16  # channels side by side
+_NR = 16  # output channels side by side
+
+
+class Attributes(NamedTuple):
+    """The attributes of a fully connected operation, in the order of their tensor; see docs/reference/format.md."""
+
+    version: int
+    bits: int
+    symmetric: int
+    block_size: int
+    k: int
+    n: int
+    activation_bits: int
+    has_bias: int
+    activation: int
+    kept: int
+    window: int
+    stride: int
 
 
 @dataclass(frozen=True)
 class StoredLayer:
-    """The decoded constants of a custom operation of a file.
+    """The decoded constants of a fully connected operation.
 
     Attributes:
-      params: the twelve numbers of its params.
       codes: [N, K] integers, 0 where a weight is not stored.
       scales: [N, blocks] float32.
-      offsets: likewise, None if it has none.
-      bias: [N] float32, None if it has none.
+      offsets: [N, blocks] float32; None if it has none.
+      bias: [N] float32; None if it has none.
     """
 
-    params: tuple[int, ...]
     codes: NDArray[np.int16]
     scales: NDArray[np.float32]
     offsets: NDArray[np.float32] | None
     bias: NDArray[np.float32] | None
 
 
-def read_layers(path: str | Path) -> Iterator[tuple[str, StoredLayer]]:
-    """The packed layers of a file, each with its name; one after the other, since decoded they are large.
+@dataclass(frozen=True)
+class PackedConstants:
+    """The constants of a fully connected operation, as the file holds them.
+
+    Attributes:
+      name: of the layer.
+      attributes: of the operation.
+      contents: bytes of codes, attributes, scales, offsets unless symmetric, sparsity indices if sparse, bias if there
+        is one.
+    """
+
+    name: str
+    attributes: Attributes
+    contents: tuple[bytes, ...]
+
+    @property
+    def weight_bytes(self) -> int:
+        """Size of codes, scales, offsets and sparsity indices."""
+        weights = self.contents[: len(self.contents) - bool(self.attributes.has_bias)]
+        return sum(map(len, weights)) - len(self.contents[1])
+
+    def decode(self) -> StoredLayer:
+        """Decodes the constants, which then are larger.
+
+        Raises:
+          ValueError: they contradict the attributes.
+        """
+        attributes, contents = self.attributes, self.contents
+        bits, k, n, kept = attributes.bits, attributes.k, attributes.n, attributes.kept
+        if len(contents) != 4 - attributes.symmetric + attributes.has_bias + (kept > 0):
+            raise ValueError(f"there are {len(contents)}")
+        block_size = min(attributes.block_size or k, k)
+        blocks = -(-k // block_size)
+        scales, *offsets = (_by_channel(content, blocks, n) for content in contents[2 : 4 - attributes.symmetric])
+        lengths = [min(block_size, k - first) for first in range(0, k, block_size)]
+        if kept == 0:
+            codes = _entries(contents[0], bits, lengths, n) - 2 ** (bits - 1)
+        else:
+            stored = [-(-length // 4) * kept for length in lengths]
+            indices = 4 * (np.arange(sum(stored)) // kept) + _entries(contents[4 - attributes.symmetric], 2, stored, n)
+            codes = np.zeros((n, indices.max() + 4), np.int16)
+            np.put_along_axis(codes, indices, _entries(contents[0], bits, stored, n) - 2 ** (bits - 1), axis=1)
+            codes = codes[:, :k]
+        bias = np.frombuffer(contents[-1], "<f4") if attributes.has_bias else None
+        return StoredLayer(codes, scales, offsets[0] if offsets else None, bias)
+
+
+def read_packed(path: str | Path) -> Iterator[PackedConstants]:
+    """Yields the packed layers of a file.
 
     Raises:
-      InputError: the file is missing, truncated or damaged, or the constants of an operation contradict its params.
+      InputError: the file is missing, truncated or damaged, or the attributes of an operation are incomplete.
     """
-    for name, contents in _constants(path, FULLY_CONNECTED):
+    for operator in read_operators(path, frozenset({FULLY_CONNECTED}), frozenset()):
+        name, contents = _constants(operator)
+        if len(contents) < 3 or len(contents[1]) != 4 * len(Attributes._fields):
+            raise InputError(f"{path}: the attributes of layer {name} are incomplete")
+        yield PackedConstants(name, Attributes(*np.frombuffer(contents[1], "<i4").tolist()), contents)
+
+
+def read_layers(path: str | Path) -> Iterator[tuple[PackedConstants, StoredLayer]]:
+    """Yields the packed layers of a file, decoded; one after the other, since decoded they are large.
+
+    Raises:
+      InputError: see `read_packed`, or the constants of an operation contradict its attributes.
+    """
+    for packed in read_packed(path):
         try:
-            yield name, _decode(contents)
+            yield packed, packed.decode()
         except ValueError as error:
-            raise InputError(f"{path}: the constants of layer {name} contradict its params ({error})") from None
+            reason = f"the constants of layer {packed.name} contradict its params ({error})"
+            raise InputError(f"{path}: {reason}") from None
 
 
 def read_float_operations(path: str | Path) -> Iterator[tuple[str, str, list[bytes]]]:
-    """The float layers of a file that are our operations: operation, layer, and its constants in their order.
+    """Yields operation, layer and constants, in their order, of the float layers that are this project's operations.
 
     Raises:
-      InputError: as `read_layers`.
+      InputError: the file is missing, truncated or damaged.
     """
-    for operation in sorted(OPERATIONS.keys() - {FULLY_CONNECTED}):
-        for name, contents in _constants(path, operation):
-            yield operation, name, contents
+    for operator in read_operators(path, frozenset(OPERATIONS) - {FULLY_CONNECTED}, frozenset()):
+        name, contents = _constants(operator)
+        assert operator.custom is not None
+        yield operator.custom, name, list(contents)
 
 
-def _constants(path: str | Path, operation: str) -> Iterator[tuple[str, list[bytes]]]:
-    """Layer names and constants of every operation of ours that has that name."""
-    read_tflite(path)  # checks the structure, which the code below trusts
-    model = schema.Model.GetRootAs(Path(path).read_bytes())
-    for graph, operator in _operators(model, operation):
-        tensors = [graph.Tensors(index) for index in operator.InputsAsNumpy()[OPERATIONS[operation] :]]
-        yield tensors[0].Name().decode("utf-8").rpartition("/")[0], [_content(model, tensor) for tensor in tensors]
-
-
-def _operators(model: Any, operation: str) -> Iterator[tuple[Any, Any]]:
-    """(graph, operator) of every custom operation of that name."""
-    for graph in (model.Subgraphs(i) for i in range(model.SubgraphsLength())):
-        for operator in (graph.Operators(i) for i in range(graph.OperatorsLength())):
-            if model.OperatorCodes(operator.OpcodeIndex()).CustomCode() == operation.encode():
-                yield graph, operator
-
-
-def _content(model: Any, tensor: Any) -> bytes:
-    buffer = model.Buffers(tensor.Buffer())
-    return bytes(buffer.DataAsNumpy()) if buffer.DataLength() else b""
-
-
-def _decode(contents: list[bytes]) -> StoredLayer:
-    """Decodes codes, params, scales, offsets unless symmetric, positions if sparse, and bias if there is one."""
-    params = np.frombuffer(contents[1], "<i4").tolist()
-    _, bits, symmetric, block_size, k, n, _, has_bias, _, kept, _, _ = params
-    if len(contents) != 4 - symmetric + has_bias + (kept > 0):
-        raise ValueError(f"there are {len(contents)}")
-    block_size = min(block_size or k, k)
-    blocks = -(-k // block_size)
-    scales, *offsets = (_by_channel(content, blocks, n) for content in contents[2 : 4 - symmetric])
-    lengths = [min(block_size, k - first) for first in range(0, k, block_size)]
-    if kept == 0:
-        codes = _entries(contents[0], bits, lengths, n) - 2 ** (bits - 1)
-    else:
-        stored = [-(-length // 4) * kept for length in lengths]
-        positions = 4 * (np.arange(sum(stored)) // kept) + _entries(contents[4 - symmetric], 2, stored, n)
-        codes = np.zeros((n, positions.max() + 4), np.int16)
-        np.put_along_axis(codes, positions, _entries(contents[0], bits, stored, n) - 2 ** (bits - 1), axis=1)
-        codes = codes[:, :k]
-    return StoredLayer(
-        params=tuple(params),
-        codes=codes,
-        scales=scales,
-        offsets=offsets[0] if offsets else None,
-        bias=np.frombuffer(contents[-1], "<f4") if has_bias else None,
-    )
+def _constants(operator: StoredOperator) -> tuple[str, tuple[bytes, ...]]:
+    """Returns the layer's name and its constants, which follow the inputs that are computed."""
+    assert operator.custom is not None
+    constants = [tensor for tensor in operator.inputs[OPERATIONS[operator.custom] :] if tensor is not None]
+    return constants[0].name.rpartition("/")[0], tuple(tensor.content for tensor in constants)
 
 
 def _by_channel(content: bytes, blocks: int, n: int) -> NDArray[np.float32]:
     """[N, blocks] from [tiles, blocks, channels of a tile] in float16."""
-    tiles = np.frombuffer(content, "<f2").reshape(-(-n // _TILE), blocks, _TILE)
+    tiles = np.frombuffer(content, "<f2").reshape(-(-n // _NR), blocks, _NR)
     return tiles.swapaxes(1, 2).reshape(-1, blocks)[:n].astype(np.float32)
 
 
@@ -124,10 +158,10 @@ def _entries(content: bytes, bits: int, lengths: list[int], n: int) -> NDArray[n
     """[N, sum of lengths] unsigned numbers of a width, of which every block of these lengths begins a cell."""
     per_cell = 32 // bits
     first_cells = np.cumsum([0] + [-(-length // per_cell) for length in lengths])
-    cells = np.frombuffer(content, np.uint8).reshape(-(-n // _TILE), first_cells[-1], 64)
+    cells = np.frombuffer(content, np.uint8).reshape(-(-n // _NR), first_cells[-1], 64)
     channel = np.arange(n)[:, np.newaxis]
     index = np.concatenate([np.arange(length) for length in lengths])
     cell = np.repeat(first_cells[:-1], lengths) + index // per_cell
     at = index % per_cell
-    found = cells[channel // _TILE, cell, 4 * (channel % _TILE) + at % 4]
+    found = cells[channel // _NR, cell, 4 * (channel % _NR) + at % 4]
     return (found >> (at // 4 * bits).astype(np.uint8)).astype(np.int16) % 2**bits

@@ -4,7 +4,7 @@
     metadata.graphs[0].signature, metadata.tokenizer, metadata.layers
 
 It is the content of the flatbuffer metadata entry `TFCONFORMER`, so that the `.tflite` is all a program needs to turn
-speech into text, and all a report needs to list what is in it. The format is described in docs/format.md. Files of
+speech into text, and all a report needs to list what is in it. docs/reference/format.md describes it. Files of
 version 1 are converted while they are read.
 """
 

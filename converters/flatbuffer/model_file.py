@@ -10,27 +10,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 from pydantic import ValidationError
 
-from converters.custom_ops import FULLY_CONNECTED
+from converters.flatbuffer.builtin_layers import read_builtin
+from converters.flatbuffer.custom_layers import read_packed
 from converters.flatbuffer.metadata import LayerRecord, ModelMetadata
 from converters.flatbuffer.summary import LayerRow, layer_rows
 from tfconformer.config import Config
 from tfconformer.errors import InputError
 from tfconformer.quantization.spec import FLOAT_BITS, QuantSpec
 from tfconformer.reports.rows import Quantization, Size, Training, common
-
-_TYPE_BITS = {
-    schema.TensorType.FLOAT32: 32,
-    schema.TensorType.FLOAT16: 16,
-    schema.TensorType.INT8: 8,
-    schema.TensorType.INT4: 4,
-    schema.TensorType.INT2: 2,
-}
 
 
 @dataclass(frozen=True)
@@ -157,12 +147,7 @@ def read_model_file(path: str | Path) -> ModelFile:
     """
     path = Path(path)
     metadata = ModelMetadata.read(path)
-    content = path.read_bytes()
-    try:
-        stored = _stored_matrices(schema.ModelT.InitFromPackedBuf(content))
-    except (ValueError, IndexError) as error:
-        raise InputError(f"{path}: the weights of its layers cannot be read ({error})") from None
-    return ModelFile(path, len(content), metadata, _matrices(path, metadata.layers, stored))
+    return ModelFile(path, path.stat().st_size, metadata, _matrices(path, metadata.layers, _stored_matrices(path)))
 
 
 def _matrices(path: Path, layers: Sequence[LayerRecord], stored: list[WeightMatrix]) -> tuple[WeightMatrix, ...]:
@@ -199,54 +184,16 @@ def _scheme(path: Path, layer: LayerRecord) -> Scheme:
     return Scheme(spec.bits, spec.symmetric, spec.block_size, activation_bits)
 
 
-def _stored_matrices(model: Any) -> list[WeightMatrix]:
-    """The constant matrices of all fully connected operations, ours and built-in, in the order of execution."""
+def _stored_matrices(path: Path) -> list[WeightMatrix]:
+    """Returns the constant matrices of all fully connected operations, this project's and built-in ones."""
     found = []
-    for subgraph in model.subgraphs:
-        for operation in subgraph.operators:
-            code = model.operatorCodes[operation.opcodeIndex]
-            tensors = [subgraph.tensors[index] for index in operation.inputs if index >= 0]
-            if code.customCode == FULLY_CONNECTED.encode():
-                found.append(_packed(model, tensors))
-            elif max(code.builtinCode, code.deprecatedBuiltinCode) == schema.BuiltinOperator.FULLY_CONNECTED:
-                found += _builtin(model, subgraph.tensors, tensors[1])
-    return found
-
-
-def _packed(model: Any, tensors: list[Any]) -> WeightMatrix:
-    """A matrix of our operation; its inputs are x, codes, params, scales, offsets, positions, bias."""
-    _, codes, params, scales, *rest = tensors
-    numbers = np.frombuffer(_content(model, params), "<i4").tolist()
-    _, bits, symmetric, block_size, k, n, activation_bits, has_bias, *_ = numbers
-    constants = [codes, scales, *rest[: len(rest) - has_bias]]
-    return WeightMatrix(
-        name=codes.name.decode("utf-8"),
-        k=k,
-        n=n,
-        scheme=Scheme(bits, bool(symmetric), block_size or None, activation_bits or None),
-        bytes=sum(len(_content(model, tensor)) for tensor in constants),
-    )
-
-
-def _builtin(model: Any, tensors: list[Any], tensor: Any) -> list[WeightMatrix]:
-    """A constant matrix [N, K] of a FULLY_CONNECTED; nothing if it is computed."""
-    content = _content(model, tensor)
-    if not content or tensor.type not in _TYPE_BITS:
-        return []
-    n, k = (int(size) for size in tensor.shape)
-    bits, quantization = _TYPE_BITS[tensor.type], tensor.quantization
-    scheme, scale_bytes = Scheme(bits), 0
-    if bits <= 8 and quantization is not None:
+    for packed in read_packed(path):
+        _, bits, symmetric, block_size, k, n, activation_bits, *_ = packed.attributes
+        scheme = Scheme(bits, bool(symmetric), block_size or None, activation_bits or None)
+        found.append(WeightMatrix(packed.name, k, n, scheme, packed.weight_bytes))
+    for stored in read_builtin(path):
         # LiteRT quantizes the activations that meet such weights to 8 bits at run time.
-        if isinstance(quantization.details, schema.BlockwiseQuantizationT):
-            scheme = Scheme(bits, symmetric=True, block_size=quantization.details.blockSize, activation_bits=8)
-            scale_bytes = len(_content(model, tensors[quantization.details.scales]))
-        elif quantization.scale is not None:
-            scheme = Scheme(bits, symmetric=True, activation_bits=8)
-            scale_bytes = 4 * len(quantization.scale)
-    return [WeightMatrix(tensor.name.decode("utf-8"), k, n, scheme, len(content) + scale_bytes)]
-
-
-def _content(model: Any, tensor: Any) -> bytes:
-    data = model.buffers[tensor.buffer].data
-    return b"" if data is None else bytes(data)
+        quantized = Scheme(stored.bits, symmetric=True, block_size=stored.block_size, activation_bits=8)
+        scheme = quantized if stored.is_quantized else Scheme(stored.bits)
+        found.append(WeightMatrix(stored.name, stored.k, stored.n, scheme, stored.weight_bytes))
+    return found

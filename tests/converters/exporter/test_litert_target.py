@@ -91,7 +91,7 @@ def test_the_file_needs_nothing_of_ours(litert):
 
 def test_the_file_holds_the_codes_of_training(litert):
     verify_weights(litert.path, litert.trained, litert.prepared.plans)
-    stored = dict(read_builtin_layers(litert.path))
+    stored = {constants.name: layer for constants, layer in read_builtin_layers(litert.path)}
     for layer in litert.prepared.plans:
         if layer.spec and layer.spec.clip != 1.0:
             assert stored[layer.name].codes.min() == -(2 ** (layer.spec.bits - 1))

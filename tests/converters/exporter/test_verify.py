@@ -182,7 +182,7 @@ def test_a_truncated_file_is_one_clear_error(weights_only, share, tmp_path):
     path = tmp_path / "short.tflite"
     path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(InputError, match=r"short\.tflite"):
-        dict(read_layers(path))
+        list(read_layers(path))
 
 
 def test_differences_are_counted_over_all_utterances():

@@ -170,5 +170,5 @@ def test_parameters_that_are_no_parameters_are_refused(written, generator):
     builder = RecognizerBuilder([random_layer(generator, 8, 40, 9)], metadata())
     params = next(tensor for tensor in builder.subgraph.tensors if tensor.name == b"layer0/params")
     builder.model.buffers[params.buffer].data = np.zeros(5, np.uint8)
-    with pytest.raises(InputError, match="weights of its layers cannot be read"):
+    with pytest.raises(InputError, match="attributes of layer layer0 are incomplete"):
         read_model_file(written(builder.finish()))

@@ -1,0 +1,89 @@
+"""The operators of a `.tflite` file and the constants that they read, decoded in place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ai_edge_litert import schema_py_generated as schema
+
+from converters.flatbuffer.reader import read_tflite
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A tensor that an operator reads.
+
+    Attributes:
+      tensor: accessor of the schema.
+      content: bytes of a constant; empty for a tensor that is computed.
+      scales: bytes of the tensor that holds the scales of its blocks; empty without blocks.
+    """
+
+    tensor: Any
+    content: bytes
+    scales: bytes = b""
+
+    @property
+    def name(self) -> str:
+        """Name of the tensor."""
+        return str(self.tensor.Name().decode("utf-8"))
+
+
+@dataclass(frozen=True)
+class StoredOperator:
+    """An operator of a graph.
+
+    Attributes:
+      custom: name of a custom operation; None if it is built in.
+      builtin: code of a built-in operation.
+      inputs: None for an optional input that is left out.
+    """
+
+    custom: str | None
+    builtin: int
+    inputs: tuple[StoredTensor | None, ...]
+
+
+def read_operators(path: str | Path, custom: frozenset[str], builtin: frozenset[int]) -> Iterator[StoredOperator]:
+    """Yields the operators of these operations in the order of execution, one graph after the other.
+
+    Raises:
+      InputError: the file is missing, truncated or damaged.
+    """
+    read_tflite(path)  # checks the structure, which the code below trusts
+    model = schema.Model.GetRootAs(Path(path).read_bytes())
+    for graph in (model.Subgraphs(i) for i in range(model.SubgraphsLength())):
+        for operator in (graph.Operators(i) for i in range(graph.OperatorsLength())):
+            code = model.OperatorCodes(operator.OpcodeIndex())
+            name = None if code.CustomCode() is None else code.CustomCode().decode("utf-8", "replace")
+            # Codes that fit into 7 bits stand in the older field too, and only there in files of older writers.
+            number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+            if name in custom or (name is None and number in builtin):
+                indices = [operator.Inputs(i) for i in range(operator.InputsLength())]
+                inputs = tuple(None if index < 0 else _tensor(model, graph, index) for index in indices)
+                yield StoredOperator(name, number, inputs)
+
+
+def block_details(tensor: Any) -> Any:
+    """Returns the accessor of a tensor's blockwise quantization; None if it has none."""
+    quantization = tensor.Quantization()
+    if quantization is None or quantization.DetailsType() != schema.QuantizationDetails.BlockwiseQuantization:
+        return None
+    details = schema.BlockwiseQuantization()
+    details.Init(quantization.Details().Bytes, quantization.Details().Pos)
+    return details
+
+
+def _tensor(model: Any, graph: Any, index: int) -> StoredTensor:
+    tensor = graph.Tensors(index)
+    details = block_details(tensor)
+    scales = b"" if details is None else _content(model, graph.Tensors(details.Scales()))
+    return StoredTensor(tensor, _content(model, tensor), scales)
+
+
+def _content(model: Any, tensor: Any) -> bytes:
+    buffer = model.Buffers(tensor.Buffer())
+    return bytes(buffer.DataAsNumpy()) if buffer.DataLength() else b""
