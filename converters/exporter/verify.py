@@ -157,9 +157,13 @@ def verify_outputs(
         are computed by something else.
     """
     opened = open_model(path, runtime)
-    traces = [task.trace(opened, one.waveform, one.trace.path) for one in references]
+    dead = f"{path}: {opened.runtime} computes {opened.output} that are all zero or not finite"
+    try:
+        traces = [task.trace(opened, one.waveform, one.trace.path) for one in references]
+    except ValueError as error:  # of a search that meets a NaN
+        raise VerificationError(f"{dead} ({error})") from error
     if not all(np.isfinite(one.values).all() and one.values.any() for one in traces):
-        raise VerificationError(f"{path}: {opened.runtime} computes {opened.output} that are all zero or not finite")
+        raise VerificationError(dead)
     quantized = [layer for layer in plans if layer.spec]
     custom = sum(layer.target == "custom" for layer in quantized)
     kernels = opened.kernels()

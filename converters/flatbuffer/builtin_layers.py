@@ -63,7 +63,7 @@ class BuiltinConstants:
 
     @property
     def is_quantized(self) -> bool:
-        """Whether the weights have scales."""
+        """True for weights with scales."""
         return self.bits <= 8 and bool(self.block_size or self._channel_scales().size)
 
     @property

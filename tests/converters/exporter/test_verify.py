@@ -160,7 +160,7 @@ def test_a_small_mistake_in_one_layer_is_beyond_the_limit(weights_only, waveform
 def test_dead_outputs_are_found(weights_only, waveforms, monkeypatch, value, message):
     class Dead:
         runtime = "dead 1.0"
-        decoder = None
+        output = "logits"
 
         def run(self, waveform):
             return np.full((3, 4), value, np.float32)
