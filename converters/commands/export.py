@@ -85,7 +85,15 @@ def export(
     rules = None if quantization is None else load_config(quantization).quantization
     loaded = load_run_model(run, overrides, bits, rules, rounding)
     report = export_model(
-        loaded.model, loaded.config, tokenizer, output, waveforms, runtimes, target, loaded.method, streaming
+        loaded.model,
+        loaded.config,
+        tokenizer,
+        output,
+        waveforms,
+        runtimes=runtimes,
+        target=target,
+        method=loaded.method,
+        streaming=streaming,
     )
     packed = f", {report.bits_per_weight:.2f} bits per packed weight" if report.bits_per_weight else ""
     click.echo(f"{output}: {report.file_bytes:,} bytes{packed}")

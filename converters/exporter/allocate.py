@@ -1,4 +1,4 @@
-"""Bits per layer for a file of a given size: `tfconformer allocate`."""
+"""Choosing the quantization of every layer for a file of at most a given size: `tfconformer allocate`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tfconformer.training.post_training import batched, calibration_inputs, hess
 from tfconformer.training.run import RunDirectory
 
 _SEARCH = ClipSearch(search="block", error="squared")
-# From small to large; every layer gets one of them.
+# The specs that a layer can get, from the smallest to the largest.
 CANDIDATES = (
     QuantSpec(bits=2, symmetric=False, clip=ClipSearch(search="channel", error="squared")),
     QuantSpec(bits=2, symmetric=False, block_size=64, clip=_SEARCH),
@@ -37,18 +37,18 @@ CANDIDATES = (
     QuantSpec(bits=4, block_size=64, clip=_SEARCH),
     QuantSpec(bits=8),
 )
-# Every layer is tried with every candidate on this many utterances.
+# Utterances on which every layer is measured with every candidate.
 SENSITIVITY_UTTERANCES = 32
 
 
 @dataclass(frozen=True)
 class Allocation:
-    """The bits that `allocate_model` chose, as rules.
+    """The specs that `allocate_model` chose.
 
     Attributes:
-      rules: as the YAML's section `quantization` takes them.
-      choices: by layer, with the divergence that the layer's quantization alone brings.
-      file_bytes: size of the file with exactly these weights.
+      rules: the choice as rules of a configuration's section `quantization`.
+      choices: the choice by layer name, with the divergence that the quantization of the layer alone causes.
+      file_bytes: size in bytes of the file with exactly these weights.
     """
 
     rules: tuple[QuantizationRule, ...]
@@ -56,20 +56,20 @@ class Allocation:
     file_bytes: int
 
     def write(self, output: Path, run: RunDirectory) -> None:
-        """Writes a YAML file that extends the configuration of the run by the rules."""
+        """Writes a YAML file that extends the configuration of `run` by the rules."""
         base = Path(os.path.relpath(run.config_file.resolve(), output.resolve().parent))
         rules = [rule.model_dump(mode="json", exclude_defaults=True) for rule in self.rules]
         atomic.write_text(output, yaml.safe_dump({"extends": base.as_posix(), "quantization": rules}, sort_keys=False))
 
 
 def allocate_model(run: RunDirectory, budget: int, keep_float: str, rounding: Rounding) -> Allocation:
-    """Chooses a scheme for every dense layer of a float run.
+    """Chooses a spec for every dense layer of a float run, so that the outputs change least.
 
     Args:
-      run: a finished float training; the utterances come from its training shards.
+      run: a finished float training; the utterances are those of its training shards.
       budget: largest size of the exported file in bytes.
-      keep_float: regular expression of the layers that stay as they are.
-      rounding: of the weights that are tried.
+      keep_float: regular expression of the names of layers that stay in float.
+      rounding: the rounding of the weights, round-to-nearest or GPTQ.
 
     Raises:
       InputError: the run is incomplete, or no choice fits into the budget.
@@ -89,7 +89,7 @@ def allocate_model(run: RunDirectory, budget: int, keep_float: str, rounding: Ro
     task = find_task(config.task)
     frozen: FrozenGraphs | None = None
     left = budget
-    # A file holds more than packed weights. How much more, only a file tells.
+    # A file holds more than packed weights; how much more is measured on the file.
     while True:
         chosen = allocate(choices, left)
         ruled = config.model_copy(update={"quantization": (kept, *_rules(chosen))})
@@ -97,7 +97,7 @@ def allocate_model(run: RunDirectory, budget: int, keep_float: str, rounding: Ro
         prepared = prepare(task, with_fixed_weights(model, quantized))
         if frozen is None:
             frozen = freeze_prepared(prepared, config)
-        metadata = describe(prepared, frozen, ruled, tokenizer, f"ptq-{rounding}")
+        metadata = describe(prepared, frozen, ruled, tokenizer, method=f"ptq-{rounding}")
         file_bytes = len(rewrite(frozen.content, prepared.constants, metadata))
         if file_bytes <= budget:
             return Allocation(ruled.quantization, chosen, file_bytes)
@@ -107,7 +107,7 @@ def allocate_model(run: RunDirectory, budget: int, keep_float: str, rounding: Ro
 def _candidates(
     model: keras.Model, kept: QuantizationRule, rounding: Rounding, hessians: Hessians | None
 ) -> dict[str, list[QuantizedWeights]]:
-    """The weights of every layer but those that are kept, quantized in every way that it may be stored."""
+    """Returns the weights of every layer that `kept` does not match, quantized with every candidate, by name."""
     tried: dict[str, list[QuantizedWeights]] = {}
     for spec in CANDIDATES:
         specs = match_layers(model, (kept, QuantizationRule(layers=".*", spec=spec)))
@@ -122,7 +122,7 @@ def _stored_bytes(name: str, weights: QuantizedWeights) -> int:
 
 
 def _rules(chosen: Mapping[str, Choice]) -> list[QuantizationRule]:
-    """A rule for every spec that was chosen, its layers by name."""
+    """Returns a rule for every chosen spec, which lists its layers by name."""
     specs = dict.fromkeys(one.spec for one in chosen.values())
     return [
         QuantizationRule(layers="|".join(name for name, one in chosen.items() if one.spec == spec), spec=spec)
@@ -131,10 +131,10 @@ def _rules(chosen: Mapping[str, Choice]) -> list[QuantizationRule]:
 
 
 def parse_size(text: str) -> int:
-    """Bytes of "1.5MB", "900kB" or "1500000"; units of 1000.
+    """Parses a size such as "1.5MB", "900kB" or "1500000" to bytes; 1 kB is 1000 bytes.
 
     Raises:
-      InputError: it is not a size above zero.
+      InputError: the text is not a size above zero.
     """
     number, unit = text.strip(), 1
     for name, factor in (("MB", 10**6), ("kB", 10**3)):

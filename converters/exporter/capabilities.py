@@ -1,7 +1,7 @@
 """The outcomes of quantized layers in the runtimes: the table that `tfconformer dev probe` measures, for the planner.
 
 The runtimes accept files that they then compute wrongly, so that neither their documentation nor the absence of an
-error says what they can do. `capabilities.json` says what was measured.
+error shows what they support. `capabilities.json` holds the measured outcomes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tfconformer.quantization.spec import QuantSpec
 
 PATH = Path(__file__).with_name("capabilities.json")
 BLOCK_SIZES = (None, 32, 64, 128, 256)
-# Contraction lengths that stand for all: whole blocks and bytes; neither, but an even number; an odd one.
+# Contraction lengths that represent all others: whole blocks and bytes; neither, but an even number; an odd one.
 WHOLE, EVEN, ODD = 512, 498, 499
 
 
@@ -25,13 +25,15 @@ class Case:
     """A kind of layer.
 
     Attributes:
-      target: "litert" for built-in weights, "custom" for our operation.
-      bits: of a weight.
-      symmetric: false adds a zero point of 1 to built-in weights, an offset to ours.
-      block_size: weights per scale, None for one scale per output channel.
-      lowest_code: whether the code -2^(bits - 1) occurs. Ranges that are clipped, and asymmetric weights, have it.
+      target: "litert" for built-in weights, "custom" for the operation of this project.
+      bits: width of a quantized weight: 2, 4 or 8.
+      symmetric: False for weights with zero points: an integer one of 1 with built-in weights, float ones with custom.
+      block_size: weights per scale along K; None for one scale per output channel.
+      lowest_code: True if the quantized value -2^(bits - 1) occurs, as it does with clipped ranges and with asymmetric
+        weights.
       k: contraction length.
-      activation_bits: of our operation; built-in ones choose by themselves.
+      activation_bits: width of the activations of the custom operation, None for float; None for built-in weights,
+        where the runtime chooses it.
     """
 
     target: str
@@ -43,7 +45,7 @@ class Case:
     activation_bits: int | None = None
 
     def __str__(self) -> str:
-        """On one line, for people."""
+        """Returns a readable description on one line."""
         words = [self.target, f"{self.bits} bits", "symmetric" if self.symmetric else "asymmetric"]
         words.append(f"blocks of {self.block_size}" if self.block_size else "per channel")
         words += [f"K = {self.k}", *([] if self.lowest_code else ["without the lowest code"])]
@@ -55,9 +57,9 @@ class Outcome:
     """The result of a case in one runtime.
 
     Attributes:
-      result: "exact"; "rounded", as exact as scales in bfloat16 are; "wrong"; "refused"; "crashed".
-      activations: bits in which activations were multiplied, 32 for float; None if nothing right was computed.
-      reason: the runtime's sentence if it refused.
+      result: "exact"; "rounded" (to the precision of scales in bfloat16); "wrong"; "refused"; or "crashed".
+      activations: width of the activations that were multiplied, 32 for float; None if no correct result was computed.
+      reason: the error message of a runtime that refused the layer, else None.
     """
 
     result: str
@@ -65,7 +67,7 @@ class Outcome:
     reason: str | None = None
 
     def __str__(self) -> str:
-        """On one line, for people."""
+        """Returns a readable description on one line."""
         activations = f" with {self.activations}-bit activations" if self.activations else ""
         return self.result + activations + (f" ({self.reason})" if self.reason else "")
 
@@ -79,7 +81,7 @@ Table = dict[Case, dict[str, Outcome]]
 
 
 def cases() -> list[Case]:
-    """All cases that are probed."""
+    """Returns all cases that are probed."""
     found = []
     for bits in (2, 4, 8):
         for block_size in BLOCK_SIZES:
@@ -94,7 +96,7 @@ def cases() -> list[Case]:
 
 
 def case_of(spec: QuantSpec, k: int, target: str) -> Case | None:
-    """The case that stands for a layer of K = k; None if its kind is not among the probed ones."""
+    """Returns the probed case that represents a layer with contraction length k; None if its kind is not probed."""
     whole = spec.block_size or 32
     length = WHOLE if k % whole == 0 else EVEN if k % 2 == 0 else ODD
     activation_bits = spec.activation_bits if target == "custom" else None
@@ -104,7 +106,7 @@ def case_of(spec: QuantSpec, k: int, target: str) -> Case | None:
 
 @cache
 def measured() -> Table:
-    """The table of the repository."""
+    """Returns the table of the repository, from `capabilities.json`."""
     rows = json.loads(PATH.read_text(encoding="utf-8"))
     return {
         Case(**row["case"]): {runtime: Outcome(**outcome) for runtime, outcome in row["outcomes"].items()}
@@ -113,7 +115,7 @@ def measured() -> Table:
 
 
 def write(table: Table, path: Path = PATH) -> None:
-    """Writes a table atomically, a case on a line."""
+    """Writes a table atomically, one case per line."""
     lines = [
         json.dumps({"case": asdict(case), "outcomes": {name: _given(outcome) for name, outcome in outcomes.items()}})
         for case, outcomes in table.items()

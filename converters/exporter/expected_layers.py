@@ -1,4 +1,4 @@
-"""The layers that the file of a run or of a configuration would have, without an export."""
+"""The layers of the file that an export of a run or of a configuration would write, without the export."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ def layers_of_run(run: RunDirectory) -> list[LayerRow]:
 
 
 def layers_of_config(config: Config) -> list[LayerRow]:
-    """Returns the layers that the file of a configuration would have, sizes before padding; allocates no weight."""
+    """Returns the layers that the exported file of a configuration would have; allocates no weight.
+
+    Sizes do not include the padding to whole panels.
+    """
     structure = abstract_model(config, config.data.tokenizer.vocabulary_size)
     model = find_task(config.task).exported_part(structure, streaming=False)
     records = abstract_layer_records(model, match_layers(model, config.quantization))

@@ -1,7 +1,7 @@
-"""Float layers as operations of ours, in files with packed layers, which need our operations anyway.
+"""Float layers as custom operations of this project, in files whose packed layers need its library anyway.
 
 LiteRT computes a layer normalization in eight operations, attention in about twenty, and a depthwise convolution along
-time with kernels that are made for images. The constants of ours are float: nothing is quantized here.
+time with kernels that are made for images. The constants of the custom operations are float: nothing is quantized here.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _FORMAT_VERSION = 1  # of the op attributes of all operations
 
 @dataclass(frozen=True)
 class FloatOperation:
-    """A layer as one of our operations.
+    """A float layer as one custom operation.
 
     Attributes:
       operation: name of the operation in a file.
-      channels: the last dimension of input and output.
-      constants: constant inputs by role, in the order of the operation's inputs, after those that are no constants.
+      channels: last dimension of input and output.
+      constants: constant inputs by role, in the order of the operation's inputs; they follow the computed inputs.
     """
 
     operation: str
@@ -43,12 +43,12 @@ def float_operations(
     tables: Mapping[str, NDArray[np.float32]] | None = None,
     value_of: ValueOf = lambda variable: variable.numpy(),
 ) -> dict[str, FloatOperation]:
-    """Returns the layers of a model that can be a float operation of ours, by name.
+    """Returns the layers of a model that a float custom operation can compute, by name.
 
     Args:
       model: the model to export.
-      tables: projected positions of a stream, from `position_tables`; None for whole utterances.
-      value_of: reads a weight, or makes one where the model is abstract.
+      tables: for a stream, the projected positions [1, distances, dim] by layer name; None for whole utterances.
+      value_of: function from a variable to its value; for an abstract model, one that makes a value.
     """
     layers = [layer for layer in model.layers if getattr(layer, "operation", None) in _CONSTANTS]
     return {layer.name: _CONSTANTS[layer.operation](layer, value_of, tables) for layer in layers}
@@ -70,7 +70,7 @@ def normalization_operation(gamma: NDArray[np.float32], beta: NDArray[np.float32
 def attention_operation(
     content_bias: NDArray[np.float32], position_bias: NDArray[np.float32], table: NDArray[np.float32] | None = None
 ) -> FloatOperation:
-    """Makes attention with biases [heads, width]; for a stream with a table [distances, dim] of projected positions."""
+    """Makes attention with biases [heads, width]; for a stream, with projected positions [distances, dim]."""
     distances = 0 if table is None else len(table)
     params = np.array([_FORMAT_VERSION, *content_bias.shape, distances], np.int32)
     constants = {"params": params, "content_bias": content_bias, "position_bias": position_bias}

@@ -1,9 +1,9 @@
 """Stage 1 of export: a trained Keras model becomes a float `.tflite` graph from waveform to logits.
 
-Layers that will be packed must reach the file as they are. The TFLite converter would fold neighboring multiplications
-into their weights (the gain of a layer normalization, the scale of the attention queries, the half of a macaron
-residual), and no quantized code would survive that. So each of them is handed to the converter as a placeholder
-(`placeholders.py`). All other layers become built-in operations, with whatever folding the converter likes.
+The weights of a packed layer must reach the file unchanged. The TFLite converter would fold neighboring multiplications
+into them (the gamma of a layer normalization, the scale of the attention queries, the half of a macaron residual), and
+the results would not be quantized values. So the converter gets each of these layers as a placeholder
+(`placeholders.py`). All other layers become built-in operations, which the converter folds as it does.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ WAVEFORM = "waveform"
 
 @dataclass(frozen=True)
 class FrozenGraphs:
-    """The graphs of a model, converted.
+    """The converted graphs of a model.
 
     Attributes:
-      content: of a float `.tflite` file with placeholders.
-      graphs: descriptions of its signatures; the first one takes audio.
+      content: the bytes of a float `.tflite` file with placeholders.
+      graphs: the descriptions of its signatures; the first one takes audio.
     """
 
     content: bytes
@@ -46,19 +46,19 @@ def freeze(
     placeholders: Collection[str] = (),
     random: bool = False,
 ) -> FrozenGraphs:
-    """Converts a model for whole utterances, log-mel front end included.
+    """Converts a model of whole utterances, log-mel front end included.
 
     Args:
-      task: of the model.
-      model: of `task.exported_part`, whose master weights all layers but the placeholders get.
-      features: the front end it was trained with.
-      placeholders: names of the dense layers that become placeholders.
-      random: whether the model is abstract, and other layers get random weights.
+      task: the task of the model.
+      model: the model from `task.exported_part`; all layers but the placeholders get its master weights.
+      features: the front end that it was trained with.
+      placeholders: names of the layers that become placeholders.
+      random: True if the model is abstract, so that the other layers get random weights.
 
     Returns:
       A file whose first signature goes from waveform [1, samples] in [-1, 1] to the output of the task's graph from
-      audio [1, frames, width], float32; the task's step graphs follow. A placeholder has the inputs x [..., K] and, if
-      the layer has one, bias [N]; its output is [..., N].
+      audio [1, frames, width], float32; the task's step graphs follow. The placeholder of a dense layer has the inputs
+      x [..., K] and, if the layer has one, bias [N]; its output is [..., N].
     """
     audio, steps = task.graphs(with_placeholders(model, placeholders, random))
 
@@ -109,9 +109,12 @@ def _describe(spec: tf.TensorSpec) -> TensorDescription:
 
 
 def convert(functions: Mapping[str, Any], variables: Sequence[tf.Variable], has_placeholders: bool) -> bytes:
-    """Converts `tf.function`s that read `variables` to a `.tflite` file of built-in operations and placeholders.
+    """Converts functions to a `.tflite` file of built-in operations and placeholders.
 
-    The functions are given by signature, each of which gets a graph of its own, in alphabetical order.
+    Args:
+      functions: `tf.function`s by signature; each becomes a graph, in alphabetical order of the signatures.
+      variables: all variables that the functions read.
+      has_placeholders: True if a function contains placeholders, which are custom operations.
     """
     # The module owns the variables but not the Keras model, whose layers would each be traced and saved too.
     module = tf.Module()

@@ -1,8 +1,8 @@
-"""Stage 1 of a streaming export: one step of the model on audio becomes a graph whose states go in and come out.
+"""Stage 1 of a streaming export: one step of the model on audio becomes a graph with states as inputs and outputs.
 
-Shapes are static: a step takes the model's unit of samples, so that the runtime plans its memory once. What every step
-needs and none changes, the projected positions of attention, is computed here and stored as constants, from the model
-as it was trained with its quantizers; the layers that project them are not in the file.
+Shapes are static: a step takes the smallest number of samples that the model's strides allow, so that the runtime plans
+its memory once. The projected positions of attention, which are the same in every step, are computed here and stored as
+constants, from the model as it was trained with its quantizers; the layers that project them are not in the file.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ STEP, FLUSH = "encode_step", "flush"
 
 
 def position_layers(model: keras.Model) -> frozenset[str]:
-    """Names of the layers whose results are constants of a stream: those that project relative positions."""
+    """Returns the names of the layers that project relative positions: their outputs are constants of a stream."""
     positions = [layer for layer in model.layers if isinstance(layer, RelativePositions)]
     return frozenset(float_layer(node.layer).name for layer in positions for node in layer.outbound_nodes)
 
 
 def position_tables(task: Task, trained: keras.Model) -> dict[str, NDArray[np.float32]]:
-    """Computes those layers' outputs in the model as it was trained, with its quantizers: [1, distances, dim] by name.
+    """Computes the projected positions of a trained model with its quantizers: [1, distances, dim] by layer name.
 
     Raises:
       InputError: the model cannot run on a stream.
@@ -61,12 +61,12 @@ def freeze_streaming(
     """Converts one step of a model, log-mel front end included, and the task's step graphs.
 
     Args:
-      task: of the model.
-      model: of `task.exported_part` for streams.
-      tables: from `position_tables`.
-      features: the front end it was trained with.
-      placeholders: names of the dense layers that become placeholders.
-      random: see `freeze.freeze`.
+      task: the task of the model.
+      model: the model from `task.exported_part` for streams.
+      tables: the projected positions [1, distances, dim] by layer name, from `position_tables`.
+      features: the front end that it was trained with.
+      placeholders: names of the layers that become placeholders.
+      random: True if the model is abstract, so that the other layers get random weights.
 
     Raises:
       InputError: the model cannot run on a stream.

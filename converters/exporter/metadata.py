@@ -1,4 +1,4 @@
-"""Records of the layers of an exported file, and its metadata entry."""
+"""The metadata entry of an exported file, and its records of layers."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def layer_records(
     packed: Mapping[str, PackedWeights | BuiltinWeights],
     tables: Mapping[str, NDArray[np.float32]] | None = None,
 ) -> tuple[LayerRecord, ...]:
-    """Describes what an exported file holds.
+    """Returns the records of the layers and tables of an exported file.
 
     Args:
-      layers: those in the file; the ones without weights are left out.
-      packed: the constants of those that are packed, by name.
-      tables: constants that are no layer's weights, by name.
+      layers: the float layers of the file; those without weights get no record.
+      packed: the constants of the packed layers, by name.
+      tables: constants that replace a layer, by its name, such as projected positions.
     """
     records = [_record(layer, packed.get(layer.name)) for layer in layers if layer.weights]
     records += [LayerRecord(name, "table", table.size, table.nbytes) for name, table in (tables or {}).items()]
@@ -44,7 +44,12 @@ def layer_records(
 
 
 def abstract_layer_records(model: keras.Model, specs: Mapping[str, QuantSpec]) -> tuple[LayerRecord, ...]:
-    """Describes every layer with weights of a model whose weights need not exist; sizes by its specs' arithmetic."""
+    """Returns the records of the layers of a model that may have no weights in memory.
+
+    Args:
+      model: a float model.
+      specs: the specs of its quantized layers, by name; sizes are computed from them, without padding to whole panels.
+    """
     records = []
     for layer in model.layers:
         parameters = sum(int(np.prod(weight.shape)) for weight in layer.weights)
@@ -76,7 +81,16 @@ def write_metadata(
     layers: tuple[LayerRecord, ...],
     method: str = "qat",
 ) -> bytes:
-    """Returns the content of a file's metadata entry; see `ModelMetadata` for the parts."""
+    """Returns the content of a file's metadata entry, JSON in UTF-8.
+
+    Args:
+      config: the configuration of the training.
+      tokenizer: the tokenizer of the labels; None for a task without text.
+      task: the name and the settings of the task.
+      graphs: the graphs of the file; the first one takes audio.
+      layers: a record of every layer with weights.
+      method: the quantization method: "qat", "ptq-nearest" or "ptq-gptq".
+    """
     return ModelMetadata(
         task=task,
         method=method,
@@ -88,7 +102,7 @@ def write_metadata(
 
 
 def sqnr_db(weights: NDArray[np.floating], quantized: NDArray[np.floating]) -> float | None:
-    """Signal to quantization noise in decibels; None where the ratio is not a number above zero."""
+    """Returns the signal to quantization noise ratio in decibels; None if signal or noise is 0."""
     signal = np.sum(np.square(weights, dtype=np.float64))
     noise = np.sum(np.square(weights.astype(np.float64) - quantized))
     return float(10 * np.log10(signal / noise)) if signal > 0 and noise > 0 else None

@@ -1,4 +1,4 @@
-"""The operators that compute a layer: ours, and LiteRT's own."""
+"""The operators that compute a layer: the custom ones of this project, and LiteRT's own."""
 
 from __future__ import annotations
 
@@ -17,51 +17,50 @@ from converters.exporter.pack_builtin import BuiltinWeights
 from converters.flatbuffer.editor import Graph, GraphFile
 
 LayerWeights = PackedWeights | BuiltinWeights | NDArray[np.float32]
-
-
 LayerConstants = LayerWeights | FloatOperation
 
 _BUILTIN_TYPES = {8: schema.TensorType.INT8, 4: schema.TensorType.INT4, 2: schema.TensorType.INT2}
-# The first version that knows scales per output channel with float activations. Runtimes compare it with the highest
-# one they know, so a later one would only keep older runtimes away.
+# The first version that has scales per output channel with float activations. Runtimes refuse versions above the
+# highest one that they implement, so a later one would only exclude older runtimes.
 _PER_CHANNEL_VERSION = 9
 
 
 def input_width(weights: LayerConstants) -> int:
-    """The last dimension of a layer's input: K, or the channels of a convolution."""
+    """Returns the last dimension of a layer's input: K, or the number of input channels of a convolution."""
     if isinstance(weights, FloatOperation):
         return weights.channels
-    windows = weights.window**2 if isinstance(weights, PackedWeights) else 0
-    return weights_shape(weights)[0] // (windows or 1)
+    pixels = weights.window**2 if isinstance(weights, PackedWeights) else 0
+    return weights_shape(weights)[0] // (pixels or 1)
 
 
 def output_width(weights: LayerConstants) -> int:
-    """The last dimension of a layer's output."""
+    """Returns the last dimension of a layer's output: N, or the channels of a float operation."""
     return weights.channels if isinstance(weights, FloatOperation) else weights_shape(weights)[1]
 
 
 def weights_shape(weights: LayerWeights) -> tuple[int, int]:
-    """(K, N) of a layer."""
+    """Returns (K, N) of a layer."""
     return (weights.shape[0], weights.shape[1]) if isinstance(weights, np.ndarray) else (weights.k, weights.n)
 
 
 class LayerOperators:
-    """Writes layers into the graphs of a file; the operations they need are added once."""
+    """A writer of layers into the graphs of a file, which adds each operation code once."""
 
     def __init__(self, file: GraphFile) -> None:
         self._file = file
         self._codes: dict[str, int] = {}
 
     def set(self, graph: Graph, operator: Any, name: str, weights: LayerConstants, x: int, *others: int) -> None:
-        """Makes an operator compute the layer; its output stays.
+        """Makes an operator compute a layer; the operator's output tensor does not change.
 
         Args:
-          graph: of the file; where the operator is.
-          operator: an object of the schema.
-          name: of the layer, for the names of its constants.
-          weights: its constants; those of a float layer are its kernel, [K, N].
-          x: index of its input.
-          others: indices of the bias, if a dense layer has one, or of what else a float layer reads.
+          graph: the graph that contains the operator.
+          operator: an `OperatorT` of the schema.
+          name: the name of the layer, which prefixes the names of its constants.
+          weights: the constants of the layer; of a dense layer in float, its kernel [K, N].
+          x: index of the layer's input tensor.
+          others: indices of its further computed tensors: the bias of a dense layer, or the other inputs of a float
+            operation.
         """
         bias = others[0] if others else None
         if isinstance(weights, PackedWeights):
@@ -81,7 +80,7 @@ class LayerOperators:
             "params": np.array(list(attributes.values()), np.int32),
             "scales": packed.scales,
             "offsets": packed.offsets,
-            "positions": packed.positions,
+            "positions": packed.sparsity_indices,
         }
         added = [graph.add_constant(f"{name}/{role}", value) for role, value in constants.items() if value is not None]
         inputs = [x, *added, *([] if bias is None else [bias])]

@@ -1,7 +1,7 @@
-"""Stage 3 of export: codes, scales and offsets of a layer become the constants of the custom operation.
+"""Stage 3 of export: the quantized values, scales and float zero points of a layer as constants of the operation.
 
-NumPy only. Weights are `W[k, n] = scale[b, n] * q[k, n] - offset[b, n]` with b the block of k. How they lie in the file
-is described in `docs/reference/format.md`.
+NumPy only. Weights are `W[k, n] = scales[b, n] * q[k, n] - offsets[b, n]` with b the block of k. The order in the file,
+see `docs/reference/format.md`: NR output channels are a panel, and each of them has KR bytes of a panel word.
 """
 
 from __future__ import annotations
@@ -13,32 +13,35 @@ from numpy.typing import NDArray
 
 from tfconformer.quantization.spec import QuantSpec
 
-FORMAT_VERSION = 3  # of the operation's params
-TILE = 16  # output channels side by side
-CELL_BYTES = 64  # of which each channel of a tile has four
-GROUP = 4  # weights of which a sparse layer keeps one or two
-POSITION_BITS = 2
+FORMAT_VERSION = 3  # of the op attributes
+NR = 16  # output channels of a panel
+KR = 4  # bytes of each of them in a panel word
+WORD_BYTES = NR * KR
+SPARSE_GROUP = 4  # weights along K of which a sparse layer stores one or two
+INDEX_BITS = 2  # of a sparsity index, 0 to SPARSE_GROUP - 1
 
 
 @dataclass(frozen=True)
 class PackedWeights:
-    """Constants of one layer.
+    """The constants of one layer.
 
     Attributes:
-      k, n: contraction length and output channels.
-      spec: what the codes mean.
-      codes: uint8 [tiles, cells, 64].
-      positions: likewise, of the kept codes in their groups of four; None if all are kept.
-      scales: float16 [tiles, blocks, 16].
-      offsets: likewise, None if symmetric.
-      window, stride: of a convolution, whose rows are the windows [window, window, channels] of an image; 0 otherwise.
+      k, n: contraction length and number of output channels.
+      spec: the spec that the weights were quantized with.
+      codes: [panels, words, 64] uint8, the quantized values plus 2^(bits - 1), of a sparse layer those it stores.
+      sparsity_indices: [panels, words, 64] uint8, the places of the stored weights in their groups of four; None if
+        all weights are stored.
+      scales: [panels, blocks, 16] float16, > 0, but 0 beyond N.
+      offsets: [panels, blocks, 16] float16, the float zero points; None if symmetric.
+      window, stride: size and distance of the windows [window, window, channels] of an image that a convolution
+        multiplies; both 0 for a dense layer.
     """
 
     k: int
     n: int
     spec: QuantSpec
     codes: NDArray[np.uint8]
-    positions: NDArray[np.uint8] | None
+    sparsity_indices: NDArray[np.uint8] | None
     scales: NDArray[np.float16]
     offsets: NDArray[np.float16] | None
     window: int = 0
@@ -46,12 +49,13 @@ class PackedWeights:
 
     @property
     def bytes(self) -> int:
-        """Bytes of all arrays."""
-        arrays = (self.codes, self.positions, self.scales, self.offsets)
+        """Size of all arrays in bytes."""
+        arrays = (self.codes, self.sparsity_indices, self.scales, self.offsets)
         return sum(array.nbytes for array in arrays if array is not None)
 
     def attributes(self, has_bias: bool) -> dict[str, int]:
-        """Returns the attributes of the operation, in their order in the file; it has no fused activation."""
+        """Returns the op attributes in their order in the file; the operation has no fused activation."""
+        stored, _ = stored_n_of_m(self.spec) or (0, SPARSE_GROUP)
         return {
             "version": FORMAT_VERSION,
             "bits": self.spec.bits,
@@ -62,54 +66,40 @@ class PackedWeights:
             "activation_bits": self.spec.activation_bits or 0,
             "has_bias": int(has_bias),
             "activation": 0,
-            "kept": stored_of_group(self.spec) or 0,
+            "kept": stored,
             "window": self.window,
             "stride": self.stride,
         }
 
     def dequantize(self) -> NDArray[np.float32]:
-        """[K, N]: what the stored bytes stand for."""
+        """Returns the weights [K, N] that the stored bytes dequantize to."""
         length = min(self.spec.block_size or self.k, self.k)
         block_of_k = np.arange(self.k) // length
-        weights = self._codes() * _untile(self.scales, self.n)[block_of_k]
+        weights = self._quantized_values() * _by_block(self.scales, self.n)[block_of_k]
         if self.offsets is not None:
-            weights -= _untile(self.offsets, self.n)[block_of_k]
+            weights -= _by_block(self.offsets, self.n)[block_of_k]
         return weights
 
-    def _codes(self) -> NDArray[np.float32]:
-        """[K, N]."""
-        kept = stored_of_group(self.spec)
-        stored = _BlockShape(self.k, self.spec.block_size, kept)
-        codes = unpack_entries(self.codes, self.spec.bits, stored, self.n).astype(np.float32)
-        codes -= 2 ** (self.spec.bits - 1)
-        if kept is None or self.positions is None:
-            return codes
-        positions = unpack_entries(self.positions, POSITION_BITS, stored, self.n)
-        groups = np.zeros((len(codes) // kept, GROUP, self.n), np.float32)
-        np.put_along_axis(
-            groups, positions.reshape(-1, kept, self.n).astype(np.intp), codes.reshape(-1, kept, self.n), 1
-        )
-        return groups.reshape(-1, self.n)[: self.k]
+    def _quantized_values(self) -> NDArray[np.float32]:
+        """Returns q [K, N], 0 where a weight is not stored."""
+        lengths = _stored_lengths(self.k, self.spec)
+        values = unpack_entries(self.codes, self.spec.bits, lengths, self.n).astype(np.float32)
+        values -= 2 ** (self.spec.bits - 1)
+        n_of_m = stored_n_of_m(self.spec)
+        if n_of_m is None or self.sparsity_indices is None:
+            return values
+        stored, group = n_of_m
+        indices = unpack_entries(self.sparsity_indices, INDEX_BITS, lengths, self.n)
+        # [K, N] -> [groups, stored or group, N]
+        stored_values = values.reshape(-1, stored, self.n)
+        dense = np.zeros((len(stored_values), group, self.n), np.float32)
+        np.put_along_axis(dense, indices.reshape(stored_values.shape).astype(np.intp), stored_values, axis=1)
+        return dense.reshape(-1, self.n)[: self.k]
 
 
-@dataclass(frozen=True)
-class _BlockShape:
-    """The numbers of stored weights of a channel by block of K weights: all, or `kept` of every four."""
-
-    k: int
-    block_size: int | None
-    kept: int | None
-
-    @property
-    def lengths(self) -> list[int]:
-        block = min(self.block_size or self.k, self.k)
-        lengths = [block] * (self.k // block) + [self.k % block] * (self.k % block > 0)
-        return lengths if self.kept is None else [-(-length // GROUP) * self.kept for length in lengths]
-
-
-def stored_of_group(spec: QuantSpec) -> int | None:
-    """Returns the number of weights of every four that a layer of this spec stores; None if it stores all."""
-    return spec.n_of_m[0] if spec.n_of_m in ((1, GROUP), (2, GROUP)) else None
+def stored_n_of_m(spec: QuantSpec) -> tuple[int, int] | None:
+    """Returns (n, m) if the file stores only n of every m weights along K; None if it stores all."""
+    return spec.n_of_m if spec.n_of_m in ((1, SPARSE_GROUP), (2, SPARSE_GROUP)) else None
 
 
 def pack_weights(
@@ -121,10 +111,11 @@ def pack_weights(
     """Packs one layer.
 
     Args:
-      codes: [K, N] integers in the code range.
-      scales: [blocks, N], finite and above zero.
-      offsets: likewise but of any sign, None if and only if `spec.symmetric`.
-      spec: with float16 scales.
+      codes: [K, N], the quantized values: integers in `spec.code_range`.
+      scales: [blocks, N], > 0 and representable in float16.
+      offsets: [blocks, N], float zero points of any sign, representable in float16; None if and only if
+        `spec.symmetric`.
+      spec: the spec that the weights were quantized with.
 
     Raises:
       ValueError: the arrays do not fit the spec or each other, or a value cannot be stored without changing it.
@@ -132,78 +123,110 @@ def pack_weights(
     k, n = codes.shape
     if (offsets is None) != spec.symmetric:
         raise ValueError("offsets belong to asymmetric weights and to no others")
-    stored = [_float16(values, (spec.blocks(k), n)) for values in ([scales] if offsets is None else [scales, offsets])]
-    if not (stored[0] > 0).all():
+    shape = (spec.blocks(k), n)
+    stored_scales = _float16(scales, shape)
+    stored_offsets = None if offsets is None else _float16(offsets, shape)
+    if not (stored_scales > 0).all():
         raise ValueError("a scale is not above zero")
     low, high = spec.code_range
     if not ((codes >= low) & (codes <= high) & (codes == np.floor(codes))).all():
         raise ValueError(f"a code is not an integer in [{low}, {high}]")
-    integers = codes.astype(np.int16)
-    kept = stored_of_group(spec)
-    positions = None
-    shape = _BlockShape(k, spec.block_size, kept)
-    if kept is not None:
-        integers, positions = _keep(integers, kept)
+    values, indices = codes.astype(np.int16), None
+    n_of_m = stored_n_of_m(spec)
+    if n_of_m is not None:
+        values, indices = _compress(values, n_of_m)
+    lengths = _stored_lengths(k, spec)
     return PackedWeights(
-        k,
-        n,
-        spec,
-        codes=pack_entries((integers - low).astype(np.uint8), spec.bits, shape.lengths),
-        positions=None if positions is None else pack_entries(positions, POSITION_BITS, shape.lengths),
-        scales=_tile(stored[0]),
-        offsets=None if offsets is None else _tile(stored[1]),
+        k=k,
+        n=n,
+        spec=spec,
+        codes=pack_entries((values - low).astype(np.uint8), spec.bits, lengths),
+        sparsity_indices=None if indices is None else pack_entries(indices, INDEX_BITS, lengths),
+        scales=_by_panel(stored_scales),
+        offsets=None if stored_offsets is None else _by_panel(stored_offsets),
     )
 
 
 def pack_entries(entries: NDArray[np.uint8], bits: int, lengths: list[int]) -> NDArray[np.uint8]:
-    """[K, N] numbers below 2^bits, in blocks of these lengths along K -> [tiles, cells, 64] bytes.
+    """Packs unsigned numbers of `bits` bits into panel words; every block of K begins at a new word.
 
-    Only the last block may be shorter than the others.
+    Args:
+      entries: [K, N], below 2^bits.
+      bits: 2, 4 or 8.
+      lengths: entries of each block along K; equal, but the last may be shorter.
+
+    Returns:
+      [panels, words, 64]. Entry KR * field + j of a word and channel c of its panel is that field of byte KR * c + j.
     """
     n = entries.shape[1]
-    per_cell = 8 * CELL_BYTES // (TILE * bits)
-    cells = [-(-length // per_cell) for length in lengths]
-    padded = np.zeros((len(lengths), cells[0] * per_cell, -(-n // TILE) * TILE), np.uint8)
-    whole = len(lengths) - 1
+    fields, panels = 8 // bits, -(-n // NR)
+    words = [-(-length // (fields * KR)) for length in lengths]
+    padded = np.zeros((len(lengths), words[0] * fields * KR, panels * NR), np.uint8)
+    whole = len(lengths) - 1  # blocks of the same length
     padded[:whole, : lengths[0], :n] = entries[: whole * lengths[0]].reshape(whole, lengths[0], n)
     padded[whole, : lengths[-1], :n] = entries[whole * lengths[0] :]
-    # Entry (4 f + j) of a cell and channel c of a tile is field f of byte 4 c + j.
-    fields = padded.reshape(-1, 8 // bits, 4, padded.shape[2] // TILE, TILE)[: sum(cells)]
-    bytes_ = np.zeros((fields.shape[3], len(fields), TILE, 4), np.uint8)
-    for field in range(8 // bits):
-        bytes_ |= fields[:, field].transpose(2, 0, 3, 1) << np.uint8(field * bits)
-    return bytes_.reshape(len(bytes_), -1, CELL_BYTES)
+    # [blocks, words of a block * fields * KR, panels * NR] -> [words, fields, KR, panels, NR]
+    by_field = padded.reshape(-1, fields, KR, panels, NR)[: sum(words)]
+    packed = np.zeros((panels, len(by_field), NR, KR), np.uint8)
+    for field in range(fields):
+        # [words, KR, panels, NR] -> [panels, words, NR, KR]
+        packed |= by_field[:, field].transpose(2, 0, 3, 1) << np.uint8(field * bits)
+    # [panels, words, NR, KR] -> [panels, words, NR * KR]
+    return packed.reshape(panels, -1, WORD_BYTES)
 
 
-def unpack_entries(packed: NDArray[np.uint8], bits: int, shape: _BlockShape, n: int) -> NDArray[np.uint8]:
-    """The inverse of `pack_entries`: [K, N]."""
-    tiles, cells, _ = packed.shape
-    bytes_ = packed.reshape(tiles, cells, TILE, 4)
+def unpack_entries(packed: NDArray[np.uint8], bits: int, lengths: list[int], n: int) -> NDArray[np.uint8]:
+    """Unpacks what `pack_entries` returned for `lengths` and N = `n`: the entries [K, N]."""
+    panels, words, _ = packed.shape
+    fields = 8 // bits
     shifts = np.arange(0, 8, bits, dtype=np.uint8)
-    fields = (bytes_[..., None] >> shifts) & np.uint8(2**bits - 1)  # [tiles, cells, channel, j, field]
-    entries = fields.transpose(1, 4, 3, 0, 2).reshape(cells * (8 // bits) * 4, tiles * TILE)[:, :n]
-    per_cell = 8 * CELL_BYTES // (TILE * bits)
-    blocks, at = [], 0
-    for length in shape.lengths:
-        blocks.append(entries[at : at + length])
-        at += -(-length // per_cell) * per_cell
+    # [panels, words, NR * KR] -> [panels, words, NR, KR, fields]
+    by_field = (packed.reshape(panels, words, NR, KR, 1) >> shifts) & np.uint8(2**bits - 1)
+    # [panels, words, NR, KR, fields] -> [words, fields, KR, panels, NR] -> [words * fields * KR, panels * NR]
+    padded = by_field.transpose(1, 4, 3, 0, 2).reshape(words * fields * KR, panels * NR)
+    blocks, start = [], 0
+    for length in lengths:
+        blocks.append(padded[start : start + length, :n])
+        start += -(-length // (fields * KR)) * fields * KR
     return np.concatenate(blocks)
 
 
-def _keep(codes: NDArray[np.int16], kept: int) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
-    """The codes other than zero of every group of four along K, filled up with zeros: (codes, positions), [K', N]."""
-    groups = np.pad(codes, [(0, -len(codes) % GROUP), (0, 0)]).reshape(-1, GROUP, codes.shape[1])
-    if (np.count_nonzero(groups, axis=1) > kept).any():
-        raise ValueError(f"a group of {GROUP} weights has more than {kept} that are not zero")
-    positions = np.sort(np.argsort(groups == 0, axis=1, kind="stable")[:, :kept], axis=1)
+def _stored_lengths(k: int, spec: QuantSpec) -> list[int]:
+    """Returns the number of weights that each block of K weights stores for a channel: all, or n of every m."""
+    block = min(spec.block_size or k, k)
+    lengths = [block] * (k // block) + [k % block] * (k % block > 0)
+    n_of_m = stored_n_of_m(spec)
+    if n_of_m is None:
+        return lengths
+    stored, group = n_of_m
+    return [-(-length // group) * stored for length in lengths]
+
+
+def _compress(values: NDArray[np.int16], n_of_m: tuple[int, int]) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
+    """Selects n of every m values along K, those other than zero and then the first zeros.
+
+    Returns:
+      The values in ascending order of k, and their indices in their groups: both [ceil(K / m) * n, N].
+
+    Raises:
+      ValueError: a group has more values other than zero.
+    """
+    stored, group = n_of_m
+    channels = values.shape[1]
+    # [K, N] -> [groups, group, N]
+    groups = np.pad(values, [(0, -len(values) % group), (0, 0)]).reshape(-1, group, channels)
+    if (np.count_nonzero(groups, axis=1) > stored).any():
+        raise ValueError(f"a group of {group} weights has more than {stored} that are not zero")
+    indices = np.sort(np.argsort(groups == 0, axis=1, kind="stable")[:, :stored], axis=1)
+    # [groups, stored, N] -> [groups * stored, N]
     return (
-        np.take_along_axis(groups, positions, axis=1).reshape(-1, codes.shape[1]),
-        positions.reshape(-1, codes.shape[1]).astype(np.uint8),
+        np.take_along_axis(groups, indices, axis=1).reshape(-1, channels),
+        indices.reshape(-1, channels).astype(np.uint8),
     )
 
 
 def _float16(values: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float16]:
-    """[blocks, N] in float16, without loss."""
+    """Converts values [blocks, N] to float16; a value that would change is an error."""
     if values.shape != shape:
         raise ValueError(f"scales and offsets must have shape {list(shape)}, got {list(values.shape)}")
     with np.errstate(over="ignore"):
@@ -213,12 +236,14 @@ def _float16(values: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.
     return stored
 
 
-def _tile(values: NDArray[np.float16]) -> NDArray[np.float16]:
-    """[blocks, N] -> [tiles, blocks, 16], zero beyond N."""
-    padded = np.pad(values, [(0, 0), (0, -values.shape[1] % TILE)])
-    return np.ascontiguousarray(padded.reshape(len(values), -1, TILE).transpose(1, 0, 2))
+def _by_panel(values: NDArray[np.float16]) -> NDArray[np.float16]:
+    """Reorders [blocks, N] to [panels, blocks, 16], zero beyond N."""
+    padded = np.pad(values, [(0, 0), (0, -values.shape[1] % NR)])
+    # [blocks, panels * NR] -> [blocks, panels, NR] -> [panels, blocks, NR]
+    return np.ascontiguousarray(padded.reshape(len(values), -1, NR).transpose(1, 0, 2))
 
 
-def _untile(values: NDArray[np.float16], n: int) -> NDArray[np.float32]:
-    """The inverse of `_tile`: [blocks, N] float32."""
+def _by_block(values: NDArray[np.float16], n: int) -> NDArray[np.float32]:
+    """Reorders [panels, blocks, 16] to [blocks, N], in float32."""
+    # [panels, blocks, NR] -> [blocks, panels, NR] -> [blocks, panels * NR]
     return values.transpose(1, 0, 2).reshape(values.shape[1], -1)[:, :n].astype(np.float32)

@@ -1,8 +1,8 @@
 """Stage 3 of export to the target `litert`: a layer in the weight formats that LiteRT has built in.
 
 `FULLY_CONNECTED` reads `W[n, k] = scale * q[n, k]` with one float32 scale per output channel, or with one float16 scale
-per block of k (4 bits only). Codes are two's complement, low bits of a byte first, over the whole matrix without gaps
-between rows. There are no offsets: an integer zero point other than 0 is refused by the runtime.
+per block of k (4 bits only). Quantized values are two's complement, low bits of a byte first, over the whole matrix
+without gaps between rows. There are no float zero points, and the runtime refuses an integer one other than 0.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from tfconformer.quantization.spec import QuantSpec
 
 @dataclass(frozen=True)
 class BuiltinWeights:
-    """Constants of one layer.
+    """The constants of one layer.
 
     Attributes:
-      k, n: contraction length and output channels.
-      spec: what the codes mean.
-      codes: uint8 [ceil(N * K * bits / 8)].
-      scales: float32 [N], or float16 [N, blocks] of a spec with blocks.
-      offsets: None.
+      k, n: contraction length and number of output channels.
+      spec: the spec that the weights were quantized with; symmetric.
+      codes: [ceil(N * K * bits / 8)] uint8, the quantized values in two's complement, in the order of [N, K].
+      scales: [N] float32, or [N, blocks] float16 of a spec with blocks; > 0.
+      offsets: None: there are no float zero points.
     """
 
     k: int
@@ -36,7 +36,7 @@ class BuiltinWeights:
 
     @property
     def bytes(self) -> int:
-        """Size of the constants."""
+        """Size of the constants in bytes."""
         return self.codes.nbytes + self.scales.nbytes
 
     def dequantize(self) -> NDArray[np.float32]:
@@ -50,9 +50,9 @@ def builtin_weights(codes: NDArray[np.floating], scales: NDArray[np.float32], sp
     """Stores a quantized matrix.
 
     Args:
-      codes: [K, N], integers in `spec.code_range`.
-      scales: [blocks, N], finite and above zero; representable in float16 if there are blocks.
-      spec: symmetric.
+      codes: [K, N], the quantized values: integers in `spec.code_range`.
+      scales: [blocks, N], finite and > 0; representable in float16 if there are blocks.
+      spec: the spec that the weights were quantized with; symmetric.
 
     Raises:
       ValueError: the arrays do not fit the spec or each other, or a value cannot be stored without changing it.
@@ -75,7 +75,7 @@ def builtin_weights(codes: NDArray[np.floating], scales: NDArray[np.float32], sp
 
 
 def pack_codes(codes: NDArray[np.int8], bits: int) -> NDArray[np.uint8]:
-    """[count] codes of that width -> [ceil(count * bits / 8)] bytes."""
+    """Packs quantized values [count] of `bits` bits into [ceil(count * bits / 8)] bytes, low bits first."""
     per_byte = 8 // bits
     fields = codes.view(np.uint8) & np.uint8(2**bits - 1)
     fields = np.pad(fields, (0, -codes.size % per_byte)).reshape(-1, per_byte)
@@ -83,7 +83,7 @@ def pack_codes(codes: NDArray[np.int8], bits: int) -> NDArray[np.uint8]:
 
 
 def unpack_codes(packed: NDArray[np.uint8], bits: int, count: int) -> NDArray[np.int8]:
-    """The inverse of `pack_codes`: [bytes] -> [count]."""
+    """Unpacks quantized values [count] of `bits` bits from the bytes of `pack_codes`."""
     fields = (packed[:, None] >> np.arange(0, 8, bits, dtype=np.uint8)) & np.uint8(2**bits - 1)
     sign = np.uint8(2 ** (bits - 1))
     return ((fields ^ sign) - sign).view(np.int8).reshape(-1)[:count]

@@ -2,8 +2,9 @@
 
     report = export(RunDirectory(Path("runs/int4")), Path("int4.tflite"), waveforms)
 
-freeze -> plan -> pack -> rewrite -> verify; the data between them are plain values, see the modules of these names. A
-streaming file differs in what is frozen: one step of the model instead of the model.
+`prepare` plans and packs the layers, `freeze_prepared` converts the float graph with placeholders in their places,
+`describe` writes the metadata, `rewrite` puts the packed layers into the graph, and `verify` compares the file with the
+model. The values between the stages are immutable. In a streaming file the graph is one step of the model.
 """
 
 from __future__ import annotations
@@ -49,16 +50,17 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PreparedModel:
-    """Everything that is decided before conversion.
+    """A trained model, planned and packed, before its graph is converted.
 
     Attributes:
-      task: of the model.
-      model: the part of the trained one that is exported.
-      plans: what becomes of its dense layers.
-      packed: the constants of those that are packed, by name.
-      float_operations: float layers that are operations of ours, by name.
+      task: the task of the model.
+      model: the exported part of the trained model.
+      plans: the plans of its dense layers, in the model's order.
+      packed: the constants of the packed layers, by name.
+      float_operations: the constants of the float layers that custom operations compute, by name.
       layers: a record of every layer with weights.
-      tables: of a streaming file, what replaces the layers that project positions; None for whole utterances.
+      tables: for a streaming file, the projected positions [1, distances, dim] by the name of the layer that they
+        replace; None for an offline file.
     """
 
     task: Task
@@ -71,7 +73,7 @@ class PreparedModel:
 
     @property
     def constants(self) -> dict[str, LayerConstants]:
-        """Constants of all layers that are frozen as placeholders."""
+        """The constants of all layers that are frozen as placeholders, by name."""
         return {**self.packed, **self.float_operations}
 
 
@@ -80,12 +82,13 @@ class ExportReport:
     """The report of an export.
 
     Attributes:
-      file_bytes: size of the file.
-      weights: number of weights in packed layers; weight_bytes: what their codes, scales and offsets take.
-      bits_per_weight: of the packed layers; None if there is none.
-      operations: how often each operation is in the graph.
-      layers: every layer with weights.
-      parity: how the file's logits compare with the Keras model's, one entry per runtime.
+      file_bytes: size of the file in bytes.
+      weights: number of weights in packed layers.
+      weight_bytes: size of their codes, scales, float zero points and sparsity indices in bytes.
+      bits_per_weight: 8 weight_bytes / weights; None without packed layers.
+      operations: number of operators of each operation, in all graphs of the file.
+      layers: a record of every layer with weights.
+      parity: the comparison of the file's outputs with the Keras model's, one entry per runtime.
     """
 
     file_bytes: int
@@ -106,18 +109,18 @@ def export(
     target: str = "custom",
     streaming: bool = False,
 ) -> ExportReport:
-    """Exports the best weights of a run.
+    """Exports the best weights of a run to a verified file.
 
     Args:
       run: a finished training, quantized or not.
-      output: the `.tflite` file, which appears only if it passes the verification. The report goes beside it, as
+      output: the `.tflite` file, which appears only if it passes the verification. The report is written beside it, as
         `NAME.export.json`.
-      waveforms: real utterances for the verification, each [samples] in [-1, 1].
-      runtimes: where to verify, of `runtimes.RUNTIMES`.
-      overrides: `model.KEY=VALUE` strings that replace what the run was trained with, for keys that shape no weight,
-        as attention contexts.
-      target: key of `plan.TARGETS`.
-      streaming: whether the file takes audio in steps as it arrives.
+      waveforms: real utterances for the verification, each [samples] in [-1, 1] at the model's sample rate.
+      runtimes: the runtimes of the verification, of "ai-edge-litert", "tflite-runtime" and "tensorflow".
+      overrides: `model.KEY=VALUE` strings that replace the training's configuration, for keys that no weight's shape
+        depends on, such as attention contexts.
+      target: "custom" for this project's operations, "litert" for LiteRT's own.
+      streaming: True for a file that takes audio in steps as it arrives, False for one of whole utterances.
 
     Raises:
       InputError: the run is incomplete, the model cannot run on a stream, a layer's quantization is not possible in
@@ -127,7 +130,9 @@ def export(
     config = run.config(overrides)
     tokenizer = Tokenizer.from_file(run.tokenizer_file)
     trained = load_model(run, config)
-    return export_model(trained, config, tokenizer, output, waveforms, runtimes, target, streaming=streaming)
+    return export_model(
+        trained, config, tokenizer, output, waveforms, runtimes=runtimes, target=target, streaming=streaming
+    )
 
 
 def export_model(
@@ -141,20 +146,35 @@ def export_model(
     method: str = "qat",
     streaming: bool = False,
 ) -> ExportReport:
-    """Exports a model in memory, see `export`; `method` is noted in the file, see `ModelMetadata`."""
+    """Exports a model in memory to a verified file.
+
+    Args:
+      trained: a model of the task `config.task`, quantized or not.
+      config: the configuration that it was trained with.
+      tokenizer: the tokenizer of its labels.
+      output: the `.tflite` file, which appears only if it passes the verification; its report is written beside it.
+      waveforms: real utterances for the verification, at least one, each [samples] in [-1, 1].
+      runtimes: the runtimes of the verification, of "ai-edge-litert", "tflite-runtime" and "tensorflow".
+      target: "custom" for this project's operations, "litert" for LiteRT's own.
+      method: the name of the quantization method in the file's metadata: "qat", "ptq-nearest" or "ptq-gptq".
+      streaming: True for a file that takes audio in steps as it arrives, False for one of whole utterances.
+
+    Raises:
+      InputError, VerificationError: see `export`.
+    """
     task = find_task(config.task)
-    prepared = prepare(task, trained, target, streaming)
+    prepared = prepare(task, trained, target=target, streaming=streaming)
     references = keras_references(task, trained, config.features, waveforms)
     if not references:
         raise InputError("export needs at least one utterance to verify the file with")
     frozen = freeze_prepared(prepared, config)
-    metadata = describe(prepared, frozen, config, tokenizer, method)
+    metadata = describe(prepared, frozen, config, tokenizer, method=method)
     _release_freed_memory()
-    content = rewrite(frozen.content, prepared.constants, metadata, further_names(frozen))
+    content = rewrite(frozen.content, prepared.constants, metadata, further_names=further_names(frozen))
     with atomic.atomic_path(output) as file:
         file.write_bytes(content)
         verify_weights(file, trained, prepared.plans)
-        verify_float_operations(file, trained, prepared.float_operations.keys(), prepared.tables)
+        verify_float_operations(file, trained, prepared.float_operations.keys(), tables=prepared.tables)
         parity = tuple(verify_outputs(file, task, references, prepared.plans, runtime) for runtime in runtimes)
     for result in parity:
         if result.different_hypotheses:
@@ -168,7 +188,7 @@ def export_model(
 
 
 def _release_freed_memory() -> None:
-    """Gives back what the converter no longer needs; Python and the C library would keep it."""
+    """Returns the converter's freed memory to the operating system; Python and the C library would keep it."""
     gc.collect()
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # only glibc has it
         trim(0)
@@ -178,10 +198,10 @@ def prepare(task: Task, trained: keras.Model, target: str = "custom", streaming:
     """Plans, quantizes and packs a trained model, without writing anything.
 
     Args:
-      task: of the model.
+      task: the task of the model.
       trained: a model of `task.build`, quantized or not.
-      target: key of `plan.TARGETS`.
-      streaming: whether the file takes audio in steps.
+      target: "custom" for this project's operations, "litert" for LiteRT's own.
+      streaming: True for a file that takes audio in steps, False for one of whole utterances.
 
     Raises:
       InputError: a layer's quantization is not possible in the file, or the model cannot run on a stream.
@@ -192,52 +212,66 @@ def prepare(task: Task, trained: keras.Model, target: str = "custom", streaming:
     quantized = QuantizedLayers(trained)
     plans = tuple(layer for layer in plan(model, quantized.specs, target) if layer.name not in replaced)
     packed = {layer.name: pack_layer(layer, quantized[layer.name]) for layer in plans if layer.spec}
-    operations = float_operations(model, tables) if packed and target == "custom" else {}
-    layers = (layer for layer in map(float_layer, model.layers) if layer.name not in replaced)
-    return PreparedModel(task, model, plans, packed, operations, layer_records(layers, packed, tables), tables)
+    stored_layers = (layer for layer in map(float_layer, model.layers) if layer.name not in replaced)
+    return PreparedModel(
+        task=task,
+        model=model,
+        plans=plans,
+        packed=packed,
+        # Without packed layers a file needs no library of ours.
+        float_operations=float_operations(model, tables) if packed and target == "custom" else {},
+        layers=layer_records(stored_layers, packed, tables),
+        tables=tables,
+    )
 
 
 def freeze_prepared(prepared: PreparedModel, config: Config) -> FrozenGraphs:
-    """Converts a prepared model, for whole utterances or for a stream."""
-    task, model, placeholders = prepared.task, prepared.model, prepared.constants.keys()
+    """Converts a prepared model to a float graph with placeholders, of whole utterances or of a step of a stream."""
+    task, model, features, placeholders = prepared.task, prepared.model, config.features, prepared.constants.keys()
     if prepared.tables is None:
-        return freeze(task, model, config.features, placeholders)
-    return freeze_streaming(task, model, prepared.tables, config.features, placeholders)
+        return freeze(task, model, features, placeholders=placeholders)
+    return freeze_streaming(task, model, prepared.tables, features, placeholders=placeholders)
 
 
 def describe(
     prepared: PreparedModel, frozen: FrozenGraphs, config: Config, tokenizer: Tokenizer, method: str = "qat"
 ) -> bytes:
-    """Returns the metadata entry of a prepared model and its graphs."""
-    task = TaskDescription(name=prepared.task.name, **prepared.task.describe(prepared.model))
-    return write_metadata(config, tokenizer, task, frozen.graphs, prepared.layers, method)
+    """Returns the content of the metadata entry of a prepared model, JSON in UTF-8."""
+    return write_metadata(
+        config=config,
+        tokenizer=tokenizer,
+        task=TaskDescription(name=prepared.task.name, **prepared.task.describe(prepared.model)),
+        graphs=frozen.graphs,
+        layers=prepared.layers,
+        method=method,
+    )
 
 
 def further_names(frozen: FrozenGraphs) -> dict[str, str]:
-    """Returns the second names of graphs: the one that flushes a stream."""
+    """Returns the second signatures of graphs, such as the one that flushes a stream, each with the first one."""
     streams = {graph.signature: graph.stream for graph in frozen.graphs}
     return {stream.flush_signature: signature for signature, stream in streams.items() if stream is not None}
 
 
 def pack_layer(layer: LayerPlan, quantized: QuantizedWeights) -> PackedWeights | BuiltinWeights:
-    """Packs the weights of a planned layer.
+    """Packs the weights of a layer in the format of its plan's target.
 
     Raises:
-      InputError: they cannot be stored: they are not finite, or too large for float16 scales.
+      InputError: the weights cannot be stored: they are not finite, or too large for float16 scales.
     """
     codes, scales = quantized.codes.numpy(), quantized.scales.numpy()
     offsets = None if quantized.offsets is None else quantized.offsets.numpy()
     try:
         if layer.target == "litert":
-            return builtin_weights(codes, scales, quantized.spec)
-        packed = pack_weights(codes, scales, offsets, quantized.spec)
+            return builtin_weights(codes, scales, spec=quantized.spec)
+        packed = pack_weights(codes, scales, offsets, spec=quantized.spec)
         return replace(packed, window=layer.window, stride=layer.stride)
     except ValueError as error:
         raise InputError(f"the weights of layer {layer.name} cannot be packed: {error}") from None
 
 
 def report_path(output: Path) -> Path:
-    """Returns the path of the report of an exported file."""
+    """Returns the path of the report beside an exported file, `NAME.export.json`."""
     return output.with_suffix(".export.json")
 
 
@@ -257,9 +291,9 @@ def _report(content: bytes, prepared: PreparedModel, parity: tuple[Parity, ...])
 
 
 def _tree(report: ExportReport) -> dict[str, Any]:
-    """Returns the report as JSON; values that have no meaning for a layer or a file are left out."""
+    """Returns the report as a JSON object without the fields that are None."""
 
-    def given(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def without_none(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         return {key: value for key, value in pairs if value is not None}
 
-    return asdict(report, dict_factory=given)
+    return asdict(report, dict_factory=without_none)

@@ -1,8 +1,8 @@
 """Placeholders of layers in the graph that the TFLite converter reads, so that it folds nothing into packed weights.
 
-A layer names the operation that can compute it (`Layer.operation`). In its place the frozen graph has a placeholder:
-one custom operation of the layer's inputs, and of its weights that the operation does not hold, which carries the name
-of the layer. `rewrite.py` puts the real operation there.
+A layer names the operation that can compute it (`Layer.operation`). In its place the frozen graph has a placeholder: a
+custom operation with the layer's name as its attribute. Its inputs are those of the layer and the weights that are no
+constants of the real operation, such as a bias. `rewrite.py` puts the real operation there.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tfconformer.layers.dense import Matmul, float_layer, float_layers
 from tfconformer.layers.streaming import Constant, Frames, StreamStep
 
 PLACEHOLDER = "TfconformerPlaceholder"
-PLACEHOLDER_LAYER = "layer"  # its attribute: the name of the layer in whose place it is
+PLACEHOLDER_LAYER = "layer"  # its op attribute: the name of the layer that it replaces
 
 
 class PlaceholderOp:
@@ -28,7 +28,7 @@ class PlaceholderOp:
 
     Args:
       layer: name of the layer.
-      output_shape: shape of the output, None where a dimension of it is dynamic.
+      output_shape: shape of the output, with None for dynamic dimensions.
     """
 
     def __init__(self, layer: str, output_shape: Sequence[int | None]):
@@ -50,16 +50,16 @@ class PlaceholderOp:
 
 
 class _Placeholder(Layer):
-    """A mixin that makes a placeholder of the layer class that it is combined with.
+    """A mixin that turns the layer class it is combined with into a placeholder.
 
-    It has none of the weights that the operation holds: the large matrices of a model never enter the converter.
+    It creates none of the weights in `constants`, so the large matrices of a model never enter the converter.
     """
 
     def add_weight(self, name: str, *args: Any, **options: Any) -> tf.Variable | None:
         return None if name in self.constants else super().add_weight(name, *args, **options)
 
     def placeholder(self, output_shape: Sequence[int | None], *inputs: tf.Tensor | tf.Variable) -> tf.Tensor:
-        """Returns the placeholder's output."""
+        """Returns the output of the placeholder operation on `inputs`."""
         return PlaceholderOp(self.name, output_shape)(*inputs)
 
 
@@ -76,7 +76,7 @@ def _placeholder_of(operation: str) -> Callable[[type[_Placeholder]], type[_Plac
 
 @_placeholder_of("fully_connected")
 class _FullyConnected(_Placeholder):
-    """A mixin for `Dense` layers: the affine map is the operation, of the input and the bias."""
+    """A mixin for `Dense` layers: the placeholder replaces the affine map; its inputs are x and the bias."""
 
     window: int
     stride: int
@@ -94,7 +94,7 @@ class _FullyConnected(_Placeholder):
 
 @_placeholder_of("depthwise_convolution")
 class _DepthwiseConvolution(_Placeholder):
-    """A mixin for convolutions of an input that is padded already."""
+    """A mixin for depthwise convolutions: the placeholder replaces the convolution of the padded input."""
 
     def convolve(self, padded: tf.Tensor) -> tf.Tensor:
         batch, frames, channels = padded.shape
@@ -103,7 +103,7 @@ class _DepthwiseConvolution(_Placeholder):
 
 @_placeholder_of("layer_normalization")
 class _LayerNormalization(_Placeholder):
-    """A mixin for normalizations."""
+    """A mixin for layer normalizations."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return self.placeholder(inputs.shape, inputs)
@@ -111,7 +111,7 @@ class _LayerNormalization(_Placeholder):
 
 @_placeholder_of("attention")
 class _Attention(_Placeholder):
-    """A mixin for attention. In a stream the operation changes its states, keys and values, in place."""
+    """A mixin for attention; in a stream the operation updates its states, keys and values, in place."""
 
     def call(self, inputs: tuple[tf.Tensor, ...]) -> tf.Tensor:
         return self.placeholder(inputs[0].shape, *inputs)
@@ -140,12 +140,12 @@ def _placeholder_class(layer_class: Any) -> Any:
 
 
 def with_placeholders(model: keras.Model, names: Collection[str], random: bool = False) -> keras.Model:
-    """Returns a float copy of a model in which some layers are placeholders and the others as `exported_as` says.
+    """Copies a model to a float one with placeholders; the other layers have the class `Layer.exported_as`, if any.
 
     Args:
-      model: quantized or not.
-      names: names of layers that have an operation.
-      random: true if the model is abstract and the other layers are freshly initialized.
+      model: a model, quantized or not.
+      names: names of the layers that become placeholders; each must have an operation.
+      random: True if the model is abstract, so that the weights of the other layers are freshly initialized.
     """
 
     def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
@@ -164,6 +164,6 @@ def with_placeholders(model: keras.Model, names: Collection[str], random: bool =
 
 
 def _inputs(original: keras.layers.Layer, copy: keras.layers.Layer) -> list[tf.Variable]:
-    """Returns the weights of a layer that its copy has too."""
+    """Returns the weights of a layer that its copy has as well, in their order."""
     held = [getattr(original, name) for name in original.constants] if isinstance(copy, _Placeholder) else []
     return [weight for weight in original.weights if not any(weight is one for one in held)]

@@ -1,8 +1,8 @@
 """Stage 2 of export: the plan of every dense layer, refused where the target cannot hold it.
 
 The abilities of a target are data: a table of requirements, and for the runtime's own formats the table that was
-measured on it (`capabilities.py`). A request that breaks one is refused with the reason before anything is converted,
-never exported as something else.
+measured on it (`capabilities.py`). A layer that breaks a requirement is an error with the reason, raised before the
+conversion; a layer is never exported with another spec than its own.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ class LayerPlan:
 
     Attributes:
       name: name of the layer.
-      k, n: shape of its kernel.
+      k, n: shape of its kernel: contraction length and number of output channels.
       spec: spec of its weights; None if it stays a built-in float operation.
-      target: key of `TARGETS`, the destination of quantized weights.
-      window, stride: size and distance of a convolution's windows, K being window * window * channels; 0 otherwise.
+      target: key of `TARGETS`, the format of quantized weights.
+      window, stride: size and distance of a convolution's windows, K being window * window * channels; both 0 for a
+        dense layer.
     """
 
     name: str
@@ -45,7 +46,7 @@ class LayerPlan:
     stride: int = 0
 
 
-# Returns a sentence against a layer with that spec and K; None if there is none.
+# (spec, K) of a layer -> the reason against it; None if there is none.
 Rule = Callable[[QuantSpec, int], str | None]
 
 
@@ -54,9 +55,9 @@ class Target:
     """The abilities of an export target.
 
     Attributes:
-      requirements: rules whose sentence refuses a layer.
-      caveats: rules whose sentence is only logged.
-      packs_convolutions: true if there is an operation for quantized convolutions; otherwise they stay in float.
+      requirements: rules that refuse a layer with their reason.
+      caveats: rules whose reason is only logged.
+      packs_convolutions: True if there is an operation for quantized convolutions; otherwise they must stay in float.
     """
 
     requirements: tuple[Rule, ...]
@@ -65,25 +66,25 @@ class Target:
 
 
 def _rule(holds: Callable[[QuantSpec, int], bool], sentence: str) -> Rule:
-    """Makes the rule that returns the sentence for layers for which `holds` is false."""
+    """Makes the rule that returns the reason `sentence` for layers for which `holds` is false."""
     return lambda spec, k: None if holds(spec, k) else sentence
 
 
 def _train_only(spec: QuantSpec, k: int) -> str | None:
-    """Refuses a spec that no file can hold."""
+    """Returns the reason against a spec that no file can hold, or None."""
     return spec.train_only
 
 
 def _refused_by_litert(spec: QuantSpec, k: int) -> str | None:
-    """Refuses a spec that the measured runtime refuses or computes wrongly."""
+    """Returns the reason against a layer that the runtime was measured to refuse or to compute wrongly, or None."""
     case = case_of(spec, k, "litert")
     if case is None:
         return "this kind of layer was not probed (tfconformer dev probe)"
     name, outcome = _litert_outcome(case)
     if outcome.usable:
         return None
-    told = f"refuses it ({outcome.reason})" if outcome.reason else f"computes it {outcome.result}ly"
-    return f"{name} {told}, says the probe of {case.bits}-bit weights with K = {case.k}"
+    fault = f"refuses it ({outcome.reason})" if outcome.reason else f"computes it {outcome.result}ly"
+    return f"{name} {fault}, says the probe of {case.bits}-bit weights with K = {case.k}"
 
 
 def _rounded_by_litert(spec: QuantSpec, k: int) -> str | None:
@@ -140,10 +141,10 @@ TARGETS: dict[str, Target] = {
 
 
 def plan(model: keras.Model, specs: Mapping[str, QuantSpec], target: str = "custom") -> tuple[LayerPlan, ...]:
-    """Decides for every dense layer of `model`, in the model's order.
+    """Plans every dense layer of `model`, in the model's order.
 
     Args:
-      model: from `freeze.inference_model`.
+      model: the exported part of a trained model.
       specs: specs of the trained model's quantized layers, by name; layers that are not exported may be among them.
       target: key of `TARGETS`.
 

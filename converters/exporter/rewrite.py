@@ -1,7 +1,7 @@
 """Stage 4 of export: placeholders of the frozen graph become operations with quantized weights.
 
-The file is edited as a tree of objects and written anew. What nothing refers to any more, the float kernels above all,
-is left out.
+The file is edited as a tree of objects and written from it, without the tensors and buffers that nothing refers to:
+above all the float kernels.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ def rewrite(
     metadata: bytes,
     further_names: Mapping[str, str] | None = None,
 ) -> bytes:
-    """Replaces the placeholders of `frozen`.
+    """Replaces the placeholders of a file by operations with the constants of their layers.
 
     Args:
-      frozen: from `freeze.freeze` or `freeze_streaming.freeze_streaming`.
-      constants: of every layer that has a placeholder, by layer name.
-      metadata: content of the metadata entry.
-      further_names: by each of which a graph can be called too -> the name that it has.
+      frozen: the bytes of a float `.tflite` file with placeholders, from the freezing stage.
+      constants: the constants of every layer that has a placeholder, by layer name.
+      metadata: the content of the metadata entry.
+      further_names: second signatures to add, each with the existing signature whose graph it calls.
 
     Returns:
-      The finished file.
+      The bytes of the finished file.
 
     Raises:
       ValueError: placeholders and constants do not correspond, or the graph has custom operations of other kinds.
@@ -75,12 +75,12 @@ def _operation_name(model: Any, operator: Any) -> str:
     code = model.operatorCodes[operator.opcodeIndex]
     if code.customCode is not None:
         return str(code.customCode.decode("utf-8"))
-    # Codes that fit into 7 bits stand in the older field too, and only there in files of older writers.
+    # Codes of at most 7 bits are in the older field as well, in files of older writers only there.
     return _BUILTIN_NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)]
 
 
 def _placeholders(file: GraphFile) -> Iterator[tuple[str, tuple[Graph, Any]]]:
-    """Layer names, each with the operator and the graph that it is in."""
+    """Yields the layer name of every placeholder, with its graph and its operator."""
     for graph in file.graphs:
         for operator in graph.subgraph.operators:
             custom = file.model.operatorCodes[operator.opcodeIndex].customCode

@@ -1,4 +1,4 @@
-"""The model of a run as it is exported: as trained, in one of its precisions, or quantized after training."""
+"""Loading the model of a run for export: as trained, in one of its precisions, or quantized after training."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class RunModel:
 
     Attributes:
       model: the Keras model.
-      config: configuration of the training or of the quantization after it.
+      config: configuration of the training, or of the quantization after training.
       method: "qat" for a model as it was trained, "ptq-nearest" or "ptq-gptq" for one quantized after training.
     """
 
@@ -37,14 +37,14 @@ def load_run_model(
     rules: Sequence[QuantizationRule] | None = None,
     rounding: Rounding = "nearest",
 ) -> RunModel:
-    """Loads the best weights of a run.
+    """Loads the model of a run with its best weights.
 
     Args:
       run: a finished training.
-      overrides: `model.KEY=VALUE` strings for keys that shape no weight, as attention contexts.
-      bits: precision of a co-trained model; None takes its first.
-      rules: quantize the weights of a float run without training; None leaves the model as it was trained.
-      rounding: of the weights, with `rules`.
+      overrides: `model.KEY=VALUE` strings for keys that no weight's shape depends on, such as attention contexts.
+      bits: precision of a co-trained model; None selects its first.
+      rules: rules by which the weights of a float run are quantized after training; None leaves them as trained.
+      rounding: the rounding of the weights with `rules`, round-to-nearest or GPTQ.
 
     Raises:
       InputError: the run is incomplete, an override is wrong, or the model has no such precision.

@@ -1,8 +1,8 @@
-"""Stage 5 of export: comparing the written file with the trained model, code for code and output for output.
+"""Stage 5 of export: comparing the written file with the trained model: all quantized values and all outputs.
 
 The constants of the file are read back by `flatbuffer/custom_layers.py` and `builtin_layers.py`, which share no code
 with the stages that wrote them, and its outputs come from a real runtime. All graphs are compared: those of a
-transducer along the path that the Keras model takes through the utterance, the state that goes from label to label too.
+transducer along the Keras model's path through the utterance, with the state that is passed from label to label.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ from tfconformer.tasks.task import Task, Trace
 
 # Largest accepted root mean square of the differences between the file's logits and the Keras model's, relative to
 # that of the logits. With float activations only the order of float32 sums differs: 6e-7 was measured, and folding
-# constants into each other may cost one more digit. 8-bit activations are rounded anew in every layer, and a value
-# close to a half goes up here and down there: 0.7 to 1.7 % was measured with five blocks, as much as the Keras model's
-# own logits change when its features change by one part in 10^6.
+# constants into each other may cost one more digit. 8-bit activations are rounded in every layer, and a value close to
+# a half may be rounded up in one implementation and down in the other: 0.7 to 1.7 % was measured with five blocks, as
+# much as the Keras model's own logits change when its features change by one part in 10^6.
 RELATIVE_RMS_LIMIT = {None: 1e-4, 8: 0.05}
-# More are worth tracing a graph, see `KerasGraphs`.
+# Above this number, tracing the graph from audio takes less time than it saves.
 _FEW_UTTERANCES = 16
 
 
 class VerificationError(Exception):
-    """The exported file is not the trained model."""
+    """An exported file that differs from the trained model; the message names the difference."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class Reference:
     """An utterance and the Keras model's computation on it.
 
     Attributes:
-      waveform: [samples].
-      trace: values of all graphs, and the hypothesis.
+      waveform: [samples] in [-1, 1].
+      trace: the outputs of all graphs, and the hypothesis.
     """
 
     waveform: NDArray[np.float32]
@@ -62,14 +62,15 @@ class Reference:
 
 @dataclass(frozen=True)
 class Parity:
-    """The comparison of the file's logits with those of the Keras model, over all utterances.
+    """The comparison of the file's outputs with those of the Keras model, over all utterances.
 
     Attributes:
-      runtime: name and version of what ran the file; kernel: what multiplied its packed weights.
-      utterances: how many were compared.
-      max_abs_difference: largest difference of two logits.
-      relative_rms: root mean square of the differences over that of the model's logits.
-      different_hypotheses: utterances whose greedy transcripts differ.
+      runtime: name and version of the runtime that ran the file.
+      kernel: the implementation that multiplied its weights.
+      utterances: number of compared utterances.
+      max_abs_difference: largest absolute difference of two outputs.
+      relative_rms: root mean square of the differences over that of the model's outputs.
+      different_hypotheses: number of utterances whose greedy transcripts differ.
     """
 
     runtime: str
@@ -81,16 +82,16 @@ class Parity:
 
 
 def verify_weights(path: str | Path, trained: keras.Model, plans: Sequence[LayerPlan]) -> None:
-    """Compares every packed layer of a file, code for code, with the trained model's.
+    """Compares every packed layer of a file with the trained model's; all constants must be equal.
 
     Args:
       path: the exported file.
-      trained: the model as it trains, with its quantizers.
-      plans: what was to become of its dense layers.
+      trained: the training model, with its quantizers.
+      plans: the plans of its dense layers.
 
     Raises:
-      InputError: the file is missing, truncated or damaged, or an operation in it contradicts itself.
-      VerificationError: a layer that was to be packed is not, or holds other numbers.
+      InputError: the file is missing, truncated or damaged, or the constants of an operation contradict its attributes.
+      VerificationError: planned and packed layers differ, or a constant is not the model's.
     """
     planned = {(layer.target, layer.name): layer for layer in plans if layer.spec}
     quantized, originals = QuantizedLayers(trained), float_layers(trained)
@@ -114,17 +115,17 @@ def verify_float_operations(
     names: Collection[str],
     tables: Mapping[str, NDArray[np.float32]] | None = None,
 ) -> None:
-    """Compares the float layers of a file that are our operations, bit for bit, with the trained model's.
+    """Compares the float custom operations of a file with the trained model's; all constants must be equal.
 
     Args:
       path: the exported file.
-      trained: the model as it trains.
-      names: of the layers that were to become our operations.
-      tables: of a streaming file, as of `float_operations`.
+      trained: the training model.
+      names: the names of the layers that were planned as float custom operations.
+      tables: for a streaming file, the projected positions [1, distances, dim] by layer name.
 
     Raises:
-      InputError: as `verify_weights`.
-      VerificationError: there are others, or one holds other numbers.
+      InputError: the file is missing, truncated or damaged.
+      VerificationError: planned and stored operations differ, or a constant is not the model's.
     """
     expected = float_operations(trained, tables)
     stored = {name: (operation, constants) for operation, name, constants in read_float_operations(path)}
@@ -141,26 +142,26 @@ def verify_outputs(
 ) -> Parity:
     """Runs a file in a real runtime and compares its outputs with those of the trained Keras model.
 
-    All graphs take part: the file is forced to the path of the Keras model, for example through the lattice of a
+    All graphs are compared: the file is forced along the path of the Keras model, for example through the lattice of a
     transducer.
 
     Args:
       path: the exported file.
-      task: of the model.
+      task: the task of the model.
       references: utterances with the traces of the model, at least one.
-      plans: see `verify_weights`.
-      runtime: one of `runtime.model.RUNTIMES`.
+      plans: the plans of the model's dense layers.
+      runtime: "ai-edge-litert", "tflite-runtime" or "tensorflow".
 
     Raises:
       InputError: the runtime or the native library is missing, or the file is not usable.
-      VerificationError: the outputs are zero, not finite or too far from the model's, or layers that were to be packed
-        are computed by something else.
+      VerificationError: the outputs are zero, not finite or too far from the model's, or the custom operation does not
+        compute all layers that were planned for it.
     """
     opened = open_model(path, runtime)
     dead = f"{path}: {opened.runtime} computes {opened.output} that are all zero or not finite"
     try:
         traces = [task.trace(opened, one.waveform, one.trace.path) for one in references]
-    except ValueError as error:  # of a search that meets a NaN
+    except ValueError as error:  # from a search in outputs with a NaN
         raise VerificationError(f"{dead} ({error})") from error
     if not all(np.isfinite(one.values).all() and one.values.any() for one in traces):
         raise VerificationError(dead)
@@ -183,13 +184,13 @@ def compare(actual: Sequence[Trace], expected: Sequence[Trace], runtime: str, ke
     """Compares traces utterance by utterance.
 
     Args:
-      actual: of the file.
-      expected: of the model that it was made from.
-      runtime: of the file.
-      kernel: likewise.
+      actual: the traces of the file.
+      expected: the traces of the model, in the same order.
+      runtime: name and version of the runtime that ran the file.
+      kernel: the implementation that multiplied its weights.
 
     Raises:
-      VerificationError: the shapes of a pair differ.
+      VerificationError: the output shapes of an utterance differ.
     """
     pairs = list(zip(actual, expected, strict=True))
     for ours, theirs in pairs:
@@ -212,16 +213,16 @@ def compare(actual: Sequence[Trace], expected: Sequence[Trace], runtime: str, ke
 def keras_references(
     task: Task, trained: keras.Model, features: FeatureConfig, waveforms: Iterable[NDArray[np.float32]]
 ) -> list[Reference]:
-    """Traces the Keras model on utterances, one at a time as on a phone.
+    """Traces the Keras model on utterances, one at a time as in a runtime.
 
     Args:
-      task: of the model.
-      trained: the model as it trains, with its quantizers.
-      features: the front end.
+      task: the task of the model.
+      trained: the training model, with its quantizers.
+      features: the front end that it was trained with.
       waveforms: real utterances, each [samples] in [-1, 1].
 
     Raises:
-      InputError: an utterance is shorter than a frame.
+      InputError: an utterance is shorter than a feature frame.
     """
     waveforms = list(waveforms)
     for waveform in waveforms:
@@ -236,7 +237,7 @@ def keras_references(
 
 
 def _activation_bits(layer: LayerPlan) -> int | None:
-    """Returns the bits of the activations as they are computed: LiteRT rounds them to 8 bits, whatever training did."""
+    """Returns the width of the computed activations, None for float; LiteRT always quantizes them to 8 bits."""
     assert layer.spec is not None
     return 8 if layer.target == "litert" else layer.spec.activation_bits
 

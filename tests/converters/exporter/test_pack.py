@@ -25,7 +25,7 @@ def test_int4_2_to_4_by_hand():
     codes = np.array([[0, 7, 0, -8, 0, 0, 0, 5]], np.float32).T
     packed = pack_weights(codes, np.ones((1, 1), np.float32), None, QuantSpec(bits=4, sparsity="2:4"))
     assert packed.codes[0, 0, :4].tolist() == [15, 0, 8, 13]
-    assert packed.positions[0, 0, :4].tolist() == [1, 3, 0, 3]
+    assert packed.sparsity_indices[0, 0, :4].tolist() == [1, 3, 0, 3]
     np.testing.assert_array_equal(packed.dequantize(), codes)
 
 
@@ -55,7 +55,7 @@ def test_any_codes_come_back_and_match_the_definition(bits, seed):
     np.testing.assert_array_equal(packed.codes, layer.packed)
     np.testing.assert_array_equal(packed.scales, layer.packed_scales)
     if layer.positions is not None:
-        np.testing.assert_array_equal(packed.positions, layer.packed_positions)
+        np.testing.assert_array_equal(packed.sparsity_indices, layer.packed_positions)
     # Products of float16 scales and codes of at most 8 bits are exact in float32; the subtraction rounds once.
     np.testing.assert_array_equal(packed.dequantize(), layer.weights().T.astype(np.float32))
 
@@ -81,7 +81,7 @@ def test_packed_weights_stand_for_what_training_multiplies_with(spec):
     np.testing.assert_array_equal(packed.dequantize(), quantized.dequantize().numpy())
     assert packed.scales.shape == (1, spec.blocks(37), 16)
     kept = {"2:4": 2, "1:4": 1}.get(spec.sparsity, 0)
-    assert (packed.positions is None) == (kept == 0)
+    assert (packed.sparsity_indices is None) == (kept == 0)
     assert list(packed.attributes(has_bias=True).values()) == [
         *(3, spec.bits, spec.symmetric, spec.block_size or 0, 37, 5, 0, 1, 0, kept, 0, 0)
     ]

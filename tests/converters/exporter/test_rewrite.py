@@ -50,7 +50,7 @@ def test_constants_of_an_operation_are_those_of_its_layer(weights_only, model):
         packed = weights_only.prepared.packed[options.pop("layer")]
         bias = float_layers(weights_only.trained)[layer_name(graph, operator)].bias
         params = np.array([*packed.attributes(has_bias=bias is not None).values()], np.int32)
-        expected = [packed.codes, params, packed.scales, packed.offsets, packed.positions]
+        expected = [packed.codes, params, packed.scales, packed.offsets, packed.sparsity_indices]
         expected.append(None if bias is None else bias.numpy())
         expected = [value for value in expected if value is not None]
         tensors = [graph.tensors[index] for index in operator.inputs[1:]]
