@@ -1,4 +1,4 @@
-"""Models that several test files look at; a conversion takes seconds, so each is made once."""
+"""Exported models that several test files share; a conversion takes seconds, so each is made once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.tiny_conformer import (
 
 
 class Scheduling(LoadScopeScheduling):
-    """Tests that share what their fixtures make run in one process: those of a file, and all that build for Android."""
+    """A scheduler that runs in one process the tests that share fixtures: those of a file, and all Android builds."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
@@ -39,7 +39,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
 
 @dataclass(frozen=True)
 class Exported:
-    """A quantized model, what was decided about it, the frozen graph and the file."""
+    """A quantized model, its prepared layers, the frozen graph and the exported file."""
 
     trained: object
     config: object
@@ -82,13 +82,13 @@ def stream(tmp_path_factory) -> Exported:
 
 @pytest.fixture(scope="session")
 def late_stream(tmp_path_factory) -> Exported:
-    """A float model whose attention and convolutions look ahead, so that its logits come late."""
+    """A float model whose attention and convolutions have right context, so that its logits are delayed."""
     return _export([], tmp_path_factory.mktemp("late_stream"), LOOK_AHEAD, streaming=True)
 
 
 @pytest.fixture(scope="session")
 def late_packed_stream(tmp_path_factory) -> Exported:
-    """The same with packed layers, whose attention is an operation of ours."""
+    """The model of `late_stream` with packed layers, whose attention is a custom operation."""
     return _export(WEIGHTS_ONLY, tmp_path_factory.mktemp("late_packed_stream"), LOOK_AHEAD, streaming=True)
 
 
@@ -106,7 +106,7 @@ def whole_transducer(tmp_path_factory) -> Exported:
 
 @pytest.fixture(scope="session")
 def late_transducer(tmp_path_factory) -> Exported:
-    """A float transducer whose encodings come late."""
+    """A float transducer whose encodings are delayed by right context."""
     return _export([], tmp_path_factory.mktemp("late_transducer"), LOOK_AHEAD | TRANSDUCER, streaming=True)
 
 
@@ -124,7 +124,7 @@ def _export(
 
     config, tokenizer = tiny_config(rules, context), tiny_tokenizer()
     trained = tiny_model(config)
-    prepared = prepare(find_task(config.task), trained, target, streaming)
+    prepared = prepare(find_task(config.task), trained, target=target, streaming=streaming)
     graph = freeze_prepared(prepared, config)
     metadata = describe(prepared, graph, config, tokenizer)
     path = folder / "model.tflite"

@@ -1,4 +1,4 @@
-"""The custom TFLite operations: their C sources and the path of the compiled library.
+"""The custom TFLite operations: names, C sources and compiled library.
 
 `include/` holds the public C header, `format/` the memory formats and their checks, `kernels/` the inner loops for each
 instruction set, `ops/` the loop nests of the operations, `api/` the public C functions, and `tflite/` the delegate that
@@ -18,7 +18,7 @@ DEPTHWISE_CONVOLUTION = "TfconformerDepthwiseConvolution"
 LAYER_NORMALIZATION = "TfconformerLayerNormalization"
 ATTENTION = "TfconformerAttention"
 ATTENTION_STEP = "TfconformerAttentionStep"
-# Operation -> number of its inputs that are no constants; they come first.
+# Operation -> number of its computed inputs; they come first, the constants follow.
 OPERATIONS = {
     FULLY_CONNECTED: 1,
     DEPTHWISE_CONVOLUTION: 1,
@@ -32,11 +32,11 @@ COMPILER_FLAGS = (
     *("-std=c11", "-O3", "-DNDEBUG", "-ffp-contract=off", "-fPIC", "-fvisibility=hidden"),
     *("-Wall", "-Wextra", "-Werror"),
 )
-COLUMN_MULTIPLE = 16  # floats; rows of a transposed matrix are padded to a multiple of it
+COLUMN_MULTIPLE = 16  # floats; the rows of a transposed matrix are padded to a multiple
 
 
 def padded_columns(count: int) -> int:
-    """Returns the next multiple of COLUMN_MULTIPLE."""
+    """Returns the smallest multiple of COLUMN_MULTIPLE that is at least `count`."""
     return -(-count // COLUMN_MULTIPLE) * COLUMN_MULTIPLE
 
 
@@ -44,7 +44,7 @@ def library_path() -> Path:
     """Returns the path of the shared library, which every TFLite runtime loads as an external delegate.
 
     Raises:
-      InputError: the package was not built, so there is no library.
+      InputError: the library does not exist, because the package was not built.
     """
     path = Path(__file__).with_name("libtfconformer_ops.so")
     if not path.is_file():
@@ -58,10 +58,10 @@ def include_path() -> Path:
 
 
 def kernel_names() -> list[str]:
-    """Returns the kernels of the library that this processor can run; the fastest, which is the default, is first.
+    """Returns the names of the kernels that this processor can run, the fastest, which is the default, first.
 
     Raises:
-      InputError: the library is missing or is not the one of this package.
+      InputError: the library is missing, or cannot be loaded as that of this package.
     """
     path = library_path()
     try:

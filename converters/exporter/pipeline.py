@@ -218,7 +218,7 @@ def prepare(task: Task, trained: keras.Model, target: str = "custom", streaming:
         model=model,
         plans=plans,
         packed=packed,
-        # Without packed layers a file needs no library of ours.
+        # A file without packed layers must run without the library of the custom operations.
         float_operations=float_operations(model, tables) if packed and target == "custom" else {},
         layers=layer_records(stored_layers, packed, tables),
         tables=tables,

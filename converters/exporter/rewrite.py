@@ -87,7 +87,7 @@ def _placeholders(file: GraphFile) -> Iterator[tuple[str, tuple[Graph, Any]]]:
             if custom is None:
                 continue
             if custom.decode("utf-8") != PLACEHOLDER:
-                raise ValueError(f"the converter left the operation {custom.decode('utf-8')}, which no runtime knows")
+                raise ValueError(f"the converter left the operation {custom.decode('utf-8')}, which no runtime has")
             yield flexbuffers.Loads(bytes(operator.customOptions))[PLACEHOLDER_LAYER], (graph, operator)
 
 

@@ -193,20 +193,20 @@ def compare(actual: Sequence[Trace], expected: Sequence[Trace], runtime: str, ke
       VerificationError: the output shapes of an utterance differ.
     """
     pairs = list(zip(actual, expected, strict=True))
-    for ours, theirs in pairs:
-        if ours.values.shape != theirs.values.shape:
+    for computed, reference in pairs:
+        if computed.values.shape != reference.values.shape:
             raise VerificationError(
-                f"logits in {runtime} have shape {ours.values.shape}, the model's {theirs.values.shape}"
+                f"logits in {runtime} have shape {computed.values.shape}, the model's {reference.values.shape}"
             )
-    difference = np.concatenate([(ours.values - theirs.values).ravel() for ours, theirs in pairs])
-    magnitude = np.concatenate([theirs.values.ravel() for theirs in expected])
+    difference = np.concatenate([(computed.values - reference.values).ravel() for computed, reference in pairs])
+    magnitude = np.concatenate([reference.values.ravel() for reference in expected])
     return Parity(
         runtime=runtime,
         kernel=kernel,
         utterances=len(pairs),
         max_abs_difference=float(np.abs(difference).max()),
         relative_rms=float(np.linalg.norm(difference) / np.linalg.norm(magnitude)),
-        different_hypotheses=sum(ours.hypothesis != theirs.hypothesis for ours, theirs in pairs),
+        different_hypotheses=sum(computed.hypothesis != reference.hypothesis for computed, reference in pairs),
     )
 
 

@@ -1,6 +1,6 @@
-"""LiteRT's own fully connected layers, read back from a `.tflite` file.
+"""Reading LiteRT's own fully connected layers back from a `.tflite` file.
 
-Like `custom_layers.py` it shares no code with the writer: codes are put together bit by bit.
+The decoder shares no code with the writer, which it verifies: quantized values are assembled bit by bit.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class StoredBuiltin:
     """The decoded constants of a FULLY_CONNECTED with quantized weights.
 
     Attributes:
-      codes: [N, K] integers.
+      codes: [N, K] int64, the quantized values in [-2^(bits - 1), 2^(bits - 1) - 1].
       scales: [N, blocks] float32.
-      bias: [N] float32; None if it has none.
+      bias: [N] float32; None if the layer has none.
     """
 
     codes: NDArray[np.int64]
@@ -43,14 +43,15 @@ class StoredBuiltin:
 
 @dataclass(frozen=True)
 class BuiltinConstants:
-    """The constants of a FULLY_CONNECTED, as the file holds them.
+    """The stored constants of a FULLY_CONNECTED, before decoding.
 
     Attributes:
-      name: of the layer.
-      bits: of a weight.
-      k, n: contraction length and output channels.
+      name: name of the layer.
+      bits: width of a weight: 2, 4, 8, or 16 and 32 for float.
+      k, n: contraction length and number of output channels.
       block_size: weights per scale along K; None for one scale per output channel, or for float weights.
-      weights, bias: tensors.
+      weights: the tensor [N, K] of the weights.
+      bias: the tensor [N] of the bias; None if the layer has none.
     """
 
     name: str
@@ -68,7 +69,7 @@ class BuiltinConstants:
 
     @property
     def weight_bytes(self) -> int:
-        """Size of weights and scales."""
+        """Size of weights and scales in bytes."""
         scales = len(self.weights.scales) if self.block_size else 4 * self._channel_scales().size
         return len(self.weights.content) + (scales if self.bits <= 8 else 0)
 
@@ -76,7 +77,7 @@ class BuiltinConstants:
         """Decodes quantized weights.
 
         Raises:
-          ValueError: the constants contradict each other.
+          ValueError: the sizes of the constants do not fit each other, or an integer zero point is not 0.
         """
         if self.block_size:
             scales = np.frombuffer(self.weights.scales, "<f2").astype(np.float32)
@@ -123,10 +124,10 @@ def read_builtin(path: str | Path) -> Iterator[BuiltinConstants]:
 
 
 def read_builtin_layers(path: str | Path) -> Iterator[tuple[BuiltinConstants, StoredBuiltin]]:
-    """Yields the layers with quantized built-in weights, decoded, one after the other.
+    """Yields the layers with quantized built-in weights, each with its decoded constants.
 
     Raises:
-      InputError: see `read_builtin`, or the constants of a layer contradict each other.
+      InputError: the file is missing, truncated or damaged, or the constants of a layer contradict each other.
     """
     for stored in read_builtin(path):
         if stored.bits > 8:
@@ -139,7 +140,7 @@ def read_builtin_layers(path: str | Path) -> Iterator[tuple[BuiltinConstants, St
 
 
 def _decode_codes(content: bytes, bits: int, count: int) -> NDArray[np.int64]:
-    """[count] codes: all bits of a code but its highest count up, the highest counts down."""
+    """Decodes [count] numbers in two's complement: the highest bit of a number has a negative weight."""
     stream = np.unpackbits(np.frombuffer(content, np.uint8), bitorder="little")
     weights = 2 ** np.arange(bits)
     weights[-1] *= -1

@@ -1,7 +1,7 @@
-"""The constants of this project's operations, read back from a `.tflite` file.
+"""Reading the constants of this project's operations back from a `.tflite` file.
 
-Written for verification, therefore from the description of the format and without the code that packs: every code is
-looked up where it must be.
+The decoder follows the description of the format (`docs/reference/format.md`) and shares no code with the packing that
+it verifies: it computes the byte and the bit field of every quantized value.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from converters.custom_ops import FULLY_CONNECTED, OPERATIONS
 from converters.flatbuffer.operators import StoredOperator, read_operators
 from tfconformer.errors import InputError
 
-_NR = 16  # output channels side by side
+_NR = 16  # output channels of a panel
 
 
 class Attributes(NamedTuple):
-    """The attributes of a fully connected operation, in the order of their tensor; see docs/reference/format.md."""
+    """The op attributes of a fully connected operation, in the order of their tensor `params`."""
 
     version: int
     bits: int
@@ -43,10 +43,10 @@ class StoredLayer:
     """The decoded constants of a fully connected operation.
 
     Attributes:
-      codes: [N, K] integers, 0 where a weight is not stored.
+      codes: [N, K] int16, the quantized values in [-2^(bits - 1), 2^(bits - 1) - 1]; 0 where a weight is not stored.
       scales: [N, blocks] float32.
-      offsets: [N, blocks] float32; None if it has none.
-      bias: [N] float32; None if it has none.
+      offsets: [N, blocks] float32, the float zero points; None if the layer is symmetric.
+      bias: [N] float32; None if the layer has none.
     """
 
     codes: NDArray[np.int16]
@@ -57,13 +57,13 @@ class StoredLayer:
 
 @dataclass(frozen=True)
 class PackedConstants:
-    """The constants of a fully connected operation, as the file holds them.
+    """The stored constants of a fully connected operation, before decoding.
 
     Attributes:
-      name: of the layer.
-      attributes: of the operation.
-      contents: bytes of codes, attributes, scales, offsets unless symmetric, sparsity indices if sparse, bias if there
-        is one.
+      name: name of the layer.
+      attributes: the op attributes.
+      contents: the bytes of codes, op attributes, scales, float zero points unless symmetric, sparsity indices if
+        sparse, and bias if there is one, in this order.
     """
 
     name: str
@@ -72,29 +72,30 @@ class PackedConstants:
 
     @property
     def weight_bytes(self) -> int:
-        """Size of codes, scales, offsets and sparsity indices."""
+        """Size of codes, scales, float zero points and sparsity indices in bytes."""
         weights = self.contents[: len(self.contents) - bool(self.attributes.has_bias)]
         return sum(map(len, weights)) - len(self.contents[1])
 
     def decode(self) -> StoredLayer:
-        """Decodes the constants, which then are larger.
+        """Decodes the constants to one number per weight.
 
         Raises:
-          ValueError: they contradict the attributes.
+          ValueError: the constants contradict the op attributes.
         """
         attributes, contents = self.attributes, self.contents
-        bits, k, n, kept = attributes.bits, attributes.k, attributes.n, attributes.kept
-        if len(contents) != 4 - attributes.symmetric + attributes.has_bias + (kept > 0):
+        bits, k, n, stored_of_four = attributes.bits, attributes.k, attributes.n, attributes.kept
+        if len(contents) != 4 - attributes.symmetric + attributes.has_bias + (stored_of_four > 0):
             raise ValueError(f"there are {len(contents)}")
         block_size = min(attributes.block_size or k, k)
         blocks = -(-k // block_size)
         scales, *offsets = (_by_channel(content, blocks, n) for content in contents[2 : 4 - attributes.symmetric])
         lengths = [min(block_size, k - first) for first in range(0, k, block_size)]
-        if kept == 0:
+        if stored_of_four == 0:
             codes = _entries(contents[0], bits, lengths, n) - 2 ** (bits - 1)
         else:
-            stored = [-(-length // 4) * kept for length in lengths]
-            indices = 4 * (np.arange(sum(stored)) // kept) + _entries(contents[4 - attributes.symmetric], 2, stored, n)
+            stored = [-(-length // 4) * stored_of_four for length in lengths]
+            groups = np.arange(sum(stored)) // stored_of_four
+            indices = 4 * groups + _entries(contents[4 - attributes.symmetric], 2, stored, n)
             codes = np.zeros((n, indices.max() + 4), np.int16)
             np.put_along_axis(codes, indices, _entries(contents[0], bits, stored, n) - 2 ** (bits - 1), axis=1)
             codes = codes[:, :k]
@@ -103,10 +104,10 @@ class PackedConstants:
 
 
 def read_packed(path: str | Path) -> Iterator[PackedConstants]:
-    """Yields the packed layers of a file.
+    """Yields the packed layers of a file in the order of execution.
 
     Raises:
-      InputError: the file is missing, truncated or damaged, or the attributes of an operation are incomplete.
+      InputError: the file is missing, truncated or damaged, or the op attributes of a layer are incomplete.
     """
     for operator in read_operators(path, frozenset({FULLY_CONNECTED}), frozenset()):
         name, contents = _constants(operator)
@@ -116,21 +117,21 @@ def read_packed(path: str | Path) -> Iterator[PackedConstants]:
 
 
 def read_layers(path: str | Path) -> Iterator[tuple[PackedConstants, StoredLayer]]:
-    """Yields the packed layers of a file, decoded; one after the other, since decoded they are large.
+    """Yields the packed layers of a file, each with its decoded constants, which take more memory than the file.
 
     Raises:
-      InputError: see `read_packed`, or the constants of an operation contradict its attributes.
+      InputError: the file is missing, truncated or damaged, or the constants of a layer contradict its op attributes.
     """
     for packed in read_packed(path):
         try:
             yield packed, packed.decode()
         except ValueError as error:
-            reason = f"the constants of layer {packed.name} contradict its params ({error})"
+            reason = f"the constants of layer {packed.name} contradict its op attributes ({error})"
             raise InputError(f"{path}: {reason}") from None
 
 
 def read_float_operations(path: str | Path) -> Iterator[tuple[str, str, list[bytes]]]:
-    """Yields operation, layer and constants, in their order, of the float layers that are this project's operations.
+    """Yields operation name, layer name and the bytes of the constants of every float custom operation of a file.
 
     Raises:
       InputError: the file is missing, truncated or damaged.
@@ -142,26 +143,27 @@ def read_float_operations(path: str | Path) -> Iterator[tuple[str, str, list[byt
 
 
 def _constants(operator: StoredOperator) -> tuple[str, tuple[bytes, ...]]:
-    """Returns the layer's name and its constants, which follow the inputs that are computed."""
+    """Returns the layer's name and the bytes of its constants, which follow the computed inputs."""
     assert operator.custom is not None
     constants = [tensor for tensor in operator.inputs[OPERATIONS[operator.custom] :] if tensor is not None]
     return constants[0].name.rpartition("/")[0], tuple(tensor.content for tensor in constants)
 
 
 def _by_channel(content: bytes, blocks: int, n: int) -> NDArray[np.float32]:
-    """[N, blocks] from [tiles, blocks, channels of a tile] in float16."""
-    tiles = np.frombuffer(content, "<f2").reshape(-(-n // _NR), blocks, _NR)
-    return tiles.swapaxes(1, 2).reshape(-1, blocks)[:n].astype(np.float32)
+    """Decodes float16 numbers [panels, blocks, 16] to [N, blocks] float32."""
+    panels = np.frombuffer(content, "<f2").reshape(-(-n // _NR), blocks, _NR)
+    return panels.swapaxes(1, 2).reshape(-1, blocks)[:n].astype(np.float32)
 
 
 def _entries(content: bytes, bits: int, lengths: list[int], n: int) -> NDArray[np.int16]:
-    """[N, sum of lengths] unsigned numbers of a width, of which every block of these lengths begins a cell."""
-    per_cell = 32 // bits
-    first_cells = np.cumsum([0] + [-(-length // per_cell) for length in lengths])
-    cells = np.frombuffer(content, np.uint8).reshape(-(-n // _NR), first_cells[-1], 64)
+    """Decodes unsigned numbers of `bits` bits to [N, sum of lengths]; each block of `lengths` begins a panel word."""
+    per_word = 32 // bits
+    first_words = np.cumsum([0] + [-(-length // per_word) for length in lengths])
+    panels = np.frombuffer(content, np.uint8).reshape(-(-n // _NR), first_words[-1], 64)
     channel = np.arange(n)[:, np.newaxis]
-    index = np.concatenate([np.arange(length) for length in lengths])
-    cell = np.repeat(first_cells[:-1], lengths) + index // per_cell
-    at = index % per_cell
-    found = cells[channel // _NR, cell, 4 * (channel % _NR) + at % 4]
-    return (found >> (at // 4 * bits).astype(np.uint8)).astype(np.int16) % 2**bits
+    index_in_block = np.concatenate([np.arange(length) for length in lengths])
+    word = np.repeat(first_words[:-1], lengths) + index_in_block // per_word
+    index_in_word = index_in_block % per_word
+    stored_bytes = panels[channel // _NR, word, 4 * (channel % _NR) + index_in_word % 4]
+    field = index_in_word // 4
+    return (stored_bytes >> (field * bits).astype(np.uint8)).astype(np.int16) % 2**bits

@@ -1,6 +1,6 @@
-"""The graphs of a `.tflite` file as a tree of objects: parsed or begun empty, edited, written.
+"""Editing the graphs of a `.tflite` file as a tree of objects, parsed or begun empty.
 
-Every constant begins at a multiple of 64 bytes in the written file, as LiteRT's C interface and vector loads want it.
+Every constant begins at a multiple of 64 bytes in the written file, as LiteRT's C interface and vector loads require.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Graph:
     """One of the graphs of a file.
 
     Attributes:
-      file: what it is part of.
-      subgraph: object of the schema, free to be edited.
+      file: the file that contains the graph.
+      subgraph: the `SubGraphT` of the schema, which may be edited.
     """
 
     def __init__(self, file: GraphFile, subgraph: Any) -> None:
@@ -47,7 +47,7 @@ class Graph:
     def add_packed_constant(
         self, name: str, content: NDArray[Any], shape: Sequence[int], tensor_type: int, quantization: Any = None
     ) -> int:
-        """Adds a constant whose bytes stand for a tensor of another type and shape; returns its index."""
+        """Adds a constant whose bytes encode a tensor of another type and shape; returns its index."""
         index = self._add_tensor(name, shape, tensor_type)
         tensor = self.subgraph.tensors[index]
         tensor.buffer = self.file.add_buffer(np.ascontiguousarray(content).reshape(-1).view(np.uint8))
@@ -55,7 +55,7 @@ class Graph:
         return index
 
     def drop_unused_tensors(self) -> dict[int, int]:
-        """Leaves out tensors that nothing refers to; returns the new index of every old one that is left."""
+        """Removes tensors that nothing refers to; returns the new index of every remaining one by its old index."""
         graph = self.subgraph
         lists = [graph.inputs, graph.outputs]
         for operator in graph.operators:
@@ -91,8 +91,8 @@ class GraphFile:
     """A file of one or several graphs, which share operation codes, buffers, metadata and signatures.
 
     Attributes:
-      model: object of the schema, free to be edited.
-      graphs: in the order of the file.
+      model: the `ModelT` of the schema, which may be edited.
+      graphs: the graphs in the order of the file.
     """
 
     def __init__(self, model: Any) -> None:
@@ -101,12 +101,12 @@ class GraphFile:
 
     @classmethod
     def parse(cls, content: bytes) -> GraphFile:
-        """The graphs of a `.tflite` file."""
+        """Parses the bytes of a `.tflite` file, whose structure must be valid."""
         return cls(schema.ModelT.InitFromPackedBuf(content))
 
     @classmethod
     def empty(cls) -> GraphFile:
-        """One graph without tensors and operators."""
+        """Makes a file of one graph without tensors and operators."""
         subgraph = schema.SubGraphT()
         subgraph.tensors, subgraph.operators, subgraph.inputs, subgraph.outputs = [], [], [], []
         model = schema.ModelT()
@@ -125,7 +125,7 @@ class GraphFile:
         return len(self.model.operatorCodes) - 1
 
     def add_buffer(self, content: NDArray[np.uint8]) -> int:
-        """Adds the bytes of a constant or of metadata and returns their index."""
+        """Adds a buffer with the bytes of a constant or of metadata and returns its index."""
         buffer = schema.BufferT()
         buffer.data = content
         self.model.buffers.append(buffer)
@@ -139,12 +139,12 @@ class GraphFile:
         self.model.metadata = [*(self.model.metadata or []), entry]
 
     def to_bytes(self) -> bytes:
-        """The finished file, without what nothing refers to."""
+        """Returns the bytes of the file, without operation codes, tensors and buffers that nothing refers to."""
         self._drop_unused_codes()
         self._drop_unused_tensors()
         self._drop_unused_buffers()
         contents = sum(len(one.data) for one in self.model.buffers if one.data is not None)
-        # With room for everything else: a builder that grows doubles, and for a while has both.
+        # The size has room for everything else: a builder that grows allocates twice its size beside the old buffer.
         builder = flatbuffers.Builder(contents + contents // 16 + 2**20)
         builder.Finish(self.model.Pack(builder), _IDENTIFIER)
         return bytes(memoryview(builder.Bytes)[builder.Head() :])
@@ -191,7 +191,7 @@ class _AlignedBuffer(schema.BufferT):
 
 
 def _scale_tensor(tensor: Any) -> int | None:
-    """Index of the tensor that holds the scales of a blockwise quantized one."""
+    """Returns the index of the tensor with the scales of a blockwise quantized one; None for other tensors."""
     details = None if tensor.quantization is None else tensor.quantization.details
     return int(details.scales) if isinstance(details, schema.BlockwiseQuantizationT) else None
 

@@ -3,9 +3,9 @@
     metadata = ModelMetadata.read("int4.tflite")
     metadata.graphs[0].signature, metadata.tokenizer, metadata.layers
 
-It is the content of the flatbuffer metadata entry `TFCONFORMER`, so that the `.tflite` is all a program needs to turn
-speech into text, and all a report needs to list what is in it. docs/reference/format.md describes it. Files of
-version 1 are converted while they are read.
+It is the content of the flatbuffer metadata entry `TFCONFORMER`. So a program needs nothing but the `.tflite` to turn
+speech into text, and a report needs nothing but it to list the layers. docs/reference/format.md describes the format.
+Metadata of version 1 are converted while they are read.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from tfconformer.features.config import FeatureConfig
 
 METADATA = "TFCONFORMER"
 FORMAT = 2
-FREE = -1  # in a shape: a dimension that varies from call to call
+FREE = -1  # a dimension of a shape that differs between calls
 
 # Tensors of a graph that computes a step of a stream.
 AUDIO, COUNT, FRAMES = "audio", "count", "frames"
@@ -52,9 +52,9 @@ class TensorDescription(_Record):
     """A tensor of a graph.
 
     Attributes:
-      name: within the signature.
-      shape: with -1 for dimensions that vary.
-      dtype: of its numbers.
+      name: name within the signature.
+      shape: dimensions, -1 for those that differ between calls.
+      dtype: type of its numbers.
     """
 
     name: str
@@ -63,17 +63,17 @@ class TensorDescription(_Record):
 
     @property
     def bytes(self) -> int:
-        """Size of its content; of tensors without free dimensions."""
+        """Size of the content in bytes, of a tensor without free dimensions."""
         return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
 
     def accepts(self, shape: tuple[int, ...], dtype: str) -> bool:
-        """Returns whether an array of that shape and type is one of this tensor."""
+        """Returns True if an array of that shape and type fits this tensor."""
         if len(shape) != len(self.shape) or dtype != self.dtype:
             return False
-        return all(ours in (FREE, theirs) for ours, theirs in zip(self.shape, shape, strict=True))
+        return all(described in (FREE, actual) for described, actual in zip(self.shape, shape, strict=True))
 
     def __str__(self) -> str:
-        """Type and shape, for people: "float32 [1, 640]"."""
+        """Returns type and shape in readable form: "float32 [1, 640]"."""
         return show_tensor(self.shape, self.dtype)
 
 
@@ -82,18 +82,18 @@ class StreamDescription(_Record):
 
     A stream begins with all states zero. Every call takes the next `step_samples` samples, `count` = `step_samples`,
     and the states. It returns the outputs of `step_samples / frame_samples` frames, the number of `frames` that the
-    utterance has so far, and every state under the name under which the next call takes it. At the end of the utterance
-    the rest, filled up with zeros, goes into the signature `flush_signature`, which is the same graph, with `count` set
-    to its valid samples, and then `flush_samples` zeros with `count` 0, in steps.
+    utterance has so far, and every state under the name of the input to which the next call passes it. At the end of
+    the utterance the rest, padded with zeros, goes into the signature `flush_signature`, which calls the same graph,
+    with `count` set to its valid samples, and then `flush_samples` zeros with `count` 0, in steps.
 
     Attributes:
-      sample_rate: of the audio, in Hz.
+      sample_rate: sample rate of the audio in Hz.
       step_samples: samples per step.
       frame_samples: samples per output frame; divides `step_samples`.
       delay_frames: frames by which the outputs lag: after n steps, frames up to
         n step_samples / frame_samples - delay_frames are out.
-      flush_samples: samples that must follow the last one until all frames are out.
-      flush_signature: second name of the graph.
+      flush_samples: samples that must follow the last one until all frames are out; a multiple of `step_samples`.
+      flush_signature: second signature of the graph.
     """
 
     sample_rate: PositiveInt
@@ -111,7 +111,7 @@ class StreamDescription(_Record):
 
     @property
     def delay_seconds(self) -> float:
-        """Longest time from the beginning of a frame until its output is out: its step must be full, and the delay."""
+        """Longest time in seconds from the beginning of a frame to its output: the length of a step plus the delay."""
         return (self.step_samples + self.delay_frames * self.frame_samples) / self.sample_rate
 
     @property
@@ -124,10 +124,10 @@ class GraphDescription(_Record):
     """A graph of the file.
 
     Attributes:
-      signature: its name.
-      inputs, outputs: without the states.
+      signature: name of the signature that calls the graph.
+      inputs, outputs: tensors that are no states.
       states: tensors that are inputs and outputs; zero at the start.
-      stream: of a graph that takes audio in steps.
+      stream: protocol of a graph that takes audio in steps; None for others.
     """
 
     signature: str
@@ -145,7 +145,7 @@ class GraphDescription(_Record):
 
     @property
     def output(self) -> TensorDescription:
-        """The first output, which holds the frames of a graph from audio."""
+        """The first output; of the graph from audio, the tensor [1, frames, width] of its frames."""
         return self.outputs[0]
 
     @property
@@ -160,16 +160,16 @@ class GraphDescription(_Record):
 
     @property
     def state_bytes(self) -> int:
-        """Size of all states."""
+        """Size of all states in bytes."""
         return sum(state.bytes for state in self.states)
 
 
 class TaskDescription(BaseModel):
-    """The task of a file: its name, and settings of its own, such as the `max_symbols` of a transducer.
+    """The task of a file: its name, and its own settings as extra fields, such as the `max_symbols` of a transducer.
 
     Attributes:
-      name: of a `tfconformer.tasks` task.
-      search: from outputs to labels, a key of `runtime.search.SEARCHES`; None if the task has none.
+      name: name of a task of `tfconformer.tasks`.
+      search: name of the search from outputs to labels, "ctc" or "transducer"; None if the task has none.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -184,15 +184,17 @@ class LayerRecord:
     """One layer that has weights. Attributes that are None are left out of the JSON.
 
     Attributes:
-      name, kind: its name in the Keras model; "dense", "convolution", "depthwise", "normalization" or "attention". A
-        constant in place of a layer, as projected positions in a streaming file, is a "table".
+      name: name of the layer in the Keras model.
+      kind: "dense", "convolution", "depthwise", "normalization" or "attention"; "table" for a constant in place of a
+        layer, such as the projected positions in a streaming file.
       parameters: number of weights and biases.
-      float_bytes: size of those that stay in float32.
-      k, n: contraction length and output channels of a dense layer, and of a convolution as a matrix of its windows.
-      spec: of a quantized layer, as JSON.
-      target: "litert" where the layer is not in the custom operation.
-      code_bytes, scale_bytes, offset_bytes: sizes of a packed layer's constants; sparsity indices count as codes.
-      sqnr_db: 10 log10(sum W^2 / sum (W - Wq)^2) of a packed layer; None if there is no error at all.
+      float_bytes: size in bytes of those that stay in float32.
+      k, n: contraction length and output channels of a dense layer, or of a convolution as a GEMM of its windows.
+      spec: the spec of a quantized layer, as JSON.
+      target: "litert" for a layer in LiteRT's own weight format; None for the custom operation and for float.
+      code_bytes: size in bytes of a packed layer's codes and sparsity indices.
+      scale_bytes, offset_bytes: sizes in bytes of its scales and of its float zero points.
+      sqnr_db: 10 log10(sum W^2 / sum (W - Wq)^2) of a packed layer; None if W = Wq.
     """
 
     name: str
@@ -210,16 +212,16 @@ class LayerRecord:
 
 
 class ModelMetadata(_Record):
-    """See the module.
+    """The metadata of an exported file.
 
     Attributes:
-      format: version.
-      task: of the model.
-      method: how the weights were quantized, if they were: "qat" in training, others after it.
+      format: version of the format.
+      task: the task of the model.
+      method: the quantization method: "qat" for training, "ptq-nearest" or "ptq-gptq" for quantization after it.
       tokenizer_model: a serialized SentencePiece model in base64; None for tasks without text.
-      config: of the training, as JSON.
-      layers: every layer with weights.
-      graphs: the first one takes audio.
+      config: the configuration of the training, as JSON.
+      layers: a record of every layer with weights.
+      graphs: the graphs of the file; the first one takes audio.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
@@ -238,16 +240,22 @@ class ModelMetadata(_Record):
         """Reads the metadata of a file.
 
         Raises:
-          InputError: the file cannot be read, is no complete `.tflite`, or `parse` refuses its metadata.
+          InputError: the file cannot be read or is no complete `.tflite`, or its metadata are missing or wrong; the
+            message names the wrong part.
         """
         return cls.parse(os.fspath(path), read_tflite(path))
 
     @classmethod
     def parse(cls, path: str, file: TfliteFile) -> ModelMetadata:
-        """Reads the metadata of a file whose structure was read.
+        """Parses the metadata of a file.
+
+        Args:
+          path: the path of the file, for error messages.
+          file: its structure, from `read_tflite`.
 
         Raises:
-          InputError: there are none, or they are not those of `tfconformer export`; the message names the wrong part.
+          InputError: the metadata are missing, or are not those of `tfconformer export`; the message names the wrong
+            part.
         """
         if METADATA not in file.metadata:
             raise InputError(f"{path}: it has no {METADATA} metadata, so it was not written by `tfconformer export`")
@@ -283,10 +291,10 @@ class ModelMetadata(_Record):
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer.
+        """The tokenizer of the labels.
 
         Raises:
-          InputError: there is none, or it is damaged.
+          InputError: the metadata have no tokenizer, or a damaged one.
         """
         if self.tokenizer_model is None:
             raise InputError(f"{self._path}: its {METADATA} metadata have no tokenizer")
@@ -297,10 +305,10 @@ class ModelMetadata(_Record):
 
     @cached_property
     def features(self) -> FeatureConfig:
-        """The front end.
+        """The configuration of the log-mel front end.
 
         Raises:
-          InputError: the configuration does not describe it.
+          InputError: the section is missing in the configuration of the training, or is not valid.
         """
         try:
             return FeatureConfig.model_validate(self.config["features"])
@@ -310,12 +318,12 @@ class ModelMetadata(_Record):
 
 
 def encode_tokenizer(model: bytes) -> str:
-    """Returns a serialized SentencePiece model as the metadata hold it."""
+    """Returns a serialized SentencePiece model in base64, the form in the metadata."""
     return base64.b64encode(model).decode("ascii")
 
 
 def show_tensor(shape: tuple[int, ...], dtype: str) -> str:
-    """Returns type and shape for people: "float32 [1, 640]"."""
+    """Returns type and shape in readable form: "float32 [1, 640]"."""
     return f"{dtype} {list(shape)}"
 
 

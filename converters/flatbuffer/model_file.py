@@ -1,8 +1,8 @@
-"""An exported `.tflite` file: its description of itself, and the bytes that its weights take.
+"""An exported `.tflite` file: its metadata, and the sizes of its weights, which are measured.
 
-The description (tokenizer, configuration, layers) comes from the metadata that export wrote. Sizes do not: every layer
-of the description must be found in the file's own operations, with the shape and scheme it claims, and its bytes are
-counted there. So a layer that stayed in float cannot pass for a packed one.
+Tokenizer, configuration and layers come from the metadata that export wrote. Sizes do not: every layer of the metadata
+must be found in the file's operations, with its shape and scheme, and its bytes are counted there. So a layer that
+stayed in float cannot pass for a packed one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,14 @@ from tfconformer.reports.rows import Quantization, Size, Training, common
 
 @dataclass(frozen=True)
 class Scheme:
-    """The part of a `QuantSpec` that an operation of the file shows. The default is float."""
+    """The part of a `QuantSpec` that an operation of the file stores. The default is float.
+
+    Attributes:
+      bits: width of a weight, 32 for float.
+      symmetric: True for weights without zero points; None for float.
+      block_size: weights per scale along K; None for one scale per output channel, or for float.
+      activation_bits: width of the activations; None for float.
+    """
 
     bits: int = FLOAT_BITS
     symmetric: bool | None = None
@@ -35,13 +42,13 @@ class Scheme:
 
 @dataclass(frozen=True)
 class WeightMatrix:
-    """A constant matrix that a fully connected operation multiplies with: what quantization is about.
+    """A constant matrix of a fully connected operation.
 
     Attributes:
-      name: of the layer.
-      k, n: contraction and output channels.
-      scheme: how it is stored.
-      bytes: what it takes, scales and offsets included.
+      name: name of the layer.
+      k, n: contraction length and number of output channels.
+      scheme: the scheme in which it is stored.
+      bytes: its size in bytes, scales, zero points and sparsity indices included.
     """
 
     name: str
@@ -56,10 +63,10 @@ class ModelFile:
     """An exported model.
 
     Attributes:
-      path: where it is.
-      file_bytes: its size.
-      metadata: the description that export wrote.
-      matrices: the weight matrices of its dense layers, in the order of the description.
+      path: the path of the file.
+      file_bytes: its size in bytes.
+      metadata: the metadata that export wrote.
+      matrices: the weight matrices of its dense layers, in the order of the metadata.
     """
 
     path: Path
@@ -69,7 +76,7 @@ class ModelFile:
 
     @property
     def weight_bytes(self) -> int:
-        """Bytes of all weight matrices."""
+        """Size of all weight matrices in bytes."""
         return sum(matrix.bytes for matrix in self.matrices)
 
     @property
@@ -78,7 +85,7 @@ class ModelFile:
         return sum(matrix.k * matrix.n for matrix in self.matrices)
 
     def layer_rows(self) -> list[LayerRow]:
-        """Its layers as rows of a summary.
+        """Returns the layers as rows of a summary.
 
         Raises:
           InputError: the configuration in the metadata is not valid in this version.
@@ -88,7 +95,7 @@ class ModelFile:
         except ValidationError as error:
             reason = error.errors()[0]["msg"]
             raise InputError(f"{self.path}: the configuration in its metadata is wrong: {reason}") from None
-        # Everything else about a file can be read without TensorFlow.
+        # Imported here, because everything else about a file can be read without TensorFlow.
         from tfconformer.models.cost import input_rates, macs_per_second
         from tfconformer.training.checkpoint import abstract_model
 
@@ -102,13 +109,13 @@ class ModelFile:
 
     @property
     def size(self) -> Size:
-        """The size of the file and of its matrices, those that stayed in float included."""
+        """The size of the file and of its weight matrices, which include those in float."""
         bits_per_weight = 8 * self.weight_bytes / self.weights if self.weights else None
         return Size(file_bytes=self.file_bytes, weight_bytes=self.weight_bytes, bits_per_weight=bits_per_weight)
 
     @property
     def training(self) -> Training:
-        """The training that the metadata describe; a float model has no method."""
+        """The training according to the metadata; the method of a float model is None."""
         training = self.metadata.config.get("training")
         return Training(
             method=self.metadata.method if self._quantized() else None,
@@ -151,7 +158,7 @@ def read_model_file(path: str | Path) -> ModelFile:
 
 
 def _matrices(path: Path, layers: Sequence[LayerRecord], stored: list[WeightMatrix]) -> tuple[WeightMatrix, ...]:
-    """Finds every dense layer among the stored matrices; others, as those of the front end, are not weights."""
+    """Finds the stored matrix of every dense layer; matrices of no layer, such as the mel filters, are left out."""
     left = list(stored)
     matrices = []
     for layer in layers:
@@ -179,7 +186,7 @@ def _scheme(path: Path, layer: LayerRecord) -> Scheme:
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
         raise InputError(f"{path}: the spec of the layer {layer.name} in its metadata is wrong: {reason}") from None
-    # LiteRT quantizes activations to 8 bits, whatever training did.
+    # LiteRT quantizes activations to 8 bits even if training left them in float.
     activation_bits = 8 if layer.target == "litert" else spec.activation_bits
     return Scheme(spec.bits, spec.symmetric, spec.block_size, activation_bits)
 

@@ -17,9 +17,9 @@ class StoredTensor:
     """A tensor that an operator reads.
 
     Attributes:
-      tensor: accessor of the schema.
-      content: bytes of a constant; empty for a tensor that is computed.
-      scales: bytes of the tensor that holds the scales of its blocks; empty without blocks.
+      tensor: the schema's accessor of the tensor.
+      content: bytes of a constant; empty for a computed tensor.
+      scales: bytes of the tensor with the scales of a blockwise quantized one; empty for others.
     """
 
     tensor: Any
@@ -37,9 +37,9 @@ class StoredOperator:
     """An operator of a graph.
 
     Attributes:
-      custom: name of a custom operation; None if it is built in.
+      custom: name of a custom operation; None for a built-in one.
       builtin: code of a built-in operation.
-      inputs: None for an optional input that is left out.
+      inputs: the input tensors, with None for an optional one that is left out.
     """
 
     custom: str | None
@@ -48,7 +48,7 @@ class StoredOperator:
 
 
 def read_operators(path: str | Path, custom: frozenset[str], builtin: frozenset[int]) -> Iterator[StoredOperator]:
-    """Yields the operators of these operations in the order of execution, one graph after the other.
+    """Yields the operators of the named custom and the numbered built-in operations, in the order of execution.
 
     Raises:
       InputError: the file is missing, truncated or damaged.
@@ -59,7 +59,7 @@ def read_operators(path: str | Path, custom: frozenset[str], builtin: frozenset[
         for operator in (graph.Operators(i) for i in range(graph.OperatorsLength())):
             code = model.OperatorCodes(operator.OpcodeIndex())
             name = None if code.CustomCode() is None else code.CustomCode().decode("utf-8", "replace")
-            # Codes that fit into 7 bits stand in the older field too, and only there in files of older writers.
+            # Codes of at most 7 bits are in the older field as well, in files of older writers only there.
             number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
             if name in custom or (name is None and number in builtin):
                 indices = [operator.Inputs(i) for i in range(operator.InputsLength())]

@@ -1,7 +1,7 @@
 """Reading the structure of a `.tflite` file without trusting it.
 
-The runtimes follow the offsets of a file without looking, so that a truncated or damaged one makes the older ones
-crash. `read_tflite` decodes the whole structure first and checks every offset, length and index on the way.
+The runtimes follow the offsets of a file unchecked, so that older ones crash on a truncated or damaged file.
+`read_tflite` decodes the whole structure and checks every offset, length and index.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 
 from tfconformer.errors import InputError
 
-# The tables of TFLite's schema (version 3), fields in their order. `str` is a string, `[x]` a vector, `options` a union
-# whose content is checked only as far as its own fields go, other names are tables.
+# The tables of TFLite's schema (version 3), fields in their order. `str` is a string, `[x]` a vector, `options` a
+# union, of whose table only the extent is checked; other names are tables.
 _SCHEMA = {
     "Model": "version:u32 operator_codes:[OperatorCode] subgraphs:[SubGraph] description:str buffers:[Buffer]"
     " metadata_buffer:[i32] metadata:[Metadata] signature_defs:[SignatureDef]",
@@ -43,14 +43,19 @@ _SCHEMA = {
 }
 _FIELDS = {table: [field.split(":") for field in fields.split()] for table, fields in _SCHEMA.items()}
 _SCALARS = {"i8": "b", "u8": "B", "i32": "i", "u32": "I", "i64": "q", "u64": "Q"}
-# What is decoded may be so many times the size of the file. Writers share little; a file whose tables all refer to the
-# same ones would otherwise take forever.
+# Limit of the decoded bytes, in sizes of the file. Writers share few tables; decoding a file whose tables all refer to
+# the same ones would otherwise take far too long.
 _MAX_SHARING = 4
 
 
 @dataclass(frozen=True)
 class Signature:
-    """A named entry point: the names of its inputs and outputs, and which graph of the file it is."""
+    """A signature of a file: a graph with names for its inputs and outputs.
+
+    Attributes:
+      inputs, outputs: names of its tensors.
+      graph: index of the graph.
+    """
 
     inputs: frozenset[str]
     outputs: frozenset[str]
@@ -62,8 +67,9 @@ class TfliteFile:
     """The facts of a model file that a program checks before it gives the file to a runtime.
 
     Attributes:
-      custom_operations: how many nodes of its graphs are of each custom operation.
-      signatures, metadata: by name.
+      custom_operations: number of nodes in all graphs by name of the custom operation.
+      signatures: signatures by name.
+      metadata: contents of the metadata entries by name.
     """
 
     custom_operations: dict[str, int]
@@ -72,11 +78,11 @@ class TfliteFile:
 
 
 class _BrokenFileError(Exception):
-    """The structure is damaged; the message says what was found."""
+    """A damaged structure; the message names the fault."""
 
 
 class _Decoder:
-    """Decodes tables to dictionaries: integers, strings, tuples of integers, and the place of a vector of bytes."""
+    """A decoder of tables to dictionaries of integers, strings, tuples of integers, and slices for vectors of bytes."""
 
     def __init__(self, data: mmap.mmap) -> None:
         self._data = data
@@ -143,7 +149,7 @@ def _check_indices(what: str, indices: tuple[int, ...], count: int, *, lowest: i
 
 
 def _check_references(model: dict[str, Any], file_size: int) -> None:
-    """Checks the numbers with which the tables refer to one another."""
+    """Checks the indices by which the tables refer to one another."""
     buffers, subgraphs = model.get("buffers", []), model.get("subgraphs", [])
     if not subgraphs:
         raise _BrokenFileError("it has no graph")
@@ -173,7 +179,7 @@ def _check_tensors(subgraph: dict[str, Any], buffers: list[dict[str, Any]]) -> N
 
 
 def _check_order(subgraph: dict[str, Any], buffers: list[dict[str, Any]], codes: int) -> None:
-    """Checks that operators only read what is there before them: the runtimes fall over a graph with a loop."""
+    """Checks that operators read only tensors written before them: the runtimes crash on a graph with a loop."""
     tensors = subgraph.get("tensors", [])
     available = set(subgraph.get("inputs", ())) | {-1}  # -1: an optional input that is left out
     for index, tensor in enumerate(tensors):
@@ -198,7 +204,7 @@ def _summarize(model: dict[str, Any], data: mmap.mmap) -> TfliteFile:
 
     def content(entry: dict[str, Any]) -> bytes:
         buffer = model["buffers"][entry.get("buffer", 0)]
-        if buffer.get("offset"):  # stored behind the tables, as LiteRT's quantizer does
+        if buffer.get("offset"):  # stored after the tables, as LiteRT's quantizer does
             return data[buffer["offset"] : buffer["offset"] + buffer.get("size", 0)]
         return data[buffer.get("data", slice(0, 0))]
 
@@ -222,7 +228,7 @@ def _summarize(model: dict[str, Any], data: mmap.mmap) -> TfliteFile:
 
 
 def read_tflite(path: str | os.PathLike[str]) -> TfliteFile:
-    """Checks the structure of a `.tflite` file and says what is in it.
+    """Checks the structure of a `.tflite` file and returns its facts.
 
     Raises:
       InputError: the file cannot be read, is not a `.tflite` file, or is truncated or damaged.

@@ -13,11 +13,16 @@ from tfconformer.errors import InputError
 
 
 def check_signatures(path: str, file: TfliteFile, graphs: Sequence[GraphDescription]) -> None:
-    """Checks the names of all graphs.
+    """Checks that a file has the signatures of all described graphs, with their inputs and outputs by name.
+
+    Args:
+      path: the path of the file, for error messages.
+      file: its structure, from `read_tflite`.
+      graphs: the graphs that its metadata describe.
 
     Raises:
-      InputError: the file lacks a signature, or has it with other names; or the first graph of a stream is not the
-        first of the file.
+      InputError: a signature is missing or has other names, or the graph that takes a stream's audio is not the first
+        of the file.
     """
     for graph in graphs:
         keys = [graph.signature] if graph.stream is None else [graph.signature, graph.stream.flush_signature]
@@ -29,10 +34,15 @@ def check_signatures(path: str, file: TfliteFile, graphs: Sequence[GraphDescript
 
 
 def check_tensors(path: str, details: Mapping[str, Any], expected: Iterable[TensorDescription]) -> None:
-    """Checks shapes and types of tensors of a signature, given as the runtimes describe them.
+    """Checks shapes and types of the tensors of a signature.
+
+    Args:
+      path: the path of the file, for error messages.
+      details: the runtime's details of the tensors, by name.
+      expected: the tensors that the metadata describe.
 
     Raises:
-      InputError: one has another shape or type.
+      InputError: a tensor has another shape or type.
     """
     for tensor in expected:
         found = details[tensor.name]

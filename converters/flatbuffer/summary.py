@@ -1,9 +1,9 @@
-"""A model layer by layer: bits, parameters, bytes, multiplications, and what quantization lost.
+"""A model layer by layer: bits, parameters, bytes, multiplications, and the error of the quantization.
 
     print(model_summary(rows, title="conformer-s, int2"))
 
-In the spirit of larq's `models.summary`. The rows come from the records that export makes of every layer
-(`metadata.py`), whether they stand in an exported file or not.
+In the spirit of larq's `models.summary`. The rows are made of the records of layers (`metadata.LayerRecord`), read from
+an exported file or computed without one.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class LayerRow:
       shape: `(K, N)`, contraction first, of a dense layer, else empty.
       bits: width of a stored weight, 32 for float.
       granularity: "channel", "tensor", "block 32", ...; empty for float layers.
-      parameters: weights and biases, counted.
-      bytes: what they take in the file, scales and offsets included.
+      parameters: number of weights and biases.
+      bytes: their size in the file, scales, float zero points and sparsity indices included.
       macs_per_second: multiplications with kernels for one second of audio. The prediction network of a transducer
         counts as if every frame had a label, its joint network once a frame. Elementwise scales are not counted, nor
-        the products of activations with activations in attention, which grow with the length of the utterance.
-      sqnr_db: signal to quantization noise of the weights; None for float layers and where there is no noise.
+        the matmuls of activations with activations in attention, which grow with the length of the utterance.
+      sqnr_db: signal to quantization noise ratio of the weights in decibels; None for float layers and without noise.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Totals:
 
     Attributes:
       parameters, bytes, macs_per_second: sums of the rows.
-      float_bytes: what the parameters would take in float32.
+      float_bytes: size of the parameters in float32.
       macs_by_bits: (bits, share of the multiplications), widest first; the shares sum to 1.
     """
 
@@ -74,7 +74,7 @@ def layer_rows(records: Iterable[LayerRecord], macs: Mapping[str, float]) -> lis
     """Makes the rows of a model.
 
     Args:
-      records: of the layers.
+      records: the records of its layers.
       macs: multiplications per second of audio by layer name, from `macs_per_second`.
     """
     return [_layer_row(record, macs.get(record.name, 0.0)) for record in records]
@@ -97,7 +97,7 @@ def _layer_row(record: LayerRecord, macs_per_second: float) -> LayerRow:
 
 
 def totals(rows: Iterable[LayerRow]) -> Totals:
-    """Sums up a model."""
+    """Sums the rows of a model."""
     rows = list(rows)
     parameters = sum(row.parameters for row in rows)
     macs = sum(row.macs_per_second for row in rows)
@@ -115,7 +115,7 @@ def totals(rows: Iterable[LayerRow]) -> Totals:
 
 
 def layer_errors(model: str, rows: Iterable[LayerRow]) -> tuple[LayerError, ...]:
-    """The errors of the quantized layers as a results file stores them."""
+    """Returns the errors of the quantized layers of `model` for a results file."""
     return tuple(
         LayerError(model=model, layer=row.name, sqnr_db=row.sqnr_db) for row in rows if row.sqnr_db is not None
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
-# The child finds the modules that its parent finds, in whatever folder the parent was started.
+# The child gets its parent's `sys.path`, so that it imports the same modules whatever the working directory.
 _START = (
     "import importlib, json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); "
     "importlib.import_module(sys.argv.pop(1)).main()"
@@ -13,5 +13,5 @@ _START = (
 
 
 def child_command(module: str, *arguments: str) -> list[str]:
-    """Returns the words that run `module.main()` in a new Python, with `sys.argv[1:]` equal to the arguments."""
+    """Returns the command line that runs `module.main()` in a new Python, with `sys.argv[1:]` equal to `arguments`."""
     return [sys.executable, "-c", _START, json.dumps(sys.path), module, *arguments]

@@ -1,4 +1,4 @@
-"""Loading exported files into the TFLite runtimes, each with the operation of `custom_ops` as an external delegate."""
+"""Loading exported files into the TFLite runtimes, with the operations of `custom_ops` as an external delegate."""
 
 from __future__ import annotations
 
@@ -30,13 +30,14 @@ RUNTIMES = tuple(_INTERPRETERS)
 
 @dataclass(frozen=True)
 class KernelUse:
-    """Who computes a model.
+    """The implementations that compute a model.
 
     Attributes:
-      name: kernel of our operation; in a model without it "xnnpack" or "builtin".
-      custom_nodes: nodes of all graphs that our library computes, as no runtime has another implementation.
-      delegate_nodes: parts of the graph that a delegate computes, ours or the runtime's own (XNNPACK).
-      operations: how often each operation is in the first graph as it stands in the file.
+      name: kernel of the custom operations; in a model without them "xnnpack" or "builtin".
+      custom_nodes: number of packed layers in all graphs, which the custom operation computes: no runtime has another
+        implementation of it.
+      delegate_nodes: number of parts of the first graph that a delegate computes, this project's or XNNPACK.
+      operations: number of nodes of each operation in the first graph of the file.
     """
 
     name: str
@@ -49,9 +50,9 @@ class LoadedFile:
     """An exported file in one runtime. Not for use from several threads at once.
 
     Attributes:
-      path: the file.
-      runtime: name and version, as in "ai-edge-litert 2.3.0".
-      interpreter: of the runtime.
+      path: the path of the file.
+      runtime: name and version of the runtime, for example "ai-edge-litert 2.3.0".
+      interpreter: the runtime's interpreter of the file.
       graph: the first graph, which takes audio.
     """
 
@@ -64,7 +65,15 @@ class LoadedFile:
         kernel: str | None,
         graphs: Sequence[GraphDescription],
     ) -> None:
-        """Wraps an interpreter; `kernel` is the implementation of our operations, None in a model without them.
+        """Wraps an interpreter.
+
+        Args:
+          path: the path of the file.
+          runtime: one of `RUNTIMES`.
+          file: the structure of the file.
+          interpreter: the runtime's interpreter of the file.
+          kernel: name of the kernel of the custom operations; None in a model without them.
+          graphs: the graphs of the file that will be run; the first one takes audio.
 
         Raises:
           InputError: a tensor of the file is not the one that its metadata describe.
@@ -83,18 +92,22 @@ class LoadedFile:
 
     @cached_property
     def metadata(self) -> ModelMetadata:
-        """The metadata.
+        """The metadata of the file.
 
         Raises:
-          InputError: the file has none.
+          InputError: the metadata are missing or wrong.
         """
         return ModelMetadata.parse(self.path, self._file)
 
     def call(self, signature: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Calls a step graph once; returns its outputs and states by name.
 
+        Args:
+          signature: the signature of one of the graphs after the first.
+          inputs: its inputs and states by name.
+
         Raises:
-          InputError: an input is another model's, or the runtime cannot compute the graph.
+          InputError: an input has another shape or type than the graph's, or the runtime cannot compute the graph.
         """
         for tensor in self._steps[signature].all_inputs:
             value = np.asarray(inputs[tensor.name])
@@ -103,7 +116,7 @@ class LoadedFile:
                 raise InputError(
                     f"{self.path}: the {tensor.name} is not of this model: it should be {tensor}, got {found}"
                 )
-        # Not kept: as long as there is one, the interpreter refuses to run another signature's graph on its tensors.
+        # Not cached: while a runner exists, the interpreter refuses to run another signature's graph on its tensors.
         runner = self.interpreter.get_signature_runner(signature)
         try:
             return dict(runner(**inputs))
@@ -111,12 +124,12 @@ class LoadedFile:
             raise InputError(f"{self.path}: {self.runtime} cannot compute {signature} ({one_line(error)})") from error
 
     def zero_states(self, signature: str) -> dict[str, NDArray[Any]]:
-        """Returns the states of a step graph at the start."""
+        """Returns the states of a step graph at the start, all zero, by name."""
         return {state.name: np.zeros(state.shape, state.dtype) for state in self._steps[signature].states}
 
     def kernels(self) -> KernelUse:
-        """Returns who computes the model, complete after the first run: the runtime's own delegate comes with it."""
-        # The only list of nodes that the runtimes give; the same private method in all of them.
+        """Returns the implementations that compute the model; the runtime creates its own delegate in the first run."""
+        # A private method, but the only list of nodes, and the same in all runtimes.
         operations = Counter(node["op_name"] for node in self.interpreter._get_ops_details())
         delegate_nodes = operations.pop("DELEGATE", 0)
         name = self._kernel or ("xnnpack" if delegate_nodes else "builtin")
@@ -132,21 +145,21 @@ def load_file(
     Args:
       path: a `.tflite` file.
       file: its structure, from `read_tflite`.
-      graphs: those of the file that will be run.
+      graphs: the graphs of the file that will be run; the first one takes audio.
       runtime: one of `RUNTIMES`.
-      threads: at most so many for an operation.
+      threads: maximum number of threads of an operation.
 
     Raises:
-      InputError: the runtime is unknown, not installed or does not know an operation of the file, or the native
-        library is missing though the file needs it.
+      InputError: the runtime is unknown, not installed or lacks an operation of the file, or the native library is
+        missing though the file needs it.
     """
     if threads < 1:
         raise InputError(f"threads must be at least 1, got {threads}")
     module = import_runtime(runtime)
     unknown = sorted(file.custom_operations.keys() - OPERATIONS.keys())
     if unknown:
-        known = " and ".join(map(repr, sorted(OPERATIONS)))
-        raise InputError(f"{path}: it needs the custom operation {unknown[0]!r}, expected none but {known}")
+        expected = ", ".join(map(repr, sorted(OPERATIONS)))
+        raise InputError(f"{path}: it needs the custom operation {unknown[0]!r}, expected none but {expected}")
     kernel, delegates = None, []
     if file.custom_operations:
         kernel = kernel_names()[0]
@@ -159,7 +172,7 @@ def load_file(
 
 
 def import_runtime(runtime: str) -> ModuleType:
-    """The module of a runtime's interpreter.
+    """Imports the module of a runtime's interpreter.
 
     Raises:
       InputError: the runtime is unknown or not installed.
@@ -173,5 +186,5 @@ def import_runtime(runtime: str) -> ModuleType:
 
 
 def one_line(error: Exception) -> str:
-    """An exception's message without its line breaks."""
+    """Returns the message of an exception on one line."""
     return " ".join(str(error).split())

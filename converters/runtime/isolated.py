@@ -3,12 +3,12 @@
     with IsolatedRecognizer("int4.tflite", runtime="ai-edge-litert") as recognizer:
         ids = recognizer.decode(waveform).ids
 
-The process imports the runtime and NumPy, neither TensorFlow nor Keras (unless TensorFlow is the runtime asked for).
-So its peak memory is what the model costs, and a model that crashes takes nobody with it.
+The process imports the runtime and NumPy, but neither TensorFlow nor Keras (unless TensorFlow is the chosen runtime).
+So its peak memory is that of the model and the runtime, and a model that crashes ends only the child.
 
-Protocol, on the child's standard input and output: it first says what it opened, one JSON line; then every utterance
-goes in as a count and float32 samples, little-endian, and comes back as one JSON line. One utterance is under way at
-a time, so that whatever the parent does between two of them does not disturb the timing.
+Protocol, on the child's standard input and output: the child first writes the name of the runtime as one JSON line.
+Every utterance is sent as a count and float32 samples, little-endian, and answered by one JSON line. The child takes
+one utterance at a time, so that the parent's work between two of them does not disturb the timing.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class Decoded:
 
     Attributes:
       ids: labels in [1, vocabulary].
-      seconds: time from the waveform to the labels; resizing the input, the front end and the search are part of it,
-        moving the waveform between processes is not.
-      peak_rss_bytes: high-water mark of the process's resident memory so far: interpreter, NumPy, runtime, model.
-      kernel: what multiplies the quantized weights.
+      seconds: time from the waveform to the labels, which includes resizing the input, the front end and the search,
+        but not the transfer of the waveform between the processes.
+      peak_rss_bytes: peak resident memory of the process so far: Python, NumPy, runtime and model.
+      kernel: the implementation that multiplies the quantized weights.
     """
 
     ids: list[int]
@@ -57,20 +57,20 @@ class Decoded:
 
 
 class IsolatedRecognizer:
-    """Opens a model in a child process; a context manager, which ends the process.
+    """A recognizer in a child process; a context manager, which ends the process.
 
     Args:
       model_path: an exported `.tflite`.
       runtime: one of `converters.runtime.model.RUNTIMES`.
-      threads: of the runtime.
+      threads: maximum number of threads of an operation.
       open_model: `module:function` that opens the model in the child.
-      beam_width: hypotheses of the search through a transducer; None searches greedily.
+      beam_width: number of hypotheses of a beam search through a transducer; None searches greedily.
 
     Attributes:
-      runtime: name and version of what runs the model.
+      runtime: name and version of the runtime.
 
     Raises:
-      InputError: the model cannot be opened (the runtime's or the file's fault).
+      InputError: the runtime or the file is not usable.
       RuntimeError: the process died.
     """
 
@@ -109,18 +109,18 @@ class IsolatedRecognizer:
         """Recognizes one utterance.
 
         Args:
-          waveform: float `[samples]` in [-1, 1].
-          name: for error messages.
+          waveform: [samples] float in [-1, 1].
+          name: name of the utterance in error messages.
 
         Raises:
-          InputError: the model cannot run it, or its output holds a NaN.
+          InputError: the model cannot run on the waveform, or its output holds a NaN.
           RuntimeError: the process died.
         """
         samples = np.ascontiguousarray(waveform, _SAMPLE)
         if samples.ndim != 1:
             raise ValueError(f"waveform must have shape [samples], got {list(samples.shape)}")
         assert self._process.stdin is not None
-        # A child that died is noticed, with its reason, where its answer is missing.
+        # If the child died, `_receive` raises the error with the reason.
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(np.array(len(samples), _COUNT).tobytes() + samples.tobytes())
             self._process.stdin.flush()
@@ -159,16 +159,16 @@ class IsolatedRecognizer:
 
 
 def main() -> None:
-    """Runs the child: opens the model and answers one utterance at a time."""
+    """Runs the child process: opens the model of `sys.argv` and answers one utterance at a time."""
     model_path, runtime, threads, open_model, beam_width = sys.argv[1:]
     width = int(beam_width) or None
-    # Whatever a native library prints must not get between the answers.
+    # Output of native libraries goes to standard error, so that it does not mix with the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     module, _, function = open_model.partition(":")
     try:
         model = getattr(importlib.import_module(module), function)(model_path, runtime, threads=int(threads))
-        new_search(model, width)  # refused before the first utterance, if the two do not fit
+        new_search(model, width)  # raises the error before the first utterance, if the model has no such search
     except InputError as error:
         _send(answers, {"error": str(error)})
         return
@@ -186,7 +186,7 @@ def _serve(model: Any, model_path: str, beam_width: int | None, requests: Binary
         except InputError as error:
             _send(answers, {"error": str(error)})
             continue
-        # Known once the model has run; asking takes time and never changes the answer.
+        # Available after the first run, constant from then on, and slow to query.
         kernel = kernel or model.kernels().name
         _send(answers, {"ids": ids, "seconds": seconds, "peak_rss_bytes": _peak_rss_bytes(), "kernel": kernel})
 

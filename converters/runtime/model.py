@@ -1,10 +1,10 @@
-"""Running an exported model in the TFLite runtimes: one small interface to all of them.
+"""Running an exported model in the TFLite runtimes: one interface to all of them.
 
     model = open_model("model.tflite", "ai-edge-litert")
     logits = model.run(waveform)
 
-A streaming file takes the waveform in steps, an offline file at once; the outputs are the same. Models with a decoder
-of their own, such as a transducer, have further graphs, which `SpeechModel.call` calls.
+A streaming file takes the waveform in steps, an offline file at once; the outputs are the same. The other graphs of a
+file, such as the prediction network of a transducer, are called by `SpeechModel.call`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _PLAIN = GraphDescription(
 
 
 class Model(SpeechModel):
-    """An offline model: it takes whole utterances."""
+    """An offline model, which takes whole utterances."""
 
     def __init__(self, file: LoadedFile) -> None:
         super().__init__(file)
@@ -41,7 +41,7 @@ class Model(SpeechModel):
         (self._input,) = (tensor.name for tensor in file.graph.inputs)
 
     def run(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
-        """See `SpeechModel.run`."""
+        """Computes the output of a whole waveform, see `SpeechModel.run`."""
         samples = self._checked(waveform)
         try:
             outputs = self._compute(**{self._input: samples[np.newaxis]})[self.output]
@@ -58,10 +58,10 @@ def open_model(path: str | os.PathLike[str], runtime: str = "ai-edge-litert", th
     """Opens an exported model in a runtime.
 
     Args:
-      path: a `.tflite` file of `tfconformer export`; or one without metadata whose signature "transcribe" goes from
+      path: a `.tflite` file of `tfconformer export`, or one without metadata whose signature "transcribe" goes from
         "waveform" [1, samples] to "logits" [1, frames, vocabulary + 1].
       runtime: one of `RUNTIMES`.
-      threads: at most so many for an operation.
+      threads: maximum number of threads of an operation.
 
     Raises:
       InputError: the file is missing, damaged or does not fit its metadata, the runtime is unknown, not installed or

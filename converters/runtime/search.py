@@ -1,4 +1,4 @@
-"""From the outputs of a model to labels: the search that its metadata name."""
+"""The search from the outputs of a model to labels, according to the model's metadata."""
 
 from __future__ import annotations
 
@@ -15,26 +15,34 @@ from tfconformer.errors import InputError
 
 
 class Search(Protocol):
-    """The search of one utterance, whose frames arrive in chunks; see `decoding.ctc.StreamingCTCDecoder`."""
+    """The search in one utterance, whose frames arrive in chunks.
+
+    Attributes:
+      ids: the labels of the best hypothesis so far, in [1, vocabulary].
+      frames: number of frames pushed so far.
+    """
 
     ids: list[int]
     frames: int
 
     @property
-    def starts(self) -> list[int]: ...
+    def starts(self) -> list[int]:
+        """The frame of each label of `ids`."""
 
     @property
-    def trailing_blanks(self) -> int: ...
+    def trailing_blanks(self) -> int:
+        """Number of frames after the last one with a label; `frames` if there is no label."""
 
-    def push(self, outputs: NDArray[np.float32], /) -> None: ...
+    def push(self, outputs: NDArray[np.float32], /) -> None:
+        """Continues the search by the model's next outputs [frames, width]."""
 
 
 def new_search(model: SpeechModel, beam_width: int | None = None) -> Search:
-    """Begins the search of an utterance.
+    """Begins the search in an utterance.
 
     Args:
-      model: whose outputs will be pushed; its further graphs are called.
-      beam_width: hypotheses of a beam search, None searches greedily.
+      model: the model whose outputs will be pushed; the search calls its step graphs.
+      beam_width: number of hypotheses of a beam search; None searches greedily.
 
     Raises:
       InputError: the task of the model has no search, or no beam search.

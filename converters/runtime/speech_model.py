@@ -1,4 +1,4 @@
-"""An exported model in a runtime, for whole utterances or for streams: the part that both have in common."""
+"""The common base of offline and streaming models in a runtime."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class SpeechModel(ABC):
     """A model whose first graph takes audio. Not for use from several threads at once.
 
     Attributes:
-      path: the file.
-      runtime: name and version, as in "ai-edge-litert 2.3.0".
+      path: the path of the file.
+      runtime: name and version of the runtime, for example "ai-edge-litert 2.3.0".
       output: name of the first graph's output.
     """
 
@@ -40,19 +40,31 @@ class SpeechModel(ABC):
 
     @property
     def metadata(self) -> ModelMetadata:
-        """See `LoadedFile.metadata`."""
+        """The metadata of the file.
+
+        Raises:
+          InputError: the metadata are missing or wrong.
+        """
         return self._file.metadata
 
     def call(self, signature: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """See `LoadedFile.call`."""
+        """Calls a step graph once; returns its outputs and states by name.
+
+        Args:
+          signature: the signature of one of the graphs after the first.
+          inputs: its inputs and states by name.
+
+        Raises:
+          InputError: an input has another shape or type than the graph's, or the runtime cannot compute the graph.
+        """
         return self._file.call(signature, inputs)
 
     def zero_states(self, signature: str) -> dict[str, NDArray[Any]]:
-        """See `LoadedFile.zero_states`."""
+        """Returns the states of a step graph at the start, all zero, by name."""
         return self._file.zero_states(signature)
 
     def kernels(self) -> KernelUse:
-        """See `LoadedFile.kernels`."""
+        """Returns the implementations that compute the model, complete after the first run."""
         return self._file.kernels()
 
     def _checked(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,13 +1,13 @@
 """A streaming `.tflite` in a runtime, with the state of one stream.
 
     model = open_stream("small.tflite")
-    for piece in pieces:                   # [step_samples] each
-        outputs = model.step(piece)        # the frames that have become certain
+    for chunk in chunks:                   # [step_samples] each
+        outputs = model.step(chunk)        # the frames that no later audio changes
     outputs = model.finish(rest)
 
-The state stays inside of the interpreter: after a step a state is copied once, from the output to the input of the same
-name, unless both are one tensor, which the step changes in place. Several streams open the file several times; its
-constants are mapped from the file, so they share them.
+The state stays inside the interpreter: after a step a state is copied once, from the output to the input of the same
+name, unless both are one tensor, which the step changes in place. For several streams, open the file several times; its
+constants are mapped from the file, so the streams share them.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ class StreamModel(SpeechModel):
     """A model that takes audio in steps.
 
     Attributes:
-      description: protocol of its streams.
-      states: the tensors that go from one step to the next.
+      description: the protocol of its streams.
+      states: the tensors that are passed from one step to the next.
     """
 
     def __init__(self, file: LoadedFile, description: StreamDescription) -> None:
-        """Wraps a file whose first graph has that description.
+        """Wraps a file whose first graph follows the protocol `description`.
 
         Raises:
           InputError: a tensor of the file is not the one that its metadata describe.
@@ -67,21 +67,24 @@ class StreamModel(SpeechModel):
         self._width = int(outputs[self.output]["shape"][-1])
         self._inputs = {name: details["index"] for name, details in inputs.items()}
         self._outputs = {name: details["index"] for name, details in outputs.items()}
-        # The others are updated where they are: one tensor comes in and goes out.
+        # The other states are updated in place: input and output are one tensor.
         self._copied = [name for name, index in self._inputs.items() if self._outputs.get(name, index) != index]
         self.reset()
 
     def reset(self) -> None:
-        """Begins a stream."""
+        """Begins a stream: sets all states to zero."""
         for state in self.states:
             self._interpreter.tensor(self._inputs[state.name])().fill(0)
 
     def step(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Takes the next samples [step_samples] in [-1, 1]; returns the outputs [frames, width] now certain.
+        """Computes a step on the next samples [step_samples] in [-1, 1].
+
+        Returns:
+          The outputs [frames, width] of the frames that the step completed; fewer at the start, by the delay.
 
         Raises:
-          InputError: their number is another, one is not finite, the utterance has ended, or the stream is longer than
-            37 hours at 16 kHz.
+          InputError: the number of samples is another, one is not finite, the utterance has ended, or the stream is
+            longer than 2^31 samples, 37 hours at 16 kHz.
         """
         samples = self._waveform(samples)
         if len(samples) != self.description.step_samples:
@@ -89,10 +92,13 @@ class StreamModel(SpeechModel):
         return self._invoke(samples, len(samples))
 
     def finish(self, rest: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Ends the utterance with its last samples [fewer than step_samples]; returns all outputs that are missing.
+        """Ends the utterance with its last samples, fewer than `step_samples`.
+
+        Returns:
+          The outputs [frames, width] of all remaining frames.
 
         Raises:
-          InputError: as `step`.
+          InputError: there are more samples, one is not finite, the utterance has ended, or the stream is too long.
         """
         rest, size = self._waveform(rest), self.description.step_samples
         if len(rest) >= size:
@@ -106,19 +112,19 @@ class StreamModel(SpeechModel):
         return np.concatenate(outputs)
 
     def state(self) -> State:
-        """A copy of the stream's state, by name."""
+        """Returns a copy of the stream's states, by name."""
         return {state.name: self._interpreter.get_tensor(self._inputs[state.name]) for state in self.states}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Continues the stream whose state was taken.
+        """Replaces the stream's states by those that `state` returned, to continue that stream.
 
         Raises:
-          InputError: the state is another model's; the stream stays as it was.
+          InputError: the states are another model's; the stream does not change.
         """
-        ours = {one.name: str(one) for one in self.states}
-        theirs = {name: show_tensor(value.shape, value.dtype.name) for name, value in state.items()}
-        for name in sorted({*ours, *theirs}):
-            expected, found = ours.get(name, "absent"), theirs.get(name, "absent")
+        described = {tensor.name: str(tensor) for tensor in self.states}
+        given = {name: show_tensor(value.shape, value.dtype.name) for name, value in state.items()}
+        for name in sorted({*described, *given}):
+            expected, found = described.get(name, "absent"), given.get(name, "absent")
             if expected != found:
                 raise InputError(
                     f"{self.path}: the state is not of this model: {name} should be {expected}, got {found}"
@@ -127,7 +133,7 @@ class StreamModel(SpeechModel):
             self._interpreter.tensor(self._inputs[name])()[:] = value
 
     def run(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Computes the outputs [frames, width] of a whole waveform [samples] in [-1, 1], as a new stream.
+        """Computes the outputs [frames, width] of a whole waveform [samples] in [-1, 1] as a stream of its own.
 
         Raises:
           InputError: the waveform is not one-dimensional, or a value is not finite.
@@ -143,7 +149,7 @@ class StreamModel(SpeechModel):
         return samples
 
     def _invoke(self, samples: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-        """One step, of whose samples [step_samples] `count` are real."""
+        """Computes a step on samples [step_samples], of which the first `count` are valid and the others zero."""
         interpreter, description = self._interpreter, self.description
         position, received = (int(interpreter.get_tensor(self._inputs[name])[0]) for name in (POSITION, RECEIVED))
         if position > _LONGEST - description.step_samples:
@@ -170,11 +176,11 @@ def open_stream(path: str | os.PathLike[str], runtime: str = "ai-edge-litert", t
     Args:
       path: a `.tflite` file of `tfconformer export --streaming`.
       runtime: one of `interpreters.RUNTIMES`.
-      threads: at most so many for an operation.
+      threads: maximum number of threads of an operation.
 
     Raises:
-      InputError: the file is missing, damaged or no streaming recognizer, the runtime is unknown, not installed or does
-        not know an operation of the file, or the native library is missing though the file needs it.
+      InputError: the file is missing, damaged or no streaming file, the runtime is unknown, not installed or lacks an
+        operation of the file, or the native library is missing though the file needs it.
     """
     name = os.fspath(path)
     file = read_tflite(name)

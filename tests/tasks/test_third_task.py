@@ -1,6 +1,6 @@
-"""A task that is defined here alone: it trains, is exported, runs and streams without a change elsewhere.
+"""A task that is defined in this file alone trains, is exported, runs and streams without a change elsewhere.
 
-`Loudness` follows the mean of the features at every encoder frame; a step graph with a state smooths what it finds.
+`Loudness` predicts the mean of the features at every encoder frame; a step graph with a state smooths its output.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SMOOTHING = 0.5
 
 
 class Loudness(Task):
-    """See the module."""
+    """The mean of the features at every encoder frame, smoothed."""
 
     name = "loudness"
     metric = "error"
@@ -102,7 +102,7 @@ def registered():
 
 @pytest.fixture(scope="module")
 def run(registered, tmp_path_factory) -> RunDirectory:
-    """A step of quantization-aware training."""
+    """A run of one step of quantization-aware training."""
     folder = tmp_path_factory.mktemp("loudness")
     utterances = []
     for index, waveform in enumerate(tiny_waveforms()):

@@ -17,10 +17,10 @@ from tfconformer.layers.registry import register
 class CTCLoss(keras.losses.Loss):
     """Connectionist temporal classification with blank 0 (Graves et al. 2006), per label.
 
-    Call: (labels [B, U] int32 padded with -1, logits [B, T, V] float32, whose padded frames `BlankBeyondEnd` forced to
-    the blank) -> [B] losses, scaled so that their mean is the batch's negative log-likelihood divided by its number of
-    labels: utterances count by their length. Utterances with more labels than frames contribute nothing; one without
-    labels is an error (shards hold none).
+    Call: (labels [B, U] int32 padded with -1, logits [B, T, V] float32, whose frames after the end of an utterance are
+    forced blanks) -> [B] losses, scaled so that their mean is the batch's negative log-likelihood divided by its number
+    of labels: utterances are weighted by their length. Utterances with more labels than frames contribute nothing; an
+    utterance without labels is an error (shards hold none).
     """
 
     def __init__(self, name: str = "ctc_loss", **kwargs: Any):

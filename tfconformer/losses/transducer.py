@@ -1,11 +1,11 @@
-"""The transducer loss (Graves 2012, 1211.3711), exactly: the probability of a transcript over all its alignments.
+"""The exact transducer loss (Graves 2012, 1211.3711): the probability of a transcript over all its alignments.
 
 An alignment is a path through the lattice of nodes (frame t, labels so far u), from (0, 0) to the end: a blank leads to
 the next frame, a label to the next u. With a(t, u) the probability of all paths to a node,
 
     a(t, u) = a(t-1, u) blank(t-1, u) + a(t, u-1) label(t, u-1)
 
-computed in logarithms along the diagonals t + u, whose nodes do not depend on each other. The backward pass is the
+is computed in logarithms along the diagonals t + u, whose nodes do not depend on each other. The backward pass is the
 derivative of that recursion: the probability that an alignment of the transcript takes a step, computed from the share
 of each step in the probability of the node it leads to. No term is a small difference of large numbers.
 """
@@ -31,7 +31,7 @@ class TransducerLoss(keras.losses.Loss):
 
     Call: (labels [B, U] int32 padded with -1, scores [B, T, U + 1, 2] float32, log-probabilities of the blank and of
     the next label at every node) -> [B] losses, scaled so that their mean is the batch's negative log-likelihood
-    divided by its number of labels: utterances count by their length.
+    divided by its number of labels: utterances are weighted by their length.
     """
 
     def __init__(self, name: str = "transducer_loss", **kwargs: Any):
@@ -74,11 +74,11 @@ def transducer_log_likelihood(scores: tf.Tensor, label_counts: tf.Tensor) -> tf.
 
 @tf.custom_gradient
 def _log_likelihood(blank: tf.Tensor, label: tf.Tensor, ends: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
-    """Computes [B] from the steps by diagonal, [D, B, U + 1], and the end nodes, [B, 3]: diagonal, utterance, u."""
+    """Computes log-likelihoods [B] from step scores by diagonal [D, B, U + 1] and end nodes [B, 3] = (d, b, u)."""
     start = tf.one_hot(tf.zeros_like(blank[0, :, 0], tf.int32), tf.shape(blank)[2], 0.0, _IMPOSSIBLE, dtype=blank.dtype)
 
-    def forward(before: tf.Tensor, steps: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
-        return _log_add(before + steps[0], _next(before + steps[1], _IMPOSSIBLE))
+    def forward(alpha: tf.Tensor, steps: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        return _log_add(alpha + steps[0], _next(alpha + steps[1], _IMPOSSIBLE))
 
     reached = tf.scan(forward, (blank[:-1], label[:-1]), initializer=start)
     alphas = tf.concat([start[tf.newaxis], reached], axis=0)
@@ -104,11 +104,11 @@ def _log_likelihood(blank: tf.Tensor, label: tf.Tensor, ends: tf.Tensor) -> tupl
 
 
 def _diagonals(x: tf.Tensor, outside: float) -> tf.Tensor:
-    """Skews [B, T, W] to [T + W - 1, B, W]: entry (t, u) moves to (t + u, u); the other places hold `outside`."""
+    """Skews [B, T, W] to [T + W - 1, B, W]: entry (t, u) moves to (t + u, u); all other entries are `outside`."""
     shape = tf.shape(x)
     batch, frames, width = shape[0], shape[1], shape[2]
     x = tf.pad(tf.transpose(x, [0, 2, 1]), [[0, 0], [0, 0], [0, width]], constant_values=outside)
-    # One entry fewer in a row than there are shifts row u to the right by u.
+    # Reading the flat rows with a length that is smaller by one shifts row u to the right by u.
     flat = tf.reshape(x, [batch, width * (frames + width)])[:, : width * (frames + width - 1)]
     return tf.transpose(tf.reshape(flat, [batch, width, frames + width - 1]), [2, 0, 1])
 

@@ -1,10 +1,10 @@
-"""Tasks: CTC recognition, transducer recognition, one module each.
+"""The tasks, one module each: CTC recognition and transducer recognition.
 
     task = find_task("recognition_ctc")
     model = task.build(config.model, mel_bins=80, vocabulary=28)
 
-A task builds its model, turns batches into inputs and targets, names its losses, lists the graphs of its exported file
-and scores the model (`task.Task`). Training, export, verification and runtimes loop over what it lists, so that another
+A task (`task.Task`) builds its model, turns batches into inputs and targets, names its losses, lists the graphs of its
+exported file and scores the model. Training, export, verification and runtimes loop over these lists, so that another
 task needs its own module here, or `register_task`, and nothing elsewhere.
 """
 
@@ -20,7 +20,7 @@ _REGISTERED: dict[str, Task] = {}
 
 
 def register_task(task: Task) -> None:
-    """Adds a task that is no module of this package.
+    """Registers a task that is no module of this package.
 
     Raises:
       ValueError: another task has its name.
@@ -37,10 +37,10 @@ def task_names() -> list[str]:
 
 
 def find_task(name: str) -> Task:
-    """Returns the task of a name.
+    """Returns the task named `name`.
 
     Raises:
-      InputError: there is none; the message lists the names.
+      InputError: there is no such task; the message lists the names.
     """
     if name not in task_names():
         raise InputError(f"unknown task {name!r}, expected one of {', '.join(task_names())}")

@@ -1,7 +1,7 @@
-"""The graphs of an exported file, as a task lists them, and calling them in Keras.
+"""The graphs of an exported file, listed by a task, and calling them in Keras.
 
 A file has one graph from audio, which computes whole utterances or one step of a stream, and any number of step graphs:
-functions of fixed shapes that a search or a decoder calls once a step, with their state as inputs and outputs.
+functions of fixed shapes that a search or a decoder calls once per step, with their states as inputs and outputs.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ Tensors = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class AudioGraph:
-    """The graph from audio; the log-mel front end is put before it.
+    """The graph from audio, without the log-mel front end, which every export adds.
 
     Attributes:
-      signature: its name in a file for whole utterances.
+      signature: its signature in an offline file.
       model: (features [B, T, mel_bins], lengths [B] int32) -> one tensor [B, T / stride, width].
       output: name of that tensor in the file.
     """
@@ -39,15 +39,15 @@ class AudioGraph:
 
 @dataclass(frozen=True)
 class StepGraph:
-    """A function of fixed shapes that is called once a step.
+    """A function of fixed shapes that is called once per step.
 
     Attributes:
-      signature: its name in the file.
-      inputs: names, shapes and types of its tensors, the states last.
-      outputs: likewise, without the states.
-      states: names of the inputs that are outputs too; zero at the start.
-      call: from the inputs, by position, to a dictionary of outputs and states.
-      models: those that it reads weights of.
+      signature: its signature in the file.
+      inputs: names, shapes and types of its inputs, the states last.
+      outputs: names, shapes and types of its outputs without the states.
+      states: names of the inputs that are outputs as well; zero at the start.
+      call: function from the inputs, by position, to a dictionary of outputs and states.
+      models: the models whose weights it reads.
     """
 
     signature: str
@@ -65,10 +65,10 @@ class GraphCalls(Protocol):
         """Computes the output [frames, width] of the graph from audio on a waveform [samples] in [-1, 1]."""
 
     def call(self, signature: str, inputs: Mapping[str, NDArray[Any]], /) -> Tensors:
-        """Calls a step graph once; returns outputs and states."""
+        """Calls a step graph once with inputs and states by name; returns its outputs and states by name."""
 
     def zero_states(self, signature: str, /) -> Tensors:
-        """Returns the states of a step graph at the start."""
+        """Returns the states of a step graph at the start, all zero, by name."""
 
 
 class KerasGraphs:
@@ -81,10 +81,10 @@ class KerasGraphs:
 
         Args:
           audio: the graph from audio.
-          steps: the others.
-          features: the front end.
-          compile_audio: whether the graph from audio is traced. That takes as long as some tens of utterances take
-            without it, and then has all quantized weights in memory at once.
+          steps: the step graphs.
+          features: the front end of the graph from audio.
+          compile_audio: True if the graph from audio is traced to a function. Tracing takes as long as some tens of
+            utterances take without it, and a traced graph has all quantized weights in memory at once.
         """
         self._features = features
         self._model = audio.model
@@ -94,16 +94,16 @@ class KerasGraphs:
         self._audio = tf.function(self._compute, input_signature=signature) if compile_audio else self._compute
 
     def run(self, waveform: Floats) -> Floats:
-        """See `GraphCalls.run`."""
+        """Computes the output [frames, width] of the graph from audio on a waveform [samples] in [-1, 1]."""
         return self._audio(tf.constant(waveform, tf.float32)).numpy()
 
     def call(self, signature: str, inputs: Mapping[str, NDArray[Any]]) -> Tensors:
-        """See `GraphCalls.call`."""
+        """Calls a step graph once with inputs and states by name; returns its outputs and states by name."""
         arguments = [tf.constant(inputs[spec.name], spec.dtype) for spec in self._steps[signature].inputs]
         return {name: value.numpy() for name, value in self._calls[signature](*arguments).items()}
 
     def zero_states(self, signature: str) -> Tensors:
-        """See `GraphCalls.zero_states`."""
+        """Returns the states of a step graph at the start, all zero, by name."""
         step = self._steps[signature]
         return {
             spec.name: np.zeros(spec.shape, spec.dtype.as_numpy_dtype)

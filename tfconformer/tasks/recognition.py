@@ -1,4 +1,4 @@
-"""Shared parts of the recognition tasks: recognizers in Keras and their word error rate; phones run `.tflite` files."""
+"""The common base of the recognition tasks: recognizers in Keras and their word error rate."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ Recognizer = Callable[[Any, Any], list[list[int]]]
 
 @dataclass(frozen=True)
 class BeamSearch:
-    """Settings of a beam search.
+    """The settings of a beam search.
 
     Attributes:
-      width: hypotheses to keep.
-      language_model: for CTC, an n-gram model over the tokenizer's tokens; None uses none.
-      weight: of the language model.
+      width: maximum number of hypotheses.
+      language_model: for CTC, the file of an n-gram model over the tokenizer's tokens; None uses none.
+      weight: weight of the language model's log-probabilities.
     """
 
     width: int
@@ -45,14 +45,19 @@ class RecognitionTask(Task):
 
     @abstractmethod
     def recognizer(self, model: keras.Model, tokenizer: Tokenizer, search: BeamSearch | None = None) -> Recognizer:
-        """Returns a recognizer with the weights that `model` has at every call; without `search` it is greedy.
+        """Returns a recognizer that reads the weights of `model` at every call.
+
+        Args:
+          model: the training model.
+          tokenizer: the tokenizer of its labels.
+          search: settings of a beam search; None searches greedily.
 
         Raises:
-          InputError: the task has no such search.
+          InputError: the task has no search with these settings.
         """
 
     def dev_metric(self, model: keras.Model, tokenizer: Tokenizer) -> DevMetric:
-        """See `Task.dev_metric`: word errors and words."""
+        """Returns the function from a dev set to its numbers of word errors and of words."""
         recognize = self.recognizer(model, tokenizer)
 
         def score(batches: tf.data.Dataset) -> tuple[float, float]:
@@ -73,7 +78,7 @@ def encoder_frames(lengths: Any) -> np.ndarray:
 
 
 def recognition_task(name: str) -> RecognitionTask:
-    """Returns the recognition task of a name.
+    """Returns the recognition task named `name`.
 
     Raises:
       InputError: there is no task of that name, or its result is not text.

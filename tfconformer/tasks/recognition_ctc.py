@@ -24,12 +24,12 @@ HEAD = "ctc_head"
 
 
 class CTCRecognition(RecognitionTask):
-    """See the module."""
+    """Recognition with a CTC head on the Conformer encoder."""
 
     name = "recognition_ctc"
 
     def build(self, config: ModelConfig, mel_bins: int, vocabulary: int) -> keras.Model:
-        """See `Task.build` and `conformer_ctc`."""
+        """Builds the encoder with a CTC head, see `Task.build`."""
         if config.transducer is not None:
             raise InputError(f"the task {self.name} has no use for the section model.transducer")
         return conformer_ctc(config, mel_bins, vocabulary)
@@ -37,17 +37,18 @@ class CTCRecognition(RecognitionTask):
     def example(
         self, model: keras.Model, inputs: tuple[tf.Tensor, tf.Tensor], labels: tf.Tensor
     ) -> tuple[tuple[tf.Tensor, ...], dict[str, tf.Tensor]]:
-        """See `Task.example`: every CTC head is compared with the labels."""
+        """Makes the labels the target of every CTC head, see `Task.example`."""
         return inputs, dict.fromkeys(model.output, labels)
 
     def losses(self, model: keras.Model, auxiliary_weight: float) -> dict[str, tuple[keras.losses.Loss, float]]:
-        """See `Task.losses`."""
+        """Returns a CTC loss for every head, see `Task.losses`."""
         return with_intermediate_ctc(model, LOGITS, CTCLoss(name=f"{LOGITS}_loss"), auxiliary_weight)
 
     def exported_part(self, trained: keras.Model, streaming: bool) -> keras.Model:
-        """See `Task.exported_part`.
+        """Returns the model up to its CTC head, see `Task.exported_part`.
 
-        On streams, frames beyond the end are forced blanks. A whole utterance alone has none, and its file no mask.
+        In a stream, frames after the end of the utterance are forced blanks. A single whole utterance has no such
+        frames, so an offline file contains no mask.
         """
         if streaming:
             return keras.Model(trained.inputs, trained.output[LOGITS], name=trained.name)
@@ -55,15 +56,15 @@ class CTCRecognition(RecognitionTask):
         return keras.Model(trained.inputs, head.output, name=trained.name)
 
     def graphs(self, exported: keras.Model) -> tuple[AudioGraph, tuple[StepGraph, ...]]:
-        """See `Task.graphs`."""
+        """Lists the graph from audio to logits, the only one."""
         return AudioGraph("transcribe", exported, LOGITS), ()
 
     def describe(self, exported: keras.Model) -> dict[str, int | float | str]:
-        """See `Task.describe`."""
+        """Returns the search and the vocabulary size for the metadata."""
         return {"search": "ctc", "vocabulary": int(exported.output.shape[-1]) - 1}
 
     def recognizer(self, model: keras.Model, tokenizer: Tokenizer, search: BeamSearch | None = None) -> Recognizer:
-        """See `RecognitionTask.recognizer`; padded frames decode as blanks."""
+        """Returns a greedy or beam search recognizer, see `RecognitionTask.recognizer`; padding decodes as blanks."""
 
         def logits(features: Any, lengths: Any) -> Any:
             return model.predict_on_batch([features, lengths])[LOGITS]
@@ -77,7 +78,7 @@ class CTCRecognition(RecognitionTask):
         ]
 
     def trace(self, graphs: GraphCalls, waveform: Floats, path: Any = None) -> Trace:
-        """See `Task.trace`: the logits, and the labels of greedy search."""
+        """Traces the logits [frames, vocabulary + 1] and the labels of greedy search, see `Task.trace`."""
         logits, search = graphs.run(waveform), StreamingCTCDecoder()
         search.push(logits)
         return Trace(logits, tuple(search.ids))
@@ -86,7 +87,14 @@ class CTCRecognition(RecognitionTask):
 def with_intermediate_ctc(
     model: keras.Model, output: str, loss: keras.losses.Loss, auxiliary_weight: float
 ) -> dict[str, tuple[keras.losses.Loss, float]]:
-    """Returns the losses of `output` and, if the model has one, of the intermediate CTC head (2102.03216)."""
+    """Returns the losses of an output and, if the model has one, of the intermediate CTC head (2102.03216).
+
+    Args:
+      model: the training model.
+      output: the name of the output.
+      loss: its loss.
+      auxiliary_weight: weight of the intermediate loss, in [0, 1); the weights sum to 1.
+    """
     if INTERMEDIATE not in model.output:
         return {output: (loss, 1.0)}
     intermediate = CTCLoss(name=f"{INTERMEDIATE}_loss")

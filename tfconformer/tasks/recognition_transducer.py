@@ -1,4 +1,4 @@
-"""Recognition with a transducer (Graves 2012, 1211.3711) behind the Conformer encoder."""
+"""Recognition with a transducer (Graves 2012, 1211.3711) after the Conformer encoder."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from tfconformer.tasks.task import Task, Trace
 
 
 class TransducerRecognition(RecognitionTask):
-    """See the module."""
+    """Recognition with a transducer after the Conformer encoder."""
 
     name = "recognition_transducer"
 
     def build(self, config: ModelConfig, mel_bins: int, vocabulary: int) -> keras.Model:
-        """See `Task.build` and `conformer_transducer`."""
+        """Builds encoder, prediction network and joint network, see `Task.build`."""
         if config.transducer is None:
             raise InputError(f"the task {self.name} needs the section model.transducer")
         return conformer_transducer(config, mel_bins, vocabulary)
@@ -42,29 +42,29 @@ class TransducerRecognition(RecognitionTask):
     def example(
         self, model: keras.Model, inputs: tuple[tf.Tensor, tf.Tensor], labels: tf.Tensor
     ) -> tuple[tuple[tf.Tensor, ...], dict[str, tf.Tensor]]:
-        """See `Task.example`: the prediction network reads the labels, and every output is compared with them."""
+        """Makes the labels an input, of the prediction network, and the target of every output, see `Task.example`."""
         return (*inputs, labels), dict.fromkeys(model.output, labels)
 
     def losses(self, model: keras.Model, auxiliary_weight: float) -> dict[str, tuple[keras.losses.Loss, float]]:
-        """See `Task.losses`."""
+        """Returns the transducer loss and, if there is an intermediate head, its CTC loss, see `Task.losses`."""
         return with_intermediate_ctc(model, SCORES, TransducerLoss(), auxiliary_weight)
 
     def initializable_part(self, model: keras.Model, source: Task) -> keras.Model:
-        """See `Task.initializable_part`: the encoder may come from a CTC model."""
+        """Returns the encoder if `source` is CTC recognition, else the whole model."""
         return shared_with_ctc(model) if isinstance(source, CTCRecognition) else model
 
     def exported_part(self, trained: keras.Model, streaming: bool) -> keras.Model:
-        """See `Task.exported_part`: all but the intermediate head."""
+        """Returns the model without its intermediate CTC head, see `Task.exported_part`."""
         return keras.Model(trained.inputs, {SCORES: trained.output[SCORES]}, name=trained.name)
 
     def graphs(self, exported: keras.Model) -> tuple[AudioGraph, tuple[StepGraph, ...]]:
-        """See `Task.graphs`: the encoder, and the prediction and the joint network for one hypothesis."""
+        """Lists the encoder, and as step graphs the prediction and the joint network for one hypothesis."""
         parts = transducer_parts(exported)
         joint, vocabulary = int(parts.joint.inputs[0].shape[-1]), int(parts.joint.output.shape[-1]) - 1
 
         def predict(label: tf.Tensor, state: tf.Tensor) -> dict[str, tf.Tensor]:
-            predicted, *after = parts.prediction([label[:, tf.newaxis], *tf.unstack(state, axis=1)])
-            return {"prediction": tf.reshape(predicted, [1, joint]), "state": tf.stack(after, axis=1)}
+            predicted, *new_state = parts.prediction([label[:, tf.newaxis], *tf.unstack(state, axis=1)])
+            return {"prediction": tf.reshape(predicted, [1, joint]), "state": tf.stack(new_state, axis=1)}
 
         def join(encoding: tf.Tensor, prediction: tf.Tensor) -> dict[str, tf.Tensor]:
             return {"logits": parts.joint([encoding, prediction])}
@@ -79,12 +79,12 @@ class TransducerRecognition(RecognitionTask):
         return AudioGraph("encode", parts.encoder, "encoded"), steps
 
     def describe(self, exported: keras.Model) -> dict[str, int | float | str]:
-        """See `Task.describe`."""
+        """Returns the search and its settings for the metadata."""
         vocabulary = int(transducer_parts(exported).joint.output.shape[-1]) - 1
         return {"search": "transducer", "vocabulary": vocabulary, "max_symbols": MAX_SYMBOLS}
 
     def recognizer(self, model: keras.Model, tokenizer: Tokenizer, search: BeamSearch | None = None) -> Recognizer:
-        """See `RecognitionTask.recognizer`."""
+        """Returns a greedy or beam search recognizer, see `RecognitionTask.recognizer`."""
         transducer = Transducer(model)
         if search is None:
             return lambda features, lengths: (
@@ -98,9 +98,10 @@ class TransducerRecognition(RecognitionTask):
         ]
 
     def trace(self, graphs: GraphCalls, waveform: Floats, path: Any = None) -> Trace:
-        """See `Task.trace`: the logits at every node of a path through the lattice, greedy search's own by default.
+        """Traces the logits at every node of a path through the lattice, see `Task.trace`.
 
-        So every graph is compared, and the state that goes from label to label.
+        The default path is that of greedy search. The logits depend on every graph, and on the state that is passed
+        from label to label.
         """
         encodings, network = graphs.run(waveform), StepNetwork(graphs)
         search = StreamingTransducerDecoder(network)

@@ -1,4 +1,4 @@
-"""The base class of tasks: everything that the rest of the package asks of one."""
+"""The base class of tasks: the interface through which training and export use a task."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.models.config import ModelConfig
 from tfconformer.tasks.graphs import AudioGraph, Floats, GraphCalls, StepGraph
 
-# Batches of ((features, lengths), texts, ids) -> (sum of errors, what it is divided by).
+# Batches of ((features, lengths), texts, ids) -> (sum of errors, divisor).
 DevMetric = Callable[[tf.data.Dataset], tuple[float, float]]
 
 
@@ -23,9 +23,10 @@ class Trace:
     """The computation of a model on one utterance, through all its graphs.
 
     Attributes:
-      values: [N, width], to be compared between Keras and a runtime.
-      hypothesis: labels found; None if the task has none.
-      path: choices that led to the values, such as the labels of a search. `Task.trace` can be forced to take them.
+      values: [N, width], the outputs that are compared between Keras and a runtime.
+      hypothesis: the labels of a search; None if the task has none.
+      path: choices on which the values depend, such as the labels of a search; None if there are none. `Task.trace` can
+        be forced to make them.
     """
 
     values: Floats
@@ -37,8 +38,8 @@ class Task(ABC):
     """The purpose of a model: its graphs, losses, metric and metadata.
 
     Attributes:
-      name: in configurations and files.
-      metric: name of the number that dev sets are scored with; lower is better.
+      name: the name in configurations and files.
+      metric: the name of the score of dev sets, lower is better.
     """
 
     name: ClassVar[str]
@@ -57,18 +58,24 @@ class Task(ABC):
           A flat functional model whose outputs are a dictionary.
 
         Raises:
-          InputError: `config` lacks a section of the task, or has another's.
+          InputError: `config` lacks a section of the task, or has one of another task.
         """
 
     @abstractmethod
     def example(
         self, model: keras.Model, inputs: tuple[tf.Tensor, tf.Tensor], labels: tf.Tensor
     ) -> tuple[tuple[tf.Tensor, ...], dict[str, tf.Tensor]]:
-        """Turns a batch of (features, lengths) and labels into inputs of the model and a target for every output."""
+        """Turns a batch into inputs of the training model and a target for every output.
+
+        Args:
+          model: the training model.
+          inputs: features [B, T, mel_bins] and their lengths [B] int32.
+          labels: [B, U] int32, padded with -1.
+        """
 
     @abstractmethod
     def losses(self, model: keras.Model, auxiliary_weight: float) -> dict[str, tuple[keras.losses.Loss, float]]:
-        """Returns the loss of every output, with its weight.
+        """Returns loss and weight of every output by name.
 
         Args:
           model: the training model.
@@ -76,7 +83,7 @@ class Task(ABC):
         """
 
     def initializable_part(self, model: keras.Model, source: Task) -> keras.Model:
-        """Returns the part of a float model that takes its weights from a model of the task `source`: all of it."""
+        """Returns the part of a float model that can take its weights from one of the task `source`; by default all."""
         return model
 
     @abstractmethod
@@ -85,7 +92,7 @@ class Task(ABC):
 
         Args:
           trained: a model of `build`, quantized or not, with weights or abstract.
-          streaming: whether the file takes audio in steps.
+          streaming: True for a file that takes audio in steps, False for one of whole utterances.
         """
 
     @abstractmethod
@@ -94,18 +101,18 @@ class Task(ABC):
 
     @abstractmethod
     def describe(self, exported: keras.Model) -> dict[str, int | float | str]:
-        """Returns what a file says of its task besides its name, such as its search and its settings."""
+        """Returns the task's settings for the metadata of a file, such as its search and vocabulary size."""
 
     @abstractmethod
     def dev_metric(self, model: keras.Model, tokenizer: Tokenizer) -> DevMetric:
-        """Returns the function that scores a dev set with the weights that `model` has at the time of the call."""
+        """Returns the function that scores a dev set; it reads the weights of `model` at every call."""
 
     def trace(self, graphs: GraphCalls, waveform: Floats, path: Any = None) -> Trace:
         """Computes an utterance through all graphs.
 
         Args:
-          graphs: of the task, in Keras or in a runtime.
+          graphs: the graphs of the task, in Keras or in a runtime.
           waveform: [samples] in [-1, 1].
-          path: of another trace of the utterance, whose choices are taken; None takes the model's own.
+          path: the path of another trace of the utterance, to make the same choices; None makes the model's own.
         """
         return Trace(graphs.run(waveform))
