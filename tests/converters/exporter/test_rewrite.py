@@ -104,7 +104,7 @@ def test_signature_and_metadata_survive(weights_only):
     assert file.signatures == {"transcribe": Signature(frozenset({"waveform"}), frozenset({"logits"}))}
     assert file.metadata["min_runtime_version"].startswith(b"2.")
     metadata = json.loads(file.metadata["TFCONFORMER"])
-    assert metadata["format"] == 1
+    assert metadata["format"] == 2
     assert base64.b64decode(metadata["tokenizer"]) == tiny_tokenizer().to_bytes()
     assert Config.model_validate(metadata["config"]) == weights_only.config
     layers = {layer["name"]: layer for layer in metadata["layers"]}
