@@ -16,7 +16,7 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import (
@@ -31,9 +31,11 @@ from pydantic import (
 )
 
 from converters.flatbuffer.reader import TfliteFile, read_tflite
-from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
 from tfconformer.features.config import FeatureConfig
+
+if TYPE_CHECKING:
+    from tfconformer.data.tokenizer import Tokenizer
 
 METADATA = "TFCONFORMER"
 FORMAT = 2
@@ -296,8 +298,11 @@ class ModelMetadata(_Record):
         Raises:
           InputError: the metadata have no tokenizer, or a damaged one.
         """
+        # A process that only runs the model does without SentencePiece.
+        from tfconformer.data.tokenizer import Tokenizer
+
         if self.tokenizer_model is None:
-            raise InputError(f"{self._path}: its {METADATA} metadata have no tokenizer")
+            raise InputError(f"{self._path}: its {METADATA} metadata lack a tokenizer")
         try:
             return Tokenizer.from_bytes(base64.b64decode(self.tokenizer_model))
         except (binascii.Error, ValueError) as error:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.runtime.speech_model import SpeechModel
 from tfconformer.decoding.ctc import StreamingCTCDecoder
 from tfconformer.decoding.transducer import StepNetwork, StreamingTransducerDecoder
 from tfconformer.errors import InputError
+
+if TYPE_CHECKING:
+    from converters.runtime.speech_model import SpeechModel
 
 
 class Search(Protocol):

@@ -24,7 +24,8 @@ SAMPLE_RATE = 1000
 
 
 def write_model(path: Path, tokenizer: Tokenizer | None, sample_rate: int = SAMPLE_RATE) -> Path:
-    metadata: dict = {"format": 1, "layers": [], "config": {"features": {"sample_rate": sample_rate}}}
+    features = {"sample_rate": sample_rate, "upper_edge": sample_rate / 2}
+    metadata: dict = {"format": 1, "layers": [], "config": {"features": features}}
     if tokenizer is not None:
         metadata["tokenizer"] = base64.b64encode(tokenizer.to_bytes()).decode()
     path.write_bytes(RecognizerBuilder(recognizer_layers(), metadata=metadata).finish())
