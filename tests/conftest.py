@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 import converters.custom_ops
+from tests.support.processor_time import ProcessorTime
 from tests.support.tiny_conformer import (
     INT8_ACTIVATIONS,
     LITERT,
@@ -24,13 +26,36 @@ from tests.support.tiny_conformer import (
     tiny_waveforms,
 )
 
+# Files that build or convert the same things, by a part of their paths.
+TOGETHER = {
+    "android_bench/": "android",
+    "exporter/test_freeze": "whole utterances",
+    "exporter/test_litert_target": "whole utterances",
+    "exporter/test_rewrite": "whole utterances",
+    "exporter/test_verify": "whole utterances",
+    "runtime/test_compiled_model": "whole utterances",
+    "commands/test_stream.py": "streams",
+    "exporter/test_transducer_export": "streams",
+    "runtime/test_stream_model": "streams",
+    "streaming/test_online_recognizer": "streams",
+}
+
 
 class Scheduling(LoadScopeScheduling):
-    """A scheduler that runs in one process the tests that share fixtures: those of a file, and all Android builds."""
+    """A scheduler that runs in one process the tests that share fixtures: those of a file, and of files `TOGETHER`."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return "android" if "android_bench" in file else file
+        return next((scope for part, scope in TOGETHER.items() if part in file), file)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(ProcessorTime())
+    # TensorFlow's modules are three hundred thousand objects, and a graph that is traced makes thousands: by default,
+    # the collector would spend a fifth of the suite on looking at them again and again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:

@@ -20,7 +20,7 @@ from android_bench.emulator.qemu import Emulator
 from android_bench.reference import write_reference
 from android_bench.toolchain.apk.assets import collect_assets
 from android_bench.toolchain.apk.build import build_apk
-from android_bench.toolchain.native import build_android
+from android_bench.toolchain.native import build_android, build_host_library
 from android_bench.toolchain.npm_packages import ANDROID_TFLITE
 from tests.support.apk_on_jvm import AppOnJvm
 from tests.support.model_metadata import metadata
@@ -58,9 +58,38 @@ class NativeModel:
 
 
 @pytest.fixture(scope="session")
-def emulator() -> Emulator:
+def prepared_emulator() -> Emulator | UnavailableError:
     try:
         return Emulator.prepare()
+    except UnavailableError as error:
+        return error
+
+
+@pytest.fixture(scope="session")
+def emulator(prepared_emulator: Emulator | UnavailableError) -> Emulator:
+    if isinstance(prepared_emulator, UnavailableError):
+        pytest.skip(str(prepared_emulator))
+    return prepared_emulator
+
+
+@pytest.fixture(scope="session")
+def android_files(
+    prepared_emulator: Emulator | UnavailableError, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
+    """The library and the program as built for Android, which takes half a minute: the emulator's, if there is one."""
+    if isinstance(prepared_emulator, Emulator):
+        return prepared_emulator.library, prepared_emulator.program
+    try:
+        return build_android(tmp_path_factory.mktemp("android"))
+    except UnavailableError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def host_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The app's library for this machine's Java."""
+    try:
+        return build_host_library(tmp_path_factory.mktemp("host"))
     except UnavailableError as error:
         pytest.skip(str(error))
 
@@ -119,14 +148,14 @@ class BuiltApk:
 
 
 @pytest.fixture(scope="session")
-def built_apk(tmp_path_factory: pytest.TempPathFactory) -> BuiltApk:
+def built_apk(android_files: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> BuiltApk:
     """An APK whose model is none, but whose code is the real one."""
     folder = tmp_path_factory.mktemp("apk")
     for name in ("tiny.tflite", "tiny.reference"):
         (folder / name).write_bytes(name.encode() * 100)
     assets = collect_assets([folder / "tiny.tflite"], folder / "assets")
     try:
-        files = (build_android(folder / "native")[0], ANDROID_TFLITE.fetch())
+        files = (android_files[0], ANDROID_TFLITE.fetch())
         built = BuiltApk(assets, {path.name: path for path in files}, folder / "bench.apk")
         build_apk(built.assets, built.libraries, built.path)
     except UnavailableError as error:

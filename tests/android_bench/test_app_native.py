@@ -11,10 +11,8 @@ import pytest
 from android_bench.emulator.qemu import CPUS, Emulator
 from android_bench.reference import reference_path
 from android_bench.toolchain.apk.settings import ABI
-from android_bench.toolchain.native import build_host_library
 from tests.android_bench.conftest import BuiltApk, NativeModel, Validate
 from tests.support.apk_on_jvm import AppOnJvm
-from tfconformer.errors import UnavailableError
 
 
 @pytest.fixture
@@ -24,14 +22,6 @@ def device(tmp_path: Path, native_model: NativeModel) -> Path:
     for path in (native_model.path, reference_path(native_model.path)):
         shutil.copyfile(path, tmp_path / "assets/models" / path.name)
     return tmp_path
-
-
-@pytest.fixture(scope="module")
-def host_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    try:
-        return build_host_library(tmp_path_factory.mktemp("host"))
-    except UnavailableError as error:
-        pytest.skip(str(error))
 
 
 @pytest.mark.parametrize("cpu", CPUS)

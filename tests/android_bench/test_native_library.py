@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from android_bench.emulator.qemu import CPUS, Emulator
-from android_bench.toolchain.native import build_host_library
 from tests.android_bench.conftest import NativeModel, Validate
 from tfconformer.errors import UnavailableError
 from tfconformer.programs import find_program
@@ -98,9 +97,10 @@ def test_a_wrong_command_has_a_report(emulator: Emulator, validate: Validate, ar
     assert message in report["error"]
 
 
-def test_java_calls_the_library(native_model: NativeModel, validate: Validate, tmp_path: Path) -> None:
+def test_java_calls_the_library(
+    native_model: NativeModel, host_library: Path, validate: Validate, tmp_path: Path
+) -> None:
     try:
-        library = build_host_library(tmp_path)
         javac, java = find_program("javac"), find_program("java")
     except UnavailableError as error:
         pytest.skip(str(error))
@@ -111,7 +111,7 @@ def test_java_calls_the_library(native_model: NativeModel, validate: Validate, t
     subprocess.run([javac, "-d", tmp_path, *folder.glob("*.java")], check=True)
     commands = ["--speed=1", f"--model={native_model.path} --threads=1", f"--model={native_model.path} --runs=77"]
     done = subprocess.run(
-        [java, "-Xcheck:jni", "-cp", tmp_path, f"-Dlibrary={library}", "org.tfconformer.bench.Main", *commands],
+        [java, "-Xcheck:jni", "-cp", tmp_path, f"-Dlibrary={host_library}", "org.tfconformer.bench.Main", *commands],
         capture_output=True,
         text=True,
         check=False,

@@ -1,5 +1,6 @@
 """Every layer on streams: the same outputs as on whole utterances, after the delay that it states."""
 
+import functools
 import itertools
 from dataclasses import replace
 
@@ -137,14 +138,15 @@ LAYERS = {
 }
 
 
-def build(name: str) -> keras.Model:
+@functools.cache
+def build(name: str) -> StreamingModel:
     keras.utils.set_random_seed(1)
     x, lengths = keras.Input([None, CHANNELS], name="x"), keras.Input([], dtype=tf.int32, name="lengths")
     model = keras.Model([x, lengths], LAYERS[name][0](x, lengths))
     random = np.random.default_rng(2)
     for weight in model.trainable_weights:  # biases and gains too
         weight.assign(weight + 0.1 * random.normal(size=weight.shape))
-    return model
+    return StreamingModel(model)
 
 
 def frames(count: int, seed: int = 3) -> np.ndarray:
@@ -159,24 +161,31 @@ def test_a_stream_is_the_whole_utterance(name, pieces):
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_delay_is_the_one_expected_and_utterances_may_be_short(name):
-    model = build(name)
-    assert StreamingModel(model).delay == LAYERS[name][1]
+    assert build(name).delay == LAYERS[name][1]
     for count in (1, 2, 5):
-        assert_streams(model, frames(count), 1, LAYERS[name][2])
+        assert_streams(build(name), frames(count), 1, LAYERS[name][2])
 
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_nothing_looks_further_ahead_than_the_delay_allows(name):
     """Outputs that are out after n inputs do not change with the inputs that follow."""
-    model, changed = build(name), 16
-    streaming = StreamingModel(model)
+    streaming, changed = build(name), 16
     x = frames(32)
     other = x.copy()
     other[:, changed:] += 1.0
     certain = changed // streaming.step_multiple * streaming.step_multiple // streaming.stride - streaming.delay
     np.testing.assert_allclose(
-        whole(model, x)[:, :certain], whole(model, other)[:, :certain], rtol=0, atol=LAYERS[name][2]
+        whole(streaming.model, x)[:, :certain],
+        whole(streaming.model, other)[:, :certain],
+        rtol=0,
+        atol=LAYERS[name][2],
     )
+
+
+@pytest.fixture(scope="module")
+def front_end() -> StreamingModel:
+    waveform, lengths = keras.Input([None]), keras.Input([], dtype=tf.int32)
+    return StreamingModel(keras.Model([waveform, lengths], LogMel(FeatureConfig())([waveform, lengths])[0]))
 
 
 @pytest.mark.parametrize(
@@ -184,16 +193,12 @@ def test_nothing_looks_further_ahead_than_the_delay_allows(name):
     # Sample by sample only where they are few, for it is slow.
     [*itertools.product([0, 399, 400], [1]), *itertools.product([0, 399, 400, 3217], [160, 161, "random"])],
 )
-def test_front_end(samples, pieces):
-    config = FeatureConfig()
-    waveform, lengths = keras.Input([None]), keras.Input([], dtype=tf.int32)
-    model = keras.Model([waveform, lengths], LogMel(config)([waveform, lengths])[0])
-    streaming = StreamingModel(model)
+def test_front_end(front_end, samples, pieces):
     # 400 samples end in the third step.
-    assert (streaming.step_multiple, streaming.stride, streaming.delay) == (160, 160, 2)
+    assert (front_end.step_multiple, front_end.stride, front_end.delay) == (160, 160, 2)
     x = np.random.default_rng(samples).uniform(-1, 1, (1, samples)).astype(np.float32)
     # A float32 FFT of more frames at once rounds differently; the logarithm makes the relative error absolute.
-    assert_streams(model, x, pieces, 1e-5)
+    assert_streams(front_end, x, pieces, 1e-5)
 
 
 def test_windows_are_the_published_case():
@@ -214,7 +219,7 @@ def test_layers_of_others_stream_if_declared_pointwise():
     with pytest.raises(InputError, match=r"doubled .Doubled. cannot run on a stream"):
         StreamingModel(model)
     register_pointwise(Doubled)
-    assert_streams(model, frames(9), 2, EXACT)
+    assert_streams(StreamingModel(model), frames(9), 2, EXACT)
 
 
 def test_what_cannot_stream_is_refused():
@@ -227,12 +232,12 @@ def test_what_cannot_stream_is_refused():
 
 
 def test_bad_chunks_and_states_are_refused():
-    streaming = StreamingModel(build("causal depthwise"))
+    streaming = build("causal depthwise")
     stream = streaming.open()
     with pytest.raises(InputError, match="not finite"):
         stream.push(np.full([1, 2, CHANNELS], np.nan))
     with pytest.raises(InputError, match=r"shape \[1, frames, \.\.\.\], got \[1, 2, 3\]"):
         stream.push(np.zeros([1, 2, 3]))
-    other = StreamingModel(build("left context")).zero_state()
+    other = build("left context").zero_state()
     with pytest.raises(InputError, match="the state is not of this model: depthwise"):
         streaming.step(tf.zeros([1, 1, CHANNELS]), tf.constant([1]), other, {})

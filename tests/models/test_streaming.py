@@ -1,5 +1,7 @@
 """The Conformer on streams, from features and from the waveform, in every attention mode."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -27,9 +29,11 @@ MODES = {
 }
 
 
-def build(mode: str) -> keras.Model:
+@functools.cache
+def build(mode: str) -> StreamingModel:
     keras.utils.set_random_seed(1)
-    return conformer_ctc(ModelConfig(**{**SMALL, **MODES[mode][0]}), FEATURES.mel_bins, vocabulary=6)
+    config = ModelConfig(**{**SMALL, **MODES[mode][0]})
+    return StreamingModel(conformer_ctc(config, FEATURES.mel_bins, vocabulary=6))
 
 
 # The two blocks renormalize sums that are added in another order: a few units in the last place of logits around 1.
@@ -39,23 +43,22 @@ TOLERANCE = 2e-5
 @pytest.mark.parametrize("pieces", [7, "random"])
 @pytest.mark.parametrize("mode", MODES)
 def test_from_features(mode, pieces):
-    model = build(mode)
+    streaming = build(mode)
     _, unit, delay = MODES[mode]
-    streaming = StreamingModel(model)
     assert (streaming.step_multiple, streaming.stride, streaming.delay) == (unit, 4, delay)
     x = np.random.default_rng(3).normal(size=(2, 83, FEATURES.mel_bins)).astype(np.float32)
-    assert_streams(model, x, pieces, TOLERANCE)
+    assert_streams(streaming, x, pieces, TOLERANCE)
 
 
 def test_from_the_waveform():
-    model = build("look-ahead")
+    model = build("look-ahead").model
     waveform, lengths = keras.Input([None]), keras.Input([], dtype=tf.int32)
     whole = keras.Model([waveform, lengths], model(LogMel(FEATURES)([waveform, lengths]))["logits"])
     streaming = StreamingModel(whole)
     # The front end is 2 frames of 10 ms late, which the four of a step hide.
     assert (streaming.step_multiple, streaming.lookahead) == (640, 4 * 640)
     x = np.random.default_rng(4).uniform(-0.5, 0.5, (1, 9000)).astype(np.float32)
-    assert_streams(whole, x, "random", 1e-4)  # the front end's 1e-5, amplified by the network
+    assert_streams(streaming, x, "random", 1e-4)  # the front end's 1e-5, amplified by the network
 
 
 # Name: (spec of all dense layers, tolerance relative to the largest logit). Codes are the same on streams, and so are
@@ -72,10 +75,10 @@ QUANTIZED = {
 @pytest.mark.parametrize("name", QUANTIZED)
 def test_quantized(name):
     spec, tolerance = QUANTIZED[name]
-    model = build("chunks")
+    model = build("chunks").model
     specs = match_layers(model, [QuantizationRule(layers=".*", spec=QuantSpec(**spec))])
     quantized = quantize_model(model, specs)
     x = np.random.default_rng(5).normal(size=(1, 83, FEATURES.mel_bins)).astype(np.float32)
     expected = whole(quantized, x)
     assert np.abs(expected - whole(model, x)).max() > 1e-3, "quantized weights compute something else"
-    assert_streams(quantized, x, "random", tolerance * np.abs(expected).max())
+    assert_streams(StreamingModel(quantized), x, "random", tolerance * np.abs(expected).max())

@@ -13,6 +13,7 @@ from tfconformer.losses.transducer import transducer_log_likelihood
 from tfconformer.models.config import ModelConfig
 from tfconformer.models.ctc import conformer_ctc
 from tfconformer.models.encoder import SUBSAMPLING
+from tfconformer.models.streaming import StreamingModel
 from tfconformer.models.transducer import SCORES, Transducer, conformer_transducer, shared_with_ctc
 from tfconformer.quantization.apply import QuantizedLayers, copy_float_weights, quantize_model
 from tfconformer.quantization.spec import QuantSpec
@@ -94,7 +95,7 @@ def test_every_quantized_matrix_trains():
 
 def test_the_encoder_streams():
     encoder = Transducer(build(causal=True, left_context=4, right_context=1)).encoder
-    assert_streams(encoder, features(1, 61), "random", 2e-5)  # as the CTC model
+    assert_streams(StreamingModel(encoder), features(1, 61), "random", 2e-5)  # as the CTC model
 
 
 def test_an_encoder_comes_from_a_ctc_model():

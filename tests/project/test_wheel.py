@@ -1,5 +1,6 @@
 """The installed wheel works outside the checkout: every command answers, and a model goes from a run to a score."""
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from converters.custom_ops import kernel_names
 from tfconformer.data.manifest import Utterance, write_manifest
 
 PACKAGES = ("android_bench", "converters", "tfconformer")
@@ -92,6 +94,19 @@ def test_the_wheel_carries_its_licence(wheel):
         names = {name.partition(".dist-info/")[2]: name for name in archive.namelist()}
         assert {"licenses/LICENSE", "licenses/NOTICE"} <= names.keys()
         assert "License-Expression: Apache-2.0\n" in archive.read(names["METADATA"]).decode()
+
+
+def test_the_wheel_carries_a_library_that_loads(wheel, tmp_path):
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+        library = archive.extract("converters/custom_ops/libtfconformer_ops.so", tmp_path)
+    assert "converters/runtime/model.py" in names
+    assert "tfconformer/errors.py" in names
+    header = "converters/custom_ops/include/tfconformer_ops.h"
+    assert [name for name in names if name.endswith((".c", ".h"))] == [header]
+    loaded = ctypes.CDLL(library)
+    loaded.tfc_kernel_name.restype = ctypes.c_char_p
+    assert loaded.tfc_kernel_name(0).decode() == kernel_names()[0]
 
 
 def test_the_packages_are_those_of_the_wheel(tfconformer, pytestconfig):

@@ -13,13 +13,14 @@ from tfconformer.models.streaming import StreamingModel
 PIECES = (1, 2, 3, 7, "random")
 
 
-def assert_streams(model: keras.Model, inputs: np.ndarray, pieces: int | str, tolerance: float, seed: int = 0) -> None:
+def assert_streams(
+    streaming: StreamingModel, inputs: np.ndarray, pieces: int | str, tolerance: float, seed: int = 0
+) -> None:
     """Compares the outputs on `inputs` [B, T, ...] with those of a stream of pieces of that many inputs.
 
     Also checks that nothing comes later than the model says, and that memory does not grow.
     """
-    streaming = StreamingModel(model)
-    expected = whole(model, inputs)
+    expected = whole(streaming.model, inputs)
     stream = streaming.open(len(inputs))
     taken, given, outputs, bytes_held = 0, 0, [], set()
     for piece in split(inputs, pieces, seed):

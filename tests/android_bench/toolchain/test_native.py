@@ -11,19 +11,10 @@ from android_bench.toolchain import native as build_native
 from android_bench.toolchain.apk.elf import read_library
 from android_bench.toolchain.apk.verify import load_problems, own_library_problems
 from android_bench.toolchain.native import build_android, sources
-from tfconformer.errors import UnavailableError
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    try:
-        return build_android(tmp_path_factory.mktemp("android"))
-    except UnavailableError as error:
-        pytest.skip(str(error))
 
 
 def test_the_same_sources_give_the_same_bytes(
-    built: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    android_files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A copy of the checkout, in another folder."""
     copy = tmp_path / "another checkout"
@@ -32,7 +23,7 @@ def test_the_same_sources_give_the_same_bytes(
     monkeypatch.setattr(build_native, "REPOSITORY", copy)
     monkeypatch.setattr(build_native, "_BENCH", copy / "android_bench")
     monkeypatch.setattr(build_native, "_BIONIC", copy / "android_bench/bionic")
-    for first, second in zip(built, build_android(copy / "build/android"), strict=True):
+    for first, second in zip(android_files, build_android(copy / "build/android"), strict=True):
         assert first.read_bytes() == second.read_bytes()
 
 
@@ -43,14 +34,14 @@ def test_every_source_of_the_operations_is_compiled_in() -> None:
         assert {path.name for path in sources(entry)} & {"jni.c", "main.c"} == {entry}
 
 
-def test_android_can_load_them(built: tuple[Path, Path]) -> None:
-    for path in built:
+def test_android_can_load_them(android_files: tuple[Path, Path]) -> None:
+    for path in android_files:
         library = read_library(path)
         assert library.imports
         assert not [*load_problems(library), *own_library_problems(library)]
 
 
-def test_the_library_shows_one_function(built: tuple[Path, Path]) -> None:
-    library, program = built
+def test_the_library_shows_one_function(android_files: tuple[Path, Path]) -> None:
+    library, program = android_files
     assert read_library(library).exports == {"JNI_OnLoad"}
     assert b"/system/bin/linker64\0" in program.read_bytes()
