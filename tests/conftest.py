@@ -51,8 +51,8 @@ class Scheduling(LoadScopeScheduling):
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(ProcessorTime())
-    # TensorFlow's modules are three hundred thousand objects, and a graph that is traced makes thousands: by default,
-    # the collector would spend a fifth of the suite on looking at them again and again.
+    # TensorFlow's modules are three hundred thousand objects that live as long as the process: the collector need not
+    # visit them each time that tracing a graph makes thousands more.
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
