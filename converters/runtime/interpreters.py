@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import importlib
 import importlib.metadata
+import os
+import weakref
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
@@ -49,10 +53,12 @@ class KernelUse:
 class LoadedFile:
     """An exported file in one runtime. Not for use from several threads at once.
 
+    A runtime's threads do not survive a fork, and it would wait for them for ever. A child process that uses the file
+    gets an interpreter of its own, with the states of the parent's.
+
     Attributes:
       path: the path of the file.
       runtime: name and version of the runtime, for example "ai-edge-litert 2.3.0".
-      interpreter: the runtime's interpreter of the file.
       graph: the first graph, which takes audio.
     """
 
@@ -61,34 +67,96 @@ class LoadedFile:
         path: str,
         runtime: str,
         file: TfliteFile,
-        interpreter: Any,
+        load: Callable[[], Any],
         kernel: str | None,
         graphs: Sequence[GraphDescription],
     ) -> None:
-        """Wraps an interpreter.
+        """Loads an interpreter.
 
         Args:
           path: the path of the file.
           runtime: one of `RUNTIMES`.
           file: the structure of the file.
-          interpreter: the runtime's interpreter of the file.
+          load: function that returns a new interpreter of the file.
           kernel: name of the kernel of the custom operations; None in a model without them.
           graphs: the graphs of the file that will be run; the first one takes audio.
 
         Raises:
-          InputError: a tensor of the file is not the one that its metadata describe.
+          InputError: the runtime cannot load the file, or a tensor of the file is not the one that its metadata
+            describe.
         """
         self.path = path
         self.runtime = f"{runtime} {importlib.metadata.version(runtime)}"
-        self.interpreter = interpreter
         self.graph = graphs[0]
+        self._load = load
+        self._interpreter = load()
+        self._audio_runner: Any = None
+        self._is_of_parent = False
         self._file = file
         self._kernel = kernel
         self._steps = {graph.signature: graph for graph in graphs[1:]}
         for graph in self._steps.values():
-            runner = interpreter.get_signature_runner(graph.signature)
-            check_tensors(path, runner.get_input_details(), graph.all_inputs)
-            check_tensors(path, runner.get_output_details(), graph.all_outputs)
+            self.check_tensors(graph)
+        _LOADED.add(self)
+
+    @contextlib.contextmanager
+    def one_sentence(self, action: str) -> Iterator[None]:
+        """Turns what the runtime refuses into an error of one sentence.
+
+        Args:
+          action: the refused action in the sentence, such as "compute it".
+
+        Raises:
+          InputError: the runtime raised an exception in the context.
+        """
+        try:
+            yield
+        except (RuntimeError, ValueError) as error:
+            raise InputError(f"{self.path}: {self.runtime} cannot {action} ({one_line(error)})") from error
+
+    def check_tensors(self, graph: GraphDescription) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Returns the runtime's details of a graph's inputs and outputs, by name.
+
+        Raises:
+          InputError: a tensor is not the one that the metadata describe, or the runtime cannot prepare the graph.
+        """
+        with self.one_sentence(f"prepare {graph.signature}"):
+            runner = self.interpreter.get_signature_runner(graph.signature)
+            inputs, outputs = runner.get_input_details(), runner.get_output_details()
+        check_tensors(self.path, inputs, graph.all_inputs)
+        check_tensors(self.path, outputs, graph.all_outputs)
+        return inputs, outputs
+
+    @property
+    def interpreter(self) -> Any:
+        """The runtime's interpreter of the file, in this process."""
+        if self._is_of_parent:
+            inherited, self._interpreter, self._is_of_parent = self._interpreter, self._load(), False
+            self._audio_runner = None
+            self._copy_states(inherited)
+        return self._interpreter
+
+    @property
+    def audio_runner(self) -> Any:
+        """The runtime's function of the first graph, of a file that has no other graph's runner at the same time."""
+        if self._audio_runner is None or self._is_of_parent:
+            self._audio_runner = self.interpreter.get_signature_runner(self.graph.signature)
+        return self._audio_runner
+
+    def leave_to_parent(self) -> None:
+        """Gives up the interpreter, in a child process of a fork."""
+        # Its destruction would wait for threads that the child does not have.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._interpreter))
+        self._is_of_parent = True
+
+    def _copy_states(self, inherited: Any) -> None:
+        if not self.graph.states:
+            return
+        self._interpreter.allocate_tensors()
+        details = self._interpreter.get_signature_runner(self.graph.signature).get_input_details()
+        for state in self.graph.states:
+            index = details[state.name]["index"]
+            self._interpreter.tensor(index)()[:] = inherited.get_tensor(index)
 
     @cached_property
     def metadata(self) -> ModelMetadata:
@@ -116,12 +184,9 @@ class LoadedFile:
                 raise InputError(
                     f"{self.path}: the {tensor.name} is not of this model: it should be {tensor}, got {found}"
                 )
-        # Not cached: while a runner exists, the interpreter refuses to run another signature's graph on its tensors.
-        runner = self.interpreter.get_signature_runner(signature)
-        try:
-            return dict(runner(**inputs))
-        except (RuntimeError, ValueError) as error:
-            raise InputError(f"{self.path}: {self.runtime} cannot compute {signature} ({one_line(error)})") from error
+        with self.one_sentence(f"compute {signature}"):
+            # Not cached: while a runner exists, the interpreter refuses to run another graph on its tensors.
+            return dict(self.interpreter.get_signature_runner(signature)(**inputs))
 
     def zero_states(self, signature: str) -> dict[str, NDArray[Any]]:
         """Returns the states of a step graph at the start, all zero, by name."""
@@ -135,6 +200,18 @@ class LoadedFile:
         name = self._kernel or ("xnnpack" if delegate_nodes else "builtin")
         custom_nodes = self._file.custom_operations.get(FULLY_CONNECTED, 0)
         return KernelUse(name, custom_nodes, delegate_nodes, dict(operations))
+
+
+# Files that are open in this process.
+_LOADED: weakref.WeakSet[LoadedFile] = weakref.WeakSet()
+
+
+def _leave_all_to_parent() -> None:
+    for file in _LOADED:
+        file.leave_to_parent()
+
+
+os.register_at_fork(after_in_child=_leave_all_to_parent)
 
 
 def load_file(
@@ -160,15 +237,16 @@ def load_file(
     if unknown:
         expected = ", ".join(map(repr, sorted(OPERATIONS)))
         raise InputError(f"{path}: it needs the custom operation {unknown[0]!r}, expected none but {expected}")
-    kernel, delegates = None, []
-    if file.custom_operations:
-        kernel = kernel_names()[0]
-        delegates = [module.load_delegate(str(library_path()))]
-    try:
-        interpreter = module.Interpreter(model_path=path, experimental_delegates=delegates, num_threads=threads)
-    except (RuntimeError, ValueError) as error:
-        raise InputError(f"{path}: {runtime} cannot load it ({one_line(error)})") from error
-    return LoadedFile(path, runtime, file, interpreter, kernel, graphs)
+    kernel = kernel_names()[0] if file.custom_operations else None
+
+    def load() -> Any:
+        delegates = [module.load_delegate(str(library_path()))] if file.custom_operations else []
+        try:
+            return module.Interpreter(model_path=path, experimental_delegates=delegates, num_threads=threads)
+        except (RuntimeError, ValueError) as error:
+            raise InputError(f"{path}: {runtime} cannot load it ({one_line(error)})") from error
+
+    return LoadedFile(path, runtime, file, load, kernel, graphs)
 
 
 def import_runtime(runtime: str) -> ModuleType:

@@ -25,7 +25,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, TextIO
+from typing import Any, BinaryIO, NoReturn, TextIO
 
 import numpy as np
 
@@ -70,8 +70,8 @@ class IsolatedRecognizer:
       runtime: name and version of the runtime.
 
     Raises:
-      InputError: the runtime or the file is not usable.
-      RuntimeError: the process died.
+      InputError: the runtime or the file is not usable, or a signal ended the process.
+      RuntimeError: the process ended by itself, which is a fault of this program.
     """
 
     def __init__(
@@ -113,8 +113,8 @@ class IsolatedRecognizer:
           name: name of the utterance in error messages.
 
         Raises:
-          InputError: the model cannot run on the waveform, or its output holds a NaN.
-          RuntimeError: the process died.
+          InputError: the model cannot run on the waveform, its output holds a NaN, or a signal ended the process.
+          RuntimeError: the process ended by itself, which is a fault of this program.
         """
         samples = np.ascontiguousarray(waveform, _SAMPLE)
         if samples.ndim != 1:
@@ -144,18 +144,22 @@ class IsolatedRecognizer:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line.endswith(b"\n"):
-            raise RuntimeError(f"the process running {self._model_path} {self._cause_of_death()} at {what}")
+            self._raise_death(what)
         answer = json.loads(line)
         if "error" in answer:
             raise InputError(answer["error"])
         return answer
 
-    def _cause_of_death(self) -> str:
+    def _raise_death(self, what: str) -> NoReturn:
         code = self._process.wait()
+        if code < 0:
+            raise InputError(
+                f"{self._model_path}: the process that runs it was killed by {signal.Signals(-code).name}; the file is "
+                "damaged, or the memory does not suffice"
+            )
         self._log.seek(0)
         last_words = self._log.read().decode("utf-8", "replace").strip()[-2000:]
-        ended = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
-        return f"{ended} ({last_words})" if last_words else ended
+        raise RuntimeError(f"the process running {self._model_path} ended with status {code} ({last_words}) at {what}")
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from converters.flatbuffer.metadata import FREE, METADATA, GraphDescription, ModelMetadata, TensorDescription
 from converters.flatbuffer.reader import TfliteFile, read_tflite
 from converters.flatbuffer.signatures import check_signatures
-from converters.runtime.interpreters import RUNTIMES, KernelUse, LoadedFile, load_file, one_line
+from converters.runtime.interpreters import RUNTIMES, KernelUse, LoadedFile, load_file
 from converters.runtime.speech_model import SpeechModel
 from converters.runtime.stream_model import StreamModel, open_stream
 from tfconformer.errors import InputError
@@ -37,18 +37,13 @@ class Model(SpeechModel):
 
     def __init__(self, file: LoadedFile) -> None:
         super().__init__(file)
-        self._compute = file.interpreter.get_signature_runner(file.graph.signature)
         (self._input,) = (tensor.name for tensor in file.graph.inputs)
 
     def run(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
         """Computes the output of a whole waveform, see `SpeechModel.run`."""
         samples = self._checked(waveform)
-        try:
-            outputs = self._compute(**{self._input: samples[np.newaxis]})[self.output]
-        except (RuntimeError, ValueError) as error:
-            raise InputError(
-                f"{self.path}: {self.runtime} cannot compute it on {samples.size} samples ({one_line(error)})"
-            ) from error
+        with self._file.one_sentence(f"compute it on {samples.size} samples"):
+            outputs = self._file.audio_runner(**{self._input: samples[np.newaxis]})[self.output]
         if outputs.ndim != 3 or outputs.shape[0] != 1:
             raise InputError(f"{self.path}: its {self.output} should be [1, frames, width], got {list(outputs.shape)}")
         return np.asarray(outputs[0], np.float32)

@@ -31,8 +31,8 @@ from converters.flatbuffer.metadata import (
     show_tensor,
 )
 from converters.flatbuffer.reader import read_tflite
-from converters.flatbuffer.signatures import check_signatures, check_tensors
-from converters.runtime.interpreters import LoadedFile, load_file, one_line
+from converters.flatbuffer.signatures import check_signatures
+from converters.runtime.interpreters import LoadedFile, load_file
 from converters.runtime.speech_model import SpeechModel
 from tfconformer.errors import InputError
 from tfconformer.steps import split_steps
@@ -58,18 +58,19 @@ class StreamModel(SpeechModel):
         super().__init__(file)
         self.description = description
         self.states = file.graph.states
-        self._interpreter = file.interpreter
-        self._interpreter.allocate_tensors()
-        runner = self._interpreter.get_signature_runner(file.graph.signature)
-        inputs, outputs = runner.get_input_details(), runner.get_output_details()
-        check_tensors(self.path, inputs, file.graph.all_inputs)
-        check_tensors(self.path, outputs, file.graph.all_outputs)
+        with file.one_sentence("prepare it"):
+            self._interpreter.allocate_tensors()
+        inputs, outputs = file.check_tensors(file.graph)
         self._width = int(outputs[self.output]["shape"][-1])
         self._inputs = {name: details["index"] for name, details in inputs.items()}
         self._outputs = {name: details["index"] for name, details in outputs.items()}
         # The other states are updated in place: input and output are one tensor.
         self._copied = [name for name, index in self._inputs.items() if self._outputs.get(name, index) != index]
         self.reset()
+
+    @property
+    def _interpreter(self) -> Any:
+        return self._file.interpreter
 
     def reset(self) -> None:
         """Begins a stream: sets all states to zero."""
@@ -158,10 +159,8 @@ class StreamModel(SpeechModel):
             raise InputError(f"{self.path}: the utterance has ended: reset the stream before more audio")
         interpreter.tensor(self._inputs[AUDIO])()[0] = samples
         interpreter.tensor(self._inputs[COUNT])()[0] = count
-        try:
+        with self._file.one_sentence("compute it"):
             interpreter.invoke()
-        except (RuntimeError, ValueError) as error:
-            raise InputError(f"{self.path}: {self.runtime} cannot compute it ({one_line(error)})") from error
         for name in self._copied:
             np.copyto(interpreter.tensor(self._inputs[name])(), interpreter.tensor(self._outputs[name])())
         first = position // description.frame_samples - description.delay_frames

@@ -15,6 +15,7 @@
 enum { SPIN_ITERATIONS = 4000 };
 
 struct tfc_thread_pool {
+  unsigned forks;         /* value of `forks` when the threads were started */
   pthread_mutex_t in_use; /* held by the thread whose job is done */
   pthread_mutex_t mutex;  /* guards the two conditions */
   pthread_cond_t begins, ends;
@@ -28,6 +29,17 @@ struct tfc_thread_pool {
   void (*task)(void* context, int index);
   void* context;
 };
+
+/* Number of forks that lead to this process. A child has the memory of its parent, but none of its threads, and locks
+ * in any state: it must not use a pool that was made before the fork. */
+static atomic_uint forks;
+static pthread_once_t counting_forks = PTHREAD_ONCE_INIT;
+
+static void count_fork(void) { atomic_fetch_add(&forks, 1); }
+
+static void begin_counting_forks(void) { pthread_atfork(NULL, NULL, count_fork); }
+
+static bool has_threads(const tfc_thread_pool* pool) { return pool->forks == atomic_load(&forks); }
 
 static void do_tasks(tfc_thread_pool* pool) {
   for (int index; (index = atomic_fetch_add(&pool->next, 1)) < pool->count;) pool->task(pool->context, index);
@@ -79,6 +91,8 @@ tfc_thread_pool* tfc_thread_pool_create(int threads) {
   assert(threads >= 2 && threads <= TFC_MAX_THREADS);
   tfc_thread_pool* pool = calloc(1, sizeof *pool);
   if (pool == NULL) return NULL;
+  pthread_once(&counting_forks, begin_counting_forks);
+  pool->forks = atomic_load(&forks);
   pthread_mutex_init(&pool->in_use, NULL);
   pthread_mutex_init(&pool->mutex, NULL);
   pthread_cond_init(&pool->begins, NULL);
@@ -95,19 +109,21 @@ tfc_thread_pool* tfc_thread_pool_create(int threads) {
 
 void tfc_thread_pool_destroy(tfc_thread_pool* pool) {
   if (pool == NULL) return;
-  atomic_store(&pool->is_closing, true);
-  begin_job(pool);
-  for (int i = 0; i < pool->workers; ++i) pthread_join(pool->threads[i], NULL);
-  pthread_cond_destroy(&pool->ends);
-  pthread_cond_destroy(&pool->begins);
-  pthread_mutex_destroy(&pool->mutex);
-  pthread_mutex_destroy(&pool->in_use);
+  if (has_threads(pool)) {
+    atomic_store(&pool->is_closing, true);
+    begin_job(pool);
+    for (int i = 0; i < pool->workers; ++i) pthread_join(pool->threads[i], NULL);
+    pthread_cond_destroy(&pool->ends);
+    pthread_cond_destroy(&pool->begins);
+    pthread_mutex_destroy(&pool->mutex);
+    pthread_mutex_destroy(&pool->in_use);
+  }
   free(pool);
 }
 
 void tfc_thread_pool_run(tfc_thread_pool* pool, int count, void (*task)(void* context, int index), void* context) {
   assert(count >= 0 && task != NULL);
-  if (pool == NULL || count < 2 || pthread_mutex_trylock(&pool->in_use) != 0) {
+  if (pool == NULL || count < 2 || !has_threads(pool) || pthread_mutex_trylock(&pool->in_use) != 0) {
     for (int index = 0; index < count; ++index) task(context, index);
     return;
   }

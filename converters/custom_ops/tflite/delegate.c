@@ -162,6 +162,24 @@ static TfLiteStatus prepare_scratch(TfLiteContext* context, const tfc_partition*
   return context->ResizeTensor(context, scratch, size);
 }
 
+/* Checks that the computed tensors of the graph have the dimensions that the file fixes. A runtime lets its user resize
+ * an input to a batch that the graph reshapes into one long utterance. */
+static TfLiteStatus check_fixed_dimensions(TfLiteContext* context) {
+  for (size_t i = 0; i < context->tensors_size; ++i) {
+    const TfLiteTensor* tensor = &context->tensors[i];
+    const TfLiteIntArray *dims = tensor->dims, *fixed = tensor->dims_signature;
+    if (tensor->allocation_type == kTfLiteMmapRo || dims == NULL || fixed == NULL || fixed->size != dims->size)
+      continue;
+    for (int j = 0; j < dims->size; ++j) {
+      if (fixed->data[j] < 0 || fixed->data[j] == dims->data[j]) continue;
+      context->ReportError(context, "%s: dimension %d of the tensor '%.100s' is %d, the file allows only %d. ",
+                           DELEGATE_NAME, j, tensor->name ? tensor->name : "", dims->data[j], fixed->data[j]);
+      return kTfLiteError;
+    }
+  }
+  return kTfLiteOk;
+}
+
 /* Takes the runtime's number of threads, which may change between two preparations. */
 static TfLiteStatus prepare_threads(TfLiteContext* context, tfc_delegate* delegate) {
   const int wanted = context->recommended_num_threads;
@@ -193,6 +211,7 @@ static TfLiteStatus prepare_partition(TfLiteContext* context, TfLiteNode* node) 
     context->ReportError(context, "%s: no memory for the node. ", DELEGATE_NAME);
     return kTfLiteError;
   }
+  if (check_fixed_dimensions(context) != kTfLiteOk) return kTfLiteError;
   if (prepare_threads(context, partition->delegate) != kTfLiteOk) return kTfLiteError;
   free(node->temporaries);
   node->temporaries = copy_array(partition->temporaries);

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from converters.exporter.pack import pack_weights
+from converters.exporter.pack import pack_weights, unpack_entries
 from tests.support import packed_layer
 from tfconformer.quantization.quantizers.weights import quantize_weights
 from tfconformer.quantization.spec import QuantSpec
@@ -26,6 +26,20 @@ def test_int4_2_to_4_by_hand():
     packed = pack_weights(codes, np.ones((1, 1), np.float32), None, QuantSpec(bits=4, sparsity="2:4"))
     assert packed.codes[0, 0, :4].tolist() == [15, 0, 8, 13]
     assert packed.sparsity_indices[0, 0, :4].tolist() == [1, 3, 0, 3]
+    np.testing.assert_array_equal(packed.dequantize(), codes)
+
+
+@pytest.mark.parametrize("last", [5, 0])
+def test_a_last_group_of_one_weight_stores_an_index_past_the_end(last):
+    """As `docs/reference/format.md` says of 2:4 and K = 33: entry 17 is of the weight 32, and entry 18 of none."""
+    codes = np.zeros((33, 1), np.float32)
+    codes[32] = last
+    packed = pack_weights(codes, np.ones((1, 1), np.float32), None, QuantSpec(bits=4, sparsity="2:4"))
+    stored, indices = (
+        unpack_entries(one, bits, [18], 1)[16:, 0] for one, bits in ((packed.codes, 4), (packed.sparsity_indices, 2))
+    )
+    assert stored.tolist() == [8 + last, 8]
+    assert indices[0] == 0 and 32 + indices[1] > 32
     np.testing.assert_array_equal(packed.dequantize(), codes)
 
 

@@ -93,7 +93,7 @@ def test_an_input_error_does_not_end_the_process():
 
 
 def test_a_death_is_reported_with_its_cause():
-    with recognizer("crash.tflite") as fake, pytest.raises(RuntimeError, match=r"killed by SIGSEGV .*at utterance 7"):
+    with recognizer("crash.tflite") as fake, pytest.raises(InputError, match=r"utterance 7: .*killed by SIGSEGV"):
         fake.decode(utterance([1]), "utterance 7")
     with recognizer("raise.tflite") as fake, pytest.raises(RuntimeError, match=r"(?s)status 1 .*a bug in the runtime"):
         fake.decode(utterance([1]))
@@ -104,6 +104,6 @@ def test_a_death_is_reported_with_its_cause():
 def test_a_dead_process_stays_dead():
     with recognizer("crash.tflite") as fake:
         for _ in range(2):
-            with pytest.raises(RuntimeError, match="SIGSEGV"):
+            with pytest.raises(InputError, match="SIGSEGV"):
                 # Larger than a pipe's buffer, so that writing fails and not only reading.
                 fake.decode(np.zeros(1_000_000))

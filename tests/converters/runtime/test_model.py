@@ -15,6 +15,7 @@ from converters import custom_ops
 from converters.custom_ops import kernel_names
 from converters.runtime import interpreters
 from converters.runtime.model import RUNTIMES, open_model
+from tests.support.forked import forked
 from tests.support.packed_layer import RECOGNIZER_FEATURES as FEATURES
 from tests.support.packed_layer import recognizer_layers as layers
 from tests.support.tflite_builder import ModelBuilder, RecognizerBuilder
@@ -69,6 +70,61 @@ def test_computes_the_definition_at_any_length(recognizer: Path, runtime: str, t
     del model
     gc.collect()
     assert our_threads() == before
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_child_process_computes_what_its_parent_does(recognizer: Path, runtime: str) -> None:
+    """The threads of the parent do not exist in the child, which neither waits for them nor at its end."""
+    parents = open_model(recognizer, runtime, threads=3)
+    expected = parents.run(waveform(64))
+
+    def run_both() -> bool:
+        own = open_model(recognizer, runtime, threads=3)
+        results = [model.run(waveform(64)) for model in (parents, own, parents)]
+        return all(np.array_equal(result, expected) for result in results)
+
+    def destroy() -> None:
+        nonlocal parents
+        del parents
+        gc.collect()
+
+    assert forked(run_both)
+    forked(destroy)
+    np.testing.assert_array_equal(parents.run(waveform(64)), expected)
+
+
+def test_a_child_process_may_run_a_raw_interpreter_of_its_parent(recognizer: Path) -> None:
+    interpreter = open_model(recognizer, threads=3)._file.interpreter
+
+    def run() -> NDArray[np.float32]:
+        (audio,), (logits,) = interpreter.get_input_details(), interpreter.get_output_details()
+        interpreter.resize_tensor_input(audio["index"], [1, 64 * FEATURES])
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(audio["index"], waveform(64)[np.newaxis])
+        interpreter.invoke()
+        return interpreter.get_tensor(logits["index"])
+
+    expected = run()
+    np.testing.assert_array_equal(forked(run), expected)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_batch_is_refused(recognizer: Path, runtime: str) -> None:
+    """The graph would take two utterances for a long one, and one row would come back."""
+    interpreter = open_model(recognizer, runtime)._file.interpreter
+    (audio,) = interpreter.get_input_details()
+    interpreter.resize_tensor_input(audio["index"], [2, 3 * FEATURES])
+    with pytest.raises(RuntimeError, match="dimension 0 of the tensor 'waveform' is 2, the file allows only 1"):
+        interpreter.allocate_tensors()
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_an_interpreter_without_the_delegate_names_the_operation(recognizer: Path, runtime: str) -> None:
+    """As `docs/reference/targets.md` says."""
+    interpreter = interpreters.import_runtime(runtime).Interpreter(str(recognizer))
+    interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], [1, 3 * FEATURES])
+    with pytest.raises(RuntimeError, match="unresolved custom op: TfconformerFullyConnected"):
+        interpreter.allocate_tensors()
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

@@ -14,6 +14,8 @@ from converters.flatbuffer.model_file import read_model_file
 from converters.flatbuffer.reader import read_tflite
 from converters.runtime.model import RUNTIMES, open_model
 from converters.runtime.stream_model import open_stream
+from tests.support.edited_file import with_constant
+from tests.support.forked import forked
 from tests.support.tflite_builder import ModelBuilder
 from tfconformer.errors import InputError
 
@@ -66,6 +68,34 @@ def test_it_says_how_it_is_used_and_is_one_graph_with_two_names(stream, whole_of
     layers = {layer.name: layer for layer in read_model_file(stream.path).layer_rows()}
     assert layers["block_00_attention/position"].bytes == tables / 2
     assert "block_00_attention_position" not in layers
+
+
+def test_a_child_process_continues_the_stream_of_its_parent(stream, waveforms):
+    model = open_stream(stream.path, threads=2)
+    size = model.description.step_samples
+    first, second = waveforms[2][:size], waveforms[2][size : 2 * size]
+    model.step(first)
+    of_child = forked(lambda: (model.step(second), model.state()))
+    np.testing.assert_array_equal(of_child[0], model.step(second))
+    for name, value in model.state().items():
+        np.testing.assert_array_equal(of_child[1][name], value, err_msg=name)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize(
+    ("file", "operand", "dtype", "value", "sentence"),
+    [
+        ("stream", "/params", np.int32, 0, "params: version is 0, expected 3"),
+        ("stream", "/scales", np.float16, np.nan, "scale 0 of channel 0"),
+        ("transducer_stream", "/scales", np.float16, np.nan, "scale 0 of channel 0"),
+    ],
+)
+def test_a_refused_layer_is_one_sentence(file, operand, dtype, value, sentence, runtime, tmp_path, request):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(with_constant(request.getfixturevalue(file).path, operand, dtype, 0, value))
+    with pytest.raises(InputError) as error:
+        open_model(path, runtime)
+    assert sentence in str(error.value) and "\n" not in str(error.value)
 
 
 def test_keys_and_values_are_updated_where_they_are(stream):
