@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfconformer.data import augment
 from tfconformer.data.config import NoiseConfig, SpecAugmentConfig
+from tfconformer.data.sounds import Recordings
 
 RATE = 16000
 SEED = tf.constant([7, 11], tf.int32)
@@ -143,6 +144,58 @@ def test_a_batch_of_one_gets_noise_that_is_not_itself() -> None:
     correlation = np.fft.irfft(np.fft.rfft(batch[0]) * np.conj(np.fft.rfft(added[0])))
     # A shifted copy would reach 1; the largest of 4000 chance values stays near 4 / sqrt(4000).
     assert np.abs(correlation).max() / np.linalg.norm(batch) / np.linalg.norm(added) < 0.3
+
+
+def test_recorded_noise_is_a_recording_repeated_from_some_sample_on() -> None:
+    rng = np.random.default_rng(7)
+    lengths = np.array([30, 1000, 5], np.int32)
+    starts = np.cumsum(lengths, dtype=np.int32) - lengths
+    samples = rng.permutation(np.arange(lengths.sum())).astype(np.float32)
+    recordings = Recordings(tf.constant(samples), tf.constant(starts), tf.constant(lengths))
+    noise = augment.recorded_noise(tf.constant(200), tf.constant(90), recordings, SEED).numpy()
+    drawn = []
+    for row in noise:
+        place = int(np.flatnonzero(samples == row[0])[0])
+        one = int(np.searchsorted(starts, place, side="right")) - 1
+        recording = samples[starts[one] : starts[one] + lengths[one]]
+        np.testing.assert_array_equal(row, np.resize(np.roll(recording, starts[one] - place), 90))
+        drawn.append(one)
+    # 200 draws of three: each has odds of 1e-35 to be missing.
+    assert set(drawn) == {0, 1, 2}
+
+
+def test_shares_of_the_kinds_of_noise() -> None:
+    batch, lengths = speech([64] * 600)
+    marked = Recordings(tf.constant([np.pi]), tf.constant([0]), tf.constant([1]))
+    config = NoiseConfig(probability=1, babble=0.25, recorded=0.5, recordings="noises", snr_db=(0, 0))
+    noisy = augment.add_noise(tf.constant(batch), tf.constant(lengths), tf.fill([600], True), SEED, config, marked)
+    constant = np.ptp(noisy.numpy() - batch, axis=1) < 1e-5  # one recording of one value; sums of float32 below 5
+    # 600 draws of probability 0.5: a standard deviation of 12.2; five of them.
+    assert 239 <= constant.sum() <= 361
+
+
+def test_reverberation_is_convolution_with_one_of_the_responses() -> None:
+    batch, lengths = speech([700, 1000, 300, 450])
+    rng = np.random.default_rng(8)
+    responses = rng.standard_normal([3, 77]).astype(np.float32)
+    chosen = np.array([True, False, True, True])
+    inputs = (tf.constant(batch), tf.constant(lengths), tf.constant(chosen), tf.constant(responses))
+    wet = augment.reverberate(*inputs, SEED).numpy()
+    np.testing.assert_array_equal(wet[1], batch[1])
+    for row in (0, 2, 3):
+        dry = batch[row, : lengths[row]].astype(np.float64)
+        candidates = [np.convolve(dry, response)[: lengths[row]] for response in responses]
+        # A float32 FFT of 256 points against sums in float64.
+        errors = [np.abs(wet[row, : lengths[row]] - expected).max() / np.abs(expected).max() for expected in candidates]
+        assert min(errors) < 1e-5
+        assert not wet[row, lengths[row] :].any()
+    np.testing.assert_array_equal(augment.reverberate(*inputs, SEED), wet)
+
+
+def test_reverberation_of_no_utterance() -> None:
+    batch, lengths = speech([40, 30])
+    inputs = (tf.constant(batch), tf.constant(lengths), tf.constant([False, False]), tf.ones([1, 8]))
+    np.testing.assert_array_equal(augment.reverberate(*inputs, SEED), batch)
 
 
 def runs(mask: np.ndarray) -> list[int]:

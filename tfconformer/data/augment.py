@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfconformer.data.config import NoiseConfig, SpecAugmentConfig
+from tfconformer.data.sounds import Recordings
 
 # Half-width of the resampling filter in zero crossings, and shape of its Kaiser window: about 80 dB of attenuation in
 # the stop band, with a transition band of about 10 % of the pass band.
@@ -111,8 +112,45 @@ def babble(speech: tf.Tensor, lengths: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     return tf.gather(tf.gather(speech, other), (start + tf.range(samples)) % period, batch_dims=1)
 
 
+def recorded_noise(batch: tf.Tensor, samples: tf.Tensor, recordings: Recordings, seed: tf.Tensor) -> tf.Tensor:
+    """Draws a recording for each row, from a random sample on, repeated to fill [batch, samples]."""
+    seeds = tf.random.split(seed, 2)
+    drawn = tf.random.stateless_uniform([batch], seeds[0], 0, tf.size(recordings.lengths), tf.int32)
+    period = tf.gather(recordings.lengths, drawn)[:, tf.newaxis]
+    start = tf.cast(tf.random.stateless_uniform([batch, 1], seeds[1]) * tf.cast(period, tf.float32), tf.int32)
+    first = tf.gather(recordings.starts, drawn)[:, tf.newaxis]
+    return tf.gather(recordings.samples, first + (start + tf.range(samples)) % period)
+
+
+def reverberate(
+    speech: tf.Tensor, lengths: tf.Tensor, chosen: tf.Tensor, responses: tf.Tensor, seed: tf.Tensor
+) -> tf.Tensor:
+    """Convolves each chosen utterance with a random impulse response; reverberation after its end is cut.
+
+    Args:
+      speech: [batch, samples] float32.
+      lengths: [batch] int32, in samples.
+      chosen: [batch] bool.
+      responses: [count, taps] float32, each from its direct sound on.
+      seed: int32 [2].
+
+    Returns:
+      [batch, samples], zero beyond the lengths; the others as they were.
+    """
+    rows = tf.where(chosen)[:, 0]
+    drawn = tf.random.stateless_uniform(tf.shape(lengths), seed, 0, tf.shape(responses)[0], tf.int32)
+    wet = _convolve(tf.gather(speech, rows), tf.gather(responses, tf.gather(drawn, rows)))
+    wet *= tf.sequence_mask(tf.gather(lengths, rows), tf.shape(speech)[1], speech.dtype)
+    return tf.tensor_scatter_nd_update(speech, rows[:, tf.newaxis], wet)
+
+
 def add_noise(
-    speech: tf.Tensor, lengths: tf.Tensor, chosen: tf.Tensor, seed: tf.Tensor, config: NoiseConfig
+    speech: tf.Tensor,
+    lengths: tf.Tensor,
+    chosen: tf.Tensor,
+    seed: tf.Tensor,
+    config: NoiseConfig,
+    recordings: Recordings | None = None,
 ) -> tf.Tensor:
     """Adds random noise to some of the chosen utterances.
 
@@ -122,19 +160,22 @@ def add_noise(
       chosen: [batch] bool, utterances that may get noise.
       seed: int32 [2].
       config: probability, signal-to-noise ratio and kind of the noise.
+      recordings: the recordings of `config.recordings`.
 
     Returns:
       [batch, samples] float32.
     """
-    seeds = tf.random.split(seed, 6)
+    seeds = tf.random.split(seed, 7)
     batch, samples = tf.shape(speech)[0], tf.shape(speech)[1]
     noisy = chosen & (tf.random.stateless_uniform([batch], seeds[0]) < config.probability)
-    with_babble = (tf.random.stateless_uniform([batch], seeds[1]) < config.babble) & (batch > 1)
+    kind = tf.random.stateless_uniform([batch, 1], seeds[1])
     snr_db = tf.random.stateless_uniform([batch], seeds[2], *config.snr_db)
     tilt = tf.random.stateless_uniform([batch], seeds[3], *_TILTS)
-    noise = tf.where(
-        with_babble[:, tf.newaxis], babble(speech, lengths, seeds[4]), tilted_noise(samples, tilt, seeds[5])
-    )
+    is_babble = (kind < config.babble) & (batch > 1)
+    noise = tf.where(is_babble, babble(speech, lengths, seeds[4]), tilted_noise(samples, tilt, seeds[5]))
+    if recordings is not None:
+        is_recorded = kind >= 1 - config.recorded
+        noise = tf.where(is_recorded, recorded_noise(batch, samples, recordings, seeds[6]), noise)
     return mix_noise(speech, lengths, noise, tf.where(noisy, snr_db, math.inf))
 
 
@@ -171,6 +212,18 @@ def _masks(size: tf.Tensor, lengths: tf.Tensor, widths: tf.Tensor, count: int, s
     place = tf.range(size, dtype=tf.float32)[tf.newaxis, :, tf.newaxis]
     inside = (place >= start[:, tf.newaxis, :]) & (place < (start + width)[:, tf.newaxis, :])
     return tf.reduce_any(inside, axis=-1)
+
+
+def _convolve(signals: tf.Tensor, responses: tf.Tensor) -> tf.Tensor:
+    """Convolves [rows, samples] with [rows, taps], causally, by overlapping blocks of a power of two of samples."""
+    samples, taps = tf.shape(signals)[1], responses.shape[1]
+    size = 1 << (taps - 1).bit_length()
+    blocks = tf.reshape(tf.pad(signals, [(0, 0), (0, -samples % size)]), [tf.shape(signals)[0], -1, size])
+    # Padded here, because `rfft` does not pad a batch of no rows.
+    blocks = tf.pad(blocks, [(0, 0), (0, 0), (0, size)])
+    responses = tf.pad(responses, [(0, 0), (0, 2 * size - taps)])
+    spectrum = tf.signal.rfft(blocks, [2 * size]) * tf.signal.rfft(responses, [2 * size])[:, tf.newaxis]
+    return tf.signal.overlap_and_add(tf.signal.irfft(spectrum, [2 * size]), size)[:, :samples]
 
 
 def _resampling_kernel(ratio: Fraction) -> tuple[np.ndarray, int]:

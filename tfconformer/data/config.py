@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from tfconformer.section import Section
-from tfconformer.yaml_files import FilePattern
+from tfconformer.yaml_files import FilePath, FilePattern
 
 
 class SpecAugmentConfig(Section):
@@ -26,13 +26,32 @@ class SpecAugmentConfig(Section):
 
 
 class NoiseConfig(Section):
-    """Additive noise: another utterance of the batch (babble) or Gaussian noise with a tilted spectrum."""
+    """Additive noise: a recording, another utterance of the batch (babble) or Gaussian noise with a tilted spectrum."""
 
     probability: float = Field(0.5, ge=0, le=1, description="probability that an utterance gets noise")
     snr_db: tuple[float, float] = Field(
         (5.0, 25.0), description="lowest and highest signal-to-noise ratio, in dB, drawn uniformly in between"
     )
     babble: float = Field(0.5, ge=0, le=1, description="share of noisy utterances whose noise is other speech")
+    recorded: float = Field(0.0, ge=0, le=1, description="share of noisy utterances whose noise is a recording")
+    recordings: FilePath | None = Field(
+        None, description="folder of noise recordings (WAV, FLAC or Ogg, subfolders included)"
+    )
+
+    @model_validator(mode="after")
+    def _consistent_shares(self) -> NoiseConfig:
+        if self.babble + self.recorded > 1:
+            raise ValueError("babble and recorded are shares of the same utterances; their sum must be at most 1")
+        if (self.recorded > 0) != (self.recordings is not None):
+            raise ValueError("recorded and recordings belong together: a share above 0 and the folder")
+        return self
+
+
+class ReverberationConfig(Section):
+    """Convolution with measured impulse responses of rooms (Ko et al. 2017, without simulated ones)."""
+
+    responses: FilePath = Field(description="folder of impulse responses (WAV, FLAC or Ogg, subfolders included)")
+    probability: float = Field(0.3, ge=0, le=1, description="probability that an utterance is reverberated")
 
 
 class AugmentConfig(Section):
@@ -42,6 +61,7 @@ class AugmentConfig(Section):
         (0.9, 1.0, 1.1),
         description="speed factors, each in [0.5, 2], of which one is drawn per utterance; pitch changes with speed",
     )
+    reverberation: ReverberationConfig | None = Field(None, description="reverberation, before noise; null adds none")
     noise: NoiseConfig | None = Field(NoiseConfig(), description="additive noise; null adds none")
     spec_augment: SpecAugmentConfig | None = Field(
         SpecAugmentConfig(), description="masks over the features; null masks nothing"

@@ -20,6 +20,7 @@ from tfconformer.data import augment, records
 from tfconformer.data.bucketing import LengthBuckets
 from tfconformer.data.config import AugmentConfig, DataConfig
 from tfconformer.data.shards import ShardIndex, read_index
+from tfconformer.data.sounds import Recordings, read_impulse_responses, read_recordings
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
 from tfconformer.features.config import FeatureConfig
@@ -67,14 +68,15 @@ def training_dataset(
       labels [batch, tokens] int32 padded with -1).
 
     Raises:
-      InputError: a shard has no index or another sample rate, no utterance is left, or transcripts have characters
-        that the tokenizer lacks.
+      InputError: a shard has no index or another sample rate, no utterance is left, transcripts have characters that
+        the tokenizer lacks, or recordings for augmentation cannot be read.
     """
     for shard in shards:
         _check(shard, features, tokenizer)
     per_pass = batches_per_pass(shards, features, data)
     buckets = LengthBuckets.from_config(data, features.sample_rate)
     paths = [str(path) for path in shards]
+    augmentation = _Augmentation.load(data.augment, features.sample_rate) if data.augment else None
 
     def one_pass(number: tf.Tensor) -> tf.data.Dataset:
         # Dataset.shuffle mixes its seed with the global seed of the graph, which is the graph of this function.
@@ -85,7 +87,7 @@ def training_dataset(
     def prepare(batch: tf.Tensor, serialized: tf.Tensor) -> tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor]:
         fields = records.parse(serialized)
         key = tf.stack([tf.constant(seed, tf.int32), tf.cast(batch, tf.int32)])
-        inputs = _augmented_features(fields.audio, batch, key, features, data.augment)
+        inputs = _augmented_features(fields.audio, batch, key, features, augmentation)
         return inputs, _labels(fields.text, tokenizer)
 
     first_pass, skipped = divmod(start_batch, per_pass)
@@ -164,19 +166,40 @@ def _shuffled(paths: Sequence[str], buffer: int, number: tf.Tensor) -> tf.data.D
     return dataset.shuffle(buffer, seed=2 * number + 1)
 
 
+class _Augmentation(NamedTuple):
+    """The settings of augmentation with the recordings that they name."""
+
+    config: AugmentConfig
+    noises: Recordings | None
+    responses: tf.Tensor | None
+
+    @classmethod
+    def load(cls, config: AugmentConfig, sample_rate: int) -> _Augmentation:
+        noise, reverberation = config.noise, config.reverberation
+        return cls(
+            config,
+            read_recordings(noise.recordings, sample_rate) if noise and noise.recordings else None,
+            read_impulse_responses(reverberation.responses, sample_rate) if reverberation else None,
+        )
+
+
 def _augmented_features(
-    audio: tf.Tensor, batch: tf.Tensor, key: tf.Tensor, features: FeatureConfig, config: AugmentConfig | None
+    audio: tf.Tensor, batch: tf.Tensor, key: tf.Tensor, features: FeatureConfig, augmentation: _Augmentation | None
 ) -> tuple[tf.Tensor, tf.Tensor]:
     size = tf.shape(audio)
-    if config is None:
+    if augmentation is None:
         return _features(*_decode(audio, (1.0,), tf.zeros(size, tf.int32)), features)
-    seeds = tf.unstack(tf.random.split(key, 4))
+    config = augmentation.config
+    seeds = tf.unstack(tf.random.split(key, 6))
     chosen = tf.random.stateless_uniform(size, seeds[0]) < augment.ramp(batch, config.ramp_batches)
     speeds = (1.0, *config.speeds)
     drawn = tf.random.stateless_uniform(size, seeds[1], 1, len(speeds), tf.int32)
     waveform, lengths = _decode(audio, speeds, tf.where(chosen, drawn, 0))
+    if config.reverberation is not None and augmentation.responses is not None:
+        echoing = chosen & (tf.random.stateless_uniform(size, seeds[4]) < config.reverberation.probability)
+        waveform = augment.reverberate(waveform, lengths, echoing, augmentation.responses, seeds[5])
     if config.noise is not None:
-        waveform = augment.add_noise(waveform, lengths, chosen, seeds[2], config.noise)
+        waveform = augment.add_noise(waveform, lengths, chosen, seeds[2], config.noise, augmentation.noises)
     mel, frames = _features(waveform, lengths, features)
     if config.spec_augment is not None:
         masked = augment.spec_augment(mel, frames, seeds[3], config.spec_augment)

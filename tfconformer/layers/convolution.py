@@ -5,7 +5,6 @@ Padding is explicit and the same for every length, so that outputs do not depend
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -30,6 +29,28 @@ def _time_padding(kernel: int, causal: bool) -> tuple[int, int]:
 def _halved(size: tf.Tensor) -> tf.Tensor:
     """Returns the number of frames or bins after a convolution of the subsampling: ceil(size / 2)."""
     return (size + STRIDE - 1) // STRIDE
+
+
+def window_patches(image: tf.Tensor) -> tf.Tensor:
+    """Cuts an image into its windows of 3 frames by 3 bins, two apart: [B, T, F, C] -> [B, (T-1)//2, (F-1)//2, 9 C].
+
+    With frames and bins in pairs, a window is a pair and half of the next one. Slices along a pair have a stride of 1:
+    those of a stride of 2, and above all their gradients, cost TensorFlow ten times as much on a CPU.
+    """
+    batch, frames, bins, channels = tf.shape(image)[0], tf.shape(image)[1], tf.shape(image)[2], image.shape[3]
+    rows, columns = (frames - 1) // STRIDE, (bins - 1) // STRIDE
+    even = tf.pad(image, [(0, 0), (0, 2 * rows + 2 - frames), (0, 2 * columns + 2 - bins), (0, 0)])
+    pairs = tf.reshape(even, [-1, STRIDE, columns + 1, STRIDE * channels])
+    pair, next_first = (
+        tf.slice(pairs, [0, 0, start, 0], [-1, -1, columns, width])
+        for start, width in ((0, 2 * channels), (1, channels))
+    )
+    row_pairs = tf.reshape(
+        tf.concat([pair, next_first], axis=-1), [batch, rows + 1, STRIDE, columns * WINDOW * channels]
+    )
+    first, second = tf.unstack(row_pairs, axis=2)
+    window_rows = [tf.slice(row, [0, start, 0], [-1, rows, -1]) for row, start in ((first, 0), (second, 0), (first, 1))]
+    return tf.concat([tf.reshape(row, [batch, rows, columns, WINDOW * channels]) for row in window_rows], axis=-1)
 
 
 class _Halving(Layer):
@@ -121,9 +142,7 @@ class Patches(_Halving):
     exported_as = PaddedImage
 
     def _map_windows(self, padded: tf.Tensor) -> tf.Tensor:
-        ranges = [(offset, offset - WINDOW + 1 or None) for offset in range(WINDOW)]  # of a window's n-th row or column
-        taps = itertools.product(ranges, ranges)
-        return tf.concat([padded[:, i:i_end:STRIDE, j:j_end:STRIDE] for (i, i_end), (j, j_end) in taps], axis=-1)
+        return window_patches(padded)
 
 
 @register
