@@ -32,6 +32,8 @@ def write(path, text):
         ("model={blocks: 2, dim: 8, heads: 2, subsampling_channels: 4, training_chunks: [0]}", "training_chunks.0"),
         ("training.learning_rate=-1", "'training.learning_rate'"),
         ("data.augment.speeds=[9]", "'data.augment.speeds'.*factors"),
+        ("data.augment.noise={recorded: 0.5}", "'data.augment.noise'.*belong together"),
+        ("data.augment.noise={recorded: 0.5, recordings: a, babble: 0.6}", "'data.augment.noise'.*at most 1"),
         ("features.upper_edge=9000", "'features'.*8000 Hz"),
         ("quantization=[{layers: a, spec: {bits: 5}}]", "'quantization.0.spec.bits'"),
         ("model=3", "'model'"),
