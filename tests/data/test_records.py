@@ -44,7 +44,7 @@ def test_a_record_reads_back() -> None:
     record = records.serialize(b"RIFFxx", 1234, RATE, "GRÜEZI WELT", "speaker", "id-1")
     assert records.serialize(b"RIFFxx", 1234, RATE, "GRÜEZI WELT", "speaker", "id-1") == record
     fields = records.parse(tf.constant([record]))
-    assert [field.numpy()[0] for field in fields] == [b"RIFFxx", 1234, "GRÜEZI WELT".encode(), b"id-1"]
+    assert [field.numpy()[0] for field in fields] == [b"RIFFxx", 1234, "GRÜEZI WELT".encode(), b"id-1", b""]
     assert records.parse_samples(tf.constant(record)) == 1234
     example = tf.train.Example.FromString(record).features.feature
     assert example["speaker"].bytes_list.value[0] == b"speaker"

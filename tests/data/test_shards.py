@@ -27,7 +27,7 @@ def read_all(shards: list[Path]) -> list[tuple[np.ndarray, int, str, str]]:
     """(waveform, samples, text, id) of every record."""
     rows = []
     for serialized in tf.data.TFRecordDataset([str(shard) for shard in shards]):
-        audio, samples, text, utterance_id = (field[0] for field in records.parse(serialized[tf.newaxis]))
+        audio, samples, text, utterance_id, _ = (field[0] for field in records.parse(serialized[tf.newaxis]))
         rows.append(
             (records.decode_audio(audio).numpy(), int(samples), text.numpy().decode(), utterance_id.numpy().decode())
         )

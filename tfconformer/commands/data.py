@@ -51,6 +51,45 @@ def speech(output: Path, cache: Path, hours: float | None, subsets: tuple[str, .
 
 
 @data.command()
+@click.option("--output", type=_FOLDER, required=True, help="Folder for the corpus, its manifests and shards.")
+@click.option("--cache", type=_FOLDER, required=True, help="Folder for downloaded packages.")
+@click.option("--recordings", type=_FOLDER, help="LibriSpeech-like folder of a recorded canonical voice.")
+@click.option("--voice", metavar="NAME", help="Its name: the subsets are train-NAME, dev-NAME and test-NAME.")
+@click.option("--sentences", type=click.IntRange(min=1), default=3000, show_default=True, help="Of train-pairs.")
+@click.option("--sources", type=click.IntRange(min=1), default=3, show_default=True, help="Voices per sentence.")
+@click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Processes.")
+@click.option("--seed", type=int, default=0, show_default=True)
+def parrotron(
+    output: Path,
+    cache: Path,
+    recordings: Path | None,
+    voice: str | None,
+    sentences: int,
+    sources: int,
+    jobs: int,
+    seed: int,
+) -> None:
+    """Build pairs for speech-to-speech conversion: each sentence in several voices and in one canonical voice.
+
+    The canonical voice is synthetic; with --recordings and --voice it is a recorded one, whose sentences are all used.
+    """
+    from tfconformer.data.speech.pairs import build_pairs, recorded_targets, synthetic_texts
+    from tfconformer.data.speech.plan import training_script
+
+    if (recordings is None) != (voice is None):
+        raise click.UsageError("--recordings and --voice belong together")
+    if recordings is not None and voice is not None:
+        targets = recorded_targets(recordings, voice)
+        texts = {subset: [utterance.text for utterance in found] for subset, found in targets.items()}
+        manifests = build_pairs(output, texts, targets, sources=sources, jobs=jobs, seed=seed)
+    else:
+        script, packages = training_script(cache)
+        texts = synthetic_texts(sentences, script, seed)
+        manifests = build_pairs(output, texts, packages=packages, sources=sources, jobs=jobs, seed=seed)
+    _write_shards(manifests, output / "shards", "wav")
+
+
+@data.command()
 @click.option("--output", type=_FOLDER, required=True, help="Folder for the sample and its manifests.")
 @click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Processes.")
 def sample(output: Path, jobs: int) -> None:

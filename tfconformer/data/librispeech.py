@@ -13,6 +13,7 @@ import collections
 import logging
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -48,7 +49,7 @@ def write_manifests(directory: str | Path, output: str | Path) -> list[Path]:
         if not found:
             raise InputError(f"{subset} has transcripts but no usable utterance")
         manifest = output / f"{subset.name}.jsonl"
-        write_manifest(manifest, (_relative(utterance, output) for utterance in found))
+        write_manifest(manifest, (relative(utterance, output) for utterance in found))
         hours = sum(utterance.duration for utterance in found) / 3600
         logger.info("%s: %d utterances, %.2f hours", subset.name, len(found), hours)
         manifests.append(manifest)
@@ -97,6 +98,15 @@ def read_subset(subset: Path) -> tuple[list[Utterance], collections.Counter[str]
     return utterances, skipped
 
 
+def relative(utterance: Utterance, folder: Path) -> Utterance:
+    """Returns an utterance whose paths are relative to `folder`, as in a manifest there."""
+    audio, target = (
+        os.path.relpath(path, folder.resolve()) if path else ""
+        for path in (utterance.audio_filepath, utterance.target_filepath)
+    )
+    return replace(utterance, audio_filepath=audio, target_filepath=target)
+
+
 def _chapter(transcript: Path) -> Iterator[tuple[Path, str, str]]:
     """Yields (audio file, text, problem or "") for every transcript line and every audio file of a chapter."""
     audio = {path.stem: path for path in sorted(transcript.parent.iterdir()) if path.suffix in AUDIO_SUFFIXES}
@@ -131,11 +141,6 @@ def _duration(path: Path) -> tuple[float, str]:
     if information.frames <= 0:
         return 0.0, "the audio file holds no samples"
     return information.frames / information.samplerate, ""
-
-
-def _relative(utterance: Utterance, folder: Path) -> Utterance:
-    path = os.path.relpath(utterance.audio_filepath, folder.resolve())
-    return Utterance(path, utterance.duration, utterance.text, utterance.speaker)
 
 
 def _hidden(path: Path, root: Path) -> bool:

@@ -24,12 +24,20 @@ class Utterance:
       duration: length in seconds.
       text: transcript, in upper case.
       speaker: identifier, unique within the corpus; "" if unknown.
+      target_filepath: path of the same sentence in the voice that speech is converted to, as `audio_filepath`; "" if
+        there is none.
     """
 
     audio_filepath: str
     duration: float
     text: str
     speaker: str
+    target_filepath: str = ""
+
+    def record(self) -> dict[str, str | float]:
+        """Returns the fields that a manifest line has."""
+        fields = asdict(self)
+        return fields if self.target_filepath else {k: v for k, v in fields.items() if k != "target_filepath"}
 
 
 def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> int:
@@ -37,7 +45,7 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> int:
     count = 0
     with atomic.atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
         for utterance in utterances:
-            stream.write(json.dumps(asdict(utterance), ensure_ascii=False) + "\n")
+            stream.write(json.dumps(utterance.record(), ensure_ascii=False) + "\n")
             count += 1
     return count
 
@@ -68,6 +76,7 @@ def _parse_line(path: Path, number: int, line: str) -> Utterance:
             duration=float(record["duration"]),
             text=record["text"],
             speaker=str(record.get("speaker", "")),
+            target_filepath=str(path.parent / target) if (target := record.get("target_filepath")) else "",
         )
     except KeyError as error:
         raise InputError(f"{where}: the field {error} is missing") from None

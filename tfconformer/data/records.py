@@ -18,15 +18,25 @@ class Records(NamedTuple):
       samples: int64, length of the decoded audio.
       text: string, transcript in UTF-8.
       id: string, name of the utterance.
+      target: string, as `audio`, the same sentence in the voice that speech is converted to; empty if there is none.
     """
 
     audio: tf.Tensor
     samples: tf.Tensor
     text: tf.Tensor
     id: tf.Tensor
+    target: tf.Tensor
 
 
-def serialize(audio: bytes, samples: int, sample_rate: int, text: str, speaker: str, utterance_id: str) -> bytes:
+def serialize(
+    audio: bytes,
+    samples: int,
+    sample_rate: int,
+    text: str,
+    speaker: str,
+    utterance_id: str,
+    target: tuple[bytes, int] | None = None,
+) -> bytes:
     """Serializes one utterance as a `tf.train.Example`.
 
     Args:
@@ -36,6 +46,7 @@ def serialize(audio: bytes, samples: int, sample_rate: int, text: str, speaker: 
       text: transcript.
       speaker: identifier of the speaker.
       utterance_id: name of the utterance.
+      target: bytes and length in samples of the same sentence in the voice that speech is converted to.
     """
     features = {
         "audio": _bytes(audio),
@@ -45,6 +56,9 @@ def serialize(audio: bytes, samples: int, sample_rate: int, text: str, speaker: 
         "samples": tf.train.Feature(int64_list=tf.train.Int64List(value=[samples])),
         "duration": tf.train.Feature(float_list=tf.train.FloatList(value=[samples / sample_rate])),
     }
+    if target is not None:
+        features["target"] = _bytes(target[0])
+        features["target_samples"] = tf.train.Feature(int64_list=tf.train.Int64List(value=[target[1]]))
     return bytes(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(deterministic=True))
 
 
@@ -52,13 +66,15 @@ def parse(serialized: tf.Tensor) -> Records:
     """Parses a [batch] string tensor of records; the audio stays encoded."""
     string = tf.io.FixedLenFeature([], tf.string)
     schema = {"audio": string, "samples": tf.io.FixedLenFeature([], tf.int64), "text": string, "id": string}
+    schema["target"] = tf.io.FixedLenFeature([], tf.string, "")
     return Records(**tf.io.parse_example(serialized, schema))
 
 
 def parse_samples(serialized: tf.Tensor) -> tf.Tensor:
-    """Returns the `samples` of one record as a scalar int32, without decoding its audio."""
-    schema = {"samples": tf.io.FixedLenFeature([], tf.int64)}
-    return tf.cast(tf.io.parse_single_example(serialized, schema)["samples"], tf.int32)
+    """Returns the length in samples of one record, of its longer side in a pair, as a scalar int32."""
+    schema = {"samples": tf.io.FixedLenFeature([], tf.int64), "target_samples": tf.io.FixedLenFeature([], tf.int64, 0)}
+    lengths = tf.io.parse_single_example(serialized, schema)
+    return tf.cast(tf.maximum(lengths["samples"], lengths["target_samples"]), tf.int32)
 
 
 def decode_audio(audio: tf.Tensor) -> tf.Tensor:

@@ -74,7 +74,7 @@ class ShardIndex:
     Attributes:
       fingerprint: hash of the utterances, the size and time of their files, and the options.
       sample_rate: sampling rate of the audio, in Hz.
-      samples: length of every record, in samples, in the order of the records.
+      samples: length of every record, in samples, of the longer side in a pair, in the order of the records.
       characters: distinct characters of the transcripts, sorted.
       skipped: utterances of the manifest that were left out.
     """
@@ -183,15 +183,18 @@ def _write_shard(path: Path, utterances: Sequence[Utterance], fingerprint: str, 
         for utterance in utterances:
             try:
                 audio, length = _load(utterance, options)
+                target = _load(_target(utterance), options) if utterance.target_filepath else None
             except _UnusableError as error:
                 logger.warning("skipped %s: %s", utterance.audio_filepath, error)
                 skipped.append(Skip(utterance.audio_filepath, error.reason))
                 continue
             utterance_id = Path(utterance.audio_filepath).stem
             writer.write(
-                records.serialize(audio, length, options.sample_rate, utterance.text, utterance.speaker, utterance_id)
+                records.serialize(
+                    audio, length, options.sample_rate, utterance.text, utterance.speaker, utterance_id, target
+                )
             )
-            samples.append(length)
+            samples.append(max(length, target[1]) if target else length)
             characters.update(utterance.text)
     index = ShardIndex(fingerprint, options.sample_rate, tuple(samples), "".join(sorted(characters)), tuple(skipped))
     atomic.write_text(_index_path(path), json.dumps(asdict(index), ensure_ascii=False) + "\n")
@@ -229,6 +232,11 @@ def _load(utterance: Utterance, options: ShardOptions) -> tuple[bytes, int]:
     return _encode_wav(mono, options.sample_rate), len(mono)
 
 
+def _target(utterance: Utterance) -> Utterance:
+    """Returns the target of a pair as an utterance of its own, of unknown duration."""
+    return replace(utterance, audio_filepath=utterance.target_filepath, duration=0.0, target_filepath="")
+
+
 def _decode(content: bytes, options: ShardOptions) -> tuple[np.ndarray, int, tuple[str, str]]:
     """Returns samples [samples, channels] float32, their rate in Hz, and the file's (format, encoding)."""
     try:
@@ -257,7 +265,8 @@ def _encode_wav(wave: np.ndarray, sample_rate: int) -> bytes:
 
 
 def _fingerprint(utterances: Sequence[Utterance], options: ShardOptions) -> str:
-    state = [(asdict(utterance), _file_state(utterance.audio_filepath)) for utterance in utterances]
+    files = [(utterance, (utterance.audio_filepath, utterance.target_filepath)) for utterance in utterances]
+    state = [(utterance.record(), *(_file_state(path) for path in paths if path)) for utterance, paths in files]
     return hashlib.sha256(json.dumps([_FORMAT, asdict(options), state]).encode()).hexdigest()
 
 

@@ -39,7 +39,7 @@ SUBSETS = (*HOURS, *GAME_SUBSETS, asterisk.SUBSET)
 logger = logging.getLogger(__name__)
 
 _DEGRADED_EVERY = {"train-synthetic": 5, "dev-other": 2, "test-other": 2}
-_SCRIPT_SHARE = 1 / 3  # of the synthetic training speech
+SCRIPT_SHARE = 1 / 3  # of the synthetic training speech
 _SCRIPT_WORDS = range(2, 26)
 _FIRST_HUMAN_SPEAKER = 7000
 _PROMPTS = 200  # sentences
@@ -81,9 +81,7 @@ def corpus_plan(
     chapters: list[Chapter] = []
     script: list[str] = []
     if amazon_queen.PACKAGE in packages:
-        lines = partition.partition(
-            amazon_queen.recordings(packages[amazon_queen.PACKAGE]) + drascula.recordings(packages[drascula.PACKAGE])
-        )
+        lines = game_lines(packages)
         script = [line.text for line in lines["train-human"]]
         chapters += human_chapters(lines)
     if asterisk.PACKAGE in packages:
@@ -91,6 +89,39 @@ def corpus_plan(
     chapters += synthetic_chapters(hours, script, seed)
     # Selected last, so that a subset does not depend on which others are made.
     return Plan(tuple(chapter for chapter in chapters if chapter.subset in subsets), tuple(packages.values()))
+
+
+def training_script(cache: Path) -> tuple[list[str], tuple[DebianPackage, ...]]:
+    """Returns the lines of the games' training subset and their packages; none if the archive cannot be reached.
+
+    Args:
+      cache: folder of downloaded packages.
+
+    Raises:
+      InputError: a package lacks an expected file, or the file has another format.
+    """
+    try:
+        packages = {name: debian_packages.fetch(name, cache) for name in (amazon_queen.PACKAGE, drascula.PACKAGE)}
+    except ArchiveUnreachableError as error:
+        logger.warning("the sentences will come from the grammar alone: %s", error)
+        return [], ()
+    return [line.text for line in game_lines(packages)["train-human"]], tuple(packages.values())
+
+
+def game_lines(packages: Mapping[str, DebianPackage]) -> dict[str, list[Recording]]:
+    """Returns the lines of the two games by subset.
+
+    Raises:
+      InputError: a package lacks an expected file, or the file has another format.
+    """
+    return partition.partition(
+        amazon_queen.recordings(packages[amazon_queen.PACKAGE]) + drascula.recordings(packages[drascula.PACKAGE])
+    )
+
+
+def usable_script(script: Sequence[str]) -> list[str]:
+    """Returns the different lines of 2 to 25 words, sorted."""
+    return sorted({line for line in script if len(line.split()) in _SCRIPT_WORDS})
 
 
 def sample_plan(hours: Mapping[str, float] = SAMPLE_HOURS, seed: int = 0) -> Plan:
@@ -107,12 +138,12 @@ def synthetic_chapters(hours: Mapping[str, float], script: Sequence[str], seed: 
       seed: seed of the sentences.
     """
     grammar = {split: sentences.sentences(split, random.Random(f"{seed} {split}")) for split in sentences.SPLITS}
-    usable = sorted({line for line in script if len(line.split()) in _SCRIPT_WORDS})
+    usable = usable_script(script)
     script_lines = _shuffled_forever(usable, random.Random(f"{seed} script"))
     plan = []
     for subset, budget in hours.items():
         seconds = budget * 3600 / len(SPEAKERS[subset])
-        from_script = _SCRIPT_SHARE * seconds if usable and subset.startswith("train") else 0.0
+        from_script = SCRIPT_SHARE * seconds if usable and subset.startswith("train") else 0.0
         for speaker in SPEAKERS[subset]:
             texts = _take(script_lines, from_script)
             texts += _take(grammar[subset.split("-")[0]], seconds - from_script)
