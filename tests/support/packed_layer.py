@@ -12,22 +12,22 @@ _LIMITS = {0: (-np.inf, np.inf), 1: (0.0, np.inf), 2: (-1.0, 1.0), 3: (0.0, 6.0)
 
 
 def pack_entries(entries: NDArray[np.integer], bits: int, blocks: list[int]) -> NDArray[np.uint8]:
-    """Packs unsigned entries [N, K] to [tiles, cells, 64] bytes, one by one as the format describes them.
+    """Packs unsigned entries [N, K] to [tiles, cells, 64] bytes as the format describes them.
 
     Args:
       blocks: lengths along K; every block begins a cell.
     """
     per_cell = 32 // bits
     cells = [-(-length // per_cell) for length in blocks]
-    packed = np.zeros((-(-len(entries) // 16), sum(cells), 64), np.int64)
-    k = 0
-    for b, length in enumerate(blocks):
-        for i in range(length):
-            cell, at = sum(cells[:b]) + i // per_cell, i % per_cell
-            for n, entry in enumerate(entries[:, k]):
-                packed[n // 16, cell, 4 * (n % 16) + at % 4] |= int(entry) << (at // 4 * bits)
-            k += 1
-    return packed.astype(np.uint8)
+    in_block = np.concatenate([np.arange(length) for length in blocks])
+    cell = np.repeat(np.cumsum([0, *cells[:-1]]), blocks) + in_block // per_cell
+    at = in_block % per_cell
+    row = np.arange(len(entries))[:, None]
+    packed = np.zeros((-(-len(entries) // 16), sum(cells), 64), np.uint8)
+    for part in range(8 // bits):  # of a byte
+        k = np.flatnonzero(at // 4 == part)
+        packed[row // 16, cell[k], 4 * (row % 16) + at[k] % 4] |= (entries[:, k] << part * bits).astype(np.uint8)
+    return packed
 
 
 def fma(a: NDArray[np.float32], b: NDArray[np.float32], c: NDArray[np.float32]) -> NDArray[np.float32]:
