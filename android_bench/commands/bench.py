@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from converters.runtime.model import RUNTIMES
+from tfconformer.commands.output import OUTPUT_FILE
 
 DEFAULT_RUNTIME = "ai-edge-litert"
 BACKENDS = ("host", "adb-apk", "adb-cli", "qemu")
@@ -40,7 +41,7 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="Each model runs once a round."
 )
-@click.option("--output", type=_PATH, help="Results file to write (JSON).")
+@click.option("--output", type=OUTPUT_FILE, help="Results file to write (JSON).")
 def bench(
     model_files: tuple[Path, ...],
     patterns: tuple[str, ...],

@@ -7,13 +7,14 @@ from typing import get_args
 
 import click
 
+from tfconformer.commands.output import OUTPUT_FILE
 from tfconformer.errors import InputError
 from tfconformer.quantization.spec import Rounding
 
 
 @click.command()
 @click.argument("run_directory", type=click.Path(path_type=Path))
-@click.argument("output", type=click.Path(path_type=Path, dir_okay=False), metavar="OUTPUT.yaml")
+@click.argument("output", type=OUTPUT_FILE, metavar="OUTPUT.yaml")
 @click.option("--budget", required=True, metavar="SIZE", help="Largest size of the exported file: 1.5MB, 900kB.")
 @click.option("--keep-float", default=".*_head", show_default=True, metavar="REGEX", help="Layers to leave alone.")
 @click.option("--rounding", type=click.Choice(get_args(Rounding)), default="nearest", show_default=True)

@@ -8,6 +8,8 @@ from pathlib import Path
 import click
 
 from converters.runtime.model import RUNTIMES
+from tfconformer.commands.output import OUTPUT_FILE
+from tfconformer.data.limits import MAX_SECONDS
 from tfconformer.errors import InputError
 from tfconformer.reports.provenance import results_of_this_process
 from tfconformer.reports.results import LayerError, Transcript, write_results
@@ -22,12 +24,18 @@ _PATH = click.Path(path_type=Path)
 @click.option("--shards", "patterns", metavar="GLOB", multiple=True, required=True, help="Shards of the test sets.")
 @click.option("--runtime", type=click.Choice(RUNTIMES), default="ai-edge-litert", show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
-@click.option("--max-seconds", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True)
+@click.option(
+    "--max-seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=MAX_SECONDS,
+    show_default=True,
+    help="Longest utterance; longer ones are skipped and counted.",
+)
 @click.option("--beam-width", type=click.IntRange(min=1), help="Of a run, or a transducer: so many hypotheses.")
 @click.option("--language-model", type=_PATH, help="Of a run with CTC: an n-gram model, ARPA or KenLM's binary format.")
 @click.option("--language-model-weight", type=click.FloatRange(min=0), default=0.5, show_default=True)
 @click.option("--name", help="Name of the model in the results; by default that of the file.")
-@click.option("--output", type=_PATH, help="Results file to write (JSON).")
+@click.option("--output", type=OUTPUT_FILE, help="Results file to write (JSON).")
 def evaluate(
     source: Path,
     patterns: tuple[str, ...],
@@ -56,7 +64,7 @@ def evaluate(
     scores: Iterator[Score]
     if source.is_dir():
         search = None if beam_width is None else BeamSearch(beam_width, language_model, language_model_weight)
-        scores = evaluate_run(RunDirectory(source), test_sets, name or source.name, search)
+        scores = evaluate_run(RunDirectory(source), test_sets, name or source.name, search, max_seconds)
         layers: tuple[LayerError, ...] = ()
     elif language_model is not None:
         raise InputError(f"--language-model is for the directory of a run, got {source}")

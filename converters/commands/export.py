@@ -8,13 +8,14 @@ from typing import get_args
 import click
 
 from converters.runtime.model import RUNTIMES
+from tfconformer.commands.output import OUTPUT_FILE
 from tfconformer.errors import InputError
 from tfconformer.quantization.spec import Rounding
 
 
 @click.command()
 @click.argument("run_directory", type=click.Path(path_type=Path))
-@click.argument("output", type=click.Path(path_type=Path, dir_okay=False), metavar="OUTPUT.tflite")
+@click.argument("output", type=OUTPUT_FILE, metavar="OUTPUT.tflite")
 @click.option(
     "--target",
     type=click.Choice(["custom", "litert"]),

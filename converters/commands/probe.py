@@ -7,13 +7,14 @@ from pathlib import Path
 import click
 
 from converters.runtime.model import RUNTIMES
+from tfconformer.commands.output import OUTPUT_FILE
 
 
 @click.command()
 @click.option("--runtime", "runtimes", type=click.Choice(RUNTIMES), multiple=True, default=RUNTIMES, show_default=True)
 @click.option(
     "--output",
-    type=click.Path(path_type=Path),
+    type=OUTPUT_FILE,
     help="File for the table (JSON).",
 )
 def probe(runtimes: tuple[str, ...], output: Path | None) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from tfconformer.commands.output import OUTPUT_FILE
 from tfconformer.errors import InputError
 from tfconformer.reports.results import merge_results, read_results, write_results
 from tfconformer.reports.tables import RESULTS_SECTION, render_markdown_table, update_markdown
@@ -15,7 +16,7 @@ _PATH = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("results_files", type=_PATH, nargs=-1, required=True)
-@click.option("--output", type=_PATH, required=True, help="HTML file to write; the JSON is written beside it.")
+@click.option("--output", type=OUTPUT_FILE, required=True, help="HTML file to write; the JSON is written beside it.")
 @click.option("--title", default="tfconformer report", show_default=True)
 @click.option("--markdown", type=_PATH, help="Markdown file whose table between the results markers is replaced.")
 def report(results_files: tuple[Path, ...], output: Path, title: str, markdown: Path | None) -> None:

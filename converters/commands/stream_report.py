@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from converters.runtime.model import RUNTIMES
+from tfconformer.commands.output import OUTPUT_FILE
 from tfconformer.errors import InputError
 
 _PATH = click.Path(path_type=Path)
@@ -42,7 +43,7 @@ _PATH = click.Path(path_type=Path)
     help="Length of one stream, of the first run at the first chunk that is compared.",
 )
 @click.option("--runtime", type=click.Choice(RUNTIMES), default="ai-edge-litert", show_default=True)
-@click.option("--output", type=_PATH, required=True, help="Results file (JSON), updated after every model.")
+@click.option("--output", type=OUTPUT_FILE, required=True, help="Results file (JSON), updated after every model.")
 def stream_report(
     runs: tuple[str, ...],
     patterns: tuple[str, ...],

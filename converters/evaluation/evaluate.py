@@ -17,16 +17,16 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from converters.evaluation.references import warn_of_unwritable
 from converters.flatbuffer.model_file import ModelFile, read_model_file
 from converters.runtime.isolated import OPEN_MODEL, IsolatedRecognizer
+from tfconformer.data.limits import MAX_SECONDS
 from tfconformer.decoding.wer import WordErrors, word_errors
 from tfconformer.errors import InputError
 from tfconformer.reports.results import Transcript
 from tfconformer.reports.rows import Accuracy, Execution, ResultRow, Speed
 
 logger = logging.getLogger(__name__)
-
-MAX_SECONDS = 60.0
 
 # Waveform [samples] float32 in [-1, 1], transcript, name: `tfconformer.data.pipeline.evaluation_utterances` yields it.
 Utterance = tuple[np.ndarray, str, str]
@@ -159,6 +159,7 @@ def evaluate(
                 compute_seconds=decoded.seconds,
             )
             peak_rss_bytes, kernel = decoded.peak_rss_bytes, decoded.kernel
+        warn_of_unwritable(tokenizer, (one.reference for one in recognized.values()))
         if not recognized:
             raise InputError(f"{model_path}: the test set has no usable utterance ({_describe(skipped)})")
         return Evaluation(

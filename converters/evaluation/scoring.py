@@ -10,10 +10,13 @@ import tensorflow as tf
 import tf_keras as keras
 from tqdm import tqdm
 
-from converters.evaluation.evaluate import MAX_SECONDS, evaluate
+from converters.evaluation.evaluate import evaluate
+from converters.evaluation.references import warn_of_unwritable
 from converters.flatbuffer.model_file import read_model_file
 from converters.flatbuffer.summary import layer_errors
+from tfconformer.data.limits import MAX_SECONDS
 from tfconformer.data.pipeline import evaluation_batches, evaluation_utterances
+from tfconformer.data.shards import read_index
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.decoding.wer import word_errors
 from tfconformer.features.config import FeatureConfig
@@ -76,6 +79,7 @@ def score_keras(
     test_sets: TestSets,
     parameters: int | None = None,
     quantization: Quantization | None = None,
+    max_seconds: float = MAX_SECONDS,
 ) -> Iterator[Score]:
     """Scores a Keras model with any search, before its export or where no file can hold it; measures no time.
 
@@ -87,11 +91,13 @@ def score_keras(
       test_sets: shards by the name of the test set.
       parameters: number of its weights.
       quantization: scheme of its layers, see `model_quantization`.
+      max_seconds: longest utterance to recognize; longer ones are skipped.
     """
     runtime = f"tensorflow {tf.__version__}"
     for test_set, shards in test_sets.items():
         transcripts: list[Transcript] = []
-        for inputs, texts, ids in tqdm(evaluation_batches(shards, features), desc=test_set, disable=None):
+        batches = evaluation_batches(shards, features, max_seconds=max_seconds)
+        for inputs, texts, ids in tqdm(batches, desc=test_set, disable=None):
             transcripts += [
                 Transcript(
                     model=model,
@@ -103,12 +109,13 @@ def score_keras(
                 )
                 for text, utterance, labels in zip(texts.numpy(), ids.numpy(), recognize(*inputs), strict=True)
             ]
+        warn_of_unwritable(tokenizer, (one.reference for one in transcripts))
         errors = word_errors([one.reference for one in transcripts], [one.hypothesis for one in transcripts])
         row = ResultRow(
             model=model,
             parameters=parameters,
             quantization=quantization or Quantization(),
-            accuracy=Accuracy.of_errors(test_set, errors, "keras", skipped=0),
+            accuracy=Accuracy.of_errors(test_set, errors, "keras", skipped=_too_long(shards, max_seconds)),
             execution=Execution(runtime=runtime),
         )
         yield Score(row, tuple(transcripts))
@@ -126,3 +133,8 @@ def model_quantization(trained: keras.Model) -> Quantization:
         block_size=common([spec.block_size for spec in quantized]),
         sparsity=common([spec.sparsity for spec in quantized]),
     )
+
+
+def _too_long(shards: Sequence[Path], max_seconds: float) -> int:
+    indexes = [read_index(shard) for shard in shards]
+    return sum(samples > max_seconds * index.sample_rate for index in indexes for samples in index.samples)

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
+from tfconformer.data.audio import AudioFile, MonoMix, UnusableError
 from tfconformer.errors import InputError
 
 CHUNK_SECONDS = 0.1
+# Audio before channels are compared: the beginning may be silent but for noise.
+_CHECKED_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -31,14 +33,14 @@ def wav_audio(path: Path, paced: bool) -> Iterator[LiveAudio]:
     """Opens an audio file and averages its channels; `paced` yields a chunk when a microphone would have recorded it.
 
     Raises:
-      InputError: the file cannot be read or is no audio.
+      InputError: the file cannot be read or is no audio; from the chunks, when the file is damaged there.
     """
     try:
-        file = soundfile.SoundFile(path)
-    except (OSError, soundfile.LibsndfileError) as error:
+        file = AudioFile(path)
+    except UnusableError as error:
         raise InputError(f"cannot read the audio file {path}: {error}") from None
     with file:
-        yield LiveAudio(file.samplerate, _file_chunks(file, paced))
+        yield LiveAudio(file.samplerate, _file_chunks(path, file, paced))
 
 
 @contextmanager
@@ -56,26 +58,37 @@ def microphone_audio(sample_rate: int) -> Iterator[LiveAudio]:
         ) from None
     try:
         with sounddevice.InputStream(samplerate=sample_rate, channels=1, dtype="float32") as stream:
-            yield LiveAudio(sample_rate, _microphone_chunks(stream, int(CHUNK_SECONDS * sample_rate)))
+            yield LiveAudio(
+                sample_rate, _microphone_chunks(stream, int(CHUNK_SECONDS * sample_rate), sounddevice.PortAudioError)
+            )
     except sounddevice.PortAudioError as error:
         raise InputError(f"cannot record from the microphone: {error}") from None
 
 
-def _file_chunks(file: soundfile.SoundFile, paced: bool) -> Iterator[NDArray[np.float32]]:
-    size = int(CHUNK_SECONDS * file.samplerate)
+def _file_chunks(path: Path, file: AudioFile, paced: bool) -> Iterator[NDArray[np.float32]]:
     started, seconds = time.monotonic(), 0.0
-    for block in file.blocks(size, dtype="float32", always_2d=True):
-        seconds += len(block) / file.samplerate
-        if paced:
-            time.sleep(max(0.0, started + seconds - time.monotonic()))
-        yield block.mean(axis=1)
+    mix = MonoMix()
+    try:
+        for block in file.chunks(int(CHUNK_SECONDS * file.samplerate)):
+            seconds += len(block) / file.samplerate
+            mono = mix(block)
+            if seconds >= _CHECKED_SECONDS:
+                mix.check()
+            if paced:
+                time.sleep(max(0.0, started + seconds - time.monotonic()))
+            yield mono
+        mix.check()
+    except UnusableError as error:
+        raise InputError(f"{path}, after {seconds:.1f} s: {error}") from None
 
 
-def _microphone_chunks(stream: Any, size: int) -> Iterator[NDArray[np.float32]]:
+def _microphone_chunks(stream: Any, size: int, errors: type[Exception]) -> Iterator[NDArray[np.float32]]:
     """Yields chunks until Ctrl-C, which ends the audio but not the program: the recording is recognized first."""
     while True:
         try:
             block, _ = stream.read(size)
         except KeyboardInterrupt:
             return
+        except errors as error:
+            raise InputError(f"cannot record from the microphone: {error}") from None
         yield block[:, 0]

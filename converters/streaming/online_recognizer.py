@@ -25,11 +25,9 @@ from numpy.typing import NDArray
 from converters.runtime.search import new_search
 from converters.runtime.stream_model import open_stream
 from converters.streaming.endpoint import EndpointRule, endpoint_rules
+from tfconformer.data.limits import LOUDEST
 from tfconformer.errors import InputError
 from tfconformer.steps import split_steps
-
-# Audio is in [-1, 1]; recordings in float and resampling overshoot that a little. Farther out are 16-bit numbers.
-_LOUDEST = 8.0
 
 
 @dataclass(frozen=True)
@@ -160,7 +158,7 @@ class OnlineRecognizer:
             raise InputError(f"audio should be floating-point numbers in [-1, 1], got {samples.dtype}")
         if not np.isfinite(samples).all():
             raise InputError(f"sample {int(np.argmin(np.isfinite(samples)))} of the audio is not finite")
-        if np.abs(samples).max(initial=0.0) > _LOUDEST:
+        if np.abs(samples).max(initial=0.0) > LOUDEST:
             raise InputError(
                 f"audio should be in [-1, 1], got {np.abs(samples).max():g}: divide 16-bit numbers by 32768"
             )

@@ -10,6 +10,7 @@ import numpy as np
 
 from converters.streaming.audio import LiveAudio
 from converters.streaming.online_recognizer import OnlineRecognizer, Result
+from tfconformer.errors import InputError
 
 
 @dataclass
@@ -43,9 +44,20 @@ class Update:
 
 
 def recognize(recognizer: OnlineRecognizer, audio: LiveAudio) -> Iterator[Update]:
-    """Recognizes chunks as they arrive and yields an update for each; a result is final where an utterance ends."""
+    """Recognizes chunks as they arrive and yields an update for each; a result is final where an utterance ends.
+
+    Raises:
+      InputError: the audio is damaged; what came before it is recognized and yielded first.
+    """
     timing = Timing()
-    for chunk in audio.chunks:
+    failure: InputError | None = None
+    while True:
+        try:
+            chunk = next(audio.chunks, None)
+        except InputError as error:
+            chunk, failure = None, error
+        if chunk is None:
+            break
         started = time.perf_counter()
         recognizer.accept_waveform(audio.sample_rate, chunk)
         recognizer.decode()
@@ -60,3 +72,5 @@ def recognize(recognizer: OnlineRecognizer, audio: LiveAudio) -> Iterator[Update
     recognizer.decode()
     timing.compute_seconds.append(time.perf_counter() - started)
     yield Update(recognizer.result, timing)
+    if failure is not None:
+        raise failure

@@ -11,6 +11,7 @@ from tfconformer.commands.data import data
 from tfconformer.data.shards import read_index
 from tfconformer.data.speech import debian_packages
 from tfconformer.data.speech.debian_packages import ArchiveUnreachableError
+from tfconformer.errors import InputError
 
 
 @pytest.fixture
@@ -36,6 +37,23 @@ def test_librispeech_becomes_manifests_and_shards(librispeech: Path, tmp_path: P
     for subset in ("dev-clean", "test-other"):
         (shard,) = (output / "shards").glob(f"{subset}-[0-9]*.tfrecord")
         assert read_index(shard).samples == (16000, 16000)
+
+
+def test_manifests_of_one_name_are_refused_before_anything_is_written(librispeech: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    names = [str(tmp_path / folder / "train.jsonl") for folder in ("a", "b")]
+    result = CliRunner().invoke(data, ["shards", *names, "--output", str(output)])
+    assert isinstance(result.exception, InputError)
+    assert str(result.exception).startswith("several manifests are named train: ")
+    assert not output.exists()
+
+
+def test_the_longest_utterance_is_an_option(librispeech: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        data, ["librispeech", str(librispeech), "--output", str(tmp_path / "out"), "--max-seconds", "0.5"]
+    )
+    assert isinstance(result.exception, InputError)
+    assert "none of its 2 utterances is usable (2 too long)" in str(result.exception)
 
 
 def test_a_subset_that_does_not_exist_is_a_usage_error(tmp_path: Path) -> None:

@@ -100,3 +100,30 @@ def test_a_subset_without_a_usable_utterance_is_an_input_error(tmp_path: Path) -
     (folder / "1-2-0000.flac").write_bytes(b"")
     with pytest.raises(InputError, match=r"dev-clean has transcripts but no usable utterance"):
         write_manifests(tmp_path, tmp_path / "manifests")
+
+
+def test_transcripts_of_other_programs_are_read(tmp_path: Path) -> None:
+    """A byte order mark, a tab after the name, line ends of Windows, separators of Unicode, endings in upper case."""
+    folder = add_chapter(tmp_path, "dev-clean", "1", "2", ["ZERO", "ONE", "TWO", "THREE"])
+    lines = (
+        "\ufeff1-2-0000\tZERO\r\n1-2-0001 \u00a0ONE\u2028MORE\r\n1-2-0002\u2003TWO\u0085MORE \r\n1-2-0003  THREE\r\n"
+    )
+    (folder / "1-2.trans.txt").write_bytes(lines.encode("utf-8"))
+    (folder / "1-2-0000.flac").rename(folder / "1-2-0000.FLAC")
+    utterances, skipped = read_subset(tmp_path / "dev-clean")
+    assert [utterance.text for utterance in utterances] == ["ZERO", "ONE\u2028MORE", "TWO\u0085MORE", "THREE"]
+    assert not skipped
+    assert [u.text for u in read_manifest(write_manifests(tmp_path, tmp_path / "m")[0])][1] == "ONE\u2028MORE"
+
+
+def test_files_of_one_name_are_utterances_of_two_names(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for chapter in ("2", "3"):
+        folder = add_chapter(tmp_path, "dev-clean", "1", chapter, ["ZERO", "ONE"])
+        for path in folder.glob("*-0000.flac"):
+            path.rename(folder / "0000.flac")
+        transcript = folder / f"1-{chapter}.trans.txt"
+        transcript.write_text(transcript.read_text().replace(f"1-{chapter}-0000", "0000"))
+    soundfile.write(folder / "0000.wav", np.zeros(RATE), RATE)
+    utterances, skipped = read_subset(tmp_path / "dev-clean")
+    assert [one.name for one in utterances] == ["1-2-0000", "1-2-0001", "1-3-0000", "1-3-0001"]
+    assert dict(skipped) == {"another audio file has the same name": 1}

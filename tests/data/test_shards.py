@@ -15,7 +15,9 @@ import pytest
 import soundfile
 import tensorflow as tf
 
+from tfconformer import atomic
 from tfconformer.data import records
+from tfconformer.data.audio import measure_seconds
 from tfconformer.data.manifest import Utterance, read_manifest, write_manifest
 from tfconformer.data.shards import ShardOptions, Skip, read_index, write_shards
 from tfconformer.errors import InputError
@@ -175,9 +177,13 @@ SECOND = np.random.default_rng(0).uniform(-0.3, 0.3, RATE).astype(np.float32)
 BAD_FILES: dict[str, tuple[bytes, str]] = {
     "garbage.flac": (b"no audio at all " * 50, "corrupt audio"),
     "nothing.flac": (b"", "corrupt audio"),
-    "cut.flac": (flac(SECOND)[:9000], "corrupt audio"),
+    "half.flac": (flac(SECOND)[:9000], "corrupt audio"),
+    "open-ended-half.flac": (open_ended(flac(SECOND))[:9000], "corrupt audio"),
     "zeroed.flac": (flac(SECOND)[:9000] + bytes(200) + flac(SECOND)[9200:], "corrupt audio"),
-    "endless.flac": (open_ended(flac(SECOND)), "too long"),
+    "endless.flac": (open_ended(flac(np.tile(SECOND, 41))), "too long"),
+    "scaled.wav": (wav(SECOND * 32768, subtype="FLOAT"), "audio far outside of [-1, 1]"),
+    "opposite.wav": (wav(np.stack([SECOND, -SECOND], axis=1)), "channels of opposite phase"),
+    "fast.wav": (wav(SECOND, rate=2**30), "corrupt audio"),
     "cut.wav": (wav(SECOND)[:9000], "truncated audio"),
     "infinite.wav": (wav(np.where(np.arange(RATE) == 7, np.inf, SECOND), subtype="FLOAT"), "corrupt audio"),
     "empty.wav": (wav(SECOND[:0]), "empty audio"),
@@ -191,16 +197,96 @@ def test_what_cannot_be_used_is_skipped_and_counted(tmp_path: Path, caplog: pyte
         (tmp_path / name).write_bytes(content)
     (tmp_path / "good.wav").write_bytes(wav(SECOND))
     utterances = [Utterance(name, 1.0 if "cut" in name else 0.0, "TEXT", "s") for name in [*BAD_FILES, "good.wav"]]
-    utterances += [Utterance("missing.wav", 1.0, "TEXT", "s"), Utterance("good.wav", 1.0, "  ", "s")]
-    write_manifest(tmp_path / "manifest.jsonl", utterances)
+    utterances += [Utterance("missing.wav", 1.0, "TEXT", "s"), Utterance("good.wav", 1.0, "  ", "s", id="silent")]
+    utterances += [
+        Utterance("nul\0.wav", 1.0, "TEXT", "s"),
+        Utterance("good.wav", 1.0, "A \ud800", "s", id="surrogate"),
+    ]
+    lines = [json.dumps(utterance.record()) + "\n" for utterance in utterances]  # with the escape of a lone surrogate
+    (tmp_path / "manifest.jsonl").write_text("".join(lines))
     with caplog.at_level(logging.INFO, logger="tfconformer"):
         shards = write_shards(tmp_path / "manifest.jsonl", tmp_path / "shards", "bad")
     expected = {name: reason for name, (_, reason) in BAD_FILES.items()}
-    expected |= {"missing.wav": "unreadable file", "good.wav": "empty transcript"}
-    assert read_index(shards[0]).skipped == tuple(Skip(str(tmp_path / n), reason) for n, reason in expected.items())
+    more = [("missing.wav", "unreadable file"), ("good.wav", "empty transcript"), ("nul\0.wav", "unreadable file")]
+    more += [("good.wav", "text that is not Unicode")]
+    named = (*expected.items(), *more)
+    assert read_index(shards[0]).skipped == tuple(Skip(str(tmp_path / n), reason) for n, reason in named)
     assert len(read_all(shards)) == 1
-    assert "bad: 12 utterances skipped: 5 corrupt audio, 2 too long" in caplog.text
+    assert "bad: 18 utterances skipped: 7 corrupt audio, 2 too long" in caplog.text
     assert all(str(tmp_path / name) in caplog.text for name in expected)
+
+
+def write(folder: Path, *utterances: Utterance, options: ShardOptions | None = None) -> list[Path]:
+    write_manifest(folder / "manifest.jsonl", utterances)
+    return write_shards(folder / "manifest.jsonl", folder / "shards", "x", options=options)
+
+
+def test_a_flac_without_a_length_is_measured_by_decoding(tmp_path: Path) -> None:
+    (tmp_path / "a.flac").write_bytes(open_ended(flac(SECOND)))
+    shards = write(tmp_path, Utterance("a.flac", 1.0, "TEXT", "s"))
+    ((waveform, samples, _, _),) = read_all(shards)
+    assert samples == len(waveform) == RATE
+    np.testing.assert_array_equal(waveform, np.rint(SECOND * 32768) / 32768)
+    assert measure_seconds(tmp_path / "a.flac") == 1.0
+
+
+def test_a_codec_of_telephones_is_converted(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", SECOND[:8000], 8000, subtype="GSM610")
+    ((waveform, samples, _, _),) = read_all(write(tmp_path, Utterance("a.wav", 1.0, "TEXT", "s")))
+    assert samples == len(waveform) == 2 * 8320  # whole frames of 160 samples
+
+
+@pytest.mark.parametrize("content", [flac(SECOND), open_ended(flac(SECOND)), wav(SECOND)])
+def test_offset_and_duration_choose_a_part_of_a_file(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a").write_bytes(content)
+    parts = [Utterance("a", 0.25, "ONE", "s", offset=0.0), Utterance("a", 0.5, "TWO", "s", offset=0.25)]
+    beyond = Utterance("a", 0.5, "THREE", "s", offset=0.75)
+    after = Utterance("a", 0.5, "FOUR", "s", offset=3.0)
+    shards = write(tmp_path, *parts, beyond, after)
+    expected = np.rint(SECOND * 32768) / 32768
+    if content.startswith(b"RIFF"):  # which rounds otherwise
+        expected, _ = soundfile.read(io.BytesIO(content), dtype="float32")
+    (first, *_, first_id), (second, *_, second_id) = read_all(shards)
+    np.testing.assert_array_equal(first, expected[:4000])
+    np.testing.assert_array_equal(second, expected[4000:12000])
+    assert (first_id, second_id) == ("a-00000000", "a-00000250")
+    assert [skip.reason for skip in read_index(shards[0]).skipped][1] in ("truncated audio", "corrupt audio")
+    assert len(read_index(shards[0]).skipped) == 2
+
+
+def test_audio_longer_than_its_manifest_says_is_a_remark(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "a.wav").write_bytes(wav(SECOND))
+    (tmp_path / "b.wav").write_bytes(wav(np.clip(8 * SECOND, -2, 2), subtype="FLOAT"))
+    assert len(read_all(write(tmp_path, Utterance("a.wav", 0.5, "A", "s"), Utterance("b.wav", 1.0, "B", "s")))) == 2
+    assert "a.wav is longer than its duration in the manifest" in caplog.text
+    assert "used nevertheless: 1 longer than its duration in the manifest, 1 clipped" in caplog.text
+
+
+def test_longer_utterances_are_an_option(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(wav(np.tile(SECOND, 41)))
+    utterance = Utterance("a.wav", 41.0, "TEXT", "s")
+    with pytest.raises(InputError, match="1 too long"):
+        write(tmp_path, utterance)
+    assert read_index(write(tmp_path, utterance, options=ShardOptions(max_duration=60))[0]).samples == (41 * RATE,)
+
+
+def test_transcripts_can_be_normalized(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(wav(SECOND))
+    shards = write(tmp_path, Utterance("a.wav", 1.0, "It’s 5, dear!", "s"), options=ShardOptions(normalize=True))
+    assert read_all(shards)[0][2] == "IT'S FIVE DEAR"
+
+
+def test_partial_files_of_living_writers_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(wav(SECOND))
+    (tmp_path / "shards").mkdir()
+    dead = tmp_path / "shards" / ".x-00000-of-00001.tfrecord.abc.partial"
+    dead.touch()
+    with atomic.atomic_path(tmp_path / "shards" / "x-00000-of-00001.tfrecord") as living:
+        living.write_bytes(b"half")
+        shards = write(tmp_path, Utterance("a.wav", 1.0, "TEXT", "s"))
+        assert living.read_bytes() == b"half" and not dead.exists()
+        living.write_bytes(shards[0].read_bytes())
+    assert len(read_all(shards)) == 1
 
 
 def test_nothing_usable_is_an_error(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 
 import pytest
+import sentencepiece
 
 from tfconformer.data.config import TokenizerConfig
 from tfconformer.data.tokenizer import BLANK, Tokenizer
@@ -80,3 +82,23 @@ def test_a_vocabulary_too_small_for_the_characters(model_type: str) -> None:
 def test_no_transcripts() -> None:
     with pytest.raises(InputError, match="there is no text"):
         Tokenizer.train(["", "  "], TokenizerConfig())
+
+
+def test_the_unknown_token_may_have_any_id() -> None:
+    """As the models of other programs, which begin with padding or the ends of a sentence."""
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(TEXTS), model_writer=model, model_type="char", vocab_size=40, hard_vocab_limit=False,
+        character_coverage=1.0, pad_id=0, unk_id=3, bos_id=1, eos_id=2, minloglevel=2,
+    )  # fmt: skip
+    tokenizer = Tokenizer.from_bytes(model.getvalue())
+    assert tokenizer.missing_characters("CALL 7 ÜÖ") == "7Ö"
+    with pytest.raises(InputError, match="lacks the characters '7'"):
+        tokenizer.encode("CALL 7")
+    assert tokenizer.decode(tokenizer.encode("CALL THE OFFICE")) == "CALL THE OFFICE"
+
+
+def test_long_sentences_are_trained_on() -> None:
+    long = " ".join(["CALL"] * 1000) + " XYLOPHONE"
+    tokenizer = Tokenizer.train([*TEXTS, long], TokenizerConfig(model_type="char", vocabulary_size=40))
+    assert tokenizer.missing_characters(long) == ""

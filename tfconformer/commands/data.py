@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import click
+
+from tfconformer.data.limits import MAX_SECONDS
+from tfconformer.errors import InputError
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
@@ -16,14 +19,29 @@ def data() -> None:
     """Prepare speech: corpora become OUTPUT/manifests/SUBSET.jsonl and OUTPUT/shards/SUBSET-*.tfrecord."""
 
 
+_MAX_SECONDS = click.option(
+    "--max-seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=MAX_SECONDS,
+    show_default=True,
+    help="Longest utterance; longer ones are skipped and counted.",
+)
+_NORMALIZE = click.option(
+    "--normalize", is_flag=True, help="Make upper-case English words of the transcripts: A-Z, apostrophes, spaces."
+)
+
+
 @data.command()
 @click.argument("directory", type=_FOLDER)
 @click.option("--output", type=_FOLDER, required=True, help="Folder for manifests and shards.")
-def librispeech(directory: Path, output: Path) -> None:
+@_MAX_SECONDS
+@_NORMALIZE
+def librispeech(directory: Path, output: Path, max_seconds: float, normalize: bool) -> None:
     """Read all subsets in DIRECTORY, which is laid out as the official LibriSpeech archives unpack."""
     from tfconformer.data.librispeech import write_manifests
 
-    _write_shards(write_manifests(directory, output / "manifests"), output / "shards")
+    manifests = write_manifests(directory, output / "manifests")
+    _write_shards(manifests, output / "shards", max_duration=max_seconds, normalize=normalize)
 
 
 @data.command()
@@ -47,7 +65,7 @@ def speech(output: Path, cache: Path, hours: float | None, subsets: tuple[str, .
         raise click.BadParameter(f"{', '.join(unknown)} is none of {', '.join(SUBSETS)}", param_hint="--subset")
     budget = HOURS | ({"train-synthetic": hours} if hours else {})
     plan = corpus_plan(cache, budget, subsets or SUBSETS, seed)
-    _write_shards(build(plan, output, jobs=jobs), output / "shards", "wav")
+    _write_shards(build(plan, output, jobs=jobs), output / "shards", encoding="wav")
 
 
 @data.command()
@@ -108,17 +126,24 @@ def sample(output: Path, jobs: int) -> None:
 @click.argument("manifests", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--output", type=_FOLDER, required=True, help="Folder for the shards.")
 @click.option("--wav", is_flag=True, help="Store 16-bit PCM: larger, and nearly free to decode.")
-def shards(manifests: tuple[Path, ...], output: Path, wav: bool) -> None:
+@_MAX_SECONDS
+@_NORMALIZE
+def shards(manifests: tuple[Path, ...], output: Path, wav: bool, max_seconds: float, normalize: bool) -> None:
     """Turn MANIFESTS (JSON lines: audio_filepath, duration, text, speaker) into OUTPUT/NAME-*.tfrecord."""
-    _write_shards(manifests, output, "wav" if wav else "original")
+    encoding = "wav" if wav else "original"
+    _write_shards(manifests, output, encoding=encoding, max_duration=max_seconds, normalize=normalize)
 
 
-def _write_shards(manifests: Sequence[Path], folder: Path, encoding: Literal["original", "wav"] = "original") -> None:
+def _write_shards(manifests: Sequence[Path], folder: Path, **options: Any) -> None:
     from tfconformer.data.shards import ShardOptions, read_index, write_shards
 
-    options = ShardOptions(encoding=encoding)
+    names = [manifest.stem for manifest in manifests]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"several manifests are named {name}: rename all but one, or give each its own --output")
     for manifest in manifests:
-        indexes = [read_index(shard) for shard in write_shards(manifest, folder, manifest.stem, options=options)]
+        written = write_shards(manifest, folder, manifest.stem, options=ShardOptions(**options))
+        indexes = [read_index(shard) for shard in written]
         utterances = sum(len(index.samples) for index in indexes)
         hours = sum(sum(index.samples) / index.sample_rate for index in indexes) / 3600
         skipped = sum(len(index.skipped) for index in indexes)

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import click
 
+from tfconformer.commands.output import OUTPUT_FILE
+
 
 @click.command("language-model")
 @click.argument("run_directory", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.argument("output", type=click.Path(path_type=Path, dir_okay=False), metavar="OUTPUT.arpa")
+@click.argument("output", type=OUTPUT_FILE, metavar="OUTPUT.arpa")
 @click.option("--shards", multiple=True, metavar="GLOB", help="Transcripts to count [default: the training's].")
 @click.option("--order", type=click.IntRange(1, 6), default=6, show_default=True, help="Longest n-gram.")
 def language_model(run_directory: Path, output: Path, shards: tuple[str, ...], order: int) -> None:

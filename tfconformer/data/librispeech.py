@@ -18,7 +18,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from tfconformer.data.manifest import Utterance, write_manifest
+from tfconformer.data.audio import UnusableError, measure_seconds
+from tfconformer.data.manifest import Utterance, read_lines, write_manifest
 from tfconformer.errors import InputError
 
 OFFICIAL_SUBSETS = (
@@ -95,7 +96,18 @@ def read_subset(subset: Path) -> tuple[list[Utterance], collections.Counter[str]
                 continue
             speaker = transcript.parent.parent.name
             utterances.append(Utterance(str(path.resolve()), round(duration, 4), text, speaker))
-    return utterances, skipped
+    return _with_unique_names(utterances), skipped
+
+
+def _with_unique_names(utterances: list[Utterance]) -> list[Utterance]:
+    """Names utterances of several chapters by speaker and chapter too, if their files have the same name."""
+    counts = collections.Counter(utterance.name for utterance in utterances)
+
+    def named(utterance: Utterance) -> Utterance:
+        chapter = Path(utterance.audio_filepath).parent.name
+        return replace(utterance, id=f"{utterance.speaker}-{chapter}-{utterance.name}")
+
+    return [named(utterance) if counts[utterance.name] > 1 else utterance for utterance in utterances]
 
 
 def relative(utterance: Utterance, folder: Path) -> Utterance:
@@ -109,16 +121,20 @@ def relative(utterance: Utterance, folder: Path) -> Utterance:
 
 def _chapter(transcript: Path) -> Iterator[tuple[Path, str, str]]:
     """Yields (audio file, text, problem or "") for every transcript line and every audio file of a chapter."""
-    audio = {path.stem: path for path in sorted(transcript.parent.iterdir()) if path.suffix in AUDIO_SUFFIXES}
+    audio: dict[str, Path] = {}
+    for path in sorted(transcript.parent.iterdir()):
+        if path.suffix.lower() in AUDIO_SUFFIXES and audio.setdefault(path.stem, path) != path:
+            yield path, "", "another audio file has the same name"
     try:
-        lines = transcript.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError:
+        lines = read_lines(transcript)
+    except (OSError, UnicodeDecodeError) as error:
         lines = []
-        logger.warning("%s is not UTF-8 text", transcript)
+        logger.warning("%s cannot be read as UTF-8 text: %s", transcript, error)
     for line in lines:
-        identifier, _, text = line.strip().partition(" ")
-        if not identifier:
+        if not line.strip():
             continue
+        identifier, *rest = line.split(maxsplit=1)
+        text = rest[0] if rest else ""
         path = audio.pop(identifier, None)
         if path is None:
             yield transcript.parent / f"{identifier}.flac", text, "the transcript names a missing audio file"
@@ -129,18 +145,14 @@ def _chapter(transcript: Path) -> Iterator[tuple[Path, str, str]]:
 
 
 def _duration(path: Path) -> tuple[float, str]:
-    """Returns (seconds, problem or "") from the header and the size of an audio file."""
-    import soundfile
-
-    if path.stat().st_size == 0:
-        return 0.0, "the audio file is empty"
+    """Returns (seconds, problem or "") of an audio file."""
     try:
-        information = soundfile.info(path)
-    except soundfile.LibsndfileError:
+        if path.stat().st_size == 0:
+            return 0.0, "the audio file is empty"
+        seconds = measure_seconds(path)
+    except (OSError, UnusableError):
         return 0.0, "the audio file is corrupt"
-    if information.frames <= 0:
-        return 0.0, "the audio file holds no samples"
-    return information.frames / information.samplerate, ""
+    return (seconds, "") if seconds > 0 else (0.0, "the audio file holds no samples")
 
 
 def _hidden(path: Path, root: Path) -> bool:

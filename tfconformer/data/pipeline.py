@@ -9,6 +9,7 @@ in the batch); the same arguments give the same arrays.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -111,13 +112,16 @@ def batches_per_pass(shards: Paths, features: FeatureConfig, data: DataConfig) -
     return count
 
 
-def evaluation_batches(shards: Paths, features: FeatureConfig, batch_seconds: float = 64.0) -> tf.data.Dataset:
+def evaluation_batches(
+    shards: Paths, features: FeatureConfig, batch_seconds: float = 64.0, max_seconds: float = math.inf
+) -> tf.data.Dataset:
     """Returns a dataset of every utterance once, unaugmented, in batches of similar length and in a fixed order.
 
     Args:
       shards: files of `write_shards`.
       features: the log-mel front end.
       batch_seconds: largest duration of a batch with its padding, in seconds.
+      max_seconds: longest utterance that is part of the dataset, in seconds.
 
     Returns:
       A dataset of ((features [batch, frames, mel] float32, lengths [batch] int32, in frames), texts [batch] string, ids
@@ -133,7 +137,8 @@ def evaluation_batches(shards: Paths, features: FeatureConfig, batch_seconds: fl
         return _features(waveform, lengths, features), fields.text, fields.id
 
     indexes = [_check(shard, features) for shard in shards]
-    longest = max((n for index in indexes for n in index.samples), default=1)
+    most = max_seconds * features.sample_rate
+    longest = max((n for index in indexes for n in index.samples if n <= most), default=1)
     buckets = LengthBuckets(shortest=0, longest=longest, batch_samples=int(batch_seconds * features.sample_rate))
     dataset = buckets.batches(tf.data.TFRecordDataset([str(path) for path in shards]))
     return dataset.map(prepare, num_parallel_calls=tf.data.AUTOTUNE).prefetch(1).with_options(_options())

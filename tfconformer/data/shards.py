@@ -23,11 +23,15 @@ import numpy as np
 import soundfile
 import soxr
 import tensorflow as tf
+from pydantic import TypeAdapter
 from tqdm import tqdm
 
-from tfconformer import atomic
+from tfconformer import atomic, strict_json
 from tfconformer.data import records
+from tfconformer.data.audio import Audio, MonoMix, UnusableError, read_audio
+from tfconformer.data.limits import MAX_SECONDS
 from tfconformer.data.manifest import Utterance, read_manifest
+from tfconformer.data.speech.normalize import normalize
 from tfconformer.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -38,6 +42,8 @@ logger = logging.getLogger(__name__)
 _STORABLE = {("FLAC", "PCM_16"): b"fLaC", ("OGG", "VORBIS"): b"OggS"}
 # Audio may be this much shorter than its manifest says before it counts as truncated: manifests round durations.
 _DURATION_TOLERANCE = 0.1
+# Share of samples beyond [-1, 1] from which an utterance counts as clipped: peaks of lossy encodings are fewer.
+_CLIPPED = 1e-3
 _FORMAT = 1  # of shard and index; a change rewrites every shard
 
 
@@ -51,12 +57,14 @@ class ShardOptions:
         PCM throughout, about twice as large and some 15 times cheaper to decode than FLAC is by tensorflow-io.
       min_duration: shortest usable utterance, in seconds.
       max_duration: longest usable utterance, in seconds.
+      normalize: True if transcripts become English words of A-Z and apostrophes, as `normalize` makes them.
     """
 
     sample_rate: int = 16000
     encoding: Literal["original", "wav"] = "original"
     min_duration: float = 0.1
-    max_duration: float = 40.0
+    max_duration: float = MAX_SECONDS
+    normalize: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,6 +94,9 @@ class ShardIndex:
     skipped: tuple[Skip, ...]
 
 
+_INDEX = TypeAdapter(ShardIndex)
+
+
 def write_shards(
     manifest: str | Path,
     output_dir: str | Path,
@@ -111,18 +122,23 @@ def write_shards(
     """
     options = options or ShardOptions()
     utterances = read_manifest(manifest)
+    if options.normalize:
+        utterances = [replace(utterance, text=normalize(utterance.text)) for utterance in utterances]
     groups = [utterances[i : i + utterances_per_shard] for i in range(0, len(utterances), utterances_per_shard)]
     output_dir = Path(output_dir)
     paths = [output_dir / f"{name}-{i:05d}-of-{len(groups):05d}.tfrecord" for i in range(len(groups))]
     _remove_stale(output_dir, name, paths)
     indexes = []
+    remarks: Counter[str] = Counter()
     with tqdm(total=len(utterances), desc=f"shards {name}", unit="utt", disable=None) as progress:
         for path, group in zip(paths, groups, strict=True):
             fingerprint = _fingerprint(group, options)
             index = _current_index(path, fingerprint)
-            indexes.append(index or _write_shard(path, group, fingerprint, options))
+            indexes.append(index or _write_shard(path, group, fingerprint, options, remarks))
             progress.update(len(group))
     _log_summary(name, indexes, options.sample_rate)
+    if remarks:
+        logger.warning("%s: used nevertheless: %s", name, _counts(remarks))
     if not any(index.samples for index in indexes):
         reasons = Counter(skip.reason for index in indexes for skip in index.skipped)
         raise InputError(f"{manifest}: none of its {len(utterances)} utterances is usable ({_counts(reasons)})")
@@ -137,13 +153,10 @@ def read_index(shard: str | Path) -> ShardIndex:
     """
     path = _index_path(Path(shard))
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-        skipped = tuple(Skip(**skip) for skip in tree.pop("skipped"))
-        index = ShardIndex(**tree, skipped=skipped)
-        return replace(index, samples=tuple(index.samples))
+        return _INDEX.validate_python(strict_json.loads(path.read_bytes()))
     except OSError:
         raise InputError(f"the shard {shard} has no readable index {path.name}; write the shards again") from None
-    except (ValueError, TypeError, KeyError):
+    except ValueError:  # pydantic's ValidationError is one
         raise InputError(f"{path} is not a shard index; write the shards again") from None
 
 
@@ -175,85 +188,104 @@ def shards_by_set(patterns: Sequence[str]) -> dict[str, list[Path]]:
     return sets
 
 
-def _write_shard(path: Path, utterances: Sequence[Utterance], fingerprint: str, options: ShardOptions) -> ShardIndex:
+def _write_shard(
+    path: Path, utterances: Sequence[Utterance], fingerprint: str, options: ShardOptions, remarks: Counter[str]
+) -> ShardIndex:
     _index_path(path).unlink(missing_ok=True)
     samples, skipped = [], []
     characters: set[str] = set()
     with atomic.atomic_path(path) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
         for utterance in utterances:
             try:
-                audio, length = _load(utterance, options)
-                target = _load(_target(utterance), options) if utterance.target_filepath else None
-            except _UnusableError as error:
+                converted = _convert(utterance, options)
+                target = _convert(_target(utterance), options) if utterance.target_filepath else None
+            except UnusableError as error:
                 logger.warning("skipped %s: %s", utterance.audio_filepath, error)
                 skipped.append(Skip(utterance.audio_filepath, error.reason))
                 continue
-            utterance_id = Path(utterance.audio_filepath).stem
-            writer.write(
-                records.serialize(
-                    audio, length, options.sample_rate, utterance.text, utterance.speaker, utterance_id, target
-                )
-            )
-            samples.append(max(length, target[1]) if target else length)
+            for remark in converted.remarks:
+                logger.warning("%s is %s", utterance.audio_filepath, remark)
+                remarks[remark] += 1
+            texts = utterance.text, utterance.speaker, utterance.name
+            pair = None if target is None else (target.audio, target.samples)
+            writer.write(records.serialize(converted.audio, converted.samples, options.sample_rate, *texts, pair))
+            samples.append(max(converted.samples, target.samples if target else 0))
             characters.update(utterance.text)
     index = ShardIndex(fingerprint, options.sample_rate, tuple(samples), "".join(sorted(characters)), tuple(skipped))
-    atomic.write_text(_index_path(path), json.dumps(asdict(index), ensure_ascii=False) + "\n")
+    atomic.write_text(_index_path(path), json.dumps(asdict(index)) + "\n")
     return index
 
 
-class _UnusableError(Exception):
-    """An unusable utterance; utterances are counted by `reason`."""
+@dataclass(frozen=True)
+class _Converted:
+    """The record of an utterance.
 
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(f"{reason} ({detail})" if detail else reason)
-        self.reason = reason
+    Attributes:
+      audio: the bytes to store.
+      samples: their length.
+      remarks: what is odd about the utterance, which is used nevertheless.
+    """
+
+    audio: bytes
+    samples: int
+    remarks: tuple[str, ...] = ()
 
 
-def _load(utterance: Utterance, options: ShardOptions) -> tuple[bytes, int]:
-    """Returns the bytes to store and their length in samples."""
-    if not utterance.text.strip():
-        raise _UnusableError("empty transcript")
+def _convert(utterance: Utterance, options: ShardOptions) -> _Converted:
+    """Converts the audio of an utterance.
+
+    Raises:
+      UnusableError: the utterance cannot be used.
+    """
+    _check_texts(utterance)
+    path, offset = Path(utterance.audio_filepath), utterance.offset
     try:
-        content = Path(utterance.audio_filepath).read_bytes()
-    except OSError as error:
-        raise _UnusableError("unreadable file", error.strerror or str(error)) from None
-    wave, rate, kind = _decode(content, options)
-    duration = len(wave) / rate
-    if duration < options.min_duration:
-        raise _UnusableError("too short" if len(wave) else "empty audio", f"{duration:.3f} s")
-    if duration < utterance.duration - _DURATION_TOLERANCE:
-        raise _UnusableError("truncated audio", f"{duration:.2f} s of {utterance.duration:.2f} s")
-    as_asked = rate == options.sample_rate and wave.shape[1] == 1
-    if as_asked and options.encoding == "original" and kind in _STORABLE and content.startswith(_STORABLE[kind]):
-        return content, len(wave)
-    mono = wave.mean(axis=1)
-    if rate != options.sample_rate:
-        mono = soxr.resample(mono, rate, options.sample_rate)
-    return _encode_wav(mono, options.sample_rate), len(mono)
+        content = path.read_bytes() if offset is None else b""
+    except (OSError, ValueError) as error:
+        raise UnusableError("unreadable file", getattr(error, "strerror", None) or str(error)) from None
+    if offset is None:
+        audio = read_audio(content, options.max_duration)
+    else:
+        audio = read_audio(path, options.max_duration, offset, utterance.duration)
+    remarks = _check_duration(utterance, audio, options)
+    mix = MonoMix()
+    mono = mix(audio.samples)
+    mix.check()
+    as_asked = audio.is_whole and audio.sample_rate == options.sample_rate and audio.samples.shape[1] == 1
+    if as_asked and options.encoding == "original" and content.startswith(_STORABLE.get(audio.kind, b"no such bytes")):
+        return _Converted(content, len(mono), remarks)
+    if np.mean(np.abs(mono) > 1) > _CLIPPED:
+        remarks += ("clipped, as it leaves [-1, 1]",)
+    if audio.sample_rate != options.sample_rate:
+        mono = soxr.resample(mono, audio.sample_rate, options.sample_rate)
+    return _Converted(_encode_wav(mono, options.sample_rate), len(mono), remarks)
+
+
+def _check_texts(utterance: Utterance) -> None:
+    if not utterance.text.strip():
+        raise UnusableError("empty transcript")
+    for text in (utterance.text, utterance.speaker, utterance.name):
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:
+            raise UnusableError("text that is not Unicode", repr(text)) from None
 
 
 def _target(utterance: Utterance) -> Utterance:
     """Returns the target of a pair as an utterance of its own, of unknown duration."""
-    return replace(utterance, audio_filepath=utterance.target_filepath, duration=0.0, target_filepath="")
+    return replace(utterance, audio_filepath=utterance.target_filepath, duration=0.0, offset=None, target_filepath="")
 
 
-def _decode(content: bytes, options: ShardOptions) -> tuple[np.ndarray, int, tuple[str, str]]:
-    """Returns samples [samples, channels] float32, their rate in Hz, and the file's (format, encoding)."""
-    try:
-        with soundfile.SoundFile(io.BytesIO(content)) as sound:
-            # Checked before decoding: an open-ended stream declares about 2**63 samples.
-            if sound.frames > options.max_duration * sound.samplerate:
-                raise _UnusableError("too long", f"{sound.frames / sound.samplerate:.4g} s")
-            wave = sound.read(dtype="float32", always_2d=True)
-            kind = sound.format, sound.subtype
-            declared, rate = sound.frames, sound.samplerate
-    except soundfile.LibsndfileError as error:
-        raise _UnusableError("corrupt audio", str(error)) from None
-    if len(wave) != declared:
-        raise _UnusableError("corrupt audio", f"{len(wave)} of {declared} samples can be decoded")
-    if not np.all(np.isfinite(wave)):
-        raise _UnusableError("corrupt audio", "not every sample is finite")
-    return wave, rate, kind
+def _check_duration(utterance: Utterance, audio: Audio, options: ShardOptions) -> tuple[str, ...]:
+    """Compares the length of the audio with the limits and with the manifest; returns remarks."""
+    seconds, expected = audio.seconds, utterance.duration
+    if seconds < options.min_duration:
+        raise UnusableError("too short" if len(audio.samples) else "empty audio", f"{seconds:.3f} s")
+    if seconds < expected - _DURATION_TOLERANCE:
+        raise UnusableError("truncated audio", f"{seconds:.2f} s of {expected:.2f} s")
+    return (
+        ("longer than its duration in the manifest",) if seconds > expected + _DURATION_TOLERANCE and expected else ()
+    )
 
 
 def _encode_wav(wave: np.ndarray, sample_rate: int) -> bytes:
@@ -267,13 +299,15 @@ def _encode_wav(wave: np.ndarray, sample_rate: int) -> bytes:
 def _fingerprint(utterances: Sequence[Utterance], options: ShardOptions) -> str:
     files = [(utterance, (utterance.audio_filepath, utterance.target_filepath)) for utterance in utterances]
     state = [(utterance.record(), *(_file_state(path) for path in paths if path)) for utterance, paths in files]
-    return hashlib.sha256(json.dumps([_FORMAT, asdict(options), state]).encode()).hexdigest()
+    settings = asdict(options)
+    del settings["normalize"]  # the texts are normalized already
+    return hashlib.sha256(json.dumps([_FORMAT, settings, state]).encode()).hexdigest()
 
 
 def _file_state(path: str) -> tuple[int, int] | None:
     try:
         status = Path(path).stat()
-    except OSError:
+    except (OSError, ValueError):
         return None
     return status.st_size, status.st_mtime_ns
 
@@ -293,13 +327,12 @@ def _index_path(shard: Path) -> Path:
 def _remove_stale(output_dir: Path, name: str, current: Sequence[Path]) -> None:
     """Removes shards of other manifests, and incomplete files of interrupted runs."""
     number = "[0-9]" * 5
-    for path in output_dir.glob(f"{name}-{number}-of-{number}.tfrecord"):
+    for path in output_dir.glob(f"{glob.escape(name)}-{number}-of-{number}.tfrecord"):
         if path not in current:
             logger.info("removing %s, which is not of this manifest", path)
             _index_path(path).unlink(missing_ok=True)
             path.unlink()
-    for path in output_dir.glob(f".{name}-{number}-of-{number}.*.partial"):
-        path.unlink()
+    atomic.remove_abandoned(output_dir, f"{glob.escape(name)}-{number}-of-{number}.*")
 
 
 def _log_summary(name: str, indexes: Sequence[ShardIndex], sample_rate: int) -> None:

@@ -21,7 +21,8 @@ from tfconformer.data.config import TokenizerConfig
 from tfconformer.errors import InputError
 
 BLANK = 0
-_UNKNOWN = 0  # of the SentencePiece model
+# The largest sentence in bytes that SentencePiece trains on by default; it leaves out longer ones.
+_LONGEST_SENTENCE = 4192
 
 
 class Tokenizer:
@@ -37,6 +38,7 @@ class Tokenizer:
         self._bytes = model
         self._model = sentencepiece.SentencePieceProcessor(model_proto=model)
         self.vocabulary_size: int = self._model.vocab_size()
+        self._unknown: int = self._model.unk_id()
         self.tokens: list[str] = self._model.id_to_piece(list(range(self.vocabulary_size)))
 
     @classmethod
@@ -66,7 +68,8 @@ class Tokenizer:
                 # A word's first token carries the space. Characters need no such mark at the start of a sentence,
                 # where it would be a label without sound.
                 add_dummy_prefix=config.model_type != "char",
-                unk_id=_UNKNOWN,
+                max_sentence_length=max(_LONGEST_SENTENCE, *(len(text.encode("utf-8")) for text in texts)),
+                unk_id=0,
                 bos_id=-1,
                 eos_id=-1,
                 pad_id=-1,
@@ -127,7 +130,7 @@ class Tokenizer:
           InputError: the text has characters that no token covers (the message names them).
         """
         tokens = self._model.encode(text)
-        if _UNKNOWN in tokens:
+        if self._unknown in tokens:
             raise InputError(f"the tokenizer lacks the characters {self.missing_characters(text)!r} of {text!r}")
         return [token + 1 for token in tokens]
 
@@ -152,4 +155,4 @@ class Tokenizer:
 
     def missing_characters(self, text: str) -> str:
         """Returns the distinct characters of `text` that no token covers, sorted."""
-        return "".join(sorted(c for c in set(text) if _UNKNOWN in self._model.encode(c)))
+        return "".join(sorted(c for c in set(text) if self._unknown in self._model.encode(c)))

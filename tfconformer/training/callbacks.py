@@ -82,7 +82,5 @@ class DevMetric(keras.callbacks.Callback):
 def save_weights(model: keras.Model, run: RunDirectory) -> None:
     """Writes the model's weights to `run.weights_file`, atomically."""
     with atomic.atomic_path(run.weights_file) as temporary:
-        # Keras chooses the format by the ending; `.weights.h5` would add the optimizer's state: three times the size.
-        file = temporary.with_suffix(".h5")
-        model.save_weights(file)
-        file.replace(temporary)
+        # A name that ends in `.weights.h5` would add the optimizer's state: three times the size.
+        model.save_weights(temporary, save_format="h5")

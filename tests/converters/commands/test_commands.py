@@ -98,6 +98,24 @@ def test_evaluate_takes_another_name_and_runtime(folder, tmp_path):
     assert row.execution.runtime.startswith("tflite-runtime ")
 
 
+def test_evaluate_warns_of_references_that_the_model_cannot_write(folder, tmp_path, caplog):
+    for name, text in (("a", "call home,"), ("b", "CALL HOME")):
+        soundfile.write(tmp_path / f"{name}.wav", np.random.default_rng(1).uniform(-0.5, 0.5, FRAME * 8), 16000)
+        with (tmp_path / "test-own.jsonl").open("a") as file:
+            record = {"audio_filepath": f"{name}.wav", "duration": 0.2, "text": text}
+            file.write(json.dumps(record) + "\n")
+    write_shards(tmp_path / "test-own.jsonl", tmp_path, "test-own")
+    run(evaluate, folder / "int4.tflite", "--shards", f"{tmp_path}/test-*.tfrecord")
+    assert "1 of 2 references have characters that the model cannot write, ',acehlmo'" in caplog.text
+    assert "`tfconformer data shards --normalize`" in caplog.text
+
+
+def test_an_output_that_cannot_be_written_is_refused_first(folder, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"cannot write .*rows\.json: Not a directory"):
+        run(evaluate, folder / "missing.tflite", "--shards", "x", "--output", tmp_path / "file" / "rows.json")
+
+
 def test_evaluate_refuses_what_is_not_there(folder):
     with pytest.raises(InputError, match="no shard matches"):
         run(evaluate, folder / "int4.tflite", "--shards", folder / "dev-*.tfrecord")

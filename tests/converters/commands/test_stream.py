@@ -125,3 +125,30 @@ def test_the_microphone_is_read_until_it_stops(stream, waveforms, monkeypatch):
     result = invoke(stream.path, "--mic")
     assert result.exit_code == 0, result.exception
     assert result.output.splitlines()[-1].startswith("2.0 s of audio")
+
+
+def test_damaged_audio_is_recognized_up_to_the_damage(stream, tmp_path, waveforms):
+    path = tmp_path / "half.flac"
+    soundfile.write(path, waveforms[2], 16000)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 3 // 4])
+    result = invoke(stream.path, "--wav", path, "--fast")
+    assert isinstance(result.exception, InputError)
+    assert re.fullmatch(rf"{re.escape(str(path))}, after [\d.]+ s: corrupt audio \(.*\)", str(result.exception))
+    expected = tiny_tokenizer().decode(greedy_decode(open_stream(stream.path).run(waveforms[2])))
+    text = result.output.splitlines()[0]
+    assert len(text) > 5 and expected.startswith(text[:-2])  # the last frames decode otherwise: the audio ends there
+
+
+def test_audio_follows_the_rules_of_shards(stream, tmp_path, waveforms):
+    files = {
+        "gsm.wav": (waveforms[2][::2], {"samplerate": 8000, "subtype": "GSM610"}, None),
+        "scaled.wav": (waveforms[2] * 32768, {"samplerate": 16000, "subtype": "FLOAT"}, "far outside of [-1, 1]"),
+        "opposite.wav": (np.stack([waveforms[2], -waveforms[2]], axis=1), {"samplerate": 16000}, "of opposite phase"),
+    }
+    for name, (samples, options, message) in files.items():
+        soundfile.write(tmp_path / name, samples, **options)
+        result = invoke(stream.path, "--wav", tmp_path / name, "--fast")
+        if message is None:
+            assert result.exit_code == 0, result.exception
+        else:
+            assert isinstance(result.exception, InputError) and message in str(result.exception)

@@ -1,0 +1,62 @@
+"""JSON of the standard (RFC 8259): without NaN, infinities, or an object that has a key twice."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+MAX_DEPTH = 64  # objects and arrays in one another
+
+
+def loads(text: str | bytes) -> Any:
+    """Parses JSON.
+
+    Raises:
+      ValueError: it is not JSON, has a number that is not finite or an object with a key twice, or its objects and
+        arrays are more than `MAX_DEPTH` deep.
+    """
+    try:
+        tree = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_object)
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    _check_depth(tree, MAX_DEPTH)
+    return tree
+
+
+def dumps(tree: Any, **options: Any) -> str:
+    """Writes JSON; the options are those of `json.dumps`.
+
+    Raises:
+      ValueError: a number is not finite.
+    """
+    return json.dumps(tree, allow_nan=False, **options)
+
+
+_TOO_DEEP = f"objects and arrays are more than {MAX_DEPTH} deep"
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if value in (float("inf"), -float("inf")):
+        raise ValueError(f"{digits} is too large")
+    return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    tree = dict(pairs)
+    if len(tree) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in tree if keys.count(key) > 1)!r} is there twice")
+    return tree
+
+
+def _check_depth(tree: Any, left: int) -> None:
+    children = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ()
+    if children and left == 0:
+        raise ValueError(_TOO_DEEP)
+    for child in children:
+        _check_depth(child, left - 1)
