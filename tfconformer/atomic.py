@@ -11,6 +11,7 @@ import errno
 import fcntl
 import glob
 import os
+import struct
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,8 +81,8 @@ def remove_abandoned(folder: Path, pattern: str) -> None:
       pattern: glob pattern of the temporary files' names without their first dot and their suffix.
     """
     for temporary in folder.glob(f".{pattern}{_SUFFIX}"):
-        with contextlib.suppress(OSError), temporary.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while the writer lives
+        with contextlib.suppress(OSError), temporary.open("r+b") as file:
+            _lock(file.fileno())  # fails while the writer lives
             temporary.unlink()
 
 
@@ -107,7 +108,8 @@ def _one_sentence(final: Path, refusals: frozenset[int] = _REFUSALS) -> Iterator
     except OSError as error:
         if error.errno not in refusals:
             raise
-        raise InputError(f"cannot write {final}: {os.strerror(error.errno or 0)}") from None
+        reason = "a file has the name of its folder" if error.errno == errno.EEXIST else os.strerror(error.errno or 0)
+        raise InputError(f"cannot write {final}: {reason}") from None
     except ValueError as error:
         if refusals is not _REFUSALS:
             raise
@@ -119,11 +121,30 @@ def _create_locked(final: Path) -> tuple[int, Path]:
     """Creates a temporary file of its own; returns its descriptor, which holds the lock, and its path."""
     while True:
         handle, name = tempfile.mkstemp(prefix=f".{final.name}.", suffix=_SUFFIX, dir=final.parent)
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        if os.fstat(handle).st_nlink:  # nobody removed it before it was locked
+        try:
+            _lock(handle)
+        except BlockingIOError:  # somebody is about to remove it
+            os.close(handle)
+            continue
+        except OSError:  # a file system without locks, where nobody can remove it either
+            return handle, Path(name)
+        if os.fstat(handle).st_nlink:
             return handle, Path(name)
         os.close(handle)
+
+
+def _lock(descriptor: int) -> None:
+    """Locks an open file until the descriptor is closed.
+
+    The lock belongs to the descriptor, so that a library may open and close the file meanwhile, and is none of `flock`,
+    which HDF5 uses.
+
+    Raises:
+      BlockingIOError: it is locked.
+      OSError: the file system has no locks.
+    """
+    whole_file = struct.pack("hhqqixxxx", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)  # the kernel's struct flock
+    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, whole_file)
 
 
 def _flush(path: Path) -> None:

@@ -135,11 +135,10 @@ def _chapter(transcript: Path) -> Iterator[tuple[Path, str, str]]:
             continue
         identifier, *rest = line.split(maxsplit=1)
         text = rest[0] if rest else ""
-        path = audio.pop(identifier, None)
-        if path is None:
+        if identifier not in audio:
             yield transcript.parent / f"{identifier}.flac", text, "the transcript names a missing audio file"
         else:
-            yield path, text.strip(), "" if text.strip() else "the transcript is empty"
+            yield audio.pop(identifier), text.strip(), "" if text.strip() else "the transcript is empty"
     for path in audio.values():
         yield path, "", "the audio has no transcript"
 

@@ -112,7 +112,7 @@ def test_evaluate_warns_of_references_that_the_model_cannot_write(folder, tmp_pa
 
 def test_an_output_that_cannot_be_written_is_refused_first(folder, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match=r"cannot write .*rows\.json: Not a directory"):
+    with pytest.raises(InputError, match=r"cannot write .*rows\.json: a file has the name of its folder"):
         run(evaluate, folder / "missing.tflite", "--shards", "x", "--output", tmp_path / "file" / "rows.json")
 
 
