@@ -104,7 +104,7 @@ def parrotron(
         script, packages = training_script(cache)
         texts = synthetic_texts(sentences, script, seed)
         manifests = build_pairs(output, texts, packages=packages, sources=sources, jobs=jobs, seed=seed)
-    _write_shards(manifests, output / "shards", "wav")
+    _write_shards(manifests, output / "shards", encoding="wav")
 
 
 @data.command()
