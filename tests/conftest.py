@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import soundfile
 from xdist.scheduler import LoadScopeScheduling
 
 import converters.custom_ops
@@ -25,6 +26,8 @@ from tests.support.tiny_conformer import (
     tiny_tokenizer,
     tiny_waveforms,
 )
+from tfconformer.data.manifest import Utterance, write_manifest
+from tfconformer.data.shards import write_shards
 
 # Files that build or convert the same things, by a part of their paths.
 TOGETHER = {
@@ -138,6 +141,19 @@ def late_transducer(tmp_path_factory) -> Exported:
 @pytest.fixture(scope="session")
 def waveforms():
     return tiny_waveforms()
+
+
+@pytest.fixture(scope="session")
+def tiny_shards(tmp_path_factory) -> str:
+    """The pattern of the shards of a set `test`, which holds the utterances of `waveforms`."""
+    folder = tmp_path_factory.mktemp("tiny_shards")
+    utterances = []
+    for index, waveform in enumerate(tiny_waveforms()):
+        soundfile.write(folder / f"{index}.wav", waveform, 16000, subtype="PCM_16")
+        utterances.append(Utterance(f"{index}.wav", len(waveform) / 16000, "A B", "a"))
+    write_manifest(folder / "test.jsonl", utterances)
+    write_shards(folder / "test.jsonl", folder, "test")
+    return str(folder / "test-*.tfrecord")
 
 
 def _export(

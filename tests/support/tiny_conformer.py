@@ -13,6 +13,7 @@ from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.layers.dense import float_layer
 from tfconformer.quantization.apply import apply_rules
 from tfconformer.training.checkpoint import float_model
+from tfconformer.training.run import RunDirectory
 
 # One scheme for each part of the model; K is 32, 60 or 128, so that blocks of 24 and 40 leave a short last one.
 WEIGHTS_ONLY = [
@@ -92,6 +93,14 @@ def tiny_model(config: Config, seed: int = 0) -> keras.Model:
     if config.model.transducer is not None:
         _make_talkative(model)
     return model
+
+
+def write_run(run: RunDirectory, config: Config) -> RunDirectory:
+    """Writes a run directory as a training of `config` leaves it, with the weights of `tiny_model`."""
+    run.claim(config)
+    tiny_tokenizer().save(run.tokenizer_file)
+    tiny_model(config).save_weights(run.weights_file)
+    return run
 
 
 def _make_talkative(transducer: keras.Model) -> None:

@@ -5,21 +5,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
-import soundfile
 import tensorflow as tf
 import tf_keras as keras
 
-from converters.exporter.pipeline import export
+from converters.exporter.pipeline import ExportReport, export
 from converters.flatbuffer.metadata import ModelMetadata
 from converters.runtime.model import RUNTIMES, open_model
 from converters.runtime.search import new_search
 from converters.runtime.stream_model import StreamModel
 from tests.support.tiny_conformer import STREAMING, tiny_config, tiny_waveforms
 from tfconformer.config import Config
-from tfconformer.data.manifest import Utterance, write_manifest
-from tfconformer.data.shards import write_shards
 from tfconformer.errors import InputError
 from tfconformer.layers.dense import Dense, float_layer
 from tfconformer.models.encoder import SUBSAMPLING, encoder, encoder_inputs
@@ -101,34 +100,36 @@ def registered():
 
 
 @pytest.fixture(scope="module")
-def run(registered, tmp_path_factory) -> RunDirectory:
+def run(registered, tiny_shards, tmp_path_factory) -> RunDirectory:
     """A run of one step of quantization-aware training."""
-    folder = tmp_path_factory.mktemp("loudness")
-    utterances = []
-    for index, waveform in enumerate(tiny_waveforms()):
-        soundfile.write(folder / f"{index}.wav", waveform, 16000, subtype="PCM_16")
-        utterances.append(Utterance(f"{index}.wav", len(waveform) / 16000, "A", "a"))
-    write_manifest(folder / "all.jsonl", utterances)
-    write_shards(folder / "all.jsonl", folder, "all")
-    shards = [str(folder / "all-*.tfrecord")]
     tree = tiny_config([{"layers": ".*", "spec": {"bits": 4, "block_size": 16}}], STREAMING).model_dump()
     tree["model"]["intermediate_ctc"] = None
-    config = Config.model_validate(tree | {"task": "loudness", "data": {"train": shards, "dev": shards}})
-    directory = RunDirectory(folder / "run")
+    config = Config.model_validate(tree | {"task": "loudness", "data": {"train": [tiny_shards], "dev": [tiny_shards]}})
+    directory = RunDirectory(tmp_path_factory.mktemp("loudness"))
     train(config, directory)
     return directory
 
 
 def test_a_step_of_training_is_scored_by_the_metric_of_the_task(run):
     (epoch,) = run.history()
-    assert epoch["error"] == pytest.approx(epoch["error_all"])
+    assert epoch["error"] == pytest.approx(epoch["error_test"])
     assert run.weights_file.is_file()
 
 
-@pytest.mark.parametrize("streaming", [False, True], ids=["offline", "streaming"])
-def test_its_file_runs_and_streams_in_every_runtime(run, tmp_path, streaming):
-    path = tmp_path / "loudness.tflite"
-    report = export(run, path, tiny_waveforms()[:2], RUNTIMES, streaming=streaming)
+@pytest.fixture(scope="module", params=[False, True], ids=["offline", "streaming"])
+def streaming(request) -> bool:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def exported(run, streaming, tmp_path_factory) -> tuple[Path, ExportReport]:
+    """The file of the run, verified in every runtime."""
+    path = tmp_path_factory.mktemp("exported") / "loudness.tflite"
+    return path, export(run, path, tiny_waveforms()[:2], RUNTIMES, streaming=streaming)
+
+
+def test_its_file_runs_and_streams_in_every_runtime(exported, streaming):
+    path, report = exported
     # Weights alone are quantized: only the order of float32 sums differs.
     assert all(parity.relative_rms < 1e-5 for parity in report.parity)
     assert "smoothing_input" in {layer.name for layer in report.layers if layer.spec}
@@ -144,9 +145,8 @@ def test_its_file_runs_and_streams_in_every_runtime(run, tmp_path, streaming):
     assert trace.hypothesis is None
 
 
-def test_it_has_no_search(run, tmp_path):
-    path = tmp_path / "loudness.tflite"
-    export(run, path, tiny_waveforms()[:1])
+def test_it_has_no_search(exported):
+    path, _ = exported
     with pytest.raises(InputError, match="its task loudness has no search of ctc, transducer"):
         new_search(open_model(path))
 

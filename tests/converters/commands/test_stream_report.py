@@ -8,22 +8,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import soundfile
 from click.testing import CliRunner
 
 from converters.commands.stream_report import stream_report
 from converters.evaluation.stream_timing import interleaved_step_seconds, run_live, speech_onset
 from converters.flatbuffer.metadata import StreamDescription, TensorDescription
-from tests.support.tiny_conformer import (
-    STREAMING,
-    WEIGHTS_ONLY,
-    tiny_config,
-    tiny_model,
-    tiny_tokenizer,
-    tiny_waveforms,
-)
-from tfconformer.data.manifest import Utterance, write_manifest
-from tfconformer.data.shards import write_shards
+from tests.support.tiny_conformer import STREAMING, WEIGHTS_ONLY, tiny_config, write_run
 from tfconformer.errors import InputError
 from tfconformer.reports.results import read_results
 from tfconformer.training.run import RunDirectory
@@ -85,33 +75,16 @@ def test_models_take_turns_in_every_step():
 
 
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory) -> str:
-    folder = tmp_path_factory.mktemp("corpus")
-    utterances = []
-    for index, waveform in enumerate(tiny_waveforms()):
-        soundfile.write(folder / f"{index}.wav", waveform, 16000, subtype="PCM_16")
-        utterances.append(Utterance(f"{index}.wav", len(waveform) / 16000, "A B", "a"))
-    write_manifest(folder / "test.jsonl", utterances)
-    write_shards(folder / "test.jsonl", folder, "test")
-    return str(folder / "test-*.tfrecord")
-
-
-@pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
-    run = RunDirectory(tmp_path_factory.mktemp("run"))
-    config = tiny_config(WEIGHTS_ONLY, STREAMING)
-    run.claim(config)
-    tiny_tokenizer().save(run.tokenizer_file)
-    tiny_model(config).save_weights(run.weights_file)
-    return run.path
+    return write_run(RunDirectory(tmp_path_factory.mktemp("run")), tiny_config(WEIGHTS_ONLY, STREAMING)).path
 
 
-def test_the_report_holds_every_measurement(run, corpus, tmp_path, monkeypatch):
+def test_the_report_holds_every_measurement(run, tiny_shards, tmp_path, monkeypatch):
     monkeypatch.setattr(
         "converters.evaluation.stream_report.importlib.util.find_spec", lambda name: None
     )  # no baselines
     output = tmp_path / "streaming.json"
-    arguments = [f"tiny={run}", "--shards", corpus, "--chunk", "4", "--compare", "4", "--long-seconds", "70"]
+    arguments = [f"tiny={run}", "--shards", tiny_shards, "--chunk", "4", "--compare", "4", "--long-seconds", "70"]
     result = CliRunner().invoke(stream_report, [*arguments, "--output", str(output)])
     assert result.exit_code == 0, result.exception
     accuracy, steps, long = read_results(output).rows

@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-import soundfile
 from click.testing import CliRunner
 
 from converters.commands.export import export as export_command
@@ -13,9 +12,14 @@ from converters.exporter.verify import RELATIVE_RMS_LIMIT, VerificationError
 from converters.flatbuffer.model_file import read_model_file
 from converters.runtime.model import RUNTIMES
 from converters.runtime.stream_model import open_stream
-from tests.support.tiny_conformer import WEIGHTS_ONLY, tiny_config, tiny_model, tiny_tokenizer, tiny_waveforms
-from tfconformer.data.manifest import Utterance, write_manifest
-from tfconformer.data.shards import write_shards
+from tests.support.tiny_conformer import (
+    WEIGHTS_ONLY,
+    tiny_config,
+    tiny_model,
+    tiny_tokenizer,
+    tiny_waveforms,
+    write_run,
+)
 from tfconformer.errors import InputError
 from tfconformer.quantization.layers.quantize_wrapper import set_active_bits
 from tfconformer.quantization.quantizers.weights import quantize_weights
@@ -26,35 +30,18 @@ pytestmark = pytest.mark.usefixtures("native_library")
 
 
 @pytest.fixture(scope="module")
-def shards(tmp_path_factory) -> str:
-    folder = tmp_path_factory.mktemp("shards")
-    utterances = []
-    for index, waveform in enumerate(tiny_waveforms()):
-        soundfile.write(folder / f"{index}.wav", waveform, 16000, subtype="PCM_16")
-        utterances.append(Utterance(f"{index}.wav", len(waveform) / 16000, "A", "a"))
-    write_manifest(folder / "dev.jsonl", utterances)
-    write_shards(folder / "dev.jsonl", folder, "dev")
-    return str(folder / "dev-*.tfrecord")
-
-
-@pytest.fixture(scope="module")
 def run(tmp_path_factory) -> RunDirectory:
-    run = RunDirectory(tmp_path_factory.mktemp("run"))
-    config = tiny_config(WEIGHTS_ONLY)
-    run.claim(config)
-    tiny_tokenizer().save(run.tokenizer_file)
-    tiny_model(config).save_weights(run.weights_file)
-    return run
+    return write_run(RunDirectory(tmp_path_factory.mktemp("run")), tiny_config(WEIGHTS_ONLY))
 
 
 def invoke(*arguments):
     return CliRunner().invoke(export_command, [str(argument) for argument in arguments])
 
 
-def test_a_quantized_run_becomes_a_file_that_every_runtime_agrees_on(run, shards, tmp_path):
+def test_a_quantized_run_becomes_a_file_that_every_runtime_agrees_on(run, tiny_shards, tmp_path):
     output = tmp_path / "tiny.tflite"
     chosen = [argument for runtime in RUNTIMES for argument in ("--runtime", runtime)]
-    result = invoke(run.path, output, "--shards", shards, "--utterances", 2, *chosen)
+    result = invoke(run.path, output, "--shards", tiny_shards, "--utterances", 2, *chosen)
     assert result.exit_code == 0, result.exception
     assert f"{output.stat().st_size:,} bytes" in result.output
     report = json.loads(report_path(output).read_text())
@@ -68,10 +55,10 @@ def test_a_quantized_run_becomes_a_file_that_every_runtime_agrees_on(run, shards
     assert {entry.name for entry in tmp_path.iterdir()} == {"tiny.tflite", "tiny.export.json"}
 
 
-def test_a_run_becomes_a_streaming_file_of_another_context(run, shards, tmp_path):
+def test_a_run_becomes_a_streaming_file_of_another_context(run, tiny_shards, tmp_path):
     output = tmp_path / "live.tflite"
     context = ["--set", "model.causal=true", "--set", "model.left_context=8", "--set", "model.attention_chunk=2"]
-    result = invoke(run.path, output, "--shards", shards, "--utterances", 1, "--streaming", *context)
+    result = invoke(run.path, output, "--shards", tiny_shards, "--utterances", 1, "--streaming", *context)
     assert result.exit_code == 0, result.exception
     parity = json.loads(report_path(output).read_text())["parity"]
     assert [one["different_hypotheses"] for one in parity] == [0]
@@ -132,20 +119,20 @@ def test_a_file_is_never_left_unverified(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_wrong_requests_are_one_sentence(run, shards, tmp_path):
+def test_wrong_requests_are_one_sentence(run, tiny_shards, tmp_path):
     def message(*arguments) -> str:
         error = invoke(*arguments).exception
         assert isinstance(error, InputError), error
         return str(error)
 
     output = tmp_path / "x.tflite"
-    assert "ends in .tflite" in message(run.path, tmp_path / "x.bin", "--shards", shards)
+    assert "ends in .tflite" in message(run.path, tmp_path / "x.bin", "--shards", tiny_shards)
     assert "no config.yaml" in message(tmp_path / "nothing", output)
     assert "no shard matches" in message(run.path, output)
-    assert "without limits cannot run on a stream" in message(run.path, output, "--shards", shards, "--streaming")
-    assert "unknown key 'model.chunks'" in message(run.path, output, "--shards", shards, "--set", "model.chunks=1")
+    assert "without limits cannot run on a stream" in message(run.path, output, "--shards", tiny_shards, "--streaming")
+    assert "unknown key 'model.chunks'" in message(run.path, output, "--shards", tiny_shards, "--set", "model.chunks=1")
     empty = RunDirectory(tmp_path / "empty")
     empty.claim(tiny_config(WEIGHTS_ONLY))
-    assert "cannot read the tokenizer" in message(empty.path, output, "--shards", shards)
+    assert "cannot read the tokenizer" in message(empty.path, output, "--shards", tiny_shards)
     tiny_tokenizer().save(empty.tokenizer_file)
-    assert f"has no {empty.weights_file.name}" in message(empty.path, output, "--shards", shards)
+    assert f"has no {empty.weights_file.name}" in message(empty.path, output, "--shards", tiny_shards)
