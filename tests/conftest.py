@@ -26,6 +26,7 @@ from tests.support.tiny_conformer import (
     tiny_tokenizer,
     tiny_waveforms,
 )
+from tests.support.tracing import omit_stacks
 from tfconformer.data.manifest import Utterance, write_manifest
 from tfconformer.data.shards import write_shards
 
@@ -54,6 +55,7 @@ class Scheduling(LoadScopeScheduling):
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(ProcessorTime())
+    omit_stacks()
     # TensorFlow's modules are three hundred thousand objects that live as long as the process: the collector need not
     # visit them each time that tracing a graph makes thousands more.
     gc.collect()
