@@ -38,4 +38,8 @@ def sums(values: tf.Tensor, spec: QuantSpec) -> tf.Tensor:
 
 def per_weight(values: tf.Tensor, spec: QuantSpec, contraction: int) -> tf.Tensor:
     """Repeats the value of a block for each of its weights: [blocks, N] -> [K, N]."""
-    return tf.repeat(values, spec.block_size or contraction, axis=0)[:contraction]
+    blocks, columns = values.shape
+    size = spec.block_size or contraction
+    # `tf.repeat` would do the same with four times as many operations, most of them on shapes.
+    repeated = tf.reshape(tf.broadcast_to(tf.expand_dims(values, 1), [blocks, size, columns]), [-1, columns])
+    return repeated if blocks * size == contraction else repeated[:contraction]
