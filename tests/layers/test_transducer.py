@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras as keras
 
 from tfconformer.layers import transducer
-from tfconformer.layers.dense import Dense
-from tfconformer.layers.transducer import JointHead, LabelHistory, OneHotLabels, Recurrence, TransducerLattice
+from tfconformer.layers.transducer import JointHead, LabelHistory, OneHotLabels, TransducerLattice
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
@@ -23,25 +21,6 @@ def test_labels_become_what_was_before_them():
     assert not vectors[:, 0].any()
     assert not vectors[1, 2].any()
     assert (vectors[0, 1].argmax(), vectors[0, 2].argmax(), vectors[1, 1].argmax()) == (2, 0, 1)
-
-
-def test_the_recurrence_is_the_lstm_of_keras():
-    x, hidden, cell = map(tf.constant, (normal(2, 7, 3), normal(2, 4, seed=1), normal(2, 4, seed=2)))
-    reference = keras.layers.LSTM(4, return_sequences=True, return_state=True)
-    expected = reference(x, initial_state=[hidden, cell])
-    gates, recurrence = Dense(16), Recurrence(4)
-    recurrence([gates(x), hidden, cell])
-    kernel, recurrent_kernel, bias = reference.get_weights()
-    # Keras keeps the forget gate's bias of 1 in its bias; here it is part of the recurrence.
-    gates.set_weights([kernel, bias - np.repeat([0.0, 1.0, 0.0, 0.0], 4)])
-    recurrence.set_weights([recurrent_kernel])
-    for ours, theirs in zip(recurrence([gates(x), hidden, cell]), expected, strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=1e-6)
-    outputs = []
-    for step in range(7):
-        output, hidden, cell = recurrence([gates(x[:, step : step + 1]), hidden, cell])
-        outputs.append(output)
-    np.testing.assert_allclose(tf.concat(outputs, axis=1), expected[0], atol=1e-6)
 
 
 LABELS = np.array([[3, 1, 4], [2, -1, -1]], np.int32)

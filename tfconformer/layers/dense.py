@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
@@ -12,16 +13,48 @@ from tfconformer.layers.base import Layer
 from tfconformer.layers.registry import register
 from tfconformer.layers.streaming import Pointwise
 
-Matmul = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # (x [..., K], kernel [K, N]) -> [..., N]
+
+@dataclass(frozen=True)
+class BoundMatmul:
+    """The matmul with one kernel, whose values are computed once for many calls, as in the steps of a recurrence.
+
+    Attributes:
+      kernel: [K, N], the values that rows are multiplied with; gradients flow through it to the layer's kernel.
+      multiply: [..., K] -> [..., N].
+      rows: [..., K] -> the values of the same shape that `multiply` multiplies with the kernel.
+    """
+
+    kernel: tf.Tensor
+    multiply: Callable[[tf.Tensor], tf.Tensor]
+    rows: Callable[[tf.Tensor], tf.Tensor]
 
 
-def float_matmul(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """Multiplies `x` [..., K] with `kernel` [K, N] in float.
+class Matmul:
+    """A function that multiplies `x` [..., K] with a kernel [K, N] -> [..., N]."""
+
+    def __call__(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        return self.bind(kernel).multiply(x)
+
+    def bind(self, kernel: tf.Tensor) -> BoundMatmul:
+        """Returns the matmul with `kernel` [K, N]."""
+        raise NotImplementedError
+
+
+class FloatMatmul(Matmul):
+    """The float matmul.
 
     With a static batch of one, as in export, the result keeps its rank, so that the TFLite converter emits one
     FULLY_CONNECTED and nothing else.
     """
-    return tf.matmul(x, kernel) if x.shape[0] == 1 else tf.tensordot(x, kernel, 1)
+
+    def bind(self, kernel: tf.Tensor) -> BoundMatmul:
+        def multiply(x: tf.Tensor) -> tf.Tensor:
+            return tf.matmul(x, kernel) if x.shape[0] == 1 else tf.tensordot(x, kernel, 1)
+
+        return BoundMatmul(kernel, multiply, rows=tf.identity)
+
+
+float_matmul = FloatMatmul()
 
 
 @register

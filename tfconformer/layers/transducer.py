@@ -1,6 +1,6 @@
-"""Parts of the transducer (Graves 2012, 1211.3711): the prediction network's recurrence and the joint network.
+"""Parts of the transducer (Graves 2012, 1211.3711): the inputs of its prediction network, and the joint network.
 
-Both hold their matrix as `Dense` does, so that the same rules quantize it, its integer matmul included.
+The joint network holds its matrix as `Dense` does, so that the same rules quantize it, its integer matmul included.
 """
 
 from __future__ import annotations
@@ -11,12 +11,10 @@ from typing import Any, ClassVar
 import tensorflow as tf
 import tf_keras as keras
 
-from tfconformer.errors import InputError
 from tfconformer.layers.base import Layer
 from tfconformer.layers.dense import Dense, DenseWrapper, Matmul, affine, float_layer, float_matmul
 from tfconformer.layers.masking import NEVER
 from tfconformer.layers.registry import register
-from tfconformer.layers.streaming import StreamStep
 
 # Largest number of values of one tensor that the joint network holds at a time, 16 MiB of float32.
 _CHUNK_VALUES = 2**22
@@ -47,70 +45,6 @@ class OneHotLabels(Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "vocabulary": self.vocabulary}
-
-
-@register
-class ZeroState(Layer):
-    """The state of an LSTM before the first label, (hidden, cell), zeros [B, units] each, given any [B, ...]."""
-
-    def __init__(self, units: int, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.units = units
-
-    def call(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        zeros = tf.zeros([tf.shape(inputs)[0], self.units])
-        return zeros, zeros
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "units": self.units}
-
-
-@register
-class Recurrence(Dense):
-    """The recurrent half of an LSTM; a `Dense` of 4 * `units` outputs before it is the other half.
-
-    Call: (inputs of the gates [B, U, 4 * units], hidden [B, units], cell [B, units]) -> (outputs [B, U, units],
-    hidden, cell). The gates are, in this order, input, forget, candidate and output; the forget gate has a bias of 1
-    besides the trained one (Jozefowicz et al. 2015).
-
-    Attributes:
-      kernel: [units, 4 * units].
-    """
-
-    def __init__(self, units: int, **kwargs: Any):
-        super().__init__(4 * units, use_bias=False, **kwargs)
-
-    def _contraction(self, input_shape: Any) -> int:
-        return int(input_shape[1][-1])
-
-    def call(
-        self, inputs: tuple[tf.Tensor, tf.Tensor, tf.Tensor], matmul: Matmul = float_matmul
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        gates, hidden, cell = inputs
-
-        def step(state: tuple[tf.Tensor, tf.Tensor], gates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            hidden, cell = state
-            enter, keep, candidate, leave = tf.split(gates + self.affine(hidden, matmul), 4, axis=-1)
-            cell = tf.sigmoid(keep + 1.0) * cell + tf.sigmoid(enter) * tf.tanh(candidate)
-            return tf.sigmoid(leave) * tf.tanh(cell), cell
-
-        if gates.shape[1] == 1:  # a step of its own needs no loop
-            hidden, cell = step((hidden, cell), gates[:, 0])
-            return hidden[:, tf.newaxis], hidden, cell
-        hiddens, cells = tf.scan(step, tf.transpose(gates, [1, 0, 2]), (hidden, cell))
-        return tf.transpose(hiddens, [1, 0, 2]), hiddens[-1], cells[-1]
-
-    def stream(self, inputs: Any, step: StreamStep) -> Any:
-        raise InputError(f"the layer {self.name} (Recurrence) cannot run on a stream")
-
-    def compute_output_shape(self, input_shape: tuple[tf.TensorShape, ...]) -> tuple[tf.TensorShape, ...]:
-        gates, hidden, cell = map(tf.TensorShape, input_shape)
-        return tf.TensorShape([*gates[:2], hidden[-1]]), hidden, cell
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        del config["use_bias"]
-        return {**config, "units": self.units // 4}
 
 
 @register

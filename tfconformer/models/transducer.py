@@ -18,13 +18,12 @@ from numpy.typing import NDArray
 
 from tfconformer.layers.dense import Dense, float_layer
 from tfconformer.layers.dropout import Dropout
+from tfconformer.layers.recurrence import Recurrence, ZeroState
 from tfconformer.layers.transducer import (
     JointHead,
     LabelHistory,
     OneHotLabels,
-    Recurrence,
     TransducerLattice,
-    ZeroState,
 )
 from tfconformer.models.config import ModelConfig
 from tfconformer.models.encoder import encoder, encoder_inputs
@@ -64,7 +63,7 @@ def conformer_transducer(config: ModelConfig, mel_bins: int, vocabulary: int) ->
         )
     }
     history = LabelHistory(name="label_history")(labels)
-    state = ZeroState(sizes.lstm_units, name="prediction_start")(history)
+    state = ZeroState((sizes.lstm_units,) * 2, name="prediction_start")(history)
     prediction, _ = prediction_network(layers, history, state)
     encoding = Dense(sizes.joint, name="joint_encoder")(x)
     outputs[SCORES] = TransducerLattice(vocabulary + 1, name="joint_head")([encoding, prediction, labels, mask])
@@ -110,7 +109,7 @@ class TransducerParts:
 def transducer_parts(model: keras.Model) -> TransducerParts:
     """Takes a model of `conformer_transducer`, quantized or not, apart."""
     layers = {float_layer(layer).name: layer for layer in model.layers}
-    units, joint = (float_layer(layers[name]).units for name in ("prediction_start", "joint_encoder"))
+    units, joint = layers["prediction_start"].widths[0], float_layer(layers["joint_encoder"]).units
     labels = keras.Input([1], dtype=tf.int32, name="labels")
     state = keras.Input([units], name="hidden"), keras.Input([units], name="cell")
     prediction, new_state = prediction_network(layers, labels, state)

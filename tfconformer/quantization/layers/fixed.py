@@ -8,7 +8,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from tfconformer.layers.dense import Dense, DenseWrapper, Matmul
-from tfconformer.quantization.layers.matmul import quantized_matmul
+from tfconformer.quantization.layers.matmul import QuantizedMatmul
 from tfconformer.quantization.quantizers.weights import QuantizedWeights
 from tfconformer.quantization.spec import QuantSpec
 
@@ -26,7 +26,7 @@ class FixedDense(DenseWrapper, keras.layers.Wrapper):
         self._quantized = weights
 
     def matmul(self, training: bool | tf.Tensor | None) -> Matmul:
-        return lambda x, kernel: quantized_matmul(x, self._quantized)
+        return QuantizedMatmul(self._quantized)
 
     @property
     def spec(self) -> QuantSpec:

@@ -20,11 +20,31 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tfconformer.layers.dense import float_matmul
+from tfconformer.layers.dense import BoundMatmul, Matmul, float_matmul
 from tfconformer.quantization.quantizers.weights import QuantizedWeights, fake_quantize_rows, quantize_rows
 from tfconformer.quantization.spec import FLOAT_BITS, QuantSpec
 
 _EXACT_INTEGERS = 2**24  # float32 represents all integers up to it
+
+
+class QuantizedMatmul(Matmul):
+    """The matmul with given quantized weights in place of the kernel."""
+
+    def __init__(self, weights: QuantizedWeights):
+        self._weights = weights
+
+    def bind(self, kernel: tf.Tensor) -> BoundMatmul:
+        return bind_quantized(self._weights)
+
+
+def bind_quantized(weights: QuantizedWeights) -> BoundMatmul:
+    """Returns the matmul with `weights` [K, N], see `quantized_matmul`."""
+    bits = weights.spec.activation_bits
+    return BoundMatmul(
+        kernel=weights.dequantize(),
+        multiply=lambda x: quantized_matmul(x, weights),
+        rows=tf.identity if bits is None else lambda x: fake_quantize_rows(x, bits),
+    )
 
 
 def quantized_matmul(x: tf.Tensor, weights: QuantizedWeights) -> tf.Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -11,9 +11,9 @@ from tensorflow_model_optimization.quantization.keras import QuantizeConfig, Qua
 from tensorflow_model_optimization.quantization.keras.quantizers import Quantizer
 
 from tfconformer.errors import InputError
-from tfconformer.layers.dense import Dense, DenseWrapper, Matmul, float_matmul
+from tfconformer.layers.dense import BoundMatmul, Dense, DenseWrapper, Matmul, float_matmul
 from tfconformer.layers.registry import register
-from tfconformer.quantization.layers.matmul import quantized_matmul
+from tfconformer.quantization.layers.matmul import bind_quantized
 from tfconformer.quantization.layers.quantizer_state import QuantizerState
 from tfconformer.quantization.quantizers.weights import QuantizedWeights, quantize_weights, sparse_weights
 from tfconformer.quantization.spec import QuantSpec, Schedule
@@ -77,7 +77,13 @@ class QuantizedDense(DenseWrapper, QuantizeWrapperV2):
 
     def matmul(self, training: bool | tf.Tensor | None) -> Matmul:
         in_training = tf.constant(False) if training is None else tf.cast(training, tf.bool)
-        return lambda x, kernel: self._matmul(x, kernel, in_training)
+        step = tf.convert_to_tensor(self.optimizer_step)
+        if self.has_schedule:
+            message = "training quantized layers with a schedule needs the callback QuantizationSteps"
+            advanced = tf.debugging.Assert(tf.logical_or(step >= 0, tf.logical_not(in_training)), [message])
+            with tf.control_dependencies([advanced]):
+                step = tf.identity(step)
+        return _TrainedMatmul(self._states, self.precision, step, in_training)
 
     @property
     def spec(self) -> QuantSpec:
@@ -105,18 +111,72 @@ class QuantizedDense(DenseWrapper, QuantizeWrapperV2):
     def _active_state(self) -> QuantizerState:
         return self._states[0 if self.precision is None else int(self.precision)]
 
-    def _matmul(self, x: tf.Tensor, kernel: tf.Tensor, training: tf.Tensor) -> tf.Tensor:
-        step = tf.convert_to_tensor(self.optimizer_step)
-        checks = []
-        if self.has_schedule:
-            message = "training quantized layers with a schedule needs the callback QuantizationSteps"
-            checks = [tf.debugging.Assert(tf.logical_or(step >= 0, tf.logical_not(training)), [message])]
-        with tf.control_dependencies(checks):
-            if self.precision is None:
-                return _scheduled_matmul(self._states[0], x, kernel, training, step)
-            index = tf.where(training, step % len(self._states), self.precision)
-        branches = [lambda state=state: _scheduled_matmul(state, x, kernel, training, step) for state in self._states]
-        return tf.switch_case(index, branches)
+
+class _TrainedMatmul(Matmul):
+    """The matmul with the quantized values of a kernel, those of the step's precision if there are several.
+
+    Args:
+      states: the state of every precision.
+      precision: index of the precision outside of training; None with one.
+      step: the step that training is at, -1 before the first.
+      training: true in a training step, a scalar tensor.
+    """
+
+    def __init__(
+        self, states: Sequence[QuantizerState], precision: tf.Tensor | None, step: tf.Tensor, training: tf.Tensor
+    ):
+        self._states = states
+        self._precision = precision
+        self._step = step
+        self._training = training
+
+    def __call__(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        if self._precision is None:
+            return self._bind(self._states[0], kernel).multiply(x)
+        # Only the weights of the step's precision are computed.
+        branches = [lambda state=state: self._bind(state, kernel).multiply(x) for state in self._states]
+        return tf.switch_case(self._index(), branches)
+
+    def bind(self, kernel: tf.Tensor) -> BoundMatmul:
+        bounds = [self._bind(state, kernel) for state in self._states]
+        if self._precision is None:
+            return bounds[0]
+        index = self._index()
+
+        def chosen(function: Callable[[BoundMatmul], tf.Tensor]) -> tf.Tensor:
+            return tf.switch_case(index, [lambda bound=bound: function(bound) for bound in bounds])
+
+        return BoundMatmul(
+            kernel=chosen(lambda bound: bound.kernel),
+            multiply=lambda x: chosen(lambda bound: bound.multiply(x)),
+            rows=lambda x: chosen(lambda bound: bound.rows(x)),
+        )
+
+    def _index(self) -> tf.Tensor:
+        return tf.where(self._training, self._step % len(self._states), self._precision)
+
+    def _bind(self, state: QuantizerState, kernel: tf.Tensor) -> BoundMatmul:
+        """Quantizes the kernel; while training outside of the spec's schedule the bound matmul is in float."""
+        spec, schedule = state.spec, state.spec.schedule
+        values = state.read(self._training, self._step)
+        weights = quantize_weights(kernel, spec, values)
+        quantized = bind_quantized(weights)
+        if schedule == Schedule(freeze=schedule.freeze):
+            return quantized
+        outside = self._step < schedule.begin
+        if schedule.end is not None:
+            outside = tf.logical_or(outside, self._step >= schedule.end)
+        in_float = tf.logical_and(self._training, outside)
+        # Chosen, not branched: TensorFlow 2.17 loses custom gradients of a branch.
+        float_weights = sparse_weights(kernel, spec, values)[0]
+        chosen = float_matmul.bind(tf.where(in_float, float_weights, quantized.kernel))
+        if not spec.activation_bits:
+            return chosen
+        return BoundMatmul(
+            kernel=chosen.kernel,
+            multiply=lambda x: tf.where(in_float, float_matmul(x, float_weights), quantized.multiply(x)),
+            rows=lambda x: tf.where(in_float, x, quantized.rows(x)),
+        )
 
 
 class QuantizationSteps(keras.callbacks.Callback):
@@ -152,24 +212,3 @@ def set_active_bits(model: keras.Model, bits: int | None) -> None:
     for layer in model.layers:
         if isinstance(layer, QuantizedDense) and layer.precision is not None:
             layer.precision.assign(0 if bits is None else trained.index(bits))
-
-
-def _scheduled_matmul(
-    state: QuantizerState, x: tf.Tensor, kernel: tf.Tensor, training: tf.Tensor, step: tf.Tensor
-) -> tf.Tensor:
-    """Multiplies with quantized weights, and while training outside of the spec's schedule with float ones."""
-    spec, schedule = state.spec, state.spec.schedule
-    values = state.read(training, step)
-
-    weights = quantize_weights(kernel, spec, values)
-    if schedule == Schedule(freeze=schedule.freeze):
-        return quantized_matmul(x, weights)
-    outside = step < schedule.begin
-    if schedule.end is not None:
-        outside = tf.logical_or(outside, step >= schedule.end)
-    in_float = tf.logical_and(training, outside)
-    # Chosen, not branched: TensorFlow 2.17 loses custom gradients of a branch.
-    float_weights = sparse_weights(kernel, spec, values)[0]
-    if spec.activation_bits:
-        return tf.where(in_float, float_matmul(x, float_weights), quantized_matmul(x, weights))
-    return float_matmul(x, tf.where(in_float, float_weights, weights.dequantize()))

@@ -10,6 +10,7 @@ is a clip of 1, clipping search is a `ClipSearch`, for which the squared error i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ import tensorflow as tf
 import tf_keras as keras
 from numpy.typing import NDArray
 
-from tfconformer.layers.dense import Dense, DenseWrapper, Matmul, float_matmul
+from tfconformer.layers.dense import BoundMatmul, Dense, DenseWrapper, Matmul, float_matmul
 from tfconformer.quantization.layers.fixed import FixedDense
 from tfconformer.quantization.post_training.gptq import gptq
 from tfconformer.quantization.quantizers.weights import QuantizedWeights, quantize_weights
@@ -81,16 +82,29 @@ class _HessianRecorder(DenseWrapper, keras.layers.Wrapper):
         self.hessian = np.zeros([self.layer.kernel.shape[0]] * 2)
 
     def matmul(self, training: bool | tf.Tensor | None) -> Matmul:
-        def recorded(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-            # Runs in calls with values, not in those in which Keras infers shapes.
-            tf.numpy_function(self._record, [x], [])
-            return float_matmul(x, kernel)
+        return _RecordedMatmul(self.record)
 
-        return recorded
-
-    def _record(self, x: NDArray[np.float32]) -> None:
+    def record(self, x: NDArray[np.float32]) -> None:
+        """Adds the inputs [..., K] of a matmul."""
         rows = x.reshape(-1, x.shape[-1]).astype(np.float64)
         self.hessian += rows.T @ rows
+
+
+class _RecordedMatmul(Matmul):
+    """The float matmul, which passes its inputs to `record` first."""
+
+    def __init__(self, record: Callable[[NDArray[np.float32]], None]) -> None:
+        self._record = record
+
+    def bind(self, kernel: tf.Tensor) -> BoundMatmul:
+        bound = float_matmul.bind(kernel)
+
+        def multiply(x: tf.Tensor) -> tf.Tensor:
+            # Runs in calls with values, not in those in which Keras infers shapes.
+            tf.numpy_function(self._record, [x], [])
+            return bound.multiply(x)
+
+        return replace(bound, multiply=multiply)
 
 
 def _copy(model: keras.Model, wrapped: Callable[[keras.layers.Layer], keras.layers.Layer]) -> keras.Model:

@@ -1,0 +1,316 @@
+"""Recurrent layers: the LSTM, and the LSTM that reads a memory through attention by position.
+
+A recurrence is `state = update(state, gates + rows(state) @ kernel)` in every step. Its matrix is that of a `Dense`, so
+that the same rules quantize it. Its loop (`recurrent_scan`) leaves the gradient of the matrix to one matmul for all
+steps, which is faster than a product in every step.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfconformer.errors import InputError
+from tfconformer.layers.base import Layer
+from tfconformer.layers.dense import BoundMatmul, Dense, Matmul, float_matmul
+from tfconformer.layers.registry import register
+from tfconformer.layers.streaming import StreamStep
+
+State = tuple[tf.Tensor, ...]
+Rows = Callable[[State], tf.Tensor]
+Update = Callable[[State, tf.Tensor, State], State]
+
+# Standard deviation of the components of the attention, in frames of the memory: the least one, which keeps the weights
+# of neighbouring frames different from zero, and the one of an untrained layer.
+_LEAST_DEVIATION = 0.3
+_FIRST_DEVIATION = 6.0
+
+
+def recurrent_scan(
+    matmul: BoundMatmul, rows: Rows, update: Update, gates: tf.Tensor, state: State, constants: State = ()
+) -> State:
+    """Runs a recurrence over all steps.
+
+    The backward pass computes every step again from the state before it, so that nothing else is kept.
+
+    Args:
+      matmul: the matmul with the kernel [K, N].
+      rows: state -> [..., K], the parts of it that the kernel multiplies; a concatenation.
+      update: (state, gates with the products [B, N], constants) -> the next state, of the same shapes.
+      gates: [B, S, N], of the inputs.
+      state: tensors [B, ...], before the first step.
+      constants: other tensors that `update` reads and gradients flow to.
+
+    Returns:
+      The states after every step, [B, S, ...] each.
+    """
+    count = len(state)
+
+    @tf.custom_gradient
+    def scan(gates: tf.Tensor, kernel: tf.Tensor, *others: tf.Tensor) -> tuple[State, Callable[..., State]]:
+        start, constants = others[:count], others[count:]
+        states = _forward(matmul, rows, update, gates, start, constants)
+
+        def backward(*upstream: tf.Tensor) -> State:
+            before = tuple(
+                tf.concat([first[tf.newaxis], after[:-1]], axis=0) for first, after in zip(start, states, strict=True)
+            )
+            inputs = rows(before)
+            summed = gates + matmul.multiply(inputs)
+            to_gates, *to_others = _backward(kernel, rows, update, summed, before, constants, upstream)
+            width, outputs = tf.unstack(tf.shape(kernel))
+            multiplied = tf.reshape(matmul.rows(inputs), [-1, width])
+            to_kernel = tf.matmul(multiplied, tf.reshape(to_gates, [-1, outputs]), transpose_a=True)
+            return to_gates, to_kernel, *to_others
+
+        return states, backward
+
+    tensors = (_swapped(gates), matmul.kernel, *state, *constants)
+    return tuple(map(_swapped, scan(*map(tf.convert_to_tensor, tensors))))
+
+
+def _forward(
+    matmul: BoundMatmul, rows: Rows, update: Update, gates: tf.Tensor, state: State, constants: State
+) -> State:
+    """Returns the states after every step, [S, B, ...] each; gates are [S, B, N]."""
+    steps = tf.shape(gates)[0]
+
+    def step(index: tf.Tensor, state: State, histories: tuple[tf.TensorArray, ...]) -> tuple[Any, ...]:
+        state = update(state, gates[index] + matmul.multiply(rows(state)), constants)
+        return (
+            index + 1,
+            state,
+            tuple(history.write(index, part) for history, part in zip(histories, state, strict=True)),
+        )
+
+    histories = tuple(tf.TensorArray(part.dtype, steps, element_shape=part.shape) for part in state)
+    *_, histories = tf.while_loop(lambda index, *_: index < steps, step, (0, state, histories))
+    return tuple(history.stack() for history in histories)
+
+
+def _backward(
+    kernel: tf.Tensor,
+    rows: Rows,
+    update: Update,
+    summed: tf.Tensor,
+    before: State,
+    constants: State,
+    upstream: State,
+) -> State:
+    """Returns the gradients to the gates [S, B, N], to the first state and to the constants.
+
+    Args:
+      kernel: [K, N], the values that rows are multiplied with.
+      rows: see `recurrent_scan`.
+      update: see `recurrent_scan`.
+      summed: gates with the products of every step, [S, B, N].
+      before: the states before every step, [S, B, ...] each.
+      constants: see `recurrent_scan`.
+      upstream: gradients to the states after every step, [S, B, ...] each.
+    """
+    steps = tf.shape(summed)[0]
+
+    def step(done: tf.Tensor, to_state: State, to_constants: State, history: tf.TensorArray) -> tuple[Any, ...]:
+        index = steps - 1 - done
+        state, gates = tuple(part[index] for part in before), summed[index]
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch((state, gates, constants))
+            inputs, outputs = rows(state), update(state, gates, constants)
+        total = tuple(later + part[index] for later, part in zip(to_state, upstream, strict=True))
+        through, to_gates, more = tape.gradient(outputs, (state, gates, constants), total, unconnected_gradients="zero")
+        to_rows = tf.matmul(to_gates, kernel, transpose_b=True)
+        fed_back = tape.gradient(inputs, state, to_rows, unconnected_gradients="zero")
+        return done + 1, _sums(through, fed_back), _sums(to_constants, more), history.write(index, to_gates)
+
+    zeros = tuple(tf.zeros_like(part[0]) for part in before), tuple(map(tf.zeros_like, constants))
+    history = tf.TensorArray(summed.dtype, steps, element_shape=summed.shape[1:])
+    _, to_state, to_constants, history = tf.while_loop(lambda done, *_: done < steps, step, (0, *zeros, history))
+    return history.stack(), *to_state, *to_constants
+
+
+def _sums(left: State, right: State) -> State:
+    return tuple(a + b for a, b in zip(left, right, strict=True))
+
+
+def _swapped(x: tf.Tensor) -> tf.Tensor:
+    """Swaps the first two axes."""
+    return tf.transpose(x, [1, 0, *range(2, x.shape.rank)])
+
+
+def _lstm(gates: tf.Tensor, cell: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Computes (hidden, cell) of an LSTM from its summed gates [B, 4 * units] and the cell before."""
+    enter, keep, candidate, leave = tf.split(gates, 4, axis=-1)
+    cell = tf.sigmoid(keep + 1.0) * cell + tf.sigmoid(enter) * tf.tanh(candidate)
+    return tf.sigmoid(leave) * tf.tanh(cell), cell
+
+
+@register
+class ZeroState(Layer):
+    """The states of a recurrence before the first step, zeros [B, width] for each of `widths`, given any [B, ...]."""
+
+    def __init__(self, widths: tuple[int, ...], **kwargs: Any):
+        super().__init__(**kwargs)
+        self.widths = tuple(widths)
+
+    def call(self, inputs: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return tuple(tf.zeros([tf.shape(inputs)[0], width]) for width in self.widths)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "widths": self.widths}
+
+
+class _RecurrentDense(Dense):
+    """A `Dense` in a loop, which holds the recurrent half of an LSTM of `units` in its kernel [K, 4 * units].
+
+    A `Dense` of 4 * `units` outputs before it is the other half. The gates are, in this order, input, forget, candidate
+    and output; the forget gate has a bias of 1 besides the trained one (Jozefowicz et al. 2015).
+    """
+
+    def __init__(self, units: int, **kwargs: Any):
+        super().__init__(4 * units, use_bias=False, **kwargs)
+
+    def stream(self, inputs: Any, step: StreamStep) -> Any:
+        raise InputError(f"the layer {self.name} ({type(self).__name__}) cannot run on a stream")
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        del config["use_bias"]
+        return {**config, "units": self.units // 4}
+
+
+@register
+class Recurrence(_RecurrentDense):
+    """The recurrent half of an LSTM.
+
+    Call: (inputs of the gates [B, S, 4 * units], hidden [B, units], cell [B, units]) -> (outputs [B, S, units],
+    hidden, cell).
+
+    Attributes:
+      kernel: [units, 4 * units].
+    """
+
+    def _contraction(self, input_shape: Any) -> int:
+        return int(input_shape[1][-1])
+
+    def call(self, inputs: tuple[tf.Tensor, ...], matmul: Matmul = float_matmul) -> tuple[tf.Tensor, ...]:
+        gates, hidden, cell = inputs
+        if gates.shape[1] == 1:  # a step of its own needs no loop
+            hidden, cell = _lstm(gates[:, 0] + self.affine(hidden, matmul), cell)
+            return hidden[:, tf.newaxis], hidden, cell
+        hiddens, cells = recurrent_scan(
+            matmul.bind(tf.convert_to_tensor(self.kernel)),
+            rows=lambda state: state[0],
+            update=lambda state, gates, _: _lstm(gates, state[1]),
+            gates=gates,
+            state=(hidden, cell),
+        )
+        return hiddens, hiddens[:, -1], cells[:, -1]
+
+    def compute_output_shape(self, input_shape: tuple[tf.TensorShape, ...]) -> tuple[tf.TensorShape, ...]:
+        gates, hidden, cell = map(tf.TensorShape, input_shape)
+        return tf.TensorShape([*gates[:2], hidden[-1]]), hidden, cell
+
+
+@register
+class AttentionRecurrence(_RecurrentDense):
+    """The recurrent half of an LSTM that reads a memory through GMM attention (1910.10288, the variant V2b).
+
+    In every step the attention's components move forward along the memory by a positive distance, and the context is
+    the sum of the frames around them: attention is monotonic from the first training step on, and a window of frames
+    suffices for a memory of any length. The network that moves them stays float: its errors would add up.
+
+    Call: (inputs of the gates [B, S, 4 * units], memory [B, T, M], mask [B, T, 1], hidden [B, units], cell [B, units],
+    context [B, M], position [B, components]) -> (outputs [B, S, units], contexts [B, S, M], attention weights
+    [B, S, T], hidden, cell, context, position). The position is counted in frames of the memory.
+
+    Attributes:
+      kernel: [units + M, 4 * units], for hidden and context.
+      query_kernel, query_bias, mixture_kernel, mixture_bias: of the network from the hidden state to weights, distances
+        and deviations of the components.
+
+    Args:
+      units: width of the LSTM.
+      components: number of Gaussian components.
+      query: width of the hidden layer of the attention's network.
+      frames_per_step: frames of the memory that an untrained layer moves in a step.
+    """
+
+    constants = ("kernel",)
+
+    def __init__(self, units: int, components: int = 5, query: int = 64, frames_per_step: float = 1.0, **kwargs: Any):
+        super().__init__(units, **kwargs)
+        self.components = components
+        self.query = query
+        self.frames_per_step = frames_per_step
+
+    def _contraction(self, input_shape: Any) -> int:
+        return self.units // 4 + int(input_shape[1][-1])
+
+    def build(self, input_shape: Any) -> None:
+        units, outputs = self.units // 4, 3 * self.components
+        self.query_kernel = self.add_weight("query_kernel", [units, self.query], initializer="glorot_uniform")
+        self.query_bias = self.add_weight("query_bias", [self.query], initializer="zeros")
+        self.mixture_kernel = self.add_weight("mixture_kernel", [self.query, outputs], initializer=_small_normal)
+        self.mixture_bias = self.add_weight("mixture_bias", [outputs], initializer=self._first_mixture)
+        super().build(input_shape)
+
+    def call(self, inputs: tuple[tf.Tensor, ...], matmul: Matmul = float_matmul) -> tuple[tf.Tensor, ...]:
+        gates, memory, mask, hidden, cell, context, position = inputs
+        weights = (
+            memory,
+            mask,
+            *map(tf.convert_to_tensor, (self.query_kernel, self.query_bias, self.mixture_kernel, self.mixture_bias)),
+        )
+        none = tf.zeros_like(mask[..., 0])
+        start = hidden, cell, context, position, none
+        if gates.shape[1] == 1:  # a step of its own needs no loop
+            summed = gates[:, 0] + self.affine(_hidden_and_context(start), matmul)
+            state = _attend(start, summed, weights)
+            hidden, cell, context, position, attention = state
+            return hidden[:, tf.newaxis], context[:, tf.newaxis], attention[:, tf.newaxis], *state[:4]
+        bound = matmul.bind(tf.convert_to_tensor(self.kernel))
+        states = recurrent_scan(bound, _hidden_and_context, _attend, gates, start, weights)
+        return states[0], states[2], states[4], *(part[:, -1] for part in states[:4])
+
+    def compute_output_shape(self, input_shape: tuple[tf.TensorShape, ...]) -> tuple[tf.TensorShape, ...]:
+        gates, memory, _, *states = map(tf.TensorShape, input_shape)
+        widths = self.units // 4, memory[-1], memory[1]
+        return *(tf.TensorShape([*gates[:2], width]) for width in widths), *states
+
+    def get_config(self) -> dict[str, Any]:
+        settings = {"components": self.components, "query": self.query, "frames_per_step": self.frames_per_step}
+        return {**super().get_config(), **settings}
+
+    def _first_mixture(self, shape: Any, dtype: Any = None) -> tf.Tensor:
+        """Returns biases of equal weights, of steps of `frames_per_step`, and of broad components."""
+        inverses = (math.log(math.expm1(value)) for value in (self.frames_per_step, _FIRST_DEVIATION))
+        return tf.constant(np.repeat([0.0, *inverses], self.components), dtype)
+
+
+def _small_normal(shape: Any, dtype: Any = None) -> tf.Tensor:
+    return tf.random.normal(shape, stddev=0.01, dtype=dtype)
+
+
+def _hidden_and_context(state: State) -> tf.Tensor:
+    return tf.concat([state[0], state[2]], axis=-1)
+
+
+def _attend(state: State, gates: tf.Tensor, constants: State) -> State:
+    """Computes a step of the LSTM and of its attention: the next (hidden, cell, context, position, weights)."""
+    _, cell, _, position, _ = state
+    memory, mask, query_kernel, query_bias, mixture_kernel, mixture_bias = constants
+    hidden, cell = _lstm(gates, cell)
+    mixture = tf.matmul(tf.tanh(tf.matmul(hidden, query_kernel) + query_bias), mixture_kernel) + mixture_bias
+    shares, distances, deviations = tf.split(mixture, 3, axis=-1)
+    position += tf.nn.softplus(distances)
+    deviations = (tf.nn.softplus(deviations) + _LEAST_DEVIATION)[..., tf.newaxis]
+    frames = tf.range(tf.shape(memory)[1])
+    distance = (tf.cast(frames, tf.float32) - position[..., tf.newaxis]) / deviations
+    densities = tf.exp(-0.5 * tf.square(distance)) / (deviations * math.sqrt(2 * math.pi))
+    weights = tf.matmul(tf.nn.softmax(shares)[:, tf.newaxis], densities)[:, 0] * mask[..., 0]
+    context = tf.matmul(weights[:, tf.newaxis], memory)[:, 0]
+    return hidden, cell, context, position, weights
