@@ -108,6 +108,37 @@ static void measure_dot_512(void) {
   RATE("int8 avx512 vpdpbusd", __m512i, _mm512_setzero_si512(), 128, DOT_512);
 }
 #endif
+#if defined(__AMX_INT8__)
+#include <sys/syscall.h>
+#include <unistd.h>
+/* Four accumulators hide the latency of a tile product, 16 x 16 sums of 64 products each. */
+static void measure_amx(void) {
+  enum { TILES = 8, TILE_ROWS = 16, TILE_COLUMNS = 64, ACCS = 4, ROUNDS = 20000 };
+  enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 }; /* ARCH_REQ_XCOMP_PERM and XFEATURE_XTILEDATA of Linux */
+  if (syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) != 0) return;
+  struct {
+    uint8_t palette, start_row, reserved[14];
+    uint16_t row_bytes[16];
+    uint8_t rows[16];
+  } configuration = {.palette = 1};
+  for (int i = 0; i < TILES; ++i) configuration.row_bytes[i] = TILE_COLUMNS, configuration.rows[i] = TILE_ROWS;
+  __asm__ volatile("ldtilecfg %0" ::"m"(configuration));
+  double best = 1e30;
+  for (int repeat = 0; repeat < REPEATS; ++repeat) {
+    const double start = now();
+    for (int round = 0; round < ROUNDS; ++round) {
+      __asm__ volatile(
+          "tdpbssd %tmm6, %tmm4, %tmm0\n\ttdpbssd %tmm7, %tmm4, %tmm1\n\t"
+          "tdpbssd %tmm6, %tmm5, %tmm2\n\ttdpbssd %tmm7, %tmm5, %tmm3");
+    }
+    const double seconds = now() - start;
+    if (seconds < best) best = seconds;
+  }
+  __asm__ volatile("tilerelease");
+  const double operations = 2.0 * TILE_ROWS * (TILE_COLUMNS / 4) * TILE_COLUMNS;
+  printf("int8 amx tdpbssd %.4g\n", operations * ACCS * ROUNDS / best);
+}
+#endif
 #if defined(__AVX2__) && defined(__FMA__)
 #define FMA_256(s) s = _mm256_fmadd_ps(half, half, s);
 /* An operand that changes in the compiler's eyes, so that the product is not taken out of the loop. */
@@ -157,6 +188,9 @@ int main(void) {
 #endif
 #if defined(__AVX512VNNI__)
   measure_dot_512();
+#endif
+#if defined(__AMX_INT8__)
+  measure_amx();
 #endif
 #if defined(__AVX2__) && defined(__FMA__)
   measure_256();

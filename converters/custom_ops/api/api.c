@@ -45,7 +45,7 @@ EXPORT int tfc_fully_connected(const char* kernel, const int32_t attributes[TFC_
     snprintf(message, TFC_MESSAGE_SIZE, "params: window is %d, expected 0", (int)parsed.window);
     return 1;
   }
-  void* scratch = allocate(tfc_fully_connected_scratch_bytes(&parsed, m), message);
+  void* scratch = allocate(tfc_fully_connected_scratch_bytes(context.kernels, &parsed, m), message);
   if (scratch == NULL) return 1;
   const tfc_fully_connected_input input = {.values = x, .m = m};
   tfc_fully_connected_run(&context, &parsed, weights, weights, &input, scratch, y);

@@ -6,7 +6,7 @@
 
 extern const tfc_kernel_set tfc_kernels__portable;
 #if defined(__x86_64__)
-extern const tfc_kernel_set tfc_kernels__avx512vnni, tfc_kernels__avx2;
+extern const tfc_kernel_set tfc_kernels__amx, tfc_kernels__avx512vnni, tfc_kernels__avx2;
 #elif defined(__aarch64__)
 extern const tfc_kernel_set tfc_kernels__neoni8mm, tfc_kernels__neondot, tfc_kernels__neon;
 #endif
@@ -14,6 +14,7 @@ extern const tfc_kernel_set tfc_kernels__neoni8mm, tfc_kernels__neondot, tfc_ker
 /* The fastest first. */
 static const tfc_kernel_set* const sets[] = {
 #if defined(__x86_64__)
+    &tfc_kernels__amx,
     &tfc_kernels__avx512vnni,
     &tfc_kernels__avx2,
 #elif defined(__aarch64__)
@@ -40,12 +41,20 @@ const tfc_kernel_set* tfc_kernel_set_at(int index) {
   return NULL;
 }
 
-const tfc_qd8_gemm_kernels* tfc_qd8_gemm_of(const tfc_kernel_set* set,
-                                            const tfc_fully_connected_attributes* attributes) {
+static bool can_multiply(const tfc_qd8_gemm_kernels* kernels, const tfc_fully_connected_attributes* attributes,
+                         int64_t rows) {
+  if (kernels == NULL || rows < kernels->min_rows) return false;
+  if (tfc_block_groups(tfc_stored_weights(attributes, 0), attributes->weight_bits) > kernels->max_block_groups)
+    return false;
+  tfc_qd8_gemm_function* const* gemm = kernels->gemm[TFC_WIDTH(attributes->weight_bits)][tfc_qd8_layout(attributes)];
+  return gemm[TFC_ANY_MR] != NULL || gemm[1] != NULL;
+}
+
+const tfc_qd8_gemm_kernels* tfc_qd8_gemm_of(const tfc_kernel_set* set, const tfc_fully_connected_attributes* attributes,
+                                            int64_t rows) {
   assert(set != NULL && attributes != NULL);
-  const int64_t groups = tfc_block_groups(tfc_stored_weights(attributes, 0), attributes->weight_bits);
-  const bool is_portable = set->qd8_gemm == NULL || groups > set->qd8_gemm->max_block_groups;
-  return is_portable ? tfc_kernels__portable.qd8_gemm : set->qd8_gemm;
+  if (can_multiply(set->qd8_tile_gemm, attributes, rows)) return set->qd8_tile_gemm;
+  return can_multiply(set->qd8_gemm, attributes, rows) ? set->qd8_gemm : tfc_kernels__portable.qd8_gemm;
 }
 
 const tfc_f32_gemm_kernels* tfc_f32_gemm_of(const tfc_kernel_set* set) {

@@ -61,8 +61,9 @@
 #define TFC_DEFINE_QD8_GEMM(ISA, MAX_MR, MAX_BLOCK_GROUPS, PACK_LHS, EPILOGUE) \
   _Static_assert(QD8_MR == MAX_MR, "a kernel for each number of rows");        \
   TFC_EACH_QD8_KERNEL(TFC_QD8_KERNEL, TFC_EACH_MR_##MAX_MR, ISA)               \
-  static const tfc_qd8_gemm_kernels tfc_qd8_gemm__##ISA = {                    \
+  const tfc_qd8_gemm_kernels tfc_qd8_gemm__##ISA = {                           \
       .mr = MAX_MR,                                                            \
+      .min_rows = 1,                                                           \
       .max_block_groups = MAX_BLOCK_GROUPS,                                    \
       .pack_lhs = PACK_LHS,                                                    \
       .epilogue = EPILOGUE,                                                    \

@@ -12,8 +12,12 @@
 #include "../format/layer_normalization.h"
 
 enum {
-  TFC_MAX_MR = 8, /* largest MR of any kernel */
-  TFC_MAX_NT = 4, /* most panels that a GEMM kernel takes at once */
+  TFC_MAX_MR = 256,     /* largest MR of any kernel */
+  TFC_MAX_OWN_MR = 8,   /* largest MR of kernels that are for one number of rows */
+  TFC_ANY_MR = 0,       /* index of kernels for any number of rows up to MR */
+  TFC_MR_MULTIPLE = 16, /* panels of any number of rows have room for a multiple */
+  TFC_MAX_NT = 4,       /* most panels that a GEMM kernel takes at once */
+  TFC_CACHE_LINE = 64,  /* bytes */
 };
 
 /* The constants of TFC_NR output channels, from their first block on. */
@@ -27,14 +31,19 @@ typedef struct {
   int64_t codes_prefetch, indices_prefetch;
 } tfc_weight_panel;
 
-/* A packed LHS panel: mr rows of x, quantized to int8 and interleaved.
+/* A packed LHS panel: mr rows of x, quantized to int8.
  *
  * A row has `lhs_kr` values for every k group, those that its weights may be multiplied with: TFC_KR in a dense layer,
  * 8 or 16 if two or one of four weights are stored. Values beyond the end of a block, up to its last panel word, are
- * zero. The GEMM kernels of an instruction set may expect a constant added to all values, which its `pack_lhs` does. */
+ * zero. Their order is that of the GEMM kernels of an instruction set, and written by its `pack_lhs`: the rows are
+ * interleaved, or for kernels of any number of rows follow each other. A constant may be added to all values.
+ *
+ * `values` begins at a cache line. Kernels of any number of rows may read rows up to a multiple of TFC_MR_MULTIPLE, and
+ * TFC_CACHE_LINE bytes after them. */
 typedef struct {
   int mr;
-  int8_t* values;    /* [k groups of all blocks, mr, lhs_kr] */
+  int8_t* values;    /* [k groups of all blocks, mr, lhs_kr], or [mr, row_bytes] */
+  int64_t row_bytes; /* room for a row, an odd number of cache lines: equal places of rows share no set of a cache */
   int32_t* row_sums; /* [blocks, mr], ksum: sums of the quantized values of a block */
 } tfc_qd8_lhs;
 
@@ -94,19 +103,20 @@ typedef struct {
 } tfc_epilogue_arguments;
 typedef void tfc_epilogue_function(const tfc_epilogue_arguments* arguments);
 
-/* GEMM kernels by width, layout and number of rows; only powers of two up to mr have one. */
+/* GEMM kernels by width, layout and number of rows: powers of two up to mr, or TFC_ANY_MR alone. */
 typedef struct {
   int mr;
-  int64_t max_block_groups; /* longest block, in k groups; longer ones go to the portable kernels */
+  int min_rows;             /* of x; fewer are faster by other kernels */
+  int64_t max_block_groups; /* longest block, in k groups */
   tfc_qd8_pack_lhs_function* pack_lhs;
   tfc_epilogue_function* epilogue;
-  tfc_qd8_gemm_function* gemm[TFC_WIDTHS][TFC_QD8_LAYOUTS][TFC_MAX_MR + 1];
+  tfc_qd8_gemm_function* gemm[TFC_WIDTHS][TFC_QD8_LAYOUTS][TFC_MAX_OWN_MR + 1];
 } tfc_qd8_gemm_kernels;
 
 typedef struct {
   int mr;
   tfc_epilogue_function* epilogue;
-  tfc_f32_gemm_function* gemm[TFC_WIDTHS][TFC_F32_LAYOUTS][TFC_MAX_MR + 1];
+  tfc_f32_gemm_function* gemm[TFC_WIDTHS][TFC_F32_LAYOUTS][TFC_MAX_OWN_MR + 1];
 } tfc_f32_gemm_kernels;
 
 /* Frames of a depthwise convolution without padding,
@@ -157,6 +167,7 @@ typedef struct {
   const char* name;           /* as users choose it */
   bool (*is_available)(void); /* whether this processor has the instructions */
   const tfc_qd8_gemm_kernels* qd8_gemm;
+  const tfc_qd8_gemm_kernels* qd8_tile_gemm; /* by matrix tiles, preferred for the layers and rows that it is for */
   const tfc_f32_gemm_kernels* f32_gemm;
   tfc_f32_dwconv_function* dwconv;
   tfc_f32_layer_norm_function* layer_norm;
@@ -168,6 +179,9 @@ const tfc_kernel_set* tfc_find_kernel_set(const char* name);
 
 /* The sets that this processor has, the fastest at index 0; NULL beyond the last. */
 const tfc_kernel_set* tfc_kernel_set_at(int index);
+
+/* Whether the kernels are for any number of rows up to MR. */
+static inline bool tfc_qd8_takes_any_mr(const tfc_qd8_gemm_kernels* kernels) { return kernels->mr > TFC_MAX_OWN_MR; }
 
 /* Layouts of a layer's weights. */
 static inline int tfc_qd8_layout(const tfc_fully_connected_attributes* attributes) {
@@ -182,8 +196,8 @@ static inline int tfc_f32_layout(const tfc_fully_connected_attributes* attribute
 
 /* The kernels of an operation, portable where the set has none. A layer with blocks too long for the set's GEMM kernels
  * is computed by the portable ones too. */
-const tfc_qd8_gemm_kernels* tfc_qd8_gemm_of(const tfc_kernel_set* set,
-                                            const tfc_fully_connected_attributes* attributes);
+const tfc_qd8_gemm_kernels* tfc_qd8_gemm_of(const tfc_kernel_set* set, const tfc_fully_connected_attributes* attributes,
+                                            int64_t rows);
 const tfc_f32_gemm_kernels* tfc_f32_gemm_of(const tfc_kernel_set* set);
 tfc_f32_dwconv_function* tfc_dwconv_of(const tfc_kernel_set* set);
 tfc_f32_layer_norm_function* tfc_layer_norm_of(const tfc_kernel_set* set);

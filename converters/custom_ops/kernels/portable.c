@@ -171,6 +171,7 @@ static float tfc_f32_exp_scores__portable(const float* position_scores, const fl
 
 static const tfc_qd8_gemm_kernels tfc_qd8_gemm__portable = {
     .mr = 1,
+    .min_rows = 1,
     .max_block_groups = INT64_MAX,
     .pack_lhs = tfc_qd8_pack_lhs__portable,
     .epilogue = tfc_epilogue__portable,

@@ -1,13 +1,14 @@
-/* Packing of rows of x by AVX-512, with the result of tfc_pack_lhs_row. In a sparse layer x is the unsigned factor of
- * `vpdpbusd`: its quantized values are stored + 128. */
+/* Packing of rows of x by AVX-512, with the quantized values of tfc_pack_lhs_row. */
 #ifndef TFC_KERNELS_X86_AVX512_PACK_LHS_H_
 #define TFC_KERNELS_X86_AVX512_PACK_LHS_H_
+
+#include "x86_avx512.h"
 
 enum {
   CHUNK = 64,  /* quantized values in a register, */
   FLOATS = 16, /* and floats */
+  EIGHT = 8,   /* rows that are interleaved in registers */
 };
-_Static_assert(QD8_MR == 8, "`interleave_rows` is made for eight rows");
 
 KERNEL_INLINE uint64_t first_lanes(int64_t count) {
   return count >= CHUNK ? UINT64_MAX : count > 0 ? ((uint64_t)1 << count) - 1 : 0;
@@ -33,7 +34,8 @@ KERNEL_INLINE __m512i in_order(__m512i chunk) {
 /* Adds fours of signed values to 32-bit sums. */
 KERNEL_INLINE __m512i add_fours(__m512i sum, __m512i q) { return multiply_add(sum, _mm512_set1_epi8(1), q); }
 
-/* Where the values of a row go in the panel: lhs_kr at a time, `stride` bytes apart. */
+/* Where the values of a row go in the panel: lhs_kr at a time, `stride` bytes apart, or one after the other. */
+enum { CONTIGUOUS = 0 };
 typedef struct {
   int8_t* target;
   int64_t stride;
@@ -50,7 +52,7 @@ KERNEL_INLINE int32_t pack_block(const float* x, int64_t length, float inverse, 
     const __m512i shifted = _mm512_xor_si512(q, shift);
     const int64_t count = tfc_min(CHUNK, padded - first);
     sum = add_fours(sum, q);
-    if (row->stride == lhs_kr) { /* the values of a single row are contiguous */
+    if (lhs_kr == CONTIGUOUS) {
       _mm512_mask_storeu_epi8(row->target, first_lanes(count), shifted);
       row->target += count;
     } else {
@@ -62,12 +64,37 @@ KERNEL_INLINE int32_t pack_block(const float* x, int64_t length, float inverse, 
   return _mm512_reduce_add_epi32(sum);
 }
 
+/* Packs row m of the panel; a row whose scale is NaN gets zeros. */
+KERNEL_INLINE void pack_row(const tfc_fully_connected_attributes* attributes, const float* x, int m, float scale,
+                            float inverse, tfc_row_target row, tfc_qd8_lhs* lhs) {
+  const int lhs_kr = tfc_lhs_kr(attributes);
+  for (int64_t b = 0; b < attributes->blocks; ++b) {
+    const float* values = x + b * attributes->block_length;
+    const int64_t length = isnan(scale) ? 0 : tfc_block_inputs(attributes, b);
+    const int64_t padded = tfc_block_groups(tfc_stored_weights(attributes, b), attributes->weight_bits) * lhs_kr;
+    int32_t* sum = &lhs->row_sums[b * lhs->mr + m];
+    switch (row.stride == CONTIGUOUS ? CONTIGUOUS : lhs_kr) { /* known sizes are copied by one load and one store */
+      case CONTIGUOUS:
+        *sum = pack_block(values, length, inverse, padded, CONTIGUOUS, &row);
+        break;
+      case 4:
+        *sum = pack_block(values, length, inverse, padded, 4, &row);
+        break;
+      case 8:
+        *sum = pack_block(values, length, inverse, padded, 8, &row);
+        break;
+      default:
+        *sum = pack_block(values, length, inverse, padded, 16, &row);
+    }
+  }
+}
+
 /* Transposes chunks of eight rows to registers with two k groups of all rows each. */
 KERNEL_INLINE void interleave_rows(const __m512i* chunks, __m512i* pairs) {
   const __m512i lower = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
   const __m512i upper = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
-  __m512i fours[QD8_MR / 4][4]; /* of four rows: number i of every lane */
-  for (int h = 0; h < QD8_MR / 4; ++h) {
+  __m512i fours[EIGHT / 4][4]; /* of four rows: number i of every lane */
+  for (int h = 0; h < EIGHT / 4; ++h) {
     const __m512i* rows = chunks + h * 4;
     const __m512i low_01 = _mm512_unpacklo_epi32(rows[0], rows[1]), low_23 = _mm512_unpacklo_epi32(rows[2], rows[3]);
     const __m512i high_01 = _mm512_unpackhi_epi32(rows[0], rows[1]), high_23 = _mm512_unpackhi_epi32(rows[2], rows[3]);
@@ -91,8 +118,8 @@ KERNEL_INLINE void pack_eight_rows(const tfc_fully_connected_attributes* attribu
     const int64_t groups = tfc_block_groups(length, attributes->weight_bits);
     __m512i sum = _mm512_setzero_si512();
     for (int64_t first = 0; first < groups * TFC_KR; first += CHUNK) {
-      __m512i chunks[QD8_MR], pairs[CHUNK / TFC_KR / 2];
-      for (int m = 0; m < QD8_MR; ++m) {
+      __m512i chunks[EIGHT], pairs[CHUNK / TFC_KR / 2];
+      for (int m = 0; m < EIGHT; ++m) {
         const int64_t count = isnan(scales[m]) ? 0 : length - first;
         chunks[m] = quantize_chunk(x + m * attributes->k + first, count, inverses[m]);
       }
@@ -102,44 +129,10 @@ KERNEL_INLINE void pack_eight_rows(const tfc_fully_connected_attributes* attribu
         sum = add_fours(sum, pairs[i]);
         _mm512_mask_storeu_epi32(target + i * (int)sizeof pairs[i], 2 * i + 1 < left ? 0xFFFF : 0x00FF, pairs[i]);
       }
-      target += left * QD8_MR * TFC_KR;
+      target += left * EIGHT * TFC_KR;
     }
-    _mm256_storeu_si256((__m256i*)(lhs->row_sums + b * QD8_MR),
+    _mm256_storeu_si256((__m256i*)(lhs->row_sums + b * EIGHT),
                         _mm256_add_epi32(_mm512_castsi512_si256(sum), _mm512_extracti64x4_epi64(sum, 1)));
-  }
-}
-
-TARGET static void tfc_qd8_pack_lhs__avx512vnni(const tfc_fully_connected_attributes* attributes, const float* x,
-                                                tfc_qd8_lhs* lhs, float* scales) {
-  tfc_check_pack_lhs(attributes, x, lhs, scales, QD8_MR);
-  const int mr = lhs->mr, lhs_kr = tfc_lhs_kr(attributes);
-  const bool is_sparse = attributes->sparsity_n != TFC_SPARSITY_M;
-  float inverses[QD8_MR];
-  for (int m = 0; m < mr; ++m) {
-    scales[m] = tfc_row_scale(tfc_largest_magnitude_bits(x + m * attributes->k, attributes->k), &inverses[m]);
-  }
-  if (mr == QD8_MR && !is_sparse) {
-    pack_eight_rows(attributes, x, scales, inverses, lhs);
-    return;
-  }
-  for (int m = 0; m < mr; ++m, x += attributes->k) {
-    tfc_row_target row = {lhs->values + m * lhs_kr, mr * lhs_kr, is_sparse ? (int8_t)128 : 0};
-    for (int64_t b = 0; b < attributes->blocks; ++b) {
-      const float* values = x + b * attributes->block_length;
-      const int64_t length = isnan(scales[m]) ? 0 : tfc_block_inputs(attributes, b);
-      const int64_t padded = tfc_block_groups(tfc_stored_weights(attributes, b), attributes->weight_bits) * lhs_kr;
-      int32_t* sum = &lhs->row_sums[b * mr + m];
-      switch (lhs_kr) { /* known sizes are copied by one load and one store */
-        case 4:
-          *sum = pack_block(values, length, inverses[m], padded, 4, &row);
-          break;
-        case 8:
-          *sum = pack_block(values, length, inverses[m], padded, 8, &row);
-          break;
-        default:
-          *sum = pack_block(values, length, inverses[m], padded, 16, &row);
-      }
-    }
   }
 }
 

@@ -21,11 +21,10 @@
 
 #if defined(__x86_64__)
 
-#include <immintrin.h>
-
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")))
-#define KERNEL_INLINE static inline __attribute__((always_inline)) TARGET
 #define TFC_ISA avx512vnni
+
+#include "x86_avx512.h"
 
 enum {
   QD8_MR = 8,
@@ -36,14 +35,8 @@ enum {
   MAX_BLOCK_GROUPS = 1 << 15, /* k groups whose products with fields in place fit accumulators of 32 bits */
 };
 
-/* acc[i] += a[4 i] * b[4 i] + ... + a[4 i + 3] * b[4 i + 3], a unsigned and b signed. In assembly, because gcc 12
- * copies the accumulators to and fro around the intrinsic. */
-KERNEL_INLINE __m512i multiply_add(__m512i acc, __m512i a, __m512i b) {
-  __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
-  return acc;
-}
-
 #include "x86_avx512_pack_lhs.h"
+_Static_assert(QD8_MR == EIGHT, "`pack_eight_rows` is for the largest groups of rows");
 
 typedef __m512 tfc_floats;
 enum { MATMUL_MR = 8, MATMUL_NR = 32 };
@@ -60,10 +53,6 @@ static bool is_available(void) {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
          __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
-}
-
-KERNEL_INLINE __m512 load_halves(const uint16_t* halves) {
-  return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)halves));
 }
 
 /* acc[m] += scale * block_acc[m] - zero_point * row_sums[m] of one block. */
@@ -389,9 +378,33 @@ KERNEL_INLINE void f32_gemm(const tfc_fully_connected_attributes* attributes, co
   for (; t < nt; ++t) f32_dense(attributes, panels + t, lhs, bits, 1, mr, acc + t * mr);
 }
 
-/* ---- Epilogue ---- */
+/* ---- Packing of x, and the epilogue ---- */
 
-TARGET static void tfc_epilogue__avx512vnni(const tfc_epilogue_arguments* arguments) {
+/* In a sparse layer x is the unsigned factor of `vpdpbusd`: its quantized values are stored + 128. */
+TARGET static void tfc_qd8_pack_lhs__avx512vnni(const tfc_fully_connected_attributes* attributes, const float* x,
+                                                tfc_qd8_lhs* lhs, float* scales) {
+  tfc_check_pack_lhs(attributes, x, lhs, scales, QD8_MR);
+  const int mr = lhs->mr, lhs_kr = tfc_lhs_kr(attributes);
+  const bool is_sparse = attributes->sparsity_n != TFC_SPARSITY_M;
+  float inverses[QD8_MR];
+  for (int m = 0; m < mr; ++m) {
+    scales[m] = tfc_row_scale(tfc_largest_magnitude_bits(x + m * attributes->k, attributes->k), &inverses[m]);
+  }
+  if (mr == QD8_MR && !is_sparse) {
+    pack_eight_rows(attributes, x, scales, inverses, lhs);
+    return;
+  }
+  for (int m = 0; m < mr; ++m) {
+    const tfc_row_target row = {
+        .target = lhs->values + m * lhs_kr,
+        .stride = mr == 1 ? CONTIGUOUS : mr * lhs_kr,
+        .shift = is_sparse ? (int8_t)128 : 0,
+    };
+    pack_row(attributes, x + m * attributes->k, m, scales[m], inverses[m], row, lhs);
+  }
+}
+
+TARGET void tfc_epilogue__avx512vnni(const tfc_epilogue_arguments* arguments) {
   tfc_check_epilogue(arguments);
   const int mr = arguments->mr;
   const int whole = arguments->activation == TFC_ACTIVATION_NONE ? arguments->channels / TFC_NR * TFC_NR : 0;

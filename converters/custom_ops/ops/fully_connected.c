@@ -15,7 +15,6 @@ enum {
    * the L3 cache and in memory: up to 16 KB no distance is slower than a shorter one by more than 4 %, 64 KB by 4 to 12
    * %; the longest of them bridges the end of a layer, where hardware does not prefetch. */
   PREFETCH_BYTES = 16384,
-  CACHE_LINE = 64,
 };
 
 /* A chunk of rows is cut into groups of mr rows, powers of 2, the kernel's largest first. */
@@ -25,35 +24,53 @@ static int group_rows(int64_t rows, int max_mr) {
   return mr;
 }
 
+/* The same with integer activations, whose kernels may be for any number of rows. */
+static int qd8_group_rows(const tfc_qd8_gemm_kernels* kernels, int64_t rows) {
+  return tfc_qd8_takes_any_mr(kernels) ? (int)tfc_min(rows, kernels->mr) : group_rows(rows, kernels->mr);
+}
+
+/* Rows of a chunk: those of a call, for kernels that unpack the weights in each. */
+static int64_t chunk_rows(const tfc_qd8_gemm_kernels* qd8) {
+  return qd8 != NULL && tfc_qd8_takes_any_mr(qd8) ? qd8->mr : CHUNK_ROWS;
+}
+
 /* The packed rows of a chunk; the arrays lie in the caller's scratch memory, after copied windows if there are any. The
  * rows of a group are together. */
 typedef struct {
   float* scales;     /* [rows] */
   int32_t* row_sums; /* [rows, blocks], */
   float* float_sums; /* or these with float activations */
-  int8_t* values;    /* [rows, row_values] */
-  int64_t row_values;
+  int8_t* values;    /* [rows, row_bytes] */
+  int64_t row_bytes;
 } tfc_packed_rows;
 
-/* Packed values of a row, padded to whole panel words. */
-static int64_t row_values(const tfc_fully_connected_attributes* attributes) {
+static int64_t round_up(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+
+/* Room for the packed values of a row: see tfc_qd8_lhs. */
+static int64_t row_bytes(const tfc_fully_connected_attributes* attributes) {
   const int bits = attributes->weight_bits;
   const int64_t groups = tfc_fully_connected_panel_words(attributes, bits) * (tfc_word_entries(bits) / TFC_KR);
-  return groups * tfc_lhs_kr(attributes);
+  const int64_t bytes = round_up(groups * tfc_lhs_kr(attributes), TFC_CACHE_LINE);
+  return bytes / TFC_CACHE_LINE % 2 == 0 ? bytes + TFC_CACHE_LINE : bytes;
 }
 
 static bool needs_float_sums(const tfc_fully_connected_attributes* attributes) {
   return !attributes->int8_activations && !attributes->symmetric && attributes->sparsity_n == TFC_SPARSITY_M;
 }
 
-int64_t tfc_fully_connected_scratch_bytes(const tfc_fully_connected_attributes* attributes, int64_t m) {
-  int64_t row_bytes = attributes->window == 0 ? 0 : (int64_t)sizeof(float) * attributes->k;
-  if (attributes->int8_activations) {
-    row_bytes += (int64_t)sizeof(float) + (int64_t)sizeof(int32_t) * attributes->blocks + row_values(attributes);
+int64_t tfc_fully_connected_scratch_bytes(const tfc_kernel_set* kernels,
+                                          const tfc_fully_connected_attributes* attributes, int64_t m) {
+  const tfc_qd8_gemm_kernels* qd8 = attributes->int8_activations ? tfc_qd8_gemm_of(kernels, attributes, m) : NULL;
+  const int64_t rows = tfc_min(m, chunk_rows(qd8));
+  int64_t bytes = attributes->window == 0 ? 0 : rows * (int64_t)sizeof(float) * attributes->k;
+  if (qd8 != NULL) {
+    const int64_t padded_rows = tfc_qd8_takes_any_mr(qd8) ? round_up(rows, TFC_MR_MULTIPLE) : rows;
+    bytes += rows * ((int64_t)sizeof(float) + (int64_t)sizeof(int32_t) * attributes->blocks);
+    bytes += padded_rows * row_bytes(attributes) + 2 * TFC_CACHE_LINE; /* one before and one after them */
   } else if (needs_float_sums(attributes)) {
-    row_bytes += (int64_t)sizeof(float) * attributes->blocks;
+    bytes += rows * (int64_t)sizeof(float) * attributes->blocks;
   }
-  return tfc_min(m, CHUNK_ROWS) * row_bytes;
+  return bytes;
 }
 
 static tfc_packed_rows divide_scratch(const tfc_fully_connected_attributes* attributes, int64_t rows, void* scratch) {
@@ -61,8 +78,8 @@ static tfc_packed_rows divide_scratch(const tfc_fully_connected_attributes* attr
   if (attributes->int8_activations) {
     packed.scales = scratch;
     packed.row_sums = (int32_t*)(packed.scales + rows);
-    packed.values = (int8_t*)(packed.row_sums + rows * attributes->blocks);
-    packed.row_values = row_values(attributes);
+    packed.values = (int8_t*)round_up((intptr_t)(packed.row_sums + rows * attributes->blocks), TFC_CACHE_LINE);
+    packed.row_bytes = row_bytes(attributes);
   } else if (needs_float_sums(attributes)) {
     packed.float_sums = scratch;
   }
@@ -73,7 +90,8 @@ static tfc_qd8_lhs qd8_lhs(const tfc_fully_connected_attributes* attributes, con
                            int64_t first, int mr) {
   return (tfc_qd8_lhs){
       .mr = mr,
-      .values = packed->values + first * packed->row_values,
+      .values = packed->values + first * packed->row_bytes,
+      .row_bytes = packed->row_bytes,
       .row_sums = packed->row_sums + first * attributes->blocks,
   };
 }
@@ -102,8 +120,8 @@ static float block_sum(const float* x, int64_t length) {
 }
 
 /* The rows of a chunk: of x itself, or windows, copied to `target`. */
-static const float* chunk_rows(const tfc_fully_connected_attributes* attributes, const tfc_fully_connected_input* x,
-                               int64_t first, int64_t count, float* target) {
+static const float* gather_rows(const tfc_fully_connected_attributes* attributes, const tfc_fully_connected_input* x,
+                                int64_t first, int64_t count, float* target) {
   const int64_t k = attributes->k, window = attributes->window, stride = attributes->stride;
   if (window == 0) return x->values + first * k;
   const int64_t channels = k / (window * window), line = x->width * channels;
@@ -136,21 +154,25 @@ typedef struct {
   float* y;
 } tfc_chunk;
 
-static int max_mr(const tfc_chunk* chunk) { return chunk->qd8 != NULL ? chunk->qd8->mr : chunk->f32->mr; }
+/* Rows of the next group. */
+static int next_mr(const tfc_chunk* chunk, int64_t first) {
+  const int64_t rows = chunk->rows - first;
+  return chunk->qd8 != NULL ? qd8_group_rows(chunk->qd8, rows) : group_rows(rows, chunk->f32->mr);
+}
 
 static void pack(const tfc_chunk* chunk) {
   const tfc_fully_connected_attributes* attributes = chunk->attributes;
   const int64_t k = attributes->k, block_length = attributes->block_length;
   if (chunk->qd8 != NULL) {
     for (int64_t first = 0; first < chunk->rows;) {
-      tfc_qd8_lhs lhs = qd8_lhs(attributes, &chunk->packed, first, group_rows(chunk->rows - first, chunk->qd8->mr));
+      tfc_qd8_lhs lhs = qd8_lhs(attributes, &chunk->packed, first, next_mr(chunk, first));
       chunk->qd8->pack_lhs(attributes, chunk->x + first * k, &lhs, chunk->packed.scales + first);
       first += lhs.mr;
     }
   } else if (chunk->packed.float_sums != NULL) {
     float* sums = chunk->packed.float_sums;
     for (int64_t first = 0; first < chunk->rows;) {
-      const int mr = group_rows(chunk->rows - first, chunk->f32->mr);
+      const int mr = next_mr(chunk, first);
       for (int64_t b = 0; b < attributes->blocks; ++b) {
         const int64_t at = b * block_length, length = tfc_min(block_length, k - at);
         for (int m = 0; m < mr; ++m) *sums++ = block_sum(chunk->x + (first + m) * k + at, length);
@@ -193,7 +215,7 @@ static tfc_weight_panel weight_panel(const tfc_chunk* chunk, int64_t panel) {
 /* Inlined, as all that prefetch: gcc takes a function that does nothing else for one without effect and drops its
  * calls. */
 TFC_INLINE void prefetch(const void* first, int64_t bytes) {
-  for (int64_t i = 0; i < bytes; i += CACHE_LINE) __builtin_prefetch((const char*)first + i);
+  for (int64_t i = 0; i < bytes; i += TFC_CACHE_LINE) __builtin_prefetch((const char*)first + i);
 }
 
 /* Prefetches scales, zero points and biases of TFC_MAX_NT panels, from `panel` on. */
@@ -221,7 +243,8 @@ static void multiply(const tfc_chunk* chunk, int64_t first, int mr, const tfc_we
   const int width = TFC_WIDTH(attributes->weight_bits);
   if (chunk->qd8 != NULL) {
     const tfc_qd8_lhs lhs = qd8_lhs(attributes, &chunk->packed, first, mr);
-    tfc_qd8_gemm_function* gemm = chunk->qd8->gemm[width][tfc_qd8_layout(attributes)][mr];
+    const int index = tfc_qd8_takes_any_mr(chunk->qd8) ? TFC_ANY_MR : mr;
+    tfc_qd8_gemm_function* gemm = chunk->qd8->gemm[width][tfc_qd8_layout(attributes)][index];
     assert(gemm != NULL);
     gemm(attributes, panels, nt, &lhs, acc);
   } else {
@@ -252,7 +275,7 @@ static void compute_panels(void* context, int index) {
       .stride = stride,
   };
   for (int64_t first = 0; first < chunk->rows; first += arguments.mr) {
-    arguments.mr = group_rows(chunk->rows - first, max_mr(chunk));
+    arguments.mr = next_mr(chunk, first);
     arguments.y = chunk->y + first * stride + channel;
     arguments.scales = chunk->packed.scales == NULL ? NULL : chunk->packed.scales + first;
     prefetch_outputs(arguments.y, arguments.mr, arguments.channels, stride);
@@ -277,10 +300,11 @@ void tfc_fully_connected_run(const tfc_context* context, const tfc_fully_connect
   const int tasks = (int)((panels + TFC_MAX_NT - 1) / TFC_MAX_NT);
   const int at_once = tfc_is_memory_bound(attributes->weight_bits, x->m) ? 1 : TFC_MAX_NT;
   float* windows = scratch;
-  for (int64_t first = 0; first < x->m; first += CHUNK_ROWS) {
-    const int64_t rows = tfc_min(CHUNK_ROWS, x->m - first);
+  for (int64_t first = 0, rows; first < x->m; first += rows) {
+    const tfc_qd8_gemm_kernels* qd8 = is_qd8 ? tfc_qd8_gemm_of(context->kernels, attributes, x->m - first) : NULL;
+    rows = tfc_min(x->m - first, chunk_rows(qd8));
     tfc_chunk chunk = {
-        .qd8 = is_qd8 ? tfc_qd8_gemm_of(context->kernels, attributes) : NULL,
+        .qd8 = qd8,
         .f32 = is_qd8 ? NULL : tfc_f32_gemm_of(context->kernels),
         .attributes = attributes,
         .weights = weights,
@@ -292,7 +316,7 @@ void tfc_fully_connected_run(const tfc_context* context, const tfc_fully_connect
         .indices_distance = prefetch_distance(index_bytes, at_once),
         .packed = divide_scratch(attributes, rows, attributes->window == 0 ? scratch : windows + rows * attributes->k),
         .rows = rows,
-        .x = chunk_rows(attributes, x, first, rows, windows),
+        .x = gather_rows(attributes, x, first, rows, windows),
         .y = y + first * attributes->n,
     };
     pack(&chunk);

@@ -12,7 +12,8 @@ typedef struct {
 } tfc_fully_connected_input;
 
 /* Bytes of scratch memory, aligned as `float`, that tfc_fully_connected_run needs for so many rows of x. */
-int64_t tfc_fully_connected_scratch_bytes(const tfc_fully_connected_attributes* attributes, int64_t m);
+int64_t tfc_fully_connected_scratch_bytes(const tfc_kernel_set* kernels,
+                                          const tfc_fully_connected_attributes* attributes, int64_t m);
 
 /* Computes y [m, n] from the rows of x. Allocates nothing; the result depends neither on m nor on the kernels, nor on
  * the threads, which share the panels.

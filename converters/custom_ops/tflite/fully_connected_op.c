@@ -76,7 +76,8 @@ static TfLiteStatus prepare(TfLiteContext* context, tfc_node* node) {
 }
 
 static int64_t scratch_bytes(const tfc_node* node) {
-  return tfc_fully_connected_scratch_bytes(&node->fully_connected.attributes, node->fully_connected.x.m);
+  const tfc_fully_connected_node* layer = &node->fully_connected;
+  return tfc_fully_connected_scratch_bytes(node->kernels, &layer->attributes, layer->x.m);
 }
 
 static void run(const tfc_node* node, void* const* inputs, void* scratch, float* y) {

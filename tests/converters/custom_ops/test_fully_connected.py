@@ -108,6 +108,26 @@ def test_equals_the_definition_bit_for_bit(
             np.testing.assert_array_equal(run(layer, x, kernel), expected, err_msg=kernel)
 
 
+@pytest.mark.parametrize("kept", [None, 1, 2])
+@pytest.mark.parametrize(("block_size", "symmetric"), [(0, True), (0, False), (24, True), (64, False), (128, True)])
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_many_rows_equal_the_definition(bits: int, block_size: int, symmetric: bool, kept: int | None) -> None:
+    """Kernels of matrix tiles: more rows than they take at once, parts of a long block, an odd panel at the end."""
+    seed = 100 * bits + block_size
+    print(f"seed {seed}")
+    rng = np.random.default_rng(seed)
+    layer = random_layer(
+        rng, bits, 610, 104, symmetric=symmetric, block_size=block_size, int8_activations=True, kept=kept
+    )
+    x = random_input(rng, 256 + 19, 610)
+    expected = layer.float32(x)
+    for kernel in KERNELS[:-1]:  # the portable one takes a row at a time
+        for rows in (12, 32, 49, len(x)):
+            np.testing.assert_array_equal(
+                run(layer, x[:rows], kernel), expected[:rows], err_msg=f"{kernel}, {rows} rows"
+            )
+
+
 @kind
 def test_is_close_to_exact_arithmetic(
     bits: int, symmetric: bool, block_size: int, int8_activations: bool, kept: int | None

@@ -1,0 +1,32 @@
+/* The common parts of the kernels of AVX-512. The including file has defined TARGET, the attribute that enables the
+ * instructions. */
+#ifndef TFC_KERNELS_X86_AVX512_H_
+#define TFC_KERNELS_X86_AVX512_H_
+
+#include <immintrin.h>
+
+#include "gemm_kernels.h"
+
+#define KERNEL_INLINE static inline __attribute__((always_inline)) TARGET
+
+/* Compiled once, in x86_avx512_vnni.c: AMX adds nothing to them. */
+extern const tfc_kernel_set tfc_kernels__avx512vnni;
+extern const tfc_qd8_gemm_kernels tfc_qd8_gemm__avx512vnni;
+extern tfc_epilogue_function tfc_epilogue__avx512vnni;
+extern const tfc_f32_gemm_kernels tfc_f32_gemm__avx512vnni;
+extern tfc_f32_dwconv_function tfc_f32_dwconv__avx512vnni;
+extern tfc_f32_layer_norm_function tfc_f32_layer_norm__avx512vnni;
+extern const tfc_attention_kernels tfc_attention__avx512vnni;
+
+/* acc[i] += a[4 i] * b[4 i] + ... + a[4 i + 3] * b[4 i + 3], a unsigned and b signed. In assembly, because gcc 12
+ * copies the accumulators to and fro around the intrinsic. */
+KERNEL_INLINE __m512i multiply_add(__m512i acc, __m512i a, __m512i b) {
+  __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
+  return acc;
+}
+
+KERNEL_INLINE __m512 load_halves(const uint16_t* halves) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)halves));
+}
+
+#endif
