@@ -13,7 +13,7 @@ enum { QUARTERS = 4 }; /* registers of a panel word */
 #define DO_NOT_UNROLL _Pragma("GCC unroll 1")
 
 /* Compiled once, in arm_neon.c: later instruction sets add nothing to them. */
-extern tfc_qd8_pack_lhs_function tfc_qd8_pack_lhs__neon;
+extern tfc_qd8_pack_lhs_function tfc_qd8_pack_lhs__neon, tfc_qd8_pack_lhs__neoni8mm;
 extern tfc_epilogue_function tfc_epilogue__neon;
 extern const tfc_f32_gemm_kernels tfc_f32_gemm__neon;
 extern tfc_f32_dwconv_function tfc_f32_dwconv__neon;
@@ -24,32 +24,38 @@ TFC_INLINE float32x4_t load_halves(const uint16_t* halves) {
   return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(halves)));
 }
 
-/* acc[m] += scale * block_acc[m] of one block. The accumulators over blocks stay in memory, so that all registers are
- * free for those of a block. */
-TFC_INLINE void add_scaled(const tfc_weight_panel* panel, int64_t block, float32x4_t (*block_acc)[QUARTERS],
-                           const int mr, float (*acc)[TFC_NR]) {
-  UNROLL for (int v = 0; v < QUARTERS; ++v) {
-    const float32x4_t scales = load_halves(panel->scales + block * TFC_NR + v * 4);
-    UNROLL for (int m = 0; m < mr; ++m) {
-      float* target = acc[m] + v * 4;
-      vst1q_f32(target, vfmaq_f32(vld1q_f32(target), scales, block_acc[m][v]));
+/* acc[m] += factor * values[m], or -= if `subtracts`. The accumulators over blocks stay in memory, so that all
+ * registers are free for those of a block. Loads stand before the arithmetic and stores, for cores that execute in
+ * order. */
+TFC_INLINE void add_products(const uint16_t* halves, float32x4_t (*values)[QUARTERS], const bool subtracts,
+                             const int quarters, const int mr, float (*acc)[TFC_NR]) {
+  float32x4_t factors[QUARTERS];
+  UNROLL for (int v = 0; v < quarters; ++v) factors[v] = load_halves(halves + v * 4);
+  UNROLL for (int m = 0; m < mr; ++m) {
+    float32x4_t sums[QUARTERS];
+    UNROLL for (int v = 0; v < quarters; ++v) sums[v] = vld1q_f32(acc[m] + v * 4);
+    UNROLL for (int v = 0; v < quarters; ++v) {
+      sums[v] = subtracts ? vfmsq_f32(sums[v], factors[v], values[m][v]) : vfmaq_f32(sums[v], factors[v], values[m][v]);
     }
+    UNROLL for (int v = 0; v < quarters; ++v) vst1q_f32(acc[m] + v * 4, sums[v]);
   }
+}
+
+/* acc[m] += scale * block_acc[m] of one block. */
+TFC_INLINE void add_scaled(const tfc_weight_panel* panel, int64_t block, float32x4_t (*block_acc)[QUARTERS],
+                           const int quarters, const int mr, float (*acc)[TFC_NR]) {
+  add_products(panel->scales + block * TFC_NR, block_acc, false, quarters, mr, acc);
 }
 
 /* acc[m] -= zero_point * row_sums[m] of one block of an asymmetric layer. */
 TFC_INLINE void subtract_zero_points(const tfc_weight_panel* panel, int64_t block, float32x4_t (*row_sums)[QUARTERS],
-                                     const int mr, float (*acc)[TFC_NR]) {
-  UNROLL for (int v = 0; v < QUARTERS; ++v) {
-    const float32x4_t zero_points = load_halves(panel->zero_points + block * TFC_NR + v * 4);
-    UNROLL for (int m = 0; m < mr; ++m) {
-      float* target = acc[m] + v * 4;
-      vst1q_f32(target, vfmsq_f32(vld1q_f32(target), zero_points, row_sums[m][v]));
-    }
-  }
+                                     const int quarters, const int mr, float (*acc)[TFC_NR]) {
+  add_products(panel->zero_points + block * TFC_NR, row_sums, true, quarters, mr, acc);
 }
 
-TFC_INLINE void clear(float (*acc)[TFC_NR], int count) { memset(acc, 0, (size_t)count * sizeof acc[0]); }
+TFC_INLINE void clear(float (*acc)[TFC_NR], const int quarters, int count) {
+  for (int i = 0; i < count; ++i) memset(acc[i], 0, (size_t)quarters * sizeof(float32x4_t));
+}
 
 /* Bit field `index` of every byte. */
 TFC_INLINE uint8x16_t field(uint8x16_t quarter, int index, const int bits) {

@@ -5,11 +5,21 @@
 #if defined(__aarch64__)
 
 #define TARGET __attribute__((target("arch=armv8.2-a+dotprod+i8mm")))
+#define QD8_MR 8
 #define QD8_DENSE qd8_dense_i8mm
+#define QD8_UNSIGNED
 
 #include <sys/auxv.h>
 
 #include "arm_dot_products.h"
+
+static inline __attribute__((always_inline)) TARGET int32x4_t multiply_add_lane_unsigned(int32x4_t acc, uint8x16_t a,
+                                                                                         int8x16_t b, int lane) {
+  if (lane == 0) return vusdotq_laneq_s32(acc, a, b, 0);
+  if (lane == 1) return vusdotq_laneq_s32(acc, a, b, 1);
+  if (lane == 2) return vusdotq_laneq_s32(acc, a, b, 2);
+  return vusdotq_laneq_s32(acc, a, b, 3);
+}
 
 #include "arm_qd8_gemm.h"
 
@@ -26,34 +36,28 @@ KERNEL_INLINE int8x16_t zip_high(int8x16_t a, int8x16_t b) {
   return vreinterpretq_s8_s32(vzip2q_s32(vreinterpretq_s32_s8(a), vreinterpretq_s32_s8(b)));
 }
 
-/* Multiplies two k groups that follow each other; `second` is zero where there is only one. */
+/* Multiplies two k groups that follow each other. */
 KERNEL_INLINE void add_groups(const int8x16_t first[QUARTERS], const int8x16_t second[QUARTERS], const int8_t* x,
-                              bool both, const int mr, tfc_pair_acc acc) {
+                              const int quarters, const int mr, tfc_pair_acc acc) {
   int8x16_t rows[ROW_PAIRS];
-  if (mr == 2) {
-    const int8x8_t low = vld1_s8(x), high = both ? vld1_s8(x + mr * TFC_KR) : vdup_n_s8(0);
-    rows[0] = zip_low(vcombine_s8(low, low), vcombine_s8(high, high));
-  } else {
-    const int8x16_t low = vld1q_s8(x), high = both ? vld1q_s8(x + mr * TFC_KR) : vdupq_n_s8(0);
-    rows[0] = zip_low(low, high);
-    rows[1] = zip_high(low, high);
-  }
-  for (int v = 0; v < QUARTERS; ++v) {
+  UNROLL for (int p = 0; p < mr / 2; ++p) rows[p] = vld1q_s8(x + p * 16);
+  UNROLL for (int v = 0; v < quarters; ++v) {
     const int8x16_t low = zip_low(first[v], second[v]), high = zip_high(first[v], second[v]);
-    for (int p = 0; p < mr / 2; ++p) {
+    UNROLL for (int p = 0; p < mr / 2; ++p) {
       acc[p][2 * v] = vmmlaq_s32(acc[p][2 * v], rows[p], low);
       acc[p][2 * v + 1] = vmmlaq_s32(acc[p][2 * v + 1], rows[p], high);
     }
   }
 }
 
-KERNEL_INLINE void load_weights(const uint8_t* word, int index, const int bits, int8x16_t q[QUARTERS]) {
-  for (int v = 0; v < QUARTERS; ++v) q[v] = weights(vld1q_u8(word + v * 16), index, bits);
+KERNEL_INLINE void load_weights(const uint8_t* word, int index, const int bits, const int quarters,
+                                int8x16_t q[QUARTERS]) {
+  UNROLL for (int v = 0; v < quarters; ++v) q[v] = weights(vld1q_u8(word + v * 16), index, bits);
 }
 
-KERNEL_INLINE void add_pairs(tfc_pair_acc pairs, const int mr, tfc_qd8_acc acc) {
-  for (int p = 0; p < mr / 2; ++p) {
-    for (int v = 0; v < QUARTERS; ++v) {
+KERNEL_INLINE void add_pairs(tfc_pair_acc pairs, const int quarters, const int mr, tfc_qd8_acc acc) {
+  UNROLL for (int p = 0; p < mr / 2; ++p) {
+    UNROLL for (int v = 0; v < quarters; ++v) {
       const int64x2_t low = vreinterpretq_s64_s32(pairs[p][2 * v]), high = vreinterpretq_s64_s32(pairs[p][2 * v + 1]);
       acc[2 * p][v] = vaddq_s32(acc[2 * p][v], vreinterpretq_s32_s64(vzip1q_s64(low, high)));
       acc[2 * p + 1][v] = vaddq_s32(acc[2 * p + 1][v], vreinterpretq_s32_s64(vzip2q_s64(low, high)));
@@ -61,36 +65,47 @@ KERNEL_INLINE void add_pairs(tfc_pair_acc pairs, const int mr, tfc_qd8_acc acc) 
   }
 }
 
+/* Every row of x has its values of two k groups side by side. */
 KERNEL_INLINE void qd8_dense_i8mm(const tfc_fully_connected_attributes* attributes, const tfc_weight_panel* panel,
-                                  const tfc_qd8_lhs* lhs, const int bits, const int mr, float (*acc)[TFC_NR]) {
+                                  const tfc_qd8_lhs* lhs, const int bits, const int quarters, const int mr,
+                                  float (*acc)[TFC_NR]) {
   if (mr == 1) {
-    qd8_dense(attributes, panel, lhs, bits, mr, acc);
+    qd8_dense(attributes, panel, lhs, bits, quarters, mr, acc);
     return;
   }
-  const int fields = 8 / bits;
+  enum { GROUPS = 2 }; /* of a matrix product */
+  const int fields = 8 / bits, words_at_once = bits == 8 ? GROUPS : 1, pair_bytes = mr * GROUPS * TFC_KR;
+  const tfc_block_words block = block_words(attributes, bits);
+  const int64_t blocks = attributes->blocks;
+  const int32_t* row_sums = lhs->row_sums;
   const uint8_t* word = panel->codes;
   const int8_t* x = lhs->values;
-  clear(acc, mr);
-  for (int64_t b = 0; b < attributes->blocks; ++b) {
-    const int32_t* row_sums = lhs->row_sums + b * mr;
+  clear(acc, quarters, mr);
+  for (int64_t b = 0; b < blocks; ++b, row_sums += mr) {
     tfc_qd8_acc block_acc;
     tfc_pair_acc pairs;
-    start_block(row_sums, bits, mr, block_acc);
-    for (int p = 0; p < mr / 2; ++p) {
-      for (int c = 0; c < CHANNEL_PAIRS; ++c) pairs[p][c] = vdupq_n_s32(0);
+    UNROLL for (int p = 0; p < mr / 2; ++p) {
+      UNROLL for (int c = 0; c < 2 * quarters; ++c) pairs[p][c] = vdupq_n_s32(0);
     }
-    const int64_t groups = tfc_block_groups(tfc_stored_weights(attributes, b), bits);
-    for (int64_t g = 0; g < groups; g += 2, x += 2 * mr * TFC_KR) {
-      int8x16_t first[QUARTERS], second[QUARTERS] = {vdupq_n_s8(0), vdupq_n_s8(0), vdupq_n_s8(0), vdupq_n_s8(0)};
-      const bool both = g + 1 < groups;
-      load_weights(word + g / fields * TFC_PANEL_WORD, (int)(g % fields), bits, first);
-      if (both) load_weights(word + (g + 1) / fields * TFC_PANEL_WORD, (int)((g + 1) % fields), bits, second);
-      add_groups(first, second, x, both, mr, pairs);
+    int64_t words = b + 1 < blocks ? block.whole : block.last;
+    for (; words >= words_at_once; words -= words_at_once, word += words_at_once * TFC_PANEL_WORD) {
+      UNROLL for (int f = 0; f < fields * words_at_once; f += GROUPS, x += pair_bytes) {
+        int8x16_t first[QUARTERS], second[QUARTERS];
+        load_weights(word, f % fields, bits, quarters, first);
+        load_weights(word + (f + 1) / fields * TFC_PANEL_WORD, (f + 1) % fields, bits, quarters, second);
+        add_groups(first, second, x, quarters, mr, pairs);
+        load_barrier();
+      }
     }
-    if (groups % 2 != 0) x -= mr * TFC_KR;
-    word += groups / fields * TFC_PANEL_WORD;
-    add_pairs(pairs, mr, block_acc);
-    add_dense_block(panel, b, block_acc, row_sums, mr, acc);
+    if (words > 0) { /* a single word of 8 bits, the end of x */
+      int8x16_t first[QUARTERS], second[QUARTERS];
+      load_weights(word, 0, bits, quarters, first);
+      UNROLL for (int v = 0; v < quarters; ++v) second[v] = vdupq_n_s8(0);
+      add_groups(first, second, x, quarters, mr, pairs);
+    }
+    start_block(row_sums, bits, false, quarters, mr, block_acc);
+    add_pairs(pairs, quarters, mr, block_acc);
+    add_dense_block(panel, b, block_acc, row_sums, quarters, mr, acc);
   }
 }
 
@@ -100,7 +115,7 @@ static bool is_available(void) {
   return (getauxval(AT_HWCAP) & HAS_DOT_PRODUCTS) != 0 && (getauxval(AT_HWCAP2) & HAS_MATRIX_PRODUCTS) != 0;
 }
 
-TFC_DEFINE_QD8_GEMM(neoni8mm, 4, MAX_BLOCK_GROUPS, tfc_qd8_pack_lhs__neon, tfc_epilogue__neon)
+TFC_DEFINE_QD8_GEMM(neoni8mm, 8, MAX_BLOCK_GROUPS, tfc_qd8_pack_lhs__neoni8mm, tfc_epilogue__neon)
 TFC_KERNEL_SET(neoni8mm, neon, "neon_i8mm")
 
 #endif

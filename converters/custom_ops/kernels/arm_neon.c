@@ -5,6 +5,7 @@
 
 #define TARGET
 #define TFC_ISA neon
+#define QD8_MR 4
 
 #include <arm_neon.h>
 
@@ -89,7 +90,7 @@ TFC_INLINE void f32_dense(const tfc_fully_connected_attributes* attributes, cons
   const int64_t entries = tfc_word_entries(bits);
   tfc_f32_cursor cursor = {.k = attributes->k};
   for (int t = 0; t < nt; ++t) cursor.words[t] = panels[t].codes;
-  clear(acc, nt * mr);
+  clear(acc, QUARTERS, nt * mr);
   for (int64_t b = 0; b < attributes->blocks; ++b) {
     float32x4_t block_acc[F32_ACCS][QUARTERS], row_sums[F32_MR][QUARTERS];
     clear_floats(block_acc, nt * mr);
@@ -102,8 +103,8 @@ TFC_INLINE void f32_dense(const tfc_fully_connected_attributes* attributes, cons
       for (int v = 0; v < QUARTERS; ++v) row_sums[m][v] = vdupq_n_f32(row_sum);
     }
     for (int t = 0; t < nt; ++t) {
-      add_scaled(&panels[t], b, block_acc + t * mr, mr, acc + t * mr);
-      if (lhs->row_sums != NULL) subtract_zero_points(&panels[t], b, row_sums, mr, acc + t * mr);
+      add_scaled(&panels[t], b, block_acc + t * mr, QUARTERS, mr, acc + t * mr);
+      if (lhs->row_sums != NULL) subtract_zero_points(&panels[t], b, row_sums, QUARTERS, mr, acc + t * mr);
     }
   }
 }
@@ -119,7 +120,7 @@ TFC_INLINE void f32_sparse(const tfc_fully_connected_attributes* attributes, con
                            const tfc_f32_lhs* lhs, const int bits, const int mr, float (*acc)[TFC_NR]) {
   const int64_t k = attributes->k, entries = tfc_word_entries(bits), index_entries = tfc_word_entries(TFC_INDEX_BITS);
   const uint8_t *word = panel->codes, *indices = panel->indices;
-  clear(acc, mr);
+  clear(acc, QUARTERS, mr);
   for (int64_t b = 0; b < attributes->blocks; ++b) {
     const int64_t first = b * attributes->block_length, stored = tfc_stored_weights(attributes, b);
     float32x4_t block_acc[F32_MR][QUARTERS], row_sums[F32_MR][QUARTERS];
@@ -144,8 +145,8 @@ TFC_INLINE void f32_sparse(const tfc_fully_connected_attributes* attributes, con
     }
     word += tfc_fully_connected_block_words(attributes, bits) * TFC_PANEL_WORD;
     indices += tfc_fully_connected_block_words(attributes, TFC_INDEX_BITS) * TFC_PANEL_WORD;
-    add_scaled(panel, b, block_acc, mr, acc);
-    if (panel->zero_points != NULL) subtract_zero_points(panel, b, row_sums, mr, acc);
+    add_scaled(panel, b, block_acc, QUARTERS, mr, acc);
+    if (panel->zero_points != NULL) subtract_zero_points(panel, b, row_sums, QUARTERS, mr, acc);
   }
 }
 
@@ -240,16 +241,18 @@ TFC_INLINE int32_t pack_block(const float* x, float inverse, int64_t count, int6
   return vaddvq_s32(sum);
 }
 
-/* As tfc_pack_lhs_row. */
-static float pack_row(const tfc_fully_connected_attributes* attributes, const float* x, int row, tfc_qd8_lhs* lhs) {
-  const int mr = lhs->mr, lhs_kr = tfc_lhs_kr(attributes);
-  const int length = mr == 1 ? CHUNK : lhs_kr; /* the values of a single row are contiguous */
+/* As tfc_pack_lhs_row, but for pieces of at least `least` values of a row, the last of which may be padded. */
+static float pack_row(const tfc_fully_connected_attributes* attributes, const float* x, int row, int least,
+                      tfc_qd8_lhs* lhs) {
+  const int mr = lhs->mr, lhs_kr = tfc_lhs_kr(attributes), piece = (int)tfc_max(lhs_kr, least);
+  const int length = mr == 1 ? CHUNK : piece; /* the values of a single row are contiguous */
   float inverse;
   const float scale = tfc_row_scale(largest_bits(x, attributes->k), &inverse);
-  tfc_row_target target = {lhs->values + row * lhs_kr, mr * length};
+  tfc_row_target target = {lhs->values + row * piece, mr * length};
   for (int64_t b = 0; b < attributes->blocks; ++b) {
     const int64_t first = b * attributes->block_length, count = tfc_block_inputs(attributes, b);
-    const int64_t padded = tfc_block_groups(tfc_stored_weights(attributes, b), attributes->weight_bits) * lhs_kr;
+    const int64_t values = tfc_block_groups(tfc_stored_weights(attributes, b), attributes->weight_bits) * lhs_kr;
+    const int64_t padded = mr == 1 ? values : (values + piece - 1) / piece * piece;
     int32_t* sum = &lhs->row_sums[b * mr + row];
     switch (length) { /* known sizes are copied by one load and one store */
       case 4:
@@ -267,8 +270,15 @@ static float pack_row(const tfc_fully_connected_attributes* attributes, const fl
 
 void tfc_qd8_pack_lhs__neon(const tfc_fully_connected_attributes* attributes, const float* x, tfc_qd8_lhs* lhs,
                             float* scales) {
-  tfc_check_pack_lhs(attributes, x, lhs, scales, QD8_MR);
-  for (int m = 0; m < lhs->mr; ++m) scales[m] = pack_row(attributes, x + m * attributes->k, m, lhs);
+  tfc_check_pack_lhs(attributes, x, lhs, scales, TFC_MAX_OWN_MR);
+  for (int m = 0; m < lhs->mr; ++m) scales[m] = pack_row(attributes, x + m * attributes->k, m, TFC_KR, lhs);
+}
+
+/* Rows have eight values side by side, as matrix products take them. */
+void tfc_qd8_pack_lhs__neoni8mm(const tfc_fully_connected_attributes* attributes, const float* x, tfc_qd8_lhs* lhs,
+                                float* scales) {
+  tfc_check_pack_lhs(attributes, x, lhs, scales, TFC_MAX_OWN_MR);
+  for (int m = 0; m < lhs->mr; ++m) scales[m] = pack_row(attributes, x + m * attributes->k, m, 2 * TFC_KR, lhs);
 }
 
 /* ---- Epilogue ---- */

@@ -4,6 +4,7 @@
 #if defined(__aarch64__)
 
 #define TARGET __attribute__((target("arch=armv8.2-a+dotprod")))
+#define QD8_MR 8
 
 #include <sys/auxv.h>
 
@@ -16,7 +17,7 @@ static bool is_available(void) {
   return (getauxval(AT_HWCAP) & HAS_DOT_PRODUCTS) != 0;
 }
 
-TFC_DEFINE_QD8_GEMM(neondot, 4, MAX_BLOCK_GROUPS, tfc_qd8_pack_lhs__neon, tfc_epilogue__neon)
+TFC_DEFINE_QD8_GEMM(neondot, 8, MAX_BLOCK_GROUPS, tfc_qd8_pack_lhs__neon, tfc_epilogue__neon)
 TFC_KERNEL_SET(neondot, neon, "neon_dotprod")
 
 #endif

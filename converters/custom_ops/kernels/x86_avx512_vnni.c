@@ -36,7 +36,7 @@ enum {
 };
 
 #include "x86_avx512_pack_lhs.h"
-_Static_assert(QD8_MR == EIGHT, "`pack_eight_rows` is for the largest groups of rows");
+_Static_assert((int)QD8_MR == (int)EIGHT, "`pack_eight_rows` is for the largest groups of rows");
 
 typedef __m512 tfc_floats;
 enum { MATMUL_MR = 8, MATMUL_NR = 32 };

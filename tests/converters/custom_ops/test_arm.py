@@ -85,7 +85,7 @@ def layers() -> list[tuple[PackedLayer, NDArray[np.float32]]]:
     kinds = itertools.product((2, 4, 8), (True, False), (0, 8, 32), (True, False), (None, 1, 2))
     found = []
     for i, (bits, symmetric, block_size, int8_activations, kept) in enumerate(kinds):
-        rows, k, n = [(7, 75, 21), (1, 100, 17), (4, 24, 3), (2, 33, 40)][i % 4]
+        rows, k, n = [(15, 75, 21), (1, 100, 17), (4, 24, 3), (2, 33, 40)][i % 4]
         layer = random_layer(
             rng,
             bits,
