@@ -39,6 +39,11 @@ def write(path, text):
         ("model=3", "'model'"),
         ("nonsense", "expected section.key=value"),
         ("model.dim.x=1", "'dim' is not a section"),
+        ("model.dim=[1", "the value is not valid YAML: while parsing a flow sequence"),
+        ("training.learning_rate=.inf", "'training.learning_rate': Input should be a finite number"),
+        ("quantization=[{layers: a, spec: {bits: 4, sparsity: 2:4}}]", "2:4 is a number in base 60: put it in quotes"),
+        ("data.train={a: 1, a: 2}", "the key 'a' is there already, in line 1"),
+        ("data.train=[0x10]", "'data.train.0': .*valid string; YAML reads a int here: put it in quotes"),
     ],
 )
 def test_a_wrong_value_is_named(tmp_path, change, message):
@@ -48,7 +53,22 @@ def test_a_wrong_value_is_named(tmp_path, change, message):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("a: [", "not valid YAML"), ("- 1", "mapping"), ("", "mapping"), ("data: {}", "'data.train'")]
+    ("text", "message"),
+    [
+        ("a: [", "not valid YAML"),
+        ("- 1", "mapping"),
+        ("", "mapping"),
+        ("data: {}", "'data.train'"),
+        ("a: 1\nb: 2\na: 3", "line 3, column 1: the key 'a' is there already, in line 1"),
+        ("a: {b: 1,\n b: 2}", "line 2, column 2: the key 'b' is there already, in line 1"),
+        ("a: &x [*x]", "line 1, column 4: it contains itself"),
+        ("a: 2024-99-99", "a value cannot be read"),
+        ("[" * 3000, "it is nested too deep"),
+        ('a: "\\ud800"', "half of a pair of surrogates is no text"),
+        ("a: 1:30", "1:30 is a number in base 60"),
+        ("0: &0 [1,1]\n" + "".join(f"{i}: &{i} [*{i - 1},*{i - 1}]\n" for i in range(1, 40)), "stand for too much"),
+        (VALID.replace("[a]", "[2024-11-29]"), "'data.train.0': .*YAML reads a date here: put it in quotes"),
+    ],
 )
 def test_a_wrong_file_is_named(tmp_path, text, message):
     path = write(tmp_path / "c.yaml", text)
@@ -118,6 +138,17 @@ def test_paths_of_overrides_are_relative_to_the_working_directory(tree, monkeypa
     config = load_config("../configs/demo/child.yaml", changes)
     assert config.data.train == ("x/*.tfrecord", "/y/*.tfrecord")
     assert config.training.initial_weights == "z"
+
+
+@pytest.mark.parametrize("name", ["exp #2", "null", "~", "2024-11-29", "0x10", "yes", "[a", "a: b", "'q'", '"', "é ü"])
+def test_the_name_of_a_folder_in_an_override_is_that_folder(tree, monkeypatch, name):
+    monkeypatch.chdir(tree)
+    config = load_config("configs/base.yaml", [f"training.initial_weights={name}"])
+    assert config.training.initial_weights == name
+    run = RunDirectory(tree / "runs/one")
+    run.claim(config)
+    assert run.config() == config
+    assert load_config("configs/base.yaml", ["training.initial_weights="]).training.initial_weights is None
 
 
 def test_brackets_in_the_name_of_a_folder_are_no_pattern(tree, monkeypatch):

@@ -32,16 +32,33 @@ def ctc_loss(labels: tf.Tensor, present: tf.Tensor, logits: tf.Tensor, frames: t
       labels: [B, U] int32, counted from 1.
       present: [B, U] bool, false where a label is padding.
       logits: [B, T, V], the blank at 0.
-      frames: [B] int32, valid frames. Utterances with more labels than frames have no gradient.
+      frames: [B] int32, valid frames. An utterance whose labels have no alignment, since they need more frames, has
+        the loss and the gradient 0.
     """
+    feasible = ctc_frames_needed(labels, present) <= frames
+    # The operation returns an infinite loss where blanks between equal labels do not fit. So it gets the first label
+    # alone there, and the loss is replaced.
+    present = present & (feasible[:, tf.newaxis] | (tf.range(tf.shape(labels)[1]) == 0))
     # The operation takes sparse labels that are counted from 0, and the blank last.
     sparse = tf.SparseTensor(
         tf.where(present), tf.boolean_mask(labels, present) - 1, tf.shape(labels, out_type=tf.int64)
     )
-    return tf.compat.v1.nn.ctc_loss(
+    losses = tf.compat.v1.nn.ctc_loss(
         sparse,
         tf.concat([logits[:, :, 1:], logits[:, :, :1]], axis=-1),
         frames,
         ignore_longer_outputs_than_inputs=True,
         time_major=False,
     )
+    return tf.where(feasible, losses, 0.0)
+
+
+def ctc_frames_needed(labels: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
+    """Returns the frames [B] int32 of the shortest alignment: one per label, and a blank between equal neighbors.
+
+    Args:
+      labels: [B, U] int32.
+      present: [B, U] bool, false where a label is padding, after all labels.
+    """
+    repeated = (labels[:, 1:] == labels[:, :-1]) & present[:, 1:]
+    return tf.reduce_sum(tf.cast(present, tf.int32), axis=1) + tf.reduce_sum(tf.cast(repeated, tf.int32), axis=1)

@@ -9,8 +9,10 @@ are relative to the working directory. Every error names the file and the key.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -21,7 +23,7 @@ from tfconformer.features.config import FeatureConfig
 from tfconformer.models.config import ModelConfig
 from tfconformer.quantization.spec import QuantizationRule
 from tfconformer.section import Section, explain
-from tfconformer.yaml_files import RELATIVE_TO, FilePath, read_yaml
+from tfconformer.yaml_files import RELATIVE_TO, FilePath, load_yaml, read_yaml
 
 # Of stored configurations. Files of trainings before format 2 have no `format`, and paths relative to the working
 # directory of the training.
@@ -89,8 +91,8 @@ def load_config(path: str | Path, overrides: list[str] | None = None, *, stored:
 
     Args:
       path: the file.
-      overrides: `section.key=value` strings, the value in YAML syntax, that replace values of the file. Paths in them
-        are relative to the working directory.
+      overrides: `section.key=value` strings that replace values of the file. The value is in YAML syntax, but that of a
+        key that holds one text is the text itself, or nothing for null. Paths are relative to the working directory.
       stored: the file was written by a training. Without the key `format` an earlier version wrote it, and its paths
         are relative to the working directory.
 
@@ -141,9 +143,32 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
     path, separator, value = override.partition("=")
     if not separator:
         raise InputError(f"override {override!r}: expected section.key=value")
-    *sections, key = path.strip().split(".")
+    keys = path.strip().split(".")
+    *sections, key = keys
     for section in sections:
         tree = tree.setdefault(section, {})
         if not isinstance(tree, dict):
             raise InputError(f"override {override!r}: {section!r} is not a section")
-    tree[key] = yaml.safe_load(value)
+    if _is_text(keys):
+        tree[key] = value or None
+        return
+    try:
+        tree[key] = load_yaml(value)
+    except ValueError as error:
+        raise InputError(f"override {override!r}: the value is not valid YAML: {error}") from None
+
+
+def _is_text(keys: Sequence[str]) -> bool:
+    """Returns True if the key holds one text, such as a path, which YAML would change: `exp #2`, `0x10`, `null`."""
+    kind: Any = Config
+    for key in keys:
+        fields = kind.model_fields if isinstance(kind, type) and issubclass(kind, Section) else {}
+        if key not in fields:
+            return False
+        kinds = [one for one in _alternatives(fields[key].annotation) if one is not type(None)]
+        kind = kinds[0] if len(kinds) == 1 else None
+    return kind is str or (get_origin(kind) is Annotated and get_args(kind)[0] is str)
+
+
+def _alternatives(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)

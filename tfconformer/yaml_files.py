@@ -23,6 +23,7 @@ from pydantic import BeforeValidator, PlainSerializer, SerializationInfo, WithJs
 
 from tfconformer.errors import InputError
 
+_MOST_NODES = 100_000
 # Key of the serialization context: the folder that relative paths are written relative to.
 RELATIVE_TO = "relative_to"
 
@@ -46,22 +47,107 @@ def read_yaml(path: Path, kind: str, folder: Path | None = None) -> dict[str, An
     """
     base = path.resolve().parent if folder is None else folder.resolve()
 
-    class Loader(yaml.SafeLoader):
-        def construct_text(self, node: yaml.ScalarNode) -> _Text:
-            text = _Text(self.construct_scalar(node))
-            text.folder = base
-            return text
-
-    Loader.add_constructor("tag:yaml.org,2002:str", Loader.construct_text)
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), Loader)
+        tree = load_yaml(path.read_bytes().decode("utf-8-sig"), base)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the {kind} {path}: {error}") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    except ValueError as error:
+        raise InputError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(tree, dict):
         raise InputError(f"{path}: expected a mapping at the top level")
     return tree
+
+
+def load_yaml(text: str, folder: Path | None = None) -> Any:
+    """Parses YAML, which is a little stricter than the standard: what is easily meant otherwise is refused.
+
+    Args:
+      text: the document.
+      folder: the folder that relative paths in it are relative to; None for the working directory.
+
+    Raises:
+      ValueError: it is not YAML, a mapping has a key twice, a number is in base 60, as `2:4` without quotes, a text is
+        not Unicode, or aliases or nesting make it too large; the message is one line.
+    """
+
+    class Loader(_StrictLoader):
+        pass
+
+    def construct_text(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> _Text | str:
+        plain = str(loader.construct_scalar(node))
+        if any("\ud800" <= character <= "\udfff" for character in plain):
+            raise _fault(node, "half of a pair of surrogates is no text")
+        if folder is None:
+            return plain
+        marked = _Text(plain)
+        marked.folder = folder
+        return marked
+
+    Loader.add_constructor("tag:yaml.org,2002:str", construct_text)
+    try:
+        return yaml.load(text, Loader)
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from None
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:  # from values such as 2024-99-99
+        raise ValueError(f"a value cannot be read ({' '.join(str(error).split())})") from None
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """A loader that refuses what is easily meant otherwise."""
+
+    def get_single_node(self) -> yaml.Node | None:
+        node = super().get_single_node()
+        if node is not None:
+            _check_size(node, {})
+        return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        lines: dict[tuple[str, str], int] = {}
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                name = (key.tag, key.value)
+                if name in lines:
+                    raise _fault(key, f"the key {key.value!r} is there already, in line {lines[name] + 1}")
+                lines[name] = key.start_mark.line
+        return super().construct_mapping(node, deep)
+
+
+def _construct_number(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int | float:
+    if ":" in node.value:
+        raise _fault(node, f"{node.value} is a number in base 60: put it in quotes")
+    kind = loader.construct_yaml_int if node.tag.endswith("int") else loader.construct_yaml_float
+    return kind(node)
+
+
+for _tag in ("int", "float"):
+    _StrictLoader.add_constructor(f"tag:yaml.org,2002:{_tag}", _construct_number)
+
+
+def _check_size(node: yaml.Node, sizes: dict[int, int]) -> int:
+    """Returns the number of nodes of a tree, in which aliases count as what they stand for."""
+    known = sizes.get(id(node))
+    if known is not None:
+        if known == 0:
+            raise _fault(node, "it contains itself")
+        return known
+    sizes[id(node)] = 0
+    children: list[yaml.Node] = []
+    if isinstance(node, yaml.MappingNode):
+        children = [child for pair in node.value for child in pair]
+    elif isinstance(node, yaml.SequenceNode):
+        children = node.value
+    size = 1 + sum(_check_size(child, sizes) for child in children)
+    if size > _MOST_NODES:
+        raise _fault(node, "its aliases stand for too much")
+    sizes[id(node)] = size
+    return size
+
+
+def _fault(node: yaml.Node, message: str) -> yaml.YAMLError:
+    mark = node.start_mark
+    return yaml.YAMLError(f"line {mark.line + 1}, column {mark.column + 1}: {message}")
 
 
 def _reader(escape: Callable[[str], str]) -> Callable[[object], object]:

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfconformer.layers.masking import BlankBeyondEnd, frame_mask
-from tfconformer.losses.ctc import CTCLoss
+from tfconformer.losses.ctc import CTCLoss, InfeasibleUtterances
 from tfconformer.training.schedules import WarmupCosine
 
 
@@ -69,6 +69,28 @@ def test_more_labels_than_frames_contribute_nothing():
         loss = CTCLoss(reduction="none")(tf.constant([impossible, possible]), logits)
     assert loss[0] == 0 and loss[1] > 0
     assert np.all(tape.gradient(loss, logits).numpy()[0] == 0)
+
+
+def test_blanks_between_equal_labels_need_frames_too():
+    """22 characters and six blanks in 25 frames, as in an utterance of a second; and the same in 27 and 28."""
+    text = "MISSISSIPPI BOOKKEEPER"
+    labels = [sorted(set(text)).index(character) + 1 for character in text]
+    assert len(labels) == 22
+    lengths = tf.constant([25, 27, 28, 0])
+    logits = tf.random.stateless_normal([4, 30, 14], seed=(1, 2))
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        marked = BlankBeyondEnd()([logits, frame_mask(lengths, 30)])
+        loss = CTCLoss(reduction="none")(tf.constant([labels] * 4), marked)
+    gradient = tape.gradient(loss, logits).numpy()
+    assert loss.numpy()[[0, 1, 3]].tolist() == [0, 0, 0] and np.all(gradient[[0, 1, 3]] == 0)
+    expected = 4 / (4 * 22) * negative_log_likelihood(logits[2, :28].numpy(), labels)
+    np.testing.assert_allclose(loss[2], expected, rtol=1e-5)  # float32
+    assert np.any(gradient[2] != 0)
+    count = InfeasibleUtterances()
+    for _ in range(2):
+        count.update_state(tf.constant([labels] * 4), marked)
+    assert count.result() == 6
 
 
 def test_schedule_rises_linearly_and_falls_to_the_end():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -27,7 +26,7 @@ def quantize(config_file: Path, float_run: Path, run_directory: Path, overrides:
     from tfconformer.training.run import RunDirectory
     from tfconformer.training.train import train as run_training
 
-    config = load_config(config_file, [*overrides, f"training.initial_weights={json.dumps(str(float_run))}"])
+    config = load_config(config_file, [*overrides, f"training.initial_weights={float_run}"])
     if not config.quantization:
         raise InputError(f"{config_file}: 'quantization' has no rule; use `tfconformer train` for a float model")
     run_training(config, RunDirectory(run_directory))

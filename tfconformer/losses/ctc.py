@@ -1,4 +1,4 @@
-"""The CTC loss as a Keras loss."""
+"""The CTC loss as a Keras loss, and the count of utterances that it cannot align."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from tfconformer.compat import ctc_loss
+from tfconformer.compat import ctc_frames_needed, ctc_loss
 from tfconformer.data.pipeline import LABEL_PADDING
 from tfconformer.layers.masking import valid_frames
 from tfconformer.layers.registry import register
@@ -19,8 +19,9 @@ class CTCLoss(keras.losses.Loss):
 
     Call: (labels [B, U] int32 padded with -1, logits [B, T, V] float32, whose frames after the end of an utterance are
     forced blanks) -> [B] losses, scaled so that their mean is the batch's negative log-likelihood divided by its number
-    of labels: utterances are weighted by their length. Utterances with more labels than frames contribute nothing; an
-    utterance without labels is an error (shards hold none).
+    of labels: utterances are weighted by their length. Utterances whose labels, with a blank between equal neighbors,
+    need more frames than there are contribute nothing (`InfeasibleUtterances` counts them); an utterance without labels
+    is an error (shards hold none).
     """
 
     def __init__(self, name: str = "ctc_loss", **kwargs: Any):
@@ -32,3 +33,17 @@ class CTCLoss(keras.losses.Loss):
         losses = ctc_loss(labels, present, logits, valid_frames(logits))
         count = tf.reduce_sum(tf.cast(present, tf.float32))
         return losses * tf.cast(tf.shape(labels)[0], tf.float32) / tf.maximum(count, 1.0)
+
+
+@register
+class InfeasibleUtterances(keras.metrics.Sum):
+    """The number of utterances whose labels need more frames than they have, so that CTC has no alignment of them."""
+
+    def __init__(self, name: str = "infeasible", **kwargs: Any):
+        super().__init__(name=name, **kwargs)
+
+    def update_state(self, labels: tf.Tensor, logits: tf.Tensor, sample_weight: Any = None) -> Any:
+        """Adds a batch; arguments are those of `CTCLoss`."""
+        labels = tf.cast(labels, tf.int32)
+        needed = ctc_frames_needed(labels, labels != LABEL_PADDING)
+        return super().update_state(tf.cast(needed > valid_frames(logits), tf.float32))

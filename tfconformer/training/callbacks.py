@@ -1,22 +1,74 @@
-"""The Keras callback that scores dev sets, keeps the best weights and writes the history of a run."""
+"""The Keras callbacks of a training: scores of dev sets, best weights and history; the end of one that diverges."""
 
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import tensorflow as tf
 import tf_keras as keras
 
 from tfconformer import atomic
+from tfconformer.config import TrainingConfig
 from tfconformer.data.tokenizer import Tokenizer
+from tfconformer.errors import InputError
+from tfconformer.losses.ctc import InfeasibleUtterances
 from tfconformer.quantization.layers.quantize_wrapper import set_active_bits, trained_bits
 from tfconformer.tasks.task import Task
 from tfconformer.training.run import RunDirectory
 
 logger = logging.getLogger(__name__)
+
+# Squares of larger weights overflow float32.
+_LARGEST_WEIGHT = 1e18
+
+
+class DivergenceStop(keras.callbacks.Callback):
+    """The end of a training whose loss or weights are not finite any longer.
+
+    Args:
+      config: the settings of the training, for the message.
+    """
+
+    def __init__(self, config: TrainingConfig):
+        super().__init__()
+        self._supports_tf_logs = True
+        self._config = config
+        self._epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Checks the loss.
+
+        Raises:
+          InputError: it is not finite.
+        """
+        loss = float((logs or {}).get("loss", 0.0))
+        if not math.isfinite(loss):
+            self._stop(f"step {batch + 1} of epoch {self._epoch + 1}: the loss is {loss}")
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Checks the weights.
+
+        Raises:
+          InputError: one is not finite, or beyond all that a network computes with.
+        """
+        for variable in self.model.trainable_variables:
+            largest = float(tf.reduce_max(tf.abs(variable))) if variable.shape.num_elements() else 0.0
+            if not largest < _LARGEST_WEIGHT:
+                self._stop(f"epoch {epoch + 1}: the largest weight of {variable.name} is {largest:g}")
+
+    def _stop(self, fault: str) -> NoReturn:
+        raise InputError(
+            f"the training diverged in {fault}; choose another run directory, and a lower training.learning_rate "
+            f"({self._config.learning_rate:g}) or training.clip_norm ({self._config.clip_norm:g}), or a longer "
+            f"training.warmup_steps ({self._config.warmup_steps})"
+        )
 
 
 class DevMetric(keras.callbacks.Callback):
@@ -59,6 +111,7 @@ class DevMetric(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         logs = {} if logs is None else logs
+        self._warn_of_infeasible(epoch, logs)
         training_seconds = time.monotonic() - self._started
         counts = {}
         for bits in trained_bits(self.model) or (None,):
@@ -77,6 +130,15 @@ class DevMetric(keras.callbacks.Callback):
         numbers = {name: round(float(value), 6) for name, value in logs.items()}
         self._history.append({"epoch": epoch + 1, "steps": steps, **numbers, "seconds": round(training_seconds, 1)})
         self._run.write_history(self._history)
+
+    def _warn_of_infeasible(self, epoch: int, logs: dict[str, Any]) -> None:
+        count = int(sum(value for name, value in logs.items() if name.endswith(InfeasibleUtterances().name)))
+        if count:
+            logger.warning(
+                "epoch %d: %d utterances added nothing to the CTC loss: their labels, with a blank between equal ones, "
+                "need more frames of 40 ms than they have; a tokenizer with longer tokens has fewer labels",
+                *(epoch + 1, count),
+            )
 
 
 def save_weights(model: keras.Model, run: RunDirectory) -> None:

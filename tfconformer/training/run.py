@@ -10,13 +10,12 @@ tensorboard/          training curves
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tfconformer import atomic
+from tfconformer import atomic, strict_json
 from tfconformer.config import Config, dump_config, load_config
 from tfconformer.errors import InputError
 
@@ -85,11 +84,19 @@ class RunDirectory:
             atomic.write_text(self.config_file, dump_config(config, self.path))
 
     def history(self) -> list[dict[str, Any]]:
-        """Reads the records of the completed epochs."""
+        """Reads the records of the completed epochs.
+
+        Raises:
+          InputError: the file is damaged.
+        """
         if not self.history_file.is_file():
             return []
-        return [json.loads(line) for line in self.history_file.read_text(encoding="utf-8").splitlines()]
+        try:
+            lines = self.history_file.read_bytes().decode("utf-8").split("\n")
+            return [strict_json.loads(line) for line in lines if line]
+        except (OSError, ValueError) as error:
+            raise InputError(f"{self.history_file} is not the history of a training: {error}") from None
 
     def write_history(self, epochs: list[dict[str, Any]]) -> None:
         """Writes the records of the completed epochs, atomically."""
-        atomic.write_text(self.history_file, "".join(json.dumps(epoch) + "\n" for epoch in epochs))
+        atomic.write_text(self.history_file, "".join(strict_json.dumps(epoch) + "\n" for epoch in epochs))

@@ -15,14 +15,16 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from tfconformer import atomic
 from tfconformer.config import Config
 from tfconformer.data.pipeline import evaluation_batches, training_dataset, transcripts
 from tfconformer.data.shards import find_shards, shards_by_set
 from tfconformer.data.tokenizer import Tokenizer
+from tfconformer.losses.ctc import CTCLoss, InfeasibleUtterances
 from tfconformer.quantization.apply import apply_rules, copy_float_weights
 from tfconformer.quantization.layers.quantize_wrapper import QuantizationSteps
 from tfconformer.tasks import find_task
-from tfconformer.training.callbacks import DevMetric
+from tfconformer.training.callbacks import DevMetric, DivergenceStop
 from tfconformer.training.checkpoint import float_model, load_model
 from tfconformer.training.run import RunDirectory
 from tfconformer.training.schedules import WarmupCosine
@@ -48,12 +50,13 @@ def train(config: Config, run: RunDirectory) -> keras.Model:
       The model after the last epoch; `run.weights_file` holds the weights of the best epoch.
 
     Raises:
-      InputError: the directory holds a run of another configuration, no shard matches a pattern, or the initial weights
-        do not fit the model.
+      InputError: the directory holds a run of another configuration or cannot be written, no shard matches a pattern,
+        the initial weights do not fit the model, or the training diverges.
     """
     run.require(config)
     shards = find_shards(config.data.train)
     dev_sets = shards_by_set(config.data.dev)
+    atomic.require_writable(run.history_file)
     keras.utils.set_random_seed(config.training.seed)
     tokenizer = _tokenizer(config, run, shards)
     start = completed_batches(run)
@@ -69,7 +72,7 @@ def train(config: Config, run: RunDirectory) -> keras.Model:
         steps_per_epoch=steps,
         verbose=2,
         callbacks=[
-            keras.callbacks.TerminateOnNaN(),
+            DivergenceStop(config.training),
             QuantizationSteps(),
             DevMetric(
                 run,
@@ -99,10 +102,12 @@ def compile_model(model: keras.Model, config: Config) -> None:
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "clip"])
     losses = find_task(config.task).losses(model, settings.intermediate_weight)
+    aligned = [name for name, (loss, _) in losses.items() if isinstance(loss, CTCLoss)]
     model.compile(
         optimizer,
         loss={name: loss for name, (loss, _) in losses.items()},
         loss_weights={name: weight for name, (_, weight) in losses.items()},
+        metrics={name: InfeasibleUtterances() for name in aligned[:1]},  # the frames of all heads are the same
     )
 
 
