@@ -59,16 +59,24 @@ clean:  ## remove everything that was built, but not the virtual environment
 	rm -f converters/custom_ops/*.so $(VENV)/.installed
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-# Python 3.11 that can create environments, and a C compiler that finds its headers.
-has_system = $(PYTHON) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null \
-	&& echo '\#include <stdio.h>' | gcc -E - >/dev/null 2>&1
+# A line for each part of the system that is missing: Python 3.11, its venv module, a C compiler, its headers.
+missing_system = { \
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || \
+		echo "$(PYTHON) is missing, or is not Python 3.11"; \
+	! $(PYTHON) -c '' 2>/dev/null || $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		echo "the venv module of $(PYTHON) is missing (python3-venv)"; \
+	command -v gcc >/dev/null || echo "gcc is missing"; \
+	! command -v gcc >/dev/null || echo '\#include <stdio.h>' | gcc -E - >/dev/null 2>&1 || \
+		echo "gcc finds no C headers (libc6-dev)"; \
+	}
 
 # An environment whose Python does not start is replaced.
 $(VENV)/.dependencies: requirements.lock
-	@if ! { $(has_system); } && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	@if [ -n "$$($(missing_system))" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		echo "$(INSTALL_SYSTEM)"; $(INSTALL_SYSTEM); \
 	fi; \
-	if ! { $(has_system); }; then \
+	if [ -n "$$($(missing_system))" ]; then \
+		$(missing_system); \
 		echo "The set-up needs Python 3.11 with its venv module, and gcc. On Debian 12 run as root:"; \
 		echo "    $(INSTALL_SYSTEM)"; \
 		echo "Elsewhere, install them in your own way; 'make PYTHON=/path/to/python3.11' chooses the interpreter."; \

@@ -7,7 +7,10 @@ commands in the group `tfconformer.commands`, maintainers' in `tfconformer.dev_c
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from importlib.metadata import entry_points
+from io import TextIOWrapper
+from typing import NoReturn
 
 import click
 
@@ -57,13 +60,30 @@ def dev() -> None:
     """Maintain this project: its experiments, reports, and tables of measurements."""
 
 
-def main() -> None:
-    """Runs the command line; an input error becomes one line on standard error and a non-zero exit status."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line; an input error becomes one line on standard error and a non-zero exit status.
+
+    So does an error of the operating system about a file, such as a missing permission.
+
+    Args:
+      arguments: the words after the name of the program; None takes those of the process.
+    """
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may hold what is no text
     try:
-        cli()
+        cli(arguments)
     except InputError as error:
-        print(f"tfconformer: {error}", file=sys.stderr)
-        sys.exit(error.exit_status)
+        _fail(str(error), error.exit_status)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _fail(f"{error.filename}: {error.strerror}", InputError.exit_status)
+
+
+def _fail(sentence: str, exit_status: int) -> NoReturn:
+    line = " ".join(sentence.split()).encode("utf-8", "backslashreplace").decode("utf-8")
+    print(f"tfconformer: {line}", file=sys.stderr)
+    sys.exit(exit_status)
 
 
 if __name__ == "__main__":

@@ -8,18 +8,27 @@ from typing import Any, NoReturn
 MAX_DEPTH = 64  # objects and arrays in one another
 
 
-def loads(text: str | bytes) -> Any:
+def loads(text: str | bytes, surrogates: bool = False) -> Any:
     """Parses JSON.
 
+    Args:
+      text: the document.
+      surrogates: True if texts may have half of a pair of surrogates, which cannot be encoded.
+
     Raises:
-      ValueError: it is not JSON, has a number that is not finite or an object with a key twice, or its objects and
-        arrays are more than `MAX_DEPTH` deep.
+      ValueError: it is not JSON, has a number that is not finite or an object with a key twice, its objects and arrays
+        are more than `MAX_DEPTH` deep, or a text is not Unicode.
     """
     try:
         tree = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_object)
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
     _check_depth(tree, MAX_DEPTH)
+    if not surrogates:
+        try:
+            json.dumps(tree, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError:
+            raise ValueError("half of a pair of surrogates is no text") from None
     return tree
 
 

@@ -26,6 +26,14 @@ from tfconformer.quantization.spec import Rounding
 @click.option("--shards", multiple=True, metavar="GLOB", help="Shards to verify with [default: the run's dev shards].")
 @click.option("--utterances", type=click.IntRange(min=1), default=8, show_default=True, help="How many to verify with.")
 @click.option(
+    "--allow-different",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="How many of them may have another transcript than in Keras; 8-bit activations may need some.",
+)
+@click.option(
     "--runtime",
     "runtimes",
     type=click.Choice(RUNTIMES),
@@ -57,6 +65,7 @@ def export(
     target: str,
     shards: tuple[str, ...],
     utterances: int,
+    allow_different: int,
     runtimes: tuple[str, ...],
     quantization: Path | None,
     rounding: Rounding,
@@ -95,6 +104,7 @@ def export(
         target=target,
         method=loaded.method,
         streaming=streaming,
+        allow_different=allow_different,
     )
     packed = f", {report.bits_per_weight:.2f} bits per packed weight" if report.bits_per_weight else ""
     click.echo(f"{output}: {report.file_bytes:,} bytes{packed}")

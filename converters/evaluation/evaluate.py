@@ -154,7 +154,7 @@ def evaluate(
             recognized[name] = RecognizedUtterance(
                 id=name,
                 reference=text,
-                hypothesis=tokenizer.decode(decoded.ids),
+                hypothesis=file.metadata.text(decoded.ids),
                 audio_seconds=len(waveform) / features.sample_rate,
                 compute_seconds=decoded.seconds,
             )

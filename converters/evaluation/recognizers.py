@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,17 @@ class Recognizer:
     sha256: str
     tokenizer: Tokenizer
     sample_rate: int
+
+    def text(self, labels: Sequence[int]) -> str:
+        """Returns the text of labels.
+
+        Raises:
+          InputError: a label is no token.
+        """
+        try:
+            return self.tokenizer.decode(labels)
+        except ValueError as error:
+            raise InputError(f"{self.path}: its tokenizer is that of another model: {error}") from None
 
     def require_unchanged(self) -> None:
         """Raises InputError if the content of the file has changed."""

@@ -31,7 +31,14 @@ from converters.exporter.pack import PackedWeights, pack_weights
 from converters.exporter.pack_builtin import BuiltinWeights, builtin_weights
 from converters.exporter.plan import LayerPlan, plan
 from converters.exporter.rewrite import operation_histogram, rewrite
-from converters.exporter.verify import Parity, keras_references, verify_float_operations, verify_outputs, verify_weights
+from converters.exporter.verify import (
+    Parity,
+    VerificationError,
+    keras_references,
+    verify_float_operations,
+    verify_outputs,
+    verify_weights,
+)
 from converters.flatbuffer.metadata import LayerRecord, TaskDescription
 from tfconformer import atomic
 from tfconformer.config import Config
@@ -145,6 +152,7 @@ def export_model(
     target: str = "custom",
     method: str = "qat",
     streaming: bool = False,
+    allow_different: int | None = None,
 ) -> ExportReport:
     """Exports a model in memory to a verified file.
 
@@ -158,6 +166,8 @@ def export_model(
       target: "custom" for this project's operations, "litert" for LiteRT's own.
       method: the name of the quantization method in the file's metadata: "qat", "ptq-nearest" or "ptq-gptq".
       streaming: True for a file that takes audio in steps as it arrives, False for one of whole utterances.
+      allow_different: largest number of utterances whose transcripts may differ from the Keras model's in a runtime;
+        None for any, which are logged.
 
     Raises:
       InputError, VerificationError: see `export`.
@@ -176,6 +186,7 @@ def export_model(
         verify_weights(file, trained, prepared.plans)
         verify_float_operations(file, trained, prepared.float_operations.keys(), tables=prepared.tables)
         parity = tuple(verify_outputs(file, task, references, prepared.plans, runtime) for runtime in runtimes)
+        _check_hypotheses(output, parity, allow_different)
     for result in parity:
         if result.different_hypotheses:
             logger.warning(
@@ -185,6 +196,15 @@ def export_model(
     report = _report(content, prepared, parity)
     atomic.write_text(report_path(output), json.dumps(_tree(report), indent=2) + "\n")
     return report
+
+
+def _check_hypotheses(output: Path, parity: Iterable[Parity], allowed: int | None) -> None:
+    for result in parity:
+        if allowed is not None and result.different_hypotheses > allowed:
+            raise VerificationError(
+                f"{output}: {result.different_hypotheses} of {result.utterances} transcripts in {result.runtime} are "
+                f"not the Keras model's, expected at most {allowed}; `--allow-different` raises the limit"
+            )
 
 
 def _release_freed_memory() -> None:

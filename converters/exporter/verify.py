@@ -43,8 +43,14 @@ RELATIVE_RMS_LIMIT = {None: 1e-4, 8: 0.05}
 _FEW_UTTERANCES = 16
 
 
-class VerificationError(Exception):
-    """An exported file that differs from the trained model; the message names the difference."""
+class VerificationError(InputError):
+    """An exported file that differs from the trained model; the message names the difference.
+
+    Attributes:
+      exit_status: exit status of the command line for this error.
+    """
+
+    exit_status = 1
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,14 @@ class BuiltinConstants:
         scales = len(self.weights.scales) if self.block_size else 4 * self._channel_scales().size
         return len(self.weights.content) + (scales if self.bits <= 8 else 0)
 
+    @property
+    def has_valid_scales(self) -> bool:
+        """True if all scales are finite and above zero."""
+        if self.block_size and len(self.weights.scales) % 2:
+            return False
+        scales = np.frombuffer(self.weights.scales, "<f2") if self.block_size else self._channel_scales()
+        return bool(np.isfinite(scales).all() and (scales > 0).all())
+
     def decode(self) -> StoredBuiltin:
         """Decodes quantized weights.
 
@@ -112,15 +120,21 @@ def read_builtin(path: str | Path) -> Iterator[BuiltinConstants]:
             raise InputError(f"{path}: the weights {weights.name} are no matrix")
         n, k = (int(size) for size in weights.tensor.ShapeAsNumpy())
         details = block_details(weights.tensor)
-        yield BuiltinConstants(
+        bits = _BITS[weights.tensor.Type()]
+        if min(n, k) < 1 or -(-n * k * bits // 8) != len(weights.content):
+            raise InputError(f"{path}: the weights {weights.name} have {len(weights.content)} bytes, but are {n} x {k}")
+        constants = BuiltinConstants(
             name=weights.name.removesuffix("/codes"),
-            bits=_BITS[weights.tensor.Type()],
+            bits=bits,
             k=k,
             n=n,
-            block_size=None if details is None else int(details.BlockSize()),
+            block_size=None if details is None else max(int(details.BlockSize()), 0) or None,
             weights=weights,
             bias=operator.inputs[2] if len(operator.inputs) > 2 else None,
         )
+        if not constants.has_valid_scales:
+            raise InputError(f"{path}: a scale of the weights {weights.name} is not above zero, or not finite")
+        yield constants
 
 
 def read_builtin_layers(path: str | Path) -> Iterator[tuple[BuiltinConstants, StoredBuiltin]]:

@@ -76,16 +76,37 @@ class PackedConstants:
         weights = self.contents[: len(self.contents) - bool(self.attributes.has_bias)]
         return sum(map(len, weights)) - len(self.contents[1])
 
+    def check(self) -> None:
+        """Checks the op attributes, the sizes of the constants, and scales and zero points.
+
+        Raises:
+          ValueError: the constants contradict the op attributes, or a scale or zero point is no valid number.
+        """
+        attributes, contents = self.attributes, self.contents
+        bits, k, n, stored_of_four = attributes.bits, attributes.k, attributes.n, attributes.kept
+        flags = (attributes.symmetric, attributes.has_bias)
+        if bits not in (2, 4, 8) or stored_of_four not in (0, 1, 2) or not {*flags} <= {0, 1}:
+            raise ValueError(f"they are {attributes}")
+        # A weight takes at least a sixteenth of a byte: 2 bits for one of four.
+        if min(k, n) < 1 or attributes.block_size < 0 or k * n > 16 * len(contents[0]):
+            raise ValueError(f"K is {k}, N is {n}, and there are {len(contents[0])} bytes of codes")
+        if len(contents) != 4 - attributes.symmetric + attributes.has_bias + (stored_of_four > 0):
+            raise ValueError(f"there are {len(contents)}")
+        blocks = -(-k // min(attributes.block_size or k, k))
+        for number, content in enumerate(contents[2 : 4 - attributes.symmetric]):
+            values = _by_channel(content, blocks, n)
+            if not np.isfinite(values).all() or (number == 0 and values.min() <= 0):
+                raise ValueError("a scale is not above zero, or a scale or zero point is not finite")
+
     def decode(self) -> StoredLayer:
         """Decodes the constants to one number per weight.
 
         Raises:
-          ValueError: the constants contradict the op attributes.
+          ValueError: see `check`.
         """
+        self.check()
         attributes, contents = self.attributes, self.contents
         bits, k, n, stored_of_four = attributes.bits, attributes.k, attributes.n, attributes.kept
-        if len(contents) != 4 - attributes.symmetric + attributes.has_bias + (stored_of_four > 0):
-            raise ValueError(f"there are {len(contents)}")
         block_size = min(attributes.block_size or k, k)
         blocks = -(-k // block_size)
         scales, *offsets = (_by_channel(content, blocks, n) for content in contents[2 : 4 - attributes.symmetric])
@@ -107,13 +128,18 @@ def read_packed(path: str | Path) -> Iterator[PackedConstants]:
     """Yields the packed layers of a file in the order of execution.
 
     Raises:
-      InputError: the file is missing, truncated or damaged, or the op attributes of a layer are incomplete.
+      InputError: the file is missing, truncated or damaged, or the op attributes of a layer are incomplete or wrong.
     """
     for operator in read_operators(path, frozenset({FULLY_CONNECTED}), frozenset()):
         name, contents = _constants(operator)
         if len(contents) < 3 or len(contents[1]) != 4 * len(Attributes._fields):
             raise InputError(f"{path}: the attributes of layer {name} are incomplete")
-        yield PackedConstants(name, Attributes(*np.frombuffer(contents[1], "<i4").tolist()), contents)
+        packed = PackedConstants(name, Attributes(*np.frombuffer(contents[1], "<i4").tolist()), contents)
+        try:
+            packed.check()
+        except ValueError as error:
+            raise InputError(f"{path}: {_contradiction(name, error)}") from None
+        yield packed
 
 
 def read_layers(path: str | Path) -> Iterator[tuple[PackedConstants, StoredLayer]]:
@@ -126,8 +152,7 @@ def read_layers(path: str | Path) -> Iterator[tuple[PackedConstants, StoredLayer
         try:
             yield packed, packed.decode()
         except ValueError as error:
-            reason = f"the constants of layer {packed.name} contradict its op attributes ({error})"
-            raise InputError(f"{path}: {reason}") from None
+            raise InputError(f"{path}: {_contradiction(packed.name, error)}") from None
 
 
 def read_float_operations(path: str | Path) -> Iterator[tuple[str, str, list[bytes]]]:
@@ -142,10 +167,16 @@ def read_float_operations(path: str | Path) -> Iterator[tuple[str, str, list[byt
         yield operator.custom, name, list(contents)
 
 
+def _contradiction(name: str, error: ValueError) -> str:
+    return f"the constants of layer {name} contradict its op attributes ({error})"
+
+
 def _constants(operator: StoredOperator) -> tuple[str, tuple[bytes, ...]]:
     """Returns the layer's name and the bytes of its constants, which follow the computed inputs."""
     assert operator.custom is not None
     constants = [tensor for tensor in operator.inputs[OPERATIONS[operator.custom] :] if tensor is not None]
+    if not constants:
+        return "", ()
     return constants[0].name.rpartition("/")[0], tuple(tensor.content for tensor in constants)
 
 

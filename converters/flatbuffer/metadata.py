@@ -11,28 +11,31 @@ Metadata of version 1 are converted while they are read.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
+import math
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    NonNegativeInt,
-    PositiveInt,
     PrivateAttr,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
 from converters.flatbuffer.reader import TfliteFile, read_tflite
+from tfconformer import strict_json
 from tfconformer.errors import InputError
 from tfconformer.features.config import FeatureConfig
+from tfconformer.quantization.spec import QuantSpec
+from tfconformer.section import explain
 
 if TYPE_CHECKING:
     from tfconformer.data.tokenizer import Tokenizer
@@ -44,6 +47,12 @@ FREE = -1  # a dimension of a shape that differs between calls
 # Tensors of a graph that computes a step of a stream.
 AUDIO, COUNT, FRAMES = "audio", "count", "frames"
 POSITION, RECEIVED = "position", "received"  # states: samples that went through, and how many of them were valid
+
+
+# Sizes and counts. A larger number is damage: no file has so many bytes, and no tensor so many elements.
+Count = Annotated[int, Field(ge=0, le=2**40, strict=True)]
+Samples = Annotated[int, Field(ge=0, le=2**24, strict=True)]  # a quarter of an hour at 16 kHz
+Decibels = Annotated[float, Field(ge=-1000, le=1000)]
 
 
 class _Record(BaseModel):
@@ -60,13 +69,13 @@ class TensorDescription(_Record):
     """
 
     name: str
-    shape: tuple[int, ...]
+    shape: tuple[Annotated[int, Field(ge=FREE, lt=2**31, strict=True)], ...] = Field(max_length=8)
     dtype: Literal["float32", "int32"]
 
     @property
     def bytes(self) -> int:
         """Size of the content in bytes, of a tensor without free dimensions."""
-        return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
     def accepts(self, shape: tuple[int, ...], dtype: str) -> bool:
         """Returns True if an array of that shape and type fits this tensor."""
@@ -98,11 +107,11 @@ class StreamDescription(_Record):
       flush_signature: second signature of the graph.
     """
 
-    sample_rate: PositiveInt
-    step_samples: PositiveInt
-    frame_samples: PositiveInt
-    delay_frames: NonNegativeInt
-    flush_samples: NonNegativeInt
+    sample_rate: Annotated[Samples, Field(gt=0)]
+    step_samples: Annotated[Samples, Field(gt=0)]
+    frame_samples: Annotated[Samples, Field(gt=0)]
+    delay_frames: Samples
+    flush_samples: Samples
     flush_signature: str
 
     @model_validator(mode="after")
@@ -139,11 +148,26 @@ class GraphDescription(_Record):
     stream: StreamDescription | None = None
 
     @model_validator(mode="after")
-    def _has_counters(self) -> GraphDescription:
-        counters = {state.name for state in self.states if (state.shape, state.dtype) == ((1,), "int32")}
-        if self.stream is not None and not {POSITION, RECEIVED} <= counters:
-            raise ValueError(f"there is no int32 state {POSITION!r}, or no {RECEIVED!r}")
+    def _consistent(self) -> GraphDescription:
+        for names in ([one.name for one in self.all_inputs], [one.name for one in self.all_outputs]):
+            if len(set(names)) < len(names):
+                raise ValueError("two tensors have the same name")
+        if any(FREE in state.shape for state in self.states):
+            raise ValueError("a state has a free dimension")
+        if self.stream is not None:
+            self._check_stream(self.stream)
         return self
+
+    def _check_stream(self, stream: StreamDescription) -> None:
+        counters = {state.name for state in self.states if (state.shape, state.dtype) == ((1,), "int32")}
+        if not {POSITION, RECEIVED} <= counters:
+            raise ValueError(f"there is no int32 state {POSITION!r}, or no {RECEIVED!r}")
+        inputs = {tensor.name: str(tensor) for tensor in self.inputs}
+        if inputs != {AUDIO: show_tensor((1, stream.step_samples), "float32"), COUNT: show_tensor((1,), "int32")}:
+            raise ValueError(f"the inputs of a stream are {AUDIO!r} of step_samples and {COUNT!r}")
+        outputs = {tensor.name: (len(tensor.shape), tensor.dtype) for tensor in self.outputs}
+        if len(outputs) != 2 or outputs[self.output.name] != (3, "float32") or outputs.get(FRAMES) != (1, "int32"):
+            raise ValueError(f"the outputs of a stream are [1, frames, width] and {FRAMES!r}")
 
     @property
     def output(self) -> TensorDescription:
@@ -180,6 +204,17 @@ class TaskDescription(BaseModel):
     name: str
     search: str | None = None
 
+    def setting(self, name: str) -> int:
+        """Returns a setting that is a number above 0.
+
+        Raises:
+          ValueError: it is missing, or something else.
+        """
+        value = self.__pydantic_extra__.get(name)
+        if not isinstance(value, int) or not 0 < value < 2**24:
+            raise ValueError(f"task.{name} should be a whole number above 0, got {value!r}")
+        return value
+
 
 @dataclass(frozen=True)
 class LayerRecord:
@@ -201,16 +236,24 @@ class LayerRecord:
 
     name: str
     kind: str
-    parameters: int
-    float_bytes: int
-    k: int | None = None
-    n: int | None = None
+    parameters: Count
+    float_bytes: Count
+    k: Count | None = None
+    n: Count | None = None
     spec: dict[str, Any] | None = None
     target: str | None = None
-    code_bytes: int | None = None
-    scale_bytes: int | None = None
-    offset_bytes: int | None = None
-    sqnr_db: float | None = None
+    code_bytes: Count | None = None
+    scale_bytes: Count | None = None
+    offset_bytes: Count | None = None
+    sqnr_db: Decibels | None = None
+
+
+class _Training(BaseModel):
+    """The part of a training's configuration that reports show."""
+
+    seed: Count
+    epochs: Count
+    steps_per_epoch: Count
 
 
 class ModelMetadata(_Record):
@@ -237,6 +280,43 @@ class ModelMetadata(_Record):
     graphs: tuple[GraphDescription, ...] = Field(min_length=1)
     _path: str = PrivateAttr("the file")
 
+    @field_validator("layers")
+    @classmethod
+    def _valid_specs(cls, layers: tuple[LayerRecord, ...]) -> tuple[LayerRecord, ...]:
+        for layer in layers:
+            if layer.spec is not None:
+                try:
+                    QuantSpec.model_validate(layer.spec)
+                except ValidationError as error:
+                    raise ValueError(f"the spec of the layer {layer.name} is wrong: {explain(error)}") from None
+        return layers
+
+    @field_validator("config")
+    @classmethod
+    def _valid_training(cls, config: dict[str, Any]) -> dict[str, Any]:
+        if config.get("training") is not None:
+            try:
+                _Training.model_validate(config["training"])
+            except ValidationError as error:
+                raise ValueError(f"training: {explain(error)}") from None
+        return config
+
+    @model_validator(mode="after")
+    def _has_decoder(self) -> ModelMetadata:
+        if self.task.search != "transducer":
+            return self
+        width = self.task.setting("vocabulary") + 1
+        self.task.setting("max_symbols")
+        graphs = {graph.signature: graph for graph in self.graphs[1:]}
+        for signature, ends in _DECODER.items():
+            graph = graphs.get(signature)
+            groups = () if graph is None else (graph.inputs, graph.outputs, graph.states)
+            if tuple({tensor.name for tensor in group} for group in groups) != ends:
+                raise ValueError(f"the graph {signature!r} of a transducer is missing, or has other tensors")
+        if graphs["join"].output.shape != (1, width):
+            raise ValueError(f"the logits of a transducer of {width - 1} tokens should be [1, {width}]")
+        return self
+
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> ModelMetadata:
         """Reads the metadata of a file.
@@ -262,22 +342,24 @@ class ModelMetadata(_Record):
         if METADATA not in file.metadata:
             raise InputError(f"{path}: it has no {METADATA} metadata, so it was not written by `tfconformer export`")
         try:
-            tree = json.loads(file.metadata[METADATA])
-        except (ValueError, RecursionError) as error:
+            tree = strict_json.loads(file.metadata[METADATA])
+        except ValueError as error:
             raise InputError(f"{path}: its {METADATA} metadata are not JSON ({error})") from error
         if not isinstance(tree, dict):
             raise InputError(f"{path}: its {METADATA} metadata should be a JSON object")
         version = tree.get("format")
-        if version not in (1, FORMAT):
-            raise InputError(f"{path}: its {METADATA} metadata have the format {version}, expected 1 or {FORMAT}")
+        if not isinstance(version, int) or version not in (1, FORMAT):
+            raise InputError(f"{path}: its {METADATA} metadata have the format {version!r}, expected 1 or {FORMAT}")
         try:
             metadata = cls.model_validate(_from_version_1(tree) if version == 1 else tree)
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{path}: its {METADATA} metadata of version 1 are incomplete ({error})") from None
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "the whole"
-            raise InputError(f"{path}: {where} in its {METADATA} metadata: {first['msg']}") from None
+            raise InputError(
+                f"{path}: {where} in its {METADATA} metadata: {first['msg'].removeprefix('Value error, ')}"
+            ) from None
+        except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
+            raise InputError(f"{path}: its {METADATA} metadata of version 1 are incomplete ({error})") from None
         metadata._path = path
         return metadata
 
@@ -304,9 +386,20 @@ class ModelMetadata(_Record):
         if self.tokenizer_model is None:
             raise InputError(f"{self._path}: its {METADATA} metadata lack a tokenizer")
         try:
-            return Tokenizer.from_bytes(base64.b64decode(self.tokenizer_model))
-        except (binascii.Error, ValueError) as error:
+            return Tokenizer.from_bytes(base64.b64decode(self.tokenizer_model, validate=True))
+        except (ValueError, InputError) as error:
             raise InputError(f"{self._path}: the tokenizer in its {METADATA} metadata is damaged ({error})") from None
+
+    def text(self, labels: Sequence[int]) -> str:
+        """Returns the text of labels.
+
+        Raises:
+          InputError: there is no tokenizer, or a label is none of its tokens.
+        """
+        try:
+            return self.tokenizer.decode(labels)
+        except ValueError as error:
+            raise InputError(f"{self._path}: its tokenizer is that of another model: {error}") from None
 
     @cached_property
     def features(self) -> FeatureConfig:
@@ -320,6 +413,13 @@ class ModelMetadata(_Record):
         except (KeyError, ValidationError) as error:
             reason = "they are missing" if isinstance(error, KeyError) else error.errors()[0]["msg"]
             raise InputError(f"{self._path}: config.features in its {METADATA} metadata: {reason}") from None
+
+
+# Inputs, outputs and states of the step graphs of a transducer.
+_DECODER: dict[str, tuple[set[str], ...]] = {
+    "predict": ({"label"}, {"prediction"}, {"state"}),
+    "join": ({"encoding", "prediction"}, {"logits"}, set()),
+}
 
 
 def encode_tokenizer(model: bytes) -> str:

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from converters.flatbuffer.builtin_layers import read_builtin
 from converters.flatbuffer.custom_layers import read_packed
 from converters.flatbuffer.metadata import LayerRecord, ModelMetadata
-from converters.flatbuffer.summary import LayerRow, layer_rows
+from converters.flatbuffer.summary import FLOAT_BYTES, LayerRow, layer_rows
 from tfconformer.config import Config
 from tfconformer.errors import InputError
 from tfconformer.quantization.spec import FLOAT_BITS, QuantSpec
@@ -95,17 +95,31 @@ class ModelFile:
         except ValidationError as error:
             reason = error.errors()[0]["msg"]
             raise InputError(f"{self.path}: the configuration in its metadata is wrong: {reason}") from None
+        if config.model.blocks > len(self.metadata.layers):
+            raise InputError(f"{self.path}: the configuration in its metadata has more blocks than the file has layers")
         # Imported here, because everything else about a file can be read without TensorFlow.
         from tfconformer.models.cost import input_rates, macs_per_second
         from tfconformer.training.checkpoint import abstract_model
 
-        model = abstract_model(config, self.metadata.tokenizer.vocabulary_size)
-        return layer_rows(self.metadata.layers, macs_per_second(model, input_rates(config.features)))
+        try:
+            model = abstract_model(config, self.metadata.tokenizer.vocabulary_size)
+        except (ValueError, OverflowError, MemoryError) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(f"{self.path}: the configuration in its metadata has no model ({reason})") from None
+        return layer_rows(self.records, macs_per_second(model, input_rates(config.features)))
+
+    @property
+    def records(self) -> tuple[LayerRecord, ...]:
+        """The layers of the metadata, with the measured sizes of their matrices."""
+        measured = {matrix.name: matrix for matrix in self.matrices}
+        return tuple(
+            _measured(layer, measured[layer.name]) if layer.kind == "dense" else layer for layer in self.metadata.layers
+        )
 
     @property
     def parameters(self) -> int:
         """Number of weights of all layers, matrices and others."""
-        return sum(layer.parameters for layer in self.metadata.layers)
+        return sum(layer.parameters for layer in self.records)
 
     @property
     def size(self) -> Size:
@@ -116,7 +130,7 @@ class ModelFile:
     @property
     def training(self) -> Training:
         """The training according to the metadata; the method of a float model is None."""
-        training = self.metadata.config.get("training")
+        training = self.metadata.config.get("training")  # whose numbers were checked with the metadata
         return Training(
             method=self.metadata.method if self._quantized() else None,
             seed=None if training is None else training["seed"],
@@ -129,16 +143,16 @@ class ModelFile:
         schemes = self._quantized()
         if not schemes:
             return Quantization(weight_bits=FLOAT_BITS, activation_bits=FLOAT_BITS)
-        specs = [layer.spec for layer in self.metadata.layers if layer.spec is not None]
+        specs = [QuantSpec.model_validate(layer.spec) for layer in self.metadata.layers if layer.spec is not None]
         return Quantization(
             weight_bits=common([scheme.bits for scheme in schemes]),
             activation_bits=common([scheme.activation_bits or FLOAT_BITS for scheme in schemes]),
             symmetric=common([scheme.symmetric for scheme in schemes]),
-            granularity=common([QuantSpec.model_validate(spec).granularity for spec in specs]),
+            granularity=common([spec.granularity for spec in specs]),
             block_size=common([scheme.block_size for scheme in schemes]),
-            sparsity=common([spec.get("sparsity") for spec in specs]),
+            sparsity=common([spec.sparsity for spec in specs]),
             # A searched clip is not one number.
-            clip=common([None if isinstance(spec["clip"], dict) else spec["clip"] for spec in specs]),
+            clip=common([spec.clip if isinstance(spec.clip, float) else None for spec in specs]),
         )
 
     def _quantized(self) -> list[Scheme]:
@@ -154,7 +168,32 @@ def read_model_file(path: str | Path) -> ModelFile:
     """
     path = Path(path)
     metadata = ModelMetadata.read(path)
-    return ModelFile(path, path.stat().st_size, metadata, _matrices(path, metadata.layers, _stored_matrices(path)))
+    matrices = _matrices(path, metadata.layers, _stored_matrices(path))
+    file = ModelFile(path, path.stat().st_size, metadata, matrices)
+    described = sum(
+        layer.float_bytes + (layer.code_bytes or 0) + (layer.scale_bytes or 0) + (layer.offset_bytes or 0)
+        for layer in file.records
+    )
+    if described > file.file_bytes:
+        raise InputError(f"{path}: its metadata describe {described:,} bytes of weights, it has {file.file_bytes:,}")
+    return file
+
+
+def _measured(layer: LayerRecord, matrix: WeightMatrix) -> LayerRecord:
+    """Returns the record of a dense layer with the size of its matrix, and of a bias if its parameters include one."""
+    bias = matrix.n if layer.parameters > matrix.k * matrix.n else 0
+    parameters = matrix.k * matrix.n + bias
+    if layer.spec is None:
+        return replace(layer, parameters=parameters, float_bytes=matrix.bytes + FLOAT_BYTES * bias)
+    # The metadata say how the bytes divide into codes, scales and zero points; their sum is measured.
+    return replace(
+        layer,
+        parameters=parameters,
+        float_bytes=FLOAT_BYTES * bias,
+        code_bytes=matrix.bytes,
+        scale_bytes=0,
+        offset_bytes=0,
+    )
 
 
 def _matrices(path: Path, layers: Sequence[LayerRecord], stored: list[WeightMatrix]) -> tuple[WeightMatrix, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from ai_edge_litert import schema_py_generated as schema
 
 from converters.flatbuffer.reader import read_tflite
+from tfconformer.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class StoredTensor:
     @property
     def name(self) -> str:
         """Name of the tensor."""
-        return str(self.tensor.Name().decode("utf-8"))
+        return str((self.tensor.Name() or b"").decode("utf-8", "replace"))
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,10 @@ def read_operators(path: str | Path, custom: frozenset[str], builtin: frozenset[
             number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
             if name in custom or (name is None and number in builtin):
                 indices = [operator.Inputs(i) for i in range(operator.InputsLength())]
-                inputs = tuple(None if index < 0 else _tensor(model, graph, index) for index in indices)
+                try:
+                    inputs = tuple(None if index < 0 else _tensor(model, graph, index) for index in indices)
+                except (IndexError, TypeError, ValueError, struct.error) as error:
+                    raise InputError(f"{path}: the quantization of a tensor is damaged ({error})") from None
                 yield StoredOperator(name, number, inputs)
 
 
@@ -80,6 +85,8 @@ def block_details(tensor: Any) -> Any:
 def _tensor(model: Any, graph: Any, index: int) -> StoredTensor:
     tensor = graph.Tensors(index)
     details = block_details(tensor)
+    if details is not None and not 0 <= details.Scales() < graph.TensorsLength():
+        raise ValueError(f"the scales are in tensor {details.Scales()} of {graph.TensorsLength()}")
     scales = b"" if details is None else _content(model, graph.Tensors(details.Scales()))
     return StoredTensor(tensor, _content(model, tensor), scales)
 

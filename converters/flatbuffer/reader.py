@@ -148,6 +148,16 @@ def _check_indices(what: str, indices: tuple[int, ...], count: int, *, lowest: i
             raise _BrokenFileError(f"{what} has the index {index}, but there are {count}")
 
 
+# Built-in operations whose inputs may be left out (index -1), from this input on: the bias, and parts of the cells.
+_OPTIONAL_INPUTS = {3: 2, 4: 2, 9: 2, 67: 3, 16: 1, 27: 1, 35: 1, 44: 1, 46: 1, 52: 1}
+# Built-in operations with no output or several ones; all others have exactly one. Numbers of TFLite's schema; those of
+# StableHLO, which no runtime computes by itself, begin at 162.
+_ANY_OUTPUTS = frozenset(
+    {10, 16, 31, 32, 33, 44, 46, 48, 49, 51, 52, 88, 102, 103, 118, 119, 120, 121, 129, 138, 144, *range(162, 256)}
+)
+_CUSTOM = 32
+
+
 def _check_references(model: dict[str, Any], file_size: int) -> None:
     """Checks the indices by which the tables refer to one another."""
     buffers, subgraphs = model.get("buffers", []), model.get("subgraphs", [])
@@ -158,7 +168,7 @@ def _check_references(model: dict[str, Any], file_size: int) -> None:
             raise _BrokenFileError("a buffer ends after the file")
     for subgraph in subgraphs:
         _check_tensors(subgraph, buffers)
-        _check_order(subgraph, buffers, len(model.get("operator_codes", [])))
+        _check_order(subgraph, buffers, [_builtin_code(code) for code in model.get("operator_codes", [])])
     for entry in model.get("metadata", []):
         _check_indices("a metadata buffer", (entry.get("buffer", 0),), len(buffers))
     for signature in model.get("signature_defs", []):
@@ -178,20 +188,41 @@ def _check_tensors(subgraph: dict[str, Any], buffers: list[dict[str, Any]]) -> N
         _check_indices(f"a graph's list of {end}", subgraph.get(end, ()), len(tensors))
 
 
-def _check_order(subgraph: dict[str, Any], buffers: list[dict[str, Any]], codes: int) -> None:
-    """Checks that operators read only tensors written before them: the runtimes crash on a graph with a loop."""
+def _builtin_code(code: dict[str, Any]) -> int:
+    number: int = max(code.get("builtin_code", 0), code.get("deprecated_builtin_code", 0))
+    return _CUSTOM if code.get("custom_code") else number
+
+
+def _check_order(subgraph: dict[str, Any], buffers: list[dict[str, Any]], codes: list[int]) -> None:
+    """Checks that operators read only tensors written before them: the runtimes crash on a graph with a loop.
+
+    They crash too where a built-in operation lacks an input that it needs, or has other outputs than it knows.
+    """
     tensors = subgraph.get("tensors", [])
     available = set(subgraph.get("inputs", ())) | {-1}  # -1: an optional input that is left out
+    constants = set()
     for index, tensor in enumerate(tensors):
         buffer = buffers[tensor.get("buffer", 0)]
-        if tensor.get("is_variable") or buffer.get("offset") or buffer.get("data", slice(0, 0)) != slice(0, 0):
+        if buffer.get("offset") or buffer.get("data", slice(0, 0)) != slice(0, 0):
+            constants.add(index)
+        elif tensor.get("is_variable"):
             available.add(index)
+    available |= constants
     for operator in subgraph.get("operators", []):
         inputs, outputs = operator.get("inputs", ()), operator.get("outputs", ())
-        _check_indices("an operator's code", (operator.get("opcode_index", 0),), codes)
+        _check_indices("an operator's code", (operator.get("opcode_index", 0),), len(codes))
         _check_indices("an operator's input", inputs, len(tensors), lowest=-1)
         _check_indices("an operator's output", outputs, len(tensors))
         _check_indices("an operator's intermediate", operator.get("intermediates", ()), len(tensors))
+        code = codes[operator.get("opcode_index", 0)]
+        if code != _CUSTOM:  # of which the delegate checks the inputs and outputs
+            if code not in _ANY_OUTPUTS and len(outputs) != 1:
+                raise _BrokenFileError(f"the built-in operation {code} has {len(outputs)} outputs, but computes one")
+            needed = inputs[: _OPTIONAL_INPUTS.get(code, len(inputs))]
+            if -1 in needed:
+                raise _BrokenFileError(f"the built-in operation {code} lacks its input {needed.index(-1)}")
+            if constants.intersection(outputs):
+                raise _BrokenFileError(f"the built-in operation {code} writes a constant")
         for index in inputs:
             if index not in available:
                 raise _BrokenFileError(f"the tensor {tensors[index].get('name', '')!r} is read before it is written")

@@ -80,4 +80,6 @@ def _check_offline(path: str, file: TfliteFile, graphs: tuple[GraphDescription, 
     if signature.inputs != {"waveform"} or signature.outputs != {output}:
         ends = f"{sorted(signature.inputs)} to {sorted(signature.outputs)}"
         raise InputError(f"{path}: its signature {key!r} goes from {ends}, expected from waveform to {output}")
+    if len(first.inputs) != 1 or first.states:
+        raise InputError(f"{path}: the graph {key!r} in its metadata should have one input and no state")
     check_signatures(path, file, graphs)

@@ -62,9 +62,9 @@ def _ctc(model: SpeechModel, beam_width: int | None) -> Search:
 
 
 def _transducer(model: SpeechModel, beam_width: int | None) -> Search:
-    settings = model.metadata.task.__pydantic_extra__
-    network = StepNetwork(model, int(settings["vocabulary"]))
-    return StreamingTransducerDecoder(network, beam_width, int(settings["max_symbols"]))
+    task = model.metadata.task
+    network = StepNetwork(model, task.setting("vocabulary"))
+    return StreamingTransducerDecoder(network, beam_width, task.setting("max_symbols"))
 
 
 SEARCHES: dict[str, Callable[[SpeechModel, int | None], Search]] = {"ctc": _ctc, "transducer": _transducer}

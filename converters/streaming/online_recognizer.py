@@ -75,7 +75,7 @@ class OnlineRecognizer:
           InputError: the file cannot be opened (see `open_stream`), or a model of CTC is to be searched with a beam.
         """
         self.model = open_stream(path, runtime, threads)
-        self._tokenizer = self.model.metadata.tokenizer
+        self.model.metadata.text([])  # raises the error of a file without a tokenizer
         self._rules = endpoint_rules() if rules is None else rules
         self._resampler: soxr.ResampleStream | None = None
         self._input_rate: int | None = None
@@ -107,9 +107,9 @@ class OnlineRecognizer:
         """Recognizes the accepted audio: whole steps, and the rest once the input is finished."""
         steps, self._audio = split_steps(self._audio, self.model.description.step_samples)
         for step in steps:
-            self._search.push(self.model.step(step))
+            self._push(self.model.step(step))
         if self._finished and not self._decoded_all:
-            self._search.push(self.model.finish(self._audio))
+            self._push(self.model.finish(self._audio))
             self._audio = self._audio[:0]
             self._decoded_all = True
 
@@ -118,8 +118,8 @@ class OnlineRecognizer:
         """The hypothesis for the audio that was decoded since the last reset."""
         ids = self._search.ids
         return Result(
-            text=self._tokenizer.decode(ids),
-            tokens=tuple(self._tokenizer.decode([one]) for one in ids),
+            text=self.model.metadata.text(ids),
+            tokens=tuple(self.model.metadata.text([one]) for one in ids),
             timestamps=tuple(start * self._frame_seconds for start in self._search.starts),
             is_final=self._decoded_all,
         )
@@ -139,6 +139,12 @@ class OnlineRecognizer:
         self.model.reset()
         self._search = new_search(self.model, self._beam_width)
         self._finished = self._decoded_all = False
+
+    def _push(self, outputs: NDArray[np.float32]) -> None:
+        try:
+            self._search.push(outputs)
+        except ValueError as error:
+            raise InputError(f"the output of {self.model.path} cannot be decoded: {error}") from error
 
     def _append(self, samples: NDArray[np.float32], last: bool = False) -> None:
         if self._resampler is not None:

@@ -107,7 +107,7 @@ def read_lines(path: Path) -> list[str]:
 def _parse_line(path: Path, number: int, line: str) -> Utterance:
     where = f"{path}, line {number}"
     try:
-        record = strict_json.loads(line)
+        record = strict_json.loads(line, surrogates=True)  # one utterance that shards leave out
         if not isinstance(record, dict):
             raise InputError(f"{where}: not a manifest line (expected a JSON object)")
         offset = record.get("offset")

@@ -153,7 +153,7 @@ def read_index(shard: str | Path) -> ShardIndex:
     """
     path = _index_path(Path(shard))
     try:
-        return _INDEX.validate_python(strict_json.loads(path.read_bytes()))
+        return _INDEX.validate_python(strict_json.loads(path.read_bytes(), surrogates=True))
     except OSError:
         raise InputError(f"the shard {shard} has no readable index {path.name}; write the shards again") from None
     except ValueError:  # pydantic's ValidationError is one

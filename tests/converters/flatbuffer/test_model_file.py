@@ -172,3 +172,106 @@ def test_parameters_that_are_no_parameters_are_refused(written, generator):
     builder.model.buffers[params.buffer].data = np.zeros(5, np.uint8)
     with pytest.raises(InputError, match="attributes of layer layer0 are incomplete"):
         read_model_file(written(builder.finish()))
+
+
+STREAM = {
+    "sample_rate": 16000, "step_samples": 640, "frame_samples": 640, "delay_frames": 0, "flush_samples": 0,
+    "flush_signature": "flush",
+}  # fmt: skip
+AUDIO_GRAPH = {
+    "signature": "transcribe",
+    "inputs": [{"name": "waveform", "shape": [1, -1], "dtype": "float32"}],
+    "outputs": [{"name": "logits", "shape": [1, -1, -1], "dtype": "float32"}],
+}
+NORM = {"name": "norm", "kind": "normalization", "parameters": 80, "float_bytes": 320}
+
+
+def deep(levels: int) -> dict:
+    tree: dict = {}
+    for _ in range(levels):
+        tree = {"a": tree}
+    return tree
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"config": deep(100)}, "more than 64 deep"),
+        ({"layers": 5}, "layers in its TFCONFORMER metadata"),
+        ({"layers": {"a": 1}}, "layers in its TFCONFORMER metadata"),
+        ({"layers": [5]}, "layers.0"),
+        ({"layers": [NORM | {"parameters": 1e308}]}, "layers.0.parameters"),
+        ({"layers": [NORM | {"parameters": 2**70}]}, "layers.0.parameters"),
+        ({"layers": [NORM | {"parameters": -1}]}, "layers.0.parameters"),
+        ({"layers": [NORM | {"parameters": "80"}]}, "layers.0.parameters"),
+        ({"layers": [NORM | {"sqnr_db": 1e308}]}, "layers.0.sqnr_db"),
+        ({"layers": [NORM | {"name": 5}]}, "layers.0.name"),
+        ({"layers": [NORM | {"name": "\ud800"}]}, "half of a pair of surrogates"),
+        ({"layers": [NORM | {"spec": {"bits": 4, "clip": "wide"}}]}, "the spec of the layer norm is wrong"),
+        ({"layers": [NORM | {"float_bytes": 2**31}]}, "describe 2,147,483,648 bytes of weights, it has"),
+        ({"tokenizer": 5}, "tokenizer in its TFCONFORMER metadata"),
+        ({"method": ["qat"]}, "method in its TFCONFORMER metadata"),
+        ({"config": []}, "config in its TFCONFORMER metadata"),
+        ({"config": {"training": 5}}, "config in its TFCONFORMER metadata: training"),
+        ({"config": {"training": {"seed": "x", "epochs": 1, "steps_per_epoch": 1}}}, "'seed'"),
+        (
+            {"task": {"name": "recognition_transducer", "search": "transducer"}},
+            "task.vocabulary should be",
+        ),
+        ({"task": {"name": "x", "search": "transducer", "vocabulary": 9, "max_symbols": 5}}, "the graph 'predict'"),
+        ({"graphs": []}, "graphs in its TFCONFORMER metadata"),
+        ({"graphs": [AUDIO_GRAPH | {"inputs": AUDIO_GRAPH["inputs"] * 2}]}, "two tensors have the same name"),
+        (
+            {"graphs": [AUDIO_GRAPH | {"states": [{"name": "s", "shape": [-1], "dtype": "float32"}]}]},
+            "a free dimension",
+        ),
+        ({"graphs": [AUDIO_GRAPH | {"stream": STREAM}]}, "there is no int32 state 'position'"),
+        ({"graphs": [AUDIO_GRAPH | {"stream": STREAM | {"flush_samples": 2**31}}]}, "graphs.0.stream.flush_samples"),
+        ({"graphs": [AUDIO_GRAPH | {"stream": STREAM | {"sample_rate": True}}]}, "graphs.0.stream.sample_rate"),
+        ({"format": [2]}, "have the format [2], expected 1 or 2"),
+    ],
+)
+def test_hostile_metadata_are_one_sentence(written, generator, change, message):
+    layer = random_layer(generator, 8, 40, 9)
+    tree = {"format": 2, "task": {"name": "recognition_ctc", "search": "ctc"}, "graphs": [AUDIO_GRAPH]} | change
+    with pytest.raises(InputError) as error:
+        read_model_file(written(RecognizerBuilder([layer], tree).finish()))
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "content", [b"[" * 100_000, b'{"format": 2, "format": 1}', b'{"format": NaN}', b"\xff", b"1" * 9999]
+)
+def test_metadata_that_are_no_json_are_one_sentence(written, generator, content):
+    builder = RecognizerBuilder([random_layer(generator, 8, 40, 9)], metadata())
+    builder.model.buffers[builder.model.metadata[0].buffer].data = np.frombuffer(content, np.uint8)
+    with pytest.raises(InputError, match="metadata are not JSON"):
+        read_model_file(written(builder.finish()))
+
+
+def test_sizes_are_measured_whatever_the_metadata_say(written, generator):
+    layer = random_layer(generator, 8, 40, 9)
+    claimed = packed_dense("dense_0", layer) | {
+        "parameters": 10**9,
+        "float_bytes": 7,
+        "code_bytes": 3,
+        "scale_bytes": 1,
+    }
+    file = read_model_file(written(RecognizerBuilder([layer], metadata(claimed)).finish()))
+    assert file.parameters == 40 * 9 + 9
+    (record,) = file.records
+    assert (record.float_bytes, record.code_bytes, record.scale_bytes) == (4 * 9, file.weight_bytes, 0)
+
+
+@pytest.mark.parametrize(
+    ("operand", "value"), [("scales", np.nan), ("scales", 0), ("params", 0), ("params", 2**31 - 1)]
+)
+def test_damaged_constants_of_a_layer_are_one_sentence(written, generator, operand, value):
+    builder = RecognizerBuilder([random_layer(generator, 8, 40, 9)], metadata())
+    tensor = next(tensor for tensor in builder.subgraph.tensors if tensor.name == f"layer0/{operand}".encode())
+    kind = np.float16 if operand == "scales" else np.int32
+    content = np.array(builder.model.buffers[tensor.buffer].data).view(kind)
+    content[1] = value  # of the op attributes, the bits
+    builder.model.buffers[tensor.buffer].data = content.view(np.uint8)
+    with pytest.raises(InputError, match="the constants of layer layer0 contradict its op attributes"):
+        read_model_file(written(builder.finish()))

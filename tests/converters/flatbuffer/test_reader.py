@@ -12,7 +12,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from converters.flatbuffer.reader import Signature, read_tflite
 from tests.support.packed_layer import random_layer
-from tests.support.tflite_builder import RecognizerBuilder
+from tests.support.tflite_builder import ModelBuilder, RecognizerBuilder
 from tfconformer.errors import InputError
 
 
@@ -115,3 +115,27 @@ def test_tables_that_refer_to_the_same_ones_do_not_take_forever(tmp_path: Path) 
     builder.Finish(schema.ModelEnd(builder), b"TFL3")
     with pytest.raises(InputError, match="again and again"):
         read(bytes(builder.Output()), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "message"),
+    [
+        ([-1, 1], [2], "the built-in operation 22 lacks its input 0"),
+        ([0, -1], [2], "the built-in operation 22 lacks its input 1"),
+        ([0, 1], [2, 3], "the built-in operation 22 has 2 outputs, but computes one"),
+        ([0, 1], [], "the built-in operation 22 has 0 outputs, but computes one"),
+        ([0, 1], [1], "the built-in operation 22 writes a constant"),
+    ],
+)
+def test_built_in_operations_have_the_inputs_and_outputs_that_they_know(
+    inputs: list[int], outputs: list[int], message: str, tmp_path: Path
+) -> None:
+    """The runtimes crash on others."""
+    builder = ModelBuilder()
+    x = builder.tensor("x", [1, 4])
+    builder.reshape(x, [2, 2], "y")
+    extra = builder.tensor("extra", [2, 2])
+    (operator,) = builder.subgraph.operators
+    operator.inputs, operator.outputs = np.array(inputs, np.int32), np.array(outputs, np.int32)
+    with pytest.raises(InputError, match=message):
+        read(builder.build([x], [extra]), tmp_path)
