@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from converters.runtime.model import RUNTIMES, SpeechModel, open_model
 from tfconformer import atomic
+from tfconformer.commands.numbers import Finite
 from tfconformer.errors import InputError
 
 MAGIC = b"TFCREF01"
@@ -108,7 +109,7 @@ def read_speech(path: Path, model: Path, seconds: float = 3) -> NDArray[np.float
 @click.command(help=__doc__)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("speech", type=click.Path(path_type=Path))
-@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=3, show_default=True)
+@click.option("--seconds", type=Finite(min=0, min_open=True), default=3, show_default=True)
 @click.option("--runtime", type=click.Choice(RUNTIMES), default="ai-edge-litert", show_default=True)
 def main(model: Path, speech: Path, seconds: float, runtime: str) -> None:
     """Writes a reference; SPEECH is an audio file whose beginning is used."""

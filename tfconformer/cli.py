@@ -70,8 +70,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files may hold what is no text
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if any("\0" in word for word in words):
+        _fail("an argument with a NUL is the name of no file", InputError.exit_status)
     try:
-        cli(arguments)
+        cli(words)
     except InputError as error:
         _fail(str(error), error.exit_status)
     except OSError as error:

@@ -9,6 +9,7 @@ are relative to the working directory. Every error names the file and the key.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import UnionType
@@ -118,7 +119,7 @@ def dump_config(config: Config, folder: Path) -> str:
 
 
 def _read_tree(path: Path, stored: bool = False, chain: tuple[Path, ...] = ()) -> dict[str, Any]:
-    path = path.resolve()
+    path = Path(os.path.realpath(path))  # Path.resolve raises another exception where links go in a circle
     if path in chain:
         raise InputError(f"{path}: 'extends' goes round in a circle")
     tree = read_yaml(path, "configuration")

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,6 +25,7 @@ from pydantic import BeforeValidator, PlainSerializer, SerializationInfo, WithJs
 from tfconformer.errors import InputError
 
 _MOST_NODES = 100_000
+_DEEP = re.compile(r"(?:[\[{]\s*){100}")
 # Key of the serialization context: the folder that relative paths are written relative to.
 RELATIVE_TO = "relative_to"
 
@@ -45,7 +47,7 @@ def read_yaml(path: Path, kind: str, folder: Path | None = None) -> dict[str, An
     Raises:
       InputError: the file cannot be read, is not YAML, or is not a mapping.
     """
-    base = path.resolve().parent if folder is None else folder.resolve()
+    base = Path(os.path.realpath(path)).parent if folder is None else folder.resolve()
 
     try:
         tree = load_yaml(path.read_bytes().decode("utf-8-sig"), base)
@@ -84,6 +86,8 @@ def load_yaml(text: str, folder: Path | None = None) -> Any:
         return marked
 
     Loader.add_constructor("tag:yaml.org,2002:str", construct_text)
+    if _DEEP.search(text):  # which the parser takes long to find out
+        raise ValueError("it is nested too deep")
     try:
         return yaml.load(text, Loader)
     except yaml.YAMLError as error:

@@ -37,7 +37,7 @@ _PATH = click.Path(path_type=Path)
     help="This machine; a phone's app or shell, by adb; an emulated processor, for correctness only.",
 )
 @click.option("--runtime", type=click.Choice(RUNTIMES), help=f"Of the backend host.  [default: {DEFAULT_RUNTIME}]")
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--threads", type=click.IntRange(1, 256), default=1, show_default=True)
 @click.option(
     "--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="Each model runs once a round."
 )

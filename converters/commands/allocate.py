@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -24,6 +25,10 @@ def allocate(run_directory: Path, output: Path, budget: str, keep_float: str, ro
     OUTPUT.yaml extends the run's configuration by the chosen quantization; `tfconformer quantize` trains it,
     `tfconformer export --post-training` exports it as it is.
     """
+    try:
+        re.compile(keep_float)
+    except re.error as error:
+        raise InputError(f"--keep-float {keep_float!r} is not a regular expression: {error}") from None
     if output.suffix not in (".yaml", ".yml"):
         raise InputError(f"the output {output} should have a name that ends in .yaml")
     from converters.exporter.allocate import allocate_model, parse_size

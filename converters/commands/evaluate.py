@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from converters.runtime.model import RUNTIMES
+from tfconformer.commands.numbers import Finite
 from tfconformer.commands.output import OUTPUT_FILE
 from tfconformer.data.limits import MAX_SECONDS
 from tfconformer.errors import InputError
@@ -23,17 +24,17 @@ _PATH = click.Path(path_type=Path)
 @click.argument("source", type=_PATH)
 @click.option("--shards", "patterns", metavar="GLOB", multiple=True, required=True, help="Shards of the test sets.")
 @click.option("--runtime", type=click.Choice(RUNTIMES), default="ai-edge-litert", show_default=True)
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--threads", type=click.IntRange(1, 256), default=1, show_default=True)
 @click.option(
     "--max-seconds",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Finite(min=0, min_open=True),
     default=MAX_SECONDS,
     show_default=True,
     help="Longest utterance; longer ones are skipped and counted.",
 )
 @click.option("--beam-width", type=click.IntRange(min=1), help="Of a run, or a transducer: so many hypotheses.")
 @click.option("--language-model", type=_PATH, help="Of a run with CTC: an n-gram model, ARPA or KenLM's binary format.")
-@click.option("--language-model-weight", type=click.FloatRange(min=0), default=0.5, show_default=True)
+@click.option("--language-model-weight", type=Finite(min=0), default=0.5, show_default=True)
 @click.option("--name", help="Name of the model in the results; by default that of the file.")
 @click.option("--output", type=OUTPUT_FILE, help="Results file to write (JSON).")
 def evaluate(
@@ -61,6 +62,8 @@ def evaluate(
     test_sets = shards_by_set(patterns)
     if language_model is not None and beam_width is None:
         raise InputError("--language-model needs --beam-width")
+    if language_model is not None and not language_model.is_file():
+        raise InputError(f"there is no language model {language_model}")
     scores: Iterator[Score]
     if source.is_dir():
         search = None if beam_width is None else BeamSearch(beam_width, language_model, language_model_weight)

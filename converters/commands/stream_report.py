@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from converters.runtime.model import RUNTIMES
+from tfconformer.commands.numbers import Finite
 from tfconformer.commands.output import OUTPUT_FILE
 from tfconformer.errors import InputError
 
@@ -37,7 +38,7 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option(
     "--long-seconds",
-    type=click.FloatRange(min=61),
+    type=Finite(min=61),
     default=3600.0,
     show_default=True,
     help="Length of one stream, of the first run at the first chunk that is compared.",

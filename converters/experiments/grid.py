@@ -16,6 +16,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -125,7 +126,7 @@ class Run:
         """A hash of everything that determines the trained weights: contents of files, not their paths."""
         paths = {"data": {"train", "dev"}, "training": {"initial_weights"}}
         settings = self.config.model_dump_json(exclude=paths)
-        state = (settings, self.data, self.dev_data, file_hash((self.initial_run / "best.h5").resolve()))
+        state = (settings, self.data, self.dev_data, file_hash(Path(os.path.realpath(self.initial_run / "best.h5"))))
         return hashlib.sha256(repr(state).encode()).hexdigest()[:8]
 
     @property
@@ -191,7 +192,7 @@ def data_hash(patterns: Sequence[str]) -> str:
     """Returns the first 16 digits of the SHA-256 of the shards' names and contents."""
     digest = hashlib.sha256()
     for shard in find_shards(patterns):
-        digest.update(f"{shard.name} {file_hash(shard.resolve())}\n".encode())
+        digest.update(f"{shard.name} {file_hash(Path(os.path.realpath(shard)))}\n".encode())
     return digest.hexdigest()[:16]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from tfconformer.commands.numbers import Finite
 from tfconformer.data.limits import MAX_SECONDS
 from tfconformer.errors import InputError
 
@@ -21,7 +22,7 @@ def data() -> None:
 
 _MAX_SECONDS = click.option(
     "--max-seconds",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Finite(min=0, min_open=True),
     default=MAX_SECONDS,
     show_default=True,
     help="Longest utterance; longer ones are skipped and counted.",
@@ -47,7 +48,7 @@ def librispeech(directory: Path, output: Path, max_seconds: float, normalize: bo
 @data.command()
 @click.option("--output", type=_FOLDER, required=True, help="Folder for the corpus, its manifests and shards.")
 @click.option("--cache", type=_FOLDER, required=True, help="Folder for downloaded packages.")
-@click.option("--hours", type=click.FloatRange(min=0, min_open=True), help="Hours of synthetic training speech.")
+@click.option("--hours", type=Finite(min=0, min_open=True), help="Hours of synthetic training speech.")
 @click.option("--subset", "subsets", multiple=True, metavar="SUBSET", help="Make only this one; may be repeated.")
 @click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Processes.")
 @click.option("--seed", type=int, default=0, show_default=True)

@@ -6,7 +6,6 @@ The rules by which audio cannot be used are those of shards and of live audio fr
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,9 +69,9 @@ class AudioFile(soundfile.SoundFile):
       UnusableError: the file cannot be read, is no audio, or has a sample rate outside of 1 kHz to 1 MHz.
     """
 
-    def __init__(self, source: Path | bytes) -> None:
+    def __init__(self, path: Path) -> None:
         try:
-            super().__init__(io.BytesIO(source) if isinstance(source, bytes) else str(source))
+            super().__init__(str(path))
         except (soundfile.SoundFileError, OSError, ValueError, TypeError) as error:
             raise UnusableError("corrupt audio", _one_line(error)) from None
         least, most = _SAMPLE_RATES
@@ -155,11 +154,11 @@ class MonoMix:
             raise UnusableError("channels of opposite phase", "their mean is silent: store one of them")
 
 
-def read_audio(source: Path | bytes, max_seconds: float, start: float = 0.0, seconds: float | None = None) -> Audio:
+def read_audio(path: Path, max_seconds: float, start: float = 0.0, seconds: float | None = None) -> Audio:
     """Decodes an audio file or a part of it.
 
     Args:
-      source: the file, or its content.
+      path: the file.
       max_seconds: longest usable audio; what is longer is not decoded.
       start: beginning of the part, in seconds.
       seconds: length of the part; None for all that follows.
@@ -168,7 +167,7 @@ def read_audio(source: Path | bytes, max_seconds: float, start: float = 0.0, sec
       UnusableError: the file cannot be decoded, is too long, ends before the part does, or holds samples that are not
         finite or far outside of [-1, 1].
     """
-    with AudioFile(source) as file:
+    with AudioFile(path) as file:
         rate, length = file.samplerate, file.length
         most = int(max_seconds * rate)
         first = round(start * rate)

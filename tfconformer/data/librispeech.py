@@ -95,7 +95,7 @@ def read_subset(subset: Path) -> tuple[list[Utterance], collections.Counter[str]
                 logger.info("%s: %s", path, problem)
                 continue
             speaker = transcript.parent.parent.name
-            utterances.append(Utterance(str(path.resolve()), round(duration, 4), text, speaker))
+            utterances.append(Utterance(os.path.realpath(path), round(duration, 4), text, speaker))
     return _with_unique_names(utterances), skipped
 
 

@@ -244,7 +244,7 @@ def _convert(utterance: Utterance, options: ShardOptions) -> _Converted:
     except (OSError, ValueError) as error:
         raise UnusableError("unreadable file", getattr(error, "strerror", None) or str(error)) from None
     if offset is None:
-        audio = read_audio(content, options.max_duration)
+        audio = read_audio(path, options.max_duration)
     else:
         audio = read_audio(path, options.max_duration, offset, utterance.duration)
     remarks = _check_duration(utterance, audio, options)

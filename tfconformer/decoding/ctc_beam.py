@@ -100,3 +100,5 @@ def _language_model(path: str | Path, dictionary: Any) -> Any:
         return KenLM(str(path), dictionary)
     except RuntimeError as error:
         raise InputError(f"cannot read the language model {path}: {' '.join(str(error).split())}") from None
+    except UnicodeDecodeError:  # of the message of an error, which quotes the file
+        raise InputError(f"cannot read the language model {path}: it is no ARPA file and none of KenLM") from None

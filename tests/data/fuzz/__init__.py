@@ -1,0 +1,1 @@
+"""Mutation fuzzing of what a person writes: manifests, transcripts, configurations, audio files."""
