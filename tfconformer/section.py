@@ -21,5 +21,5 @@ def explain(error: ValidationError) -> str:
         message = detail["msg"].removeprefix("Value error, ")
         if detail["type"] == "string_type" and isinstance(detail["input"], int | float | date):
             message += f"; YAML reads a {type(detail['input']).__name__} here: put it in quotes"
-        problems.append(f"unknown key '{key}'" if detail["type"] == "extra_forbidden" else f"'{key}': {message}")
+        problems.append(f"unknown key {key!r}" if detail["type"] == "extra_forbidden" else f"{key!r}: {message}")
     return "; ".join(problems)
