@@ -289,6 +289,13 @@ def test_partial_files_of_living_writers_are_left_alone(tmp_path: Path) -> None:
     assert len(read_all(shards)) == 1
 
 
+def test_a_folder_that_tensorflow_cannot_name_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(wav(SECOND))
+    write_manifest(tmp_path / "manifest.jsonl", [Utterance("a.wav", 1.0, "TEXT", "s")])
+    with pytest.raises(InputError, match="cannot write the shard"):
+        write_shards(tmp_path / "manifest.jsonl", tmp_path / "a\udc80", "x")
+
+
 def test_nothing_usable_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(wav(SECOND[:5]))
     write_manifest(tmp_path / "manifest.jsonl", [Utterance("a.wav", 0.0, "TEXT", "s")])

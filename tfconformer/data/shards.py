@@ -8,13 +8,14 @@ shard, and a complete shard is rewritten only if its utterances, their audio fil
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import hashlib
 import io
 import json
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -194,7 +195,7 @@ def _write_shard(
     _index_path(path).unlink(missing_ok=True)
     samples, skipped = [], []
     characters: set[str] = set()
-    with atomic.atomic_path(path) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
+    with _writer(path) as writer:
         for utterance in utterances:
             try:
                 converted = _convert(utterance, options)
@@ -214,6 +215,16 @@ def _write_shard(
     index = ShardIndex(fingerprint, options.sample_rate, tuple(samples), "".join(sorted(characters)), tuple(skipped))
     atomic.write_text(_index_path(path), json.dumps(asdict(index)) + "\n")
     return index
+
+
+@contextlib.contextmanager
+def _writer(path: Path) -> Iterator[tf.io.TFRecordWriter]:
+    try:
+        with atomic.atomic_path(path) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
+            yield writer
+    except (tf.errors.OpError, UnicodeEncodeError) as error:
+        reason = getattr(error, "message", str(error))
+        raise InputError(f"cannot write the shard {str(path)!r}: {' '.join(reason.split())}") from None
 
 
 @dataclass(frozen=True)

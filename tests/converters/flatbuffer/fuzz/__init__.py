@@ -1,0 +1,1 @@
+"""Mutation fuzzing of whole files: attributes, tensors, operators, signatures and metadata trees."""

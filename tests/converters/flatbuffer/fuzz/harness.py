@@ -1,0 +1,241 @@
+"""Edits exported files at random and opens them as the commands do.
+
+A file is a pure function of (base, seed, number). Every outcome but a result or an `InputError` is a fault. The files
+run in a forked child, so that a crash of a runtime is an outcome too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from converters.flatbuffer.editor import GraphFile
+from converters.flatbuffer.metadata import METADATA
+from converters.flatbuffer.model_file import read_model_file
+from converters.runtime.model import open_model
+from converters.streaming.online_recognizer import OnlineRecognizer
+from tfconformer.errors import InputError
+
+_SECONDS = 60  # per file; one that takes longer is a fault
+_NUMBERS = [0, -1, 1, 2, 3, 16, 33, 2**16, 2**31 - 1, -(2**31)]
+_VALUES: list[Any] = [
+    *_NUMBERS, 1e308, -0.5, None, True, "", "x", "\ud800", "a" * 1000, [], [0], {}, {"a": {}}, 2**53, 2**70, [[[[]]]],
+]  # fmt: skip
+
+
+def mutated_file(base: bytes, generator: random.Random) -> bytes:
+    """Returns a file with one to three edits."""
+    file = GraphFile.parse(base)
+    edits = [_edit_metadata, _edit_constant, _edit_tensor, _edit_operator, _edit_signature]
+    for _ in range(generator.randint(1, 3)):
+        generator.choice(edits)(file, generator)
+    try:
+        content = bytearray(file.to_bytes())
+    except (ValueError, TypeError, IndexError, KeyError, OverflowError):  # the editor writes no such file
+        content = bytearray(base)
+    if generator.random() < 0.2 or content == base:
+        for _ in range(generator.randint(1, 3)):
+            content[generator.randrange(len(content))] = generator.randrange(256)
+    return bytes(content)
+
+
+def _edit_metadata(file: GraphFile, generator: random.Random) -> None:
+    entries = [entry for entry in file.model.metadata or [] if entry.name == METADATA.encode()]
+    if not entries:
+        return
+    tree = json.loads(bytes(file.model.buffers[entries[0].buffer].data))
+    places = _places(tree)
+    parent, key = generator.choice(places)
+    if generator.random() < 0.2:
+        del parent[key]
+    elif generator.random() < 0.2:
+        other, other_key = generator.choice(places)
+        parent[key] = other.get(other_key) if isinstance(other, dict) else None
+    else:
+        parent[key] = generator.choice(_VALUES)
+    try:
+        content = json.dumps(tree).encode()
+    except (ValueError, RecursionError):
+        return
+    entries[0].buffer = file.add_buffer(np.frombuffer(content, np.uint8))
+
+
+def _places(tree: Any) -> list[tuple[Any, Any]]:
+    items = list(tree.items()) if isinstance(tree, dict) else list(enumerate(tree)) if isinstance(tree, list) else []
+    return [place for key, value in items for place in ((tree, key), *_places(value))]
+
+
+def _edit_constant(file: GraphFile, generator: random.Random) -> None:
+    graph = generator.choice(file.graphs).subgraph
+    constants = [one for one in graph.tensors if file.model.buffers[one.buffer].data is not None]
+    constants = [one for one in constants if len(file.model.buffers[one.buffer].data)]
+    if not constants:
+        return
+    ours = [one for one in constants if (one.name or b"").endswith((b"/params", b"/scales", b"/offsets", b"/epsilon"))]
+    tensor = generator.choice(ours if ours and generator.random() < 0.7 else constants)
+    content = np.array(file.model.buffers[tensor.buffer].data)
+    if len(content) % 4 == 0 and generator.random() < 0.7:
+        content.view(np.int32)[generator.randrange(len(content) // 4)] = generator.choice([*_NUMBERS, 0x7FC07E00])
+    else:
+        content[generator.randrange(len(content))] = generator.randrange(256)
+    if generator.random() < 0.1:
+        content = content[: generator.randrange(len(content))]
+    tensor.buffer = file.add_buffer(content)
+
+
+def _edit_tensor(file: GraphFile, generator: random.Random) -> None:
+    tensor = generator.choice(generator.choice(file.graphs).subgraph.tensors)
+    edit = generator.randrange(5)
+    if edit == 0 and tensor.shape is not None and len(tensor.shape):
+        shape = np.array(tensor.shape)
+        shape[generator.randrange(len(shape))] = generator.choice(_NUMBERS)
+        tensor.shape = shape
+    elif edit == 1:
+        tensor.type = generator.randrange(20)
+    elif edit == 2:
+        tensor.buffer = generator.randrange(len(file.model.buffers))
+    elif edit == 3:
+        tensor.isVariable = not tensor.isVariable
+    else:
+        tensor.shapeSignature = np.array(generator.choices(_NUMBERS, k=generator.randrange(5)), np.int32)
+
+
+def _edit_operator(file: GraphFile, generator: random.Random) -> None:
+    graph = generator.choice(file.graphs).subgraph
+    if not graph.operators:
+        return
+    operator = generator.choice(graph.operators)
+    inputs, outputs = list(operator.inputs), list(operator.outputs)
+    index, edit = generator.randrange(-1, len(graph.tensors)), generator.randrange(7)
+    if edit == 0 and inputs:
+        inputs[generator.randrange(len(inputs))] = index
+    elif edit == 1 and outputs:
+        outputs[generator.randrange(len(outputs))] = max(index, 0)
+    elif edit == 2:
+        outputs.append(max(index, 0))
+    elif edit == 3 and inputs:
+        del inputs[generator.randrange(len(inputs))]
+    elif edit == 4:
+        inputs.append(index)
+    elif edit == 5:
+        operator.opcodeIndex = generator.randrange(len(file.model.operatorCodes))
+    else:
+        code = file.model.operatorCodes[operator.opcodeIndex]
+        code.builtinCode = code.deprecatedBuiltinCode = generator.randrange(127)
+    operator.inputs, operator.outputs = np.array(inputs, np.int32), np.array(outputs, np.int32)
+
+
+def _edit_signature(file: GraphFile, generator: random.Random) -> None:
+    signature = generator.choice(file.model.signatureDefs)
+    ends = [*signature.inputs, *signature.outputs]
+    if not ends:
+        return
+    entry = generator.choice(ends)
+    if generator.random() < 0.5:
+        entry.tensorIndex = generator.randrange(len(file.graphs[signature.subgraphIndex].subgraph.tensors))
+    else:
+        entry.name = generator.choice([b"", b"x", b"\xff", *(one.name for one in ends)])
+
+
+def open_as_commands_do(path: Path, runtime: str, samples: int, with_summary: bool) -> None:
+    """Opens a file as `evaluate`, `stream` and, if asked, `summary` do, which builds a Keras model for a second.
+
+    Raises:
+      InputError: all of them refuse the file; the message of the first.
+    """
+    waveform = np.linspace(-0.5, 0.5, samples, dtype=np.float32)
+    refusals: list[InputError] = []
+
+    def attempt(action: Callable[[], object]) -> None:
+        try:
+            action()
+        except InputError as error:
+            refusals.append(error)
+
+    def summarize() -> None:
+        file = read_model_file(path)
+        _ = file.size, file.training, file.quantization, file.parameters
+        if with_summary:
+            file.layer_rows()
+
+    def recognize() -> None:
+        recognizer = OnlineRecognizer(path, runtime)
+        recognizer.accept_waveform(16000, waveform)
+        recognizer.input_finished()
+        recognizer.decode()
+        _ = recognizer.result.text
+
+    attempt(summarize)
+    attempt(lambda: open_model(path, runtime).run(waveform))
+    attempt(recognize)
+    if len(refusals) == 3:
+        raise refusals[0]
+
+
+def _outcome(path: Path, runtime: str, samples: int, with_summary: bool) -> str:
+    try:
+        open_as_commands_do(path, runtime, samples, with_summary)
+    except InputError as error:
+        return "refused" if "\n" not in str(error) else f"refused in several lines: {error}"
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return "ran"
+
+
+def run(
+    folder: Path,
+    bases: Sequence[bytes],
+    seed: int,
+    numbers: range,
+    runtime: str = "ai-edge-litert",
+    samples: int = 4000,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> tuple[Counter[str], dict[int, str]]:
+    """Opens mutated files in forked children, one child until a crash.
+
+    Returns:
+      The numbers of files that ran and were refused; and the faults: another outcome by the number of the file.
+    """
+    counts: Counter[str] = Counter()
+    faults: dict[int, str] = {}
+    left = list(numbers)
+    while left and not should_stop():
+        readable, writable = os.pipe()
+        child = os.fork()
+        if child == 0:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, 1)
+            os.dup2(null, 2)
+            with os.fdopen(writable, "w") as pipe:
+                for number in left:
+                    if should_stop():
+                        break
+                    signal.alarm(_SECONDS)
+                    generator = random.Random(f"{seed}/{number}")
+                    path = folder / "m.tflite"
+                    path.write_bytes(mutated_file(generator.choice(bases), generator))
+                    print(json.dumps(_outcome(path, runtime, samples, number % 50 == 0)), file=pipe, flush=True)
+            os._exit(0)
+        os.close(writable)
+        with os.fdopen(readable) as pipe:
+            outcomes = [json.loads(line) for line in pipe]
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if code != 0:
+            outcomes.append(f"the process ended with {code}")
+        for number, outcome in zip(left, outcomes, strict=False):
+            if outcome in ("ran", "refused"):
+                counts[outcome] += 1
+            else:
+                faults[number] = outcome
+        if code == 0:
+            break
+        left = left[len(outcomes) :]
+    return counts, faults
