@@ -41,6 +41,7 @@ if len(sys.argv) > 3:
     keras.Model.fit = fit_and_copy
 omit_stacks()
 model = training.train(load_config(sys.argv[1]), RunDirectory(Path(sys.argv[2])))
+assert model.train_tf_function.experimental_get_tracing_count() == 1
 model.save_weights(Path(sys.argv[2]) / "last.weights.h5")
 """
 

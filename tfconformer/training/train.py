@@ -109,6 +109,9 @@ def compile_model(model: keras.Model, config: Config) -> None:
         loss_weights={name: weight for name, (_, weight) in losses.items()},
         metrics={name: InfeasibleUtterances() for name in aligned[:1]},  # the frames of all heads are the same
     )
+    # TensorFlow would trace a first step that creates variables twice.
+    optimizer.build(model.trainable_variables)
+    model.compiled_loss.build(model.output)
 
 
 def completed_batches(run: RunDirectory) -> int:
