@@ -20,7 +20,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.arm_machine import LITERT, REPOSITORY, ArmMachine
+from benchmarks.arm_machine import GCC, LITERT, OUTPUT, REPOSITORY, ArmMachine
 from benchmarks.litert_layers import NAME
 from benchmarks.random_weights import random_builtin, random_packed
 from benchmarks.tables import layer_table, thousands_of_instructions
@@ -65,13 +65,13 @@ class Counter:
     runtime: Path
 
     @classmethod
-    def prepare(cls) -> Counter:
-        """Builds and fetches what is needed.
+    def prepare(cls, compiler: tuple[str, ...] = GCC) -> Counter:
+        """Builds and fetches what is needed, this project's operations by that compiler.
 
         Raises:
           UnavailableError: a tool is not installed, or LiteRT's wheel cannot be had.
         """
-        machine = ArmMachine.prepare()
+        machine = ArmMachine.prepare(OUTPUT, compiler)
         plugin = machine.folder / "libcount_instructions.so"
         run_program(
             [find_program("gcc"), *COMPILER_FLAGS, "-shared", _SOURCES / "count_instructions.c", "-o", plugin],
@@ -83,8 +83,8 @@ class Counter:
 
     def count(
         self, weights: QuantizedWeights, x: NDArray[np.float32], cpu: str = CPU
-    ) -> tuple[Counts, NDArray[np.float32]]:
-        """Computes a layer; returns the instructions of one run, and y [M, N].
+    ) -> tuple[str, NDArray[np.float32]]:
+        """Computes a layer; returns what `count_instructions.c` writes, and y [M, N].
 
         Raises:
           InputError: the program fails; the message is its last line.
@@ -96,16 +96,16 @@ class Counter:
             model.write_bytes(layer_graph([weights], len(x)))
             words = [self.program, self.runtime, library, model, *map(str, (*x.shape, n, RUNS))]
             options = ["-d", "plugin", "-D", str(counts), "-plugin", str(self.plugin)]
-            command = self.machine.command(words, CPU, options)
+            command = self.machine.command(words, cpu, options)
             done = subprocess.run(command, input=x.tobytes(), capture_output=True, check=False)
             if done.returncode:
                 raise InputError(f"the emulated program failed: {done.stderr.decode().strip().splitlines()[-1]}")
-            return parse_counts(counts.read_text()), np.frombuffer(done.stdout, np.float32).reshape(len(x), n)
+            return counts.read_text(), np.frombuffer(done.stdout, np.float32).reshape(len(x), n)
 
 
-def parse_counts(line: str) -> Counts:
-    """Reads what `count_instructions.c` writes, and divides it by the number of regions, which are runs."""
-    words = line.split()
+def parse_counts(text: str) -> Counts:
+    """Reads the first line of `count_instructions.c`, and divides it by the number of regions, which are runs."""
+    words = text.splitlines()[0].split()
     values = dict(zip(words[::2], map(int, words[1::2]), strict=True))
     return Counts(round(values["instructions"] / values["regions"]), round(values["products"] / values["regions"]))
 
@@ -135,7 +135,8 @@ def measure(counter: Counter, k: int, n: int, m: int) -> Iterator[ResultRow]:
     """
     x = np.random.default_rng(m).standard_normal((m, k), np.float32)
     for implementation, quantization, weights in layers(k, n):
-        counts, y = counter.count(weights, x)
+        text, y = counter.count(weights, x)
+        counts = parse_counts(text)
         expected = x @ weights.dequantize()
         error = np.linalg.norm(y - expected) / np.linalg.norm(expected)
         if not error < TOLERANCE:

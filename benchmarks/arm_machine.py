@@ -26,6 +26,9 @@ from tfconformer.programs import find_program, run_program
 
 REPOSITORY = Path(__file__).parents[1]
 OUTPUT = REPOSITORY / "build/arm"
+# Compilers: Debian's for 64-bit Arm, and that of the Android application.
+GCC = ("aarch64-linux-gnu-gcc",)
+CLANG = ("clang-19", "--target=aarch64-linux-gnu", "-isystem/usr/aarch64-linux-gnu/include", "-fuse-ld=lld")
 # The folder of Debian's libc6-arm64-cross, libgcc-s1-arm64-cross and libstdc++6-arm64-cross.
 _LIBRARIES = Path("/usr/aarch64-linux-gnu/lib")
 # Debian's Python, and the libraries of its modules.
@@ -107,22 +110,22 @@ class ArmMachine:
 
     Attributes:
       emulator: path of QEMU, which takes plug-ins.
-      compiler: path of a C compiler for 64-bit Arm.
+      compiler: the words of a C compiler for 64-bit Arm.
       folder: folder of build outputs; its `root` is in place of "/" for the files that it holds.
     """
 
     emulator: str
-    compiler: str
+    compiler: tuple[str, ...]
     folder: Path
 
     @classmethod
-    def prepare(cls, folder: Path = OUTPUT) -> ArmMachine:
+    def prepare(cls, folder: Path = OUTPUT, compiler: tuple[str, ...] = GCC) -> ArmMachine:
         """Finds the tools.
 
         Raises:
           UnavailableError: one is not installed.
         """
-        emulator, compiler = find_program("qemu-aarch64"), find_program("aarch64-linux-gnu-gcc")
+        emulator, program = find_program("qemu-aarch64"), find_program(compiler[0])
         if not (_LIBRARIES / "libstdc++.so.6").exists():
             raise UnavailableError("libstdc++6-arm64-cross is not installed")
         root = folder / "root"
@@ -130,7 +133,7 @@ class ArmMachine:
         (root / "proc/cpuinfo").write_text(_CPUINFO)
         if not (root / "lib").is_symlink():
             (root / "lib").symlink_to(_LIBRARIES)
-        return cls(emulator, compiler, folder)
+        return cls(emulator, (program, *compiler[1:]), folder)
 
     def build_library(self) -> Path:
         """Compiles this project's operations if their sources changed; returns the path of the library.
@@ -150,11 +153,12 @@ class ArmMachine:
         return self._build([source], source.stem, "-ldl")
 
     def _build(self, sources: Sequence[Path], name: str, *link: str) -> Path:
-        path = self.folder / name
+        path = self.folder / Path(self.compiler[0]).name / name
+        path.parent.mkdir(exist_ok=True)
         headers = [*(REPOSITORY / "converters/custom_ops").rglob("*.h")]
         if path.is_file() and path.stat().st_mtime > max(file.stat().st_mtime for file in [*sources, *headers]):
             return path
-        run_program([self.compiler, *COMPILER_FLAGS, "-D_GNU_SOURCE", *sources, "-o", path, *link], REPOSITORY)
+        run_program([*self.compiler, *COMPILER_FLAGS, "-D_GNU_SOURCE", *sources, "-o", path, *link], REPOSITORY)
         return path
 
     def command(self, words: Sequence[str | Path], cpu: str, options: Sequence[str] = ()) -> list[str]:

@@ -56,6 +56,19 @@ def thousands_of_instructions(row: ResultRow) -> str:
     return f"{counts.instructions / 1e3:.1f} ({counts.product_instructions / 1e3:.1f})"
 
 
+def cycles_table(rows: Sequence[ResultRow]) -> str:
+    """Renders a table of modelled cycles for every number of rows: implementations by cores."""
+    modelled = [(row, row.gemm.m, row.modelled_cycles) for row in rows if row.gemm and row.modelled_cycles]
+    cores = list(dict.fromkeys(cycles.core for _, _, cycles in modelled))
+    names = dict.fromkeys(_implementation(row) for row, _, _ in modelled)
+    tables = []
+    for m in dict.fromkeys(m for _, m, _ in modelled):
+        cells = {(_implementation(row), one.core): f"{one.cycles:.2f}" for row, at, one in modelled if at == m}
+        header = [f"cycles for 64 multiply-adds, M = {m}", *cores]
+        tables.append(_numbers(header, [[name, *(cells[name, core] for core in cores)] for name in names]))
+    return "\n".join(tables)
+
+
 def encoder_table(rows: Sequence[ResultRow]) -> str:
     """Renders milliseconds of a whole utterance and of a step by implementation, with the size of the offline file."""
     offline = {_implementation(row): row for row in rows if row.speed.latency_ms_p50 is not None}
@@ -205,13 +218,14 @@ def main(results: Path, root: Path) -> None:
     def rows(*names: str) -> Sequence[ResultRow]:
         return [row for name in names for row in read_results(results / f"{name}.json").rows]
 
-    kernels, arm = rows("kernels"), rows("arm_instructions")
+    kernels, arm, cycles = rows("kernels"), rows("arm_instructions"), rows("arm_cycles")
     benchmarks = {
         "encoder": encoder_table(rows("encoder")),
         "kernels": "\n".join(layer_table(kernels, *shape, time_and_limit) for shape in KERNEL_SHAPES),
         "long_audio": long_audio_table(rows("long_audio")),
         "export": export_table(read_results(results / "export.json")),
         "training_step": training_table(rows("training_step")),
+        "arm_cycles": cycles_table(cycles),
         "arm_instructions": "\n".join(layer_table(arm, *shape, thousands_of_instructions) for shape in ARM_SHAPES),
     }
     transducers = rows("transducer_float32", "transducer_int4", "transducer_scratch")

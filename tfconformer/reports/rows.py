@@ -289,6 +289,18 @@ class InstructionCounts(Columns):
     product_instructions: int = Field(ge=0)
 
 
+class ModelledCycles(Columns):
+    """Cycles of the hot loop of a dense layer, by a model of a processor core that assumes all data in its first cache.
+
+    Attributes:
+      core: name of the core, as llvm-mca has it.
+      cycles: for 64 multiply-adds.
+    """
+
+    core: str
+    cycles: float = Field(ge=0)
+
+
 class TrainingStepRatio(Columns):
     """Time of a training step over that of the float step in the same round: median and quartiles over rounds."""
 
@@ -326,6 +338,7 @@ class ResultRow(Record):
     implementation: str | None = None
     gemm: Gemm | None = None
     instruction_counts: InstructionCounts | None = None
+    modelled_cycles: ModelledCycles | None = None
     training_step: TrainingStepRatio | None = None
 
     @model_validator(mode="before")
