@@ -119,8 +119,14 @@ class _Decoder:
         offsets = self._unpack(f"<{vtable_size // 2 - 2}H", vtable + 4)
         if max(offsets, default=0) >= table_size:
             raise _BrokenFileError(f"a field lies outside of its table {name}")
+        if name == "options":
+            return self._first_option(position + offsets[0]) if offsets and offsets[0] else {}
         fields = zip(_FIELDS[name], offsets, strict=False)  # either may be longer: fields come with schema versions
         return {field: self._field(kind, position + offset) for (field, kind), offset in fields if offset}
+
+    def _first_option(self, position: int) -> dict[str, Any]:
+        """Reads the first field of a union's table as an integer, which it may not be."""
+        return {"first": self._scalar("i32", position)} if position + 4 <= len(self._data) else {}
 
     def _field(self, kind: str, position: int) -> Any:
         if kind in _SCALARS:
@@ -150,11 +156,11 @@ def _check_indices(what: str, indices: tuple[int, ...], count: int, *, lowest: i
 
 # Built-in operations whose inputs may be left out (index -1), from this input on: the bias, and parts of the cells.
 _OPTIONAL_INPUTS = {3: 2, 4: 2, 9: 2, 67: 3, 16: 1, 27: 1, 35: 1, 44: 1, 46: 1, 52: 1}
-# Built-in operations with no output or several ones; all others have exactly one. Numbers of TFLite's schema; those of
-# StableHLO, which no runtime computes by itself, begin at 162.
-_ANY_OUTPUTS = frozenset(
-    {10, 16, 31, 32, 33, 44, 46, 48, 49, 51, 52, 88, 102, 103, 118, 119, 120, 121, 129, 138, 144, *range(162, 256)}
-)
+# Numbers of outputs of built-in operations that do not have one. Those whose first option is the number, and those with
+# varying numbers: control flow and cells; StableHLO, which no runtime computes by itself, begins at 162.
+_OUTPUTS = {48: 2, 103: 2, 120: 2, 121: 3, 129: 0, 138: 0, 144: 0}
+_OUTPUTS_OF_OPTION = frozenset({49, 88, 102})
+_ANY_OUTPUTS = frozenset({10, 16, 31, 32, 33, 44, 46, 51, 52, 118, 119, *range(162, 256)})
 _CUSTOM = 32
 
 
@@ -208,6 +214,7 @@ def _check_order(subgraph: dict[str, Any], buffers: list[dict[str, Any]], codes:
         elif tensor.get("is_variable"):
             available.add(index)
     available |= constants
+    unwritable = constants.copy()
     for operator in subgraph.get("operators", []):
         inputs, outputs = operator.get("inputs", ()), operator.get("outputs", ())
         _check_indices("an operator's code", (operator.get("opcode_index", 0),), len(codes))
@@ -216,13 +223,17 @@ def _check_order(subgraph: dict[str, Any], buffers: list[dict[str, Any]], codes:
         _check_indices("an operator's intermediate", operator.get("intermediates", ()), len(tensors))
         code = codes[operator.get("opcode_index", 0)]
         if code != _CUSTOM:  # of which the delegate checks the inputs and outputs
-            if code not in _ANY_OUTPUTS and len(outputs) != 1:
-                raise _BrokenFileError(f"the built-in operation {code} has {len(outputs)} outputs, but computes one")
+            expected = _OUTPUTS.get(code, 1)
+            if code in _OUTPUTS_OF_OPTION:
+                expected = operator.get("builtin_options", {}).get("first", 0)
+            if code not in _ANY_OUTPUTS and len(outputs) != expected:
+                raise _BrokenFileError(f"the built-in operation {code} has {len(outputs)} outputs, expected {expected}")
             needed = inputs[: _OPTIONAL_INPUTS.get(code, len(inputs))]
             if -1 in needed:
                 raise _BrokenFileError(f"the built-in operation {code} lacks its input {needed.index(-1)}")
-            if constants.intersection(outputs):
-                raise _BrokenFileError(f"the built-in operation {code} writes a constant")
+            if unwritable.intersection(outputs):
+                raise _BrokenFileError(f"the built-in operation {code} writes a constant, or what another one writes")
+            unwritable.update(outputs)
         for index in inputs:
             if index not in available:
                 raise _BrokenFileError(f"the tensor {tensors[index].get('name', '')!r} is read before it is written")

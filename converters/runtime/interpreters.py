@@ -30,6 +30,8 @@ _INTERPRETERS = {
     "ai-edge-litert": "ai_edge_litert.interpreter",
 }
 RUNTIMES = tuple(_INTERPRETERS)
+# The exceptions of the runtimes, whose C++ code throws some of them: std::out_of_range becomes an IndexError.
+_REFUSALS = (RuntimeError, ValueError, IndexError, KeyError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ class LoadedFile:
         """
         try:
             yield
-        except (RuntimeError, ValueError) as error:
+        except _REFUSALS as error:
             raise InputError(f"{self.path}: {self.runtime} cannot {action} ({one_line(error)})") from error
 
     def check_tensors(self, graph: GraphDescription) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -243,7 +245,7 @@ def load_file(
         delegates = [module.load_delegate(str(library_path()))] if file.custom_operations else []
         try:
             return module.Interpreter(model_path=path, experimental_delegates=delegates, num_threads=threads)
-        except (RuntimeError, ValueError) as error:
+        except _REFUSALS as error:
             raise InputError(f"{path}: {runtime} cannot load it ({one_line(error)})") from error
 
     return LoadedFile(path, runtime, file, load, kernel, graphs)

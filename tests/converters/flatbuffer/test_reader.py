@@ -122,8 +122,8 @@ def test_tables_that_refer_to_the_same_ones_do_not_take_forever(tmp_path: Path) 
     [
         ([-1, 1], [2], "the built-in operation 22 lacks its input 0"),
         ([0, -1], [2], "the built-in operation 22 lacks its input 1"),
-        ([0, 1], [2, 3], "the built-in operation 22 has 2 outputs, but computes one"),
-        ([0, 1], [], "the built-in operation 22 has 0 outputs, but computes one"),
+        ([0, 1], [2, 3], "the built-in operation 22 has 2 outputs, expected 1"),
+        ([0, 1], [], "the built-in operation 22 has 0 outputs, expected 1"),
         ([0, 1], [1], "the built-in operation 22 writes a constant"),
     ],
 )
@@ -139,3 +139,24 @@ def test_built_in_operations_have_the_inputs_and_outputs_that_they_know(
     operator.inputs, operator.outputs = np.array(inputs, np.int32), np.array(outputs, np.int32)
     with pytest.raises(InputError, match=message):
         read(builder.build([x], [extra]), tmp_path)
+
+
+def test_a_split_has_as_many_outputs_as_its_options_say(tmp_path: Path) -> None:
+    builder = ModelBuilder()
+    axis, x = builder.constant("axis", np.array(1, np.int32)), builder.tensor("x", [1, 4])
+    halves = [builder.tensor(f"half {i}", [1, 2]) for i in range(3)]
+    builder.operator(schema.BuiltinOperator.SPLIT, [axis, x], halves[0])
+    (operator,) = builder.subgraph.operators
+    operator.builtinOptionsType = schema.BuiltinOptions.SplitOptions
+    operator.builtinOptions = schema.SplitOptionsT()
+    operator.builtinOptions.numSplits = 2
+    operator.outputs = np.array(halves[:2], np.int32)
+    read(builder.build([x], [halves[0]]), tmp_path)
+    operator.outputs = np.array(halves, np.int32)
+    with pytest.raises(InputError, match="49 has 3 outputs, expected 2"):
+        read(builder.build([x], [halves[0]]), tmp_path)
+    operator.outputs = np.array([halves[0], halves[0]], np.int32)
+    builder.reshape(x, [1, 2], "other")
+    builder.subgraph.operators[-1].outputs = np.array([halves[0]], np.int32)
+    with pytest.raises(InputError, match="22 writes a constant, or what another one writes"):
+        read(builder.build([x], [halves[0]]), tmp_path)
