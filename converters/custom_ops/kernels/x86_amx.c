@@ -39,11 +39,12 @@ enum {
   STEP = 64,     /* values of x in a row of a tile */
   PANELS = 2,    /* multiplied at the same time, */
   ROW_TILES = 2, /* with so many tiles of rows: four accumulators hide the latency of a product */
-  /* Steps that are unpacked at a time. Measured on a Xeon with 48 KB of L1 cache, 2048 x 512 weights of 2 and 4 bits, per
-   * channel and in blocks of 64, and 16 to 250 rows: 2 steps are up to 1.4 times as slow per channel, 8 in blocks. */
+  /* Steps that are unpacked at a time. Measured on a Xeon with 48 KB of L1 cache, 2048 x 512 weights of 2 and 4 bits,
+   * per channel and in blocks of 64, and 16 to 250 rows: 2 steps are up to 1.4 times as slow per channel, 8 in blocks.
+   */
   SEGMENT = 4,
-  /* Fewer rows are multiplied by AVX-512 VNNI. Measured there with 512 x 2048 weights of 2, 4 and 8 bits in the L3 cache:
-   * of 12 rows AMX takes 0.77 to 0.96 times as long, of 16 rows 0.68 to 0.93 times. */
+  /* Fewer rows are multiplied by AVX-512 VNNI. Measured there with 512 x 2048 weights of 2, 4 and 8 bits in the L3
+   * cache: of 12 rows AMX takes 0.77 to 0.96 times as long, of 16 rows 0.68 to 0.93 times. */
   MIN_ROWS = 12,
   MAX_BLOCK_GROUPS = 1 << 15, /* k groups whose products with weights at the top of their bytes fit 32 bits */
 };
