@@ -63,6 +63,7 @@ def test_a_wrong_value_is_named(tmp_path, change, message):
         ("a: {b: 1,\n b: 2}", "line 2, column 2: the key 'b' is there already, in line 1"),
         ("a: &x [*x]", "line 1, column 4: it contains itself"),
         ("a: 2024-99-99", "a value cannot be read"),
+        ('!!int "": 1', "a value cannot be read"),
         ("[" * 3000, "it is nested too deep"),
         ('a: "\\ud800"', "half of a pair of surrogates is no text"),
         ("a: 1:30", "1:30 is a number in base 60"),

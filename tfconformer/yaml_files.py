@@ -94,7 +94,7 @@ def load_yaml(text: str, folder: Path | None = None) -> Any:
         raise ValueError(" ".join(str(error).split())) from None
     except RecursionError:
         raise ValueError("it is nested too deep") from None
-    except (ValueError, TypeError, AttributeError, OverflowError) as error:  # from values such as 2024-99-99
+    except (ValueError, TypeError, AttributeError, LookupError, OverflowError) as error:  # of values such as 2024-99-99
         raise ValueError(f"a value cannot be read ({' '.join(str(error).split())})") from None
 
 
