@@ -51,6 +51,9 @@ class TrainingConfig(Section):
         lt=1,
         description="weight of the auxiliary CTC loss of model.intermediate_ctc; the main loss has the rest",
     )
+    frozen: tuple[str, ...] = Field(
+        (), description="regular expressions of the names of layers whose weights stay as they are"
+    )
     seed: int = Field(0, ge=0, description="seed of initial weights, dropout, batch order and augmentation")
     initial_weights: FilePath | None = Field(
         None,

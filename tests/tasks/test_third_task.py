@@ -40,7 +40,7 @@ class Loudness(Task):
 
     def build(self, config, mel_bins, vocabulary):
         features, lengths = encoder_inputs(mel_bins)
-        x, _, _ = encoder(config, features, lengths, vocabulary)
+        x = encoder(config, features, lengths, vocabulary).blocks[-1]
         loudness = Dense(4, name="smoothing_input")(Dense(1, name="loudness_head")(x))
         return keras.Model([features, lengths], {"loudness": loudness}, name=self.name)
 

@@ -25,12 +25,39 @@ from tfconformer.data.sounds import Recordings, read_impulse_responses, read_rec
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
 from tfconformer.features.config import FeatureConfig
-from tfconformer.features.log_mel import frame_count, log_mel
+from tfconformer.features.log_mel import frame_count, log_mel, scaled_log_mel
 
 LABEL_PADDING = -1
 _INTERLEAVED_SHARDS = 8
 
 Paths = Sequence[str | Path]
+
+
+class TargetFormat(NamedTuple):
+    """The format of the spectrograms of pairs.
+
+    Attributes:
+      features: the log-mel front end.
+      frames_per_step: number of frames in a step.
+    """
+
+    features: FeatureConfig
+    frames_per_step: int
+
+
+class SpeechTarget(NamedTuple):
+    """The targets of a batch of pairs.
+
+    Attributes:
+      labels: [B, tokens] int32, of the transcripts, padded with -1; empty in evaluation.
+      spectrogram: [B, S, frames_per_step * bins] float32, the canonical voice's scaled log-mel spectrogram in steps,
+        silence after the end; at least one step of it.
+      steps: [B] int32, the steps with speech.
+    """
+
+    labels: tf.Tensor
+    spectrogram: tf.Tensor
+    steps: tf.Tensor
 
 
 class EvaluationUtterance(NamedTuple):
@@ -48,7 +75,13 @@ class EvaluationUtterance(NamedTuple):
 
 
 def training_dataset(
-    shards: Paths, tokenizer: Tokenizer, features: FeatureConfig, data: DataConfig, seed: int, start_batch: int = 0
+    shards: Paths,
+    tokenizer: Tokenizer,
+    features: FeatureConfig,
+    data: DataConfig,
+    seed: int,
+    start_batch: int = 0,
+    target: TargetFormat | None = None,
 ) -> tf.data.Dataset:
     """Returns an endless dataset of training batches.
 
@@ -63,10 +96,11 @@ def training_dataset(
       data: durations, batch size, shuffling and augmentation.
       seed: seed of order and augmentation.
       start_batch: number of batches of the same dataset to skip, at least 0.
+      target: format of the spectrograms of pairs; None for recognition.
 
     Returns:
       A dataset of ((features [batch, frames, mel] float32, zero beyond the lengths; lengths [batch] int32, in frames),
-      labels [batch, tokens] int32 padded with -1).
+      labels [batch, tokens] int32 padded with -1, or a `SpeechTarget`).
 
     Raises:
       InputError: a shard has no index or another sample rate, no utterance is left, transcripts have characters that
@@ -89,7 +123,8 @@ def training_dataset(
         fields = records.parse(serialized)
         key = tf.stack([tf.constant(seed, tf.int32), tf.cast(batch, tf.int32)])
         inputs = _augmented_features(fields.audio, batch, key, features, augmentation)
-        return inputs, _labels(fields.text, tokenizer)
+        labels = _labels(fields.text, tokenizer)
+        return inputs, labels if target is None else SpeechTarget(labels, *_target_steps(fields.target, target))
 
     first_pass, skipped = divmod(start_batch, per_pass)
     dataset = tf.data.Dataset.range(first_pass, tf.int64.max).flat_map(one_pass).skip(skipped)
@@ -113,7 +148,11 @@ def batches_per_pass(shards: Paths, features: FeatureConfig, data: DataConfig) -
 
 
 def evaluation_batches(
-    shards: Paths, features: FeatureConfig, batch_seconds: float = 64.0, max_seconds: float = math.inf
+    shards: Paths,
+    features: FeatureConfig,
+    batch_seconds: float = 64.0,
+    max_seconds: float = math.inf,
+    target: TargetFormat | None = None,
 ) -> tf.data.Dataset:
     """Returns a dataset of every utterance once, unaugmented, in batches of similar length and in a fixed order.
 
@@ -122,19 +161,24 @@ def evaluation_batches(
       features: the log-mel front end.
       batch_seconds: largest duration of a batch with its padding, in seconds.
       max_seconds: longest utterance that is part of the dataset, in seconds.
+      target: format of the spectrograms of pairs; None for recognition.
 
     Returns:
       A dataset of ((features [batch, frames, mel] float32, lengths [batch] int32, in frames), texts [batch] string, ids
-      [batch] string).
+      [batch] string), with a `SpeechTarget` in place of the texts if there is a target format.
 
     Raises:
       InputError: a shard has no index or another sample rate.
     """
 
-    def prepare(serialized: tf.Tensor) -> tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor, tf.Tensor]:
+    def prepare(serialized: tf.Tensor) -> tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor | SpeechTarget, tf.Tensor]:
         fields = records.parse(serialized)
         waveform, lengths = _decode(fields.audio, (1.0,), tf.zeros_like(fields.samples, tf.int32))
-        return _features(waveform, lengths, features), fields.text, fields.id
+        inputs = _features(waveform, lengths, features)
+        if target is None:
+            return inputs, fields.text, fields.id
+        no_labels = tf.zeros([tf.size(fields.text), 0], tf.int32)
+        return inputs, SpeechTarget(no_labels, *_target_steps(fields.target, target)), fields.id
 
     indexes = [_check(shard, features) for shard in shards]
     most = max_seconds * features.sample_rate
@@ -228,6 +272,21 @@ def _features(waveform: tf.Tensor, lengths: tf.Tensor, config: FeatureConfig) ->
     frames = frame_count(lengths, config)
     mel = log_mel(waveform, config)
     return _zero_padding(tf.ensure_shape(mel, [None, None, config.mel_bins]), frames), frames
+
+
+def _target_steps(audio: tf.Tensor, target: TargetFormat) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns spectrogram and steps of a `SpeechTarget` from [B] audio files."""
+    waveform, samples = _decode(audio, (1.0,), tf.zeros_like(audio, tf.int32))
+    tf.debugging.assert_positive(samples, "a record has no target; shards of pairs are made from manifests of pairs")
+    config = target.features
+    per_step = config.frame_step * target.frames_per_step
+    steps = -(-samples // per_step)
+    # Silence up to the end of the last step and one step more, and in front what makes the windows causal.
+    ahead = config.frame_length - config.frame_step
+    after = (tf.reduce_max(steps) + 1) * per_step - tf.shape(waveform)[1]
+    mel = scaled_log_mel(tf.pad(waveform, [(0, 0), (ahead, after)]), config)
+    width = target.frames_per_step * config.mel_bins
+    return tf.reshape(mel, [tf.shape(mel)[0], tf.reduce_max(steps) + 1, width]), steps
 
 
 def _zero_padding(mel: tf.Tensor, frames: tf.Tensor) -> tf.Tensor:

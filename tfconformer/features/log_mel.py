@@ -15,6 +15,9 @@ from tfconformer.features.config import FeatureConfig
 # Added to the mel energies before the logarithm, which keeps digital silence finite: about -60 dB of a full-scale sine
 # spread over the bands.
 ENERGY_FLOOR = 1e-6
+# Mean and deviation of log-mel energies of speech at usual levels, rounded; the same for every corpus.
+SCALED_MEAN = -6.0
+SCALED_DEVIATION = 4.0
 
 
 def frame_count(samples: tf.Tensor, config: FeatureConfig) -> tf.Tensor:
@@ -44,6 +47,19 @@ def log_mel(waveform: tf.Tensor, config: FeatureConfig) -> tf.Tensor:
         config.mel_bins, config.fft_length // 2 + 1, config.sample_rate, config.lower_edge, config.upper_edge
     )
     return tf.math.log(tf.matmul(energy, mel) + ENERGY_FLOOR)
+
+
+def scaled_log_mel(waveform: tf.Tensor, config: FeatureConfig) -> tf.Tensor:
+    """Returns log-mel energies scaled to about [-2, 2] for speech, the form in which decoders make them.
+
+    Args:
+      waveform: [..., samples] float32 in [-1, 1].
+      config: frame lengths and band edges.
+
+    Returns:
+      [..., frames, mel_bins] float32: (log_mel - SCALED_MEAN) / SCALED_DEVIATION.
+    """
+    return (log_mel(waveform, config) - SCALED_MEAN) / SCALED_DEVIATION
 
 
 def frame(waveform: tf.Tensor, length: int, step: int) -> tf.Tensor:

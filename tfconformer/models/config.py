@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, PositiveInt, model_validator
 
+from tfconformer.features.config import FeatureConfig
 from tfconformer.section import Section
 
 
@@ -13,6 +14,32 @@ class TransducerConfig(Section):
     embedding: int = Field(gt=0, description="width of the embedded labels")
     lstm_units: int = Field(gt=0, description="width of the LSTM that reads the labels")
     joint: int = Field(gt=0, description="width of the joint network")
+
+
+class ParrotronConfig(Section):
+    """The spectrogram decoder of speech-to-speech conversion (Parrotron, 1904.04169; streaming, 2210.13761)."""
+
+    target: FeatureConfig = Field(
+        FeatureConfig(frame_length=800, fft_length=1024),
+        description="log-mel spectrogram that the decoder makes; its windows end where a frame ends",
+    )
+    frames_per_step: int = Field(4, gt=0, description="frames of the spectrogram that a decoder step makes")
+    memory_blocks: tuple[PositiveInt, ...] = Field(
+        (), description="numbers of the encoder blocks whose outputs, side by side, attention reads; none: the last"
+    )
+    memory: int = Field(128, gt=0, description="width of the frames that attention reads")
+    prenet: int = Field(128, gt=0, description="width of the two layers that read the previous frame")
+    prenet_dropout: float = Field(
+        0.5, ge=0, lt=1, description="share of their activations that dropout sets to zero in training"
+    )
+    lstm_units: int = Field(256, gt=0, description="width of the attention LSTM and of the decoder LSTM")
+    components: int = Field(5, gt=0, description="Gaussian components of the attention")
+    encoder_frames_per_step: float = Field(
+        1.0, gt=0, description="encoder frames that untrained attention moves in a decoder step"
+    )
+    postnet: int = Field(128, gt=0, description="width of the convolutions that refine the spectrogram")
+    postnet_layers: int = Field(5, ge=0, description="number of these convolutions; 0 refines nothing")
+    postnet_kernel: int = Field(5, gt=0, description="their kernel, in frames; they read past frames alone")
 
 
 class ModelConfig(Section):
@@ -55,7 +82,10 @@ class ModelConfig(Section):
         description="number of blocks after which an auxiliary CTC head reads, below blocks; null has no head",
     )
     transducer: TransducerConfig | None = Field(
-        None, description="prediction and joint network of a transducer; null makes a CTC model"
+        None, description="prediction and joint network of a transducer; null has none"
+    )
+    parrotron: ParrotronConfig | None = Field(
+        None, description="spectrogram decoder of speech-to-speech conversion; null has none"
     )
 
     @model_validator(mode="after")
@@ -70,4 +100,7 @@ class ModelConfig(Section):
             raise ValueError(
                 f"intermediate_ctc {self.intermediate_ctc} must lie before the last of {self.blocks} blocks"
             )
+        blocks = self.parrotron.memory_blocks if self.parrotron else ()
+        if any(block > self.blocks for block in blocks):
+            raise ValueError(f"parrotron.memory_blocks {list(blocks)} must be at most {self.blocks}")
         return self

@@ -22,6 +22,6 @@ def conformer_ctc(config: ModelConfig, mel_bins: int, vocabulary: int) -> keras.
       forced blanks.
     """
     features, lengths = encoder_inputs(mel_bins)
-    x, mask, outputs = encoder(config, features, lengths, vocabulary)
-    outputs["logits"] = ctc_head(x, mask, vocabulary, name="ctc")
-    return keras.Model([features, lengths], outputs, name="conformer_ctc")
+    encoding = encoder(config, features, lengths, vocabulary)
+    logits = ctc_head(encoding.blocks[-1], encoding.mask, vocabulary, name="ctc")
+    return keras.Model([features, lengths], {**encoding.heads, "logits": logits}, name="conformer_ctc")

@@ -7,6 +7,8 @@ all.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import tensorflow as tf
 import tf_keras as keras
 
@@ -34,20 +36,33 @@ def encoder_inputs(mel_bins: int) -> tuple[tf.Tensor, tf.Tensor]:
     return keras.Input([None, mel_bins], name="features"), keras.Input([], dtype=tf.int32, name="lengths")
 
 
-def encoder(
-    config: ModelConfig, features: tf.Tensor, lengths: tf.Tensor, vocabulary: int
-) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
-    """Applies all blocks; returns (x, frame mask, the output of the intermediate head by its name, if there is one)."""
+class Encoding(NamedTuple):
+    """The outputs of an encoder.
+
+    Attributes:
+      blocks: the outputs of all blocks, [B, T, dim] each.
+      mask: [B, T, 1], 1 on valid frames.
+      heads: the output of the intermediate head by its name, if there is one.
+    """
+
+    blocks: list[tf.Tensor]
+    mask: tf.Tensor
+    heads: dict[str, tf.Tensor]
+
+
+def encoder(config: ModelConfig, features: tf.Tensor, lengths: tf.Tensor, vocabulary: int) -> Encoding:
+    """Applies subsampling and all blocks."""
     x, mask = encoder_input(config, features, lengths)
     context = (config.left_context, config.right_context, config.attention_chunk)
     attention_mask = AttentionMask(*context, training_chunks=config.training_chunks, name="attention_mask")(mask)
     positions = RelativePositions(*context, name="positions")(x)
-    outputs = {}
+    encoding = Encoding([], mask, {})
     for index in range(config.blocks):
         x = conformer_block(config, x, mask, attention_mask, positions, name=f"block_{index:02d}")
+        encoding.blocks.append(x)
         if config.intermediate_ctc == index + 1:
-            outputs["intermediate"] = ctc_head(x, mask, vocabulary, name="intermediate")
-    return x, mask, outputs
+            encoding.heads["intermediate"] = ctc_head(x, mask, vocabulary, name="intermediate")
+    return encoding
 
 
 def encoder_input(config: ModelConfig, features: tf.Tensor, lengths: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

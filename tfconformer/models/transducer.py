@@ -50,7 +50,7 @@ def conformer_transducer(config: ModelConfig, mel_bins: int, vocabulary: int) ->
     sizes = config.transducer
     features, lengths = encoder_inputs(mel_bins)
     labels = keras.Input([None], dtype=tf.int32, name="labels")
-    x, mask, outputs = encoder(config, features, lengths, vocabulary)
+    encoded = encoder(config, features, lengths, vocabulary)
     layers = {
         layer.name: layer
         for layer in (
@@ -65,8 +65,9 @@ def conformer_transducer(config: ModelConfig, mel_bins: int, vocabulary: int) ->
     history = LabelHistory(name="label_history")(labels)
     state = ZeroState((sizes.lstm_units,) * 2, name="prediction_start")(history)
     prediction, _ = prediction_network(layers, history, state)
-    encoding = Dense(sizes.joint, name="joint_encoder")(x)
-    outputs[SCORES] = TransducerLattice(vocabulary + 1, name="joint_head")([encoding, prediction, labels, mask])
+    encoding = Dense(sizes.joint, name="joint_encoder")(encoded.blocks[-1])
+    lattice = TransducerLattice(vocabulary + 1, name="joint_head")
+    outputs = {**encoded.heads, SCORES: lattice([encoding, prediction, labels, encoded.mask])}
     return keras.Model([features, lengths, labels], outputs, name="conformer_transducer")
 
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import tensorflow as tf
 import tf_keras as keras
 
+from tfconformer.data.pipeline import TargetFormat
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.models.config import ModelConfig
 from tfconformer.tasks.graphs import AudioGraph, Floats, GraphCalls, StepGraph
@@ -81,6 +82,10 @@ class Task(ABC):
           model: the training model.
           auxiliary_weight: share of auxiliary losses in the sum, in [0, 1).
         """
+
+    def target_format(self, config: ModelConfig) -> TargetFormat | None:
+        """Returns the format of the spectrograms that a batch of pairs has as targets; None: it has labels alone."""
+        return None
 
     def initializable_part(self, model: keras.Model, source: Task) -> keras.Model:
         """Returns the part of a float model that can take its weights from one of the task `source`; by default all."""

@@ -8,6 +8,7 @@ of (seed, batch number).
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tfconformer.config import Config
 from tfconformer.data.pipeline import evaluation_batches, training_dataset, transcripts
 from tfconformer.data.shards import find_shards, shards_by_set
 from tfconformer.data.tokenizer import Tokenizer
+from tfconformer.errors import InputError
 from tfconformer.losses.ctc import CTCLoss, InfeasibleUtterances
 from tfconformer.quantization.apply import apply_rules, copy_float_weights
 from tfconformer.quantization.layers.quantize_wrapper import QuantizationSteps
@@ -60,8 +62,10 @@ def train(config: Config, run: RunDirectory) -> keras.Model:
     keras.utils.set_random_seed(config.training.seed)
     tokenizer = _tokenizer(config, run, shards)
     start = completed_batches(run)
-    batches = training_dataset(shards, tokenizer, config.features, config.data, config.training.seed, start)
-    task, model = find_task(config.task), _initial_model(config, tokenizer, batches)
+    task = find_task(config.task)
+    target = task.target_format(config.model)
+    batches = training_dataset(shards, tokenizer, config.features, config.data, config.training.seed, start, target)
+    model = _initial_model(config, tokenizer, batches)
     run.claim(config)
     tokenizer.save(run.tokenizer_file)
     compile_model(model, config)
@@ -76,7 +80,7 @@ def train(config: Config, run: RunDirectory) -> keras.Model:
             QuantizationSteps(),
             DevMetric(
                 run,
-                {name: evaluation_batches(paths, config.features) for name, paths in dev_sets.items()},
+                {name: evaluation_batches(paths, config.features, target=target) for name, paths in dev_sets.items()},
                 tokenizer,
                 task,
                 completed_epochs=start // steps,
@@ -145,4 +149,22 @@ def _initial_model(config: Config, tokenizer: Tokenizer, batches: tf.data.Datase
         ]
         model.get_layer("feature_normalization").adapt(np.concatenate(frames))
     logger.info("%d weights", model.count_params())
+    _freeze(model, config.training.frozen)
     return apply_rules(model, config.quantization)
+
+
+def _freeze(model: keras.Model, patterns: Sequence[str]) -> None:
+    """Makes the layers whose whole names match one of the regular expressions untrainable.
+
+    Raises:
+      InputError: a pattern is no regular expression, or matches no layer.
+    """
+    for pattern in patterns:
+        try:
+            matching = [layer for layer in model.layers if re.fullmatch(pattern, layer.name)]
+        except re.error as error:
+            raise InputError(f"training.frozen: {pattern!r} is not a regular expression: {error}") from None
+        if not matching:
+            raise InputError(f"training.frozen: {pattern!r} matches no layer of the model")
+        for layer in matching:
+            layer.trainable = False

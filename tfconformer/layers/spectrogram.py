@@ -1,0 +1,70 @@
+"""Layers of the spectrogram decoder that are no recurrence: its input, and the windows of its convolutions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from tfconformer.layers.base import Layer
+from tfconformer.layers.registry import register
+from tfconformer.layers.streaming import Frames, StreamStep
+
+
+@register
+class PreviousFrame(Layer):
+    """The last frame of the step before each step, zeros before the first: [B, S, frames * bins] -> [B, S, bins]."""
+
+    def __init__(self, bins: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.bins = bins
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return tf.pad(inputs[:, :-1, -self.bins :], [(0, 0), (1, 0), (0, 0)])
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "bins": self.bins}
+
+
+@register
+class StepFrames(Layer):
+    """The frames of every step, one after the other: [B, S, frames * bins] -> [B, S * frames, bins]."""
+
+    def __init__(self, bins: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.bins = bins
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return tf.reshape(inputs, [tf.shape(inputs)[0], -1, self.bins])
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "bins": self.bins}
+
+
+@register
+class CausalWindows(Layer):
+    """The last `size` frames at every frame, side by side, zeros before the first: [B, T, C] -> [B, T, size * C].
+
+    A causal convolution is a `Dense` after it, and quantized like any other.
+    """
+
+    def __init__(self, size: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.size = size
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return self._windows(tf.pad(inputs, [(0, 0), (self.size - 1, 0), (0, 0)]))
+
+    def stream(self, inputs: Frames, step: StreamStep) -> Frames:
+        window = step.window(self.name, inputs.values, self.size - 1)
+        return Frames(self._windows(window), inputs.delay, inputs.stride)
+
+    def _windows(self, padded: tf.Tensor) -> tf.Tensor:
+        frames = tf.shape(padded)[1] - self.size + 1
+        parts = [tf.slice(padded, [0, start, 0], [-1, frames, -1]) for start in range(self.size)]
+        windows = tf.concat(parts, axis=-1)
+        windows.set_shape([None, None, self.size * padded.shape[-1]])
+        return windows
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "size": self.size}
