@@ -180,7 +180,8 @@ def export_model(
     frozen = freeze_prepared(prepared, config)
     metadata = describe(prepared, frozen, config, tokenizer, method=method)
     _release_freed_memory()
-    content = rewrite(frozen.content, prepared.constants, metadata, further_names=further_names(frozen))
+    first = frozen.graphs[0].signature
+    content = rewrite(frozen.content, prepared.constants, metadata, further_names(frozen), first)
     with atomic.atomic_path(output) as file:
         file.write_bytes(content)
         verify_weights(file, trained, prepared.plans)

@@ -28,6 +28,7 @@ def rewrite(
     constants: Mapping[str, LayerConstants],
     metadata: bytes,
     further_names: Mapping[str, str] | None = None,
+    first: str | None = None,
 ) -> bytes:
     """Replaces the placeholders of a file by operations with the constants of their layers.
 
@@ -36,6 +37,8 @@ def rewrite(
       constants: the constants of every layer that has a placeholder, by layer name.
       metadata: the content of the metadata entry.
       further_names: second signatures to add, each with the existing signature whose graph it calls.
+      first: the signature whose graph is to be the first of the file; None leaves the order of the converter, which is
+        that of the signatures' names.
 
     Returns:
       The bytes of the finished file.
@@ -44,6 +47,8 @@ def rewrite(
       ValueError: placeholders and constants do not correspond, or the graph has custom operations of other kinds.
     """
     file = GraphFile.parse(frozen)
+    if first is not None:
+        file.put_first(first)
     signatures = {signature.signatureKey.decode("utf-8"): signature for signature in file.model.signatureDefs}
     file.model.signatureDefs += [_renamed(signatures[name], further) for further, name in (further_names or {}).items()]
     placeholders = dict(_placeholders(file))

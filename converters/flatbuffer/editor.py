@@ -116,6 +116,17 @@ class GraphFile:
         model.metadata, model.signatureDefs = [], []
         return cls(model)
 
+    def put_first(self, signature: str) -> None:
+        """Makes the graph of a signature the first of the file, by exchanging the two."""
+        (index,) = (s.subgraphIndex for s in self.model.signatureDefs if s.signatureKey.decode("utf-8") == signature)
+        graphs = list(self.graphs)
+        graphs[0], graphs[index] = graphs[index], graphs[0]
+        self.graphs = tuple(graphs)
+        self.model.subgraphs = [graph.subgraph for graph in graphs]
+        exchanged = {0: index, index: 0}
+        for definition in self.model.signatureDefs:
+            definition.subgraphIndex = exchanged.get(definition.subgraphIndex, definition.subgraphIndex)
+
     def add_operation_code(self, builtin: int, version: int = 1, custom: str | None = None) -> int:
         """Adds an operation that operators may refer to and returns its index."""
         code = schema.OperatorCodeT()

@@ -27,6 +27,7 @@ from tfconformer.layers.front_end import LogMel
 from tfconformer.layers.masking import AttentionMask, BlankBeyondEnd, FrameMask, frame_mask
 from tfconformer.layers.normalization import FeatureNormalization, LayerNormalization
 from tfconformer.layers.residual import ScaledResidual
+from tfconformer.layers.spectrogram import CausalWindows
 from tfconformer.layers.streaming import Frames, Lengths, register_pointwise
 from tfconformer.models.streaming import StreamingModel
 
@@ -55,6 +56,11 @@ def subsampling(causal):
         return JoinBins()(Convolution(4)(patches))
 
     return build
+
+
+def side_by_side(x, lengths):
+    """Frames beside those of a layer that looks ahead."""
+    return keras.layers.Concatenate()([x, DepthwiseConvolution(6)([x, FrameMask()([x, lengths])])])
 
 
 def delayed_residual(x, lengths):
@@ -124,6 +130,8 @@ LAYERS = {
     "causal convolution": (with_lengths(FeatureConvolution(3, causal=True)), 0, REORDERED),
     "causal subsampling": (subsampling(causal=True), 0, REORDERED),
     "look-ahead subsampling": (subsampling(causal=False), 0, REORDERED),
+    "causal windows side by side": (on_frames(CausalWindows(3)), 0, EXACT),
+    "delayed and undelayed side by side": (side_by_side, 3, REORDERED),
     "causal window": (with_lengths(Windows(1, 0, 2)), 0, EXACT),
     "look-ahead window": (with_lengths(Windows(0, 3, 2)), 1, EXACT),
     "window that skips": (with_lengths(Windows(0, 0, 3)), 0, EXACT),

@@ -51,6 +51,28 @@ TRANSDUCER_RULES = [
     {"layers": ".*", "spec": {"bits": 4, "block_size": 16}},
 ]
 TRANSDUCER = {"transducer": {"embedding": 16, "lstm_units": 24, "joint": 20}}
+# A spectrogram decoder, and rules with every width and kind of activations among its layers.
+PARROTRON = {
+    "parrotron": {
+        "target": {"frame_length": 800, "fft_length": 1024, "mel_bins": 8},
+        "frames_per_step": 2,
+        "memory_blocks": [1, 2],
+        "memory": 16,
+        "prenet": 12,
+        "lstm_units": 20,
+        "components": 3,
+        "postnet": 16,
+        "postnet_layers": 2,
+        "postnet_kernel": 3,
+    }
+}
+PARROTRON_RULES = [
+    {"layers": "ctc_head|stop_head", "spec": None},
+    {"layers": "prenet_.*", "spec": {"bits": 8}},
+    {"layers": "attention_lstm_.*", "spec": {"bits": 4, "block_size": 8}},
+    {"layers": "decoder_lstm_.*", "spec": {"bits": 2, "symmetric": False, "block_size": 8}},
+    {"layers": ".*", "spec": {"bits": 4, "block_size": 16}},
+]
 
 
 # In chunks of three frames, with a look back that is shorter than the utterances.

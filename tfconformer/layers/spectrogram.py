@@ -43,16 +43,20 @@ class StepFrames(Layer):
 
 @register
 class CausalWindows(Layer):
-    """The last `size` frames at every frame, side by side, zeros before the first: [B, T, C] -> [B, T, size * C].
+    """The last `size` frames at every frame, side by side: [B, T, C] -> [B, T, size * C].
 
-    A causal convolution is a `Dense` after it, and quantized like any other.
+    A causal convolution is a `Dense` after it, and quantized like any other. The frames before the first are zeros, or
+    those of a second input [B, size - 1, C].
     """
 
     def __init__(self, size: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.size = size
 
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor | tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        if isinstance(inputs, (tuple, list)):
+            x, before = inputs
+            return self._windows(tf.concat([before, x], axis=1))
         return self._windows(tf.pad(inputs, [(0, 0), (self.size - 1, 0), (0, 0)]))
 
     def stream(self, inputs: Frames, step: StreamStep) -> Frames:

@@ -225,4 +225,4 @@ def stream_pointwise(layer: Any, inputs: Any, step: StreamStep) -> Frames | Cons
     return Frames(layer(values if several else values[0]), streams[0].delay, streams[0].stride)
 
 
-register_pointwise(keras.layers.Activation)
+register_pointwise(keras.layers.Activation, keras.layers.Concatenate)

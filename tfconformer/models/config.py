@@ -38,7 +38,7 @@ class ParrotronConfig(Section):
         1.0, gt=0, description="encoder frames that untrained attention moves in a decoder step"
     )
     postnet: int = Field(128, gt=0, description="width of the convolutions that refine the spectrogram")
-    postnet_layers: int = Field(5, ge=0, description="number of these convolutions; 0 refines nothing")
+    postnet_layers: int = Field(5, gt=0, description="number of these convolutions")
     postnet_kernel: int = Field(5, gt=0, description="their kernel, in frames; they read past frames alone")
 
 

@@ -12,10 +12,13 @@ the same reason. A CTC head on the encoder recognizes the source.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
 import tensorflow as tf
 import tf_keras as keras
 
-from tfconformer.layers.dense import Dense
+from tfconformer.layers.dense import Dense, float_layer
 from tfconformer.layers.dropout import Dropout
 from tfconformer.layers.normalization import LayerNormalization
 from tfconformer.layers.recurrence import AttentionRecurrence, Recurrence, ZeroState
@@ -25,6 +28,11 @@ from tfconformer.models.config import ModelConfig, ParrotronConfig
 from tfconformer.models.encoder import Encoding, ctc_head, encoder, encoder_inputs
 
 LOGITS, SPECTROGRAM, REFINED, STOP, ATTENTION = "logits", "spectrogram", "refined", "stop", "attention"
+
+_PRENET_LAYERS = 2
+
+Layers = Mapping[str, keras.layers.Layer]
+Tensors = tuple[tf.Tensor, ...]
 
 
 def parrotron(config: ModelConfig, mel_bins: int, vocabulary: int) -> keras.Model:
@@ -43,15 +51,25 @@ def parrotron(config: ModelConfig, mel_bins: int, vocabulary: int) -> keras.Mode
     """
     assert config.parrotron is not None
     sizes = config.parrotron
+    bins = sizes.target.mel_bins
     features, lengths = encoder_inputs(mel_bins)
-    target = keras.Input([None, sizes.frames_per_step * sizes.target.mel_bins], name="target")
+    target = keras.Input([None, sizes.frames_per_step * bins], name="target")
     encoding = encoder(config, features, lengths, vocabulary)
     memory = attention_memory(sizes, encoding)
-    hidden, context, attention = attention_lstm(sizes, target, memory, encoding.mask)
+    layers = {layer.name: layer for layer in _decoder_layers(sizes)}
+    widths = sizes.lstm_units, sizes.lstm_units, sizes.memory, sizes.components
+    start = ZeroState(widths, name="attention_start")(memory)
+    previous = PreviousFrame(bins, name="previous_frame")(target)
+    hidden, context, attention, _ = attend(layers, previous, memory, encoding.mask, start)
+    start = ZeroState((sizes.lstm_units,) * 2, name="decoder_start")(memory)
+    spectrogram, stop, _ = decode(layers, hidden, context, start)
+    steps = StepFrames(sizes.frames_per_step * bins, name="refined_steps")
     outputs = {
         **encoding.heads,
         LOGITS: ctc_head(encoding.blocks[-1], encoding.mask, vocabulary, name="ctc"),
-        **spectrogram_decoder(sizes, hidden, context),
+        SPECTROGRAM: spectrogram,
+        REFINED: steps(refine(layers, spectrogram)),
+        STOP: stop,
         ATTENTION: attention,
     }
     return keras.Model([features, lengths, target], outputs, name="parrotron")
@@ -64,53 +82,154 @@ def attention_memory(sizes: ParrotronConfig, encoding: Encoding) -> tf.Tensor:
     return LayerNormalization(name="memory_norm")(Dense(sizes.memory, name="memory_projection")(joined))
 
 
-def attention_lstm(
-    sizes: ParrotronConfig, target: tf.Tensor, memory: tf.Tensor, mask: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Applies pre-net and attention LSTM: (outputs [B, S, units], contexts [B, S, memory], weights [B, S, T])."""
-    x = PreviousFrame(sizes.target.mel_bins, name="previous_frame")(target)
-    for index in range(2):
-        x = Dense(sizes.prenet, name=f"prenet_{index}")(x)
-        x = keras.layers.Activation("relu", name=f"prenet_{index}_relu")(x)
-        x = Dropout(sizes.prenet_dropout, name=f"prenet_{index}_dropout")(x)
-    gates = Dense(4 * sizes.lstm_units, name="attention_lstm_input")(x)
-    widths = sizes.lstm_units, sizes.lstm_units, sizes.memory, sizes.components
-    states = ZeroState(widths, name="attention_start")(memory)
-    recurrence = AttentionRecurrence(
+def _decoder_layers(sizes: ParrotronConfig) -> Iterator[keras.layers.Layer]:
+    """Makes the layers with weights of the decoder, and those of its pre-net and PostNet in between."""
+    bins = sizes.target.mel_bins
+    for index in range(_PRENET_LAYERS):
+        yield Dense(sizes.prenet, name=f"prenet_{index}")
+        yield keras.layers.Activation("relu", name=f"prenet_{index}_relu")
+        yield Dropout(sizes.prenet_dropout, name=f"prenet_{index}_dropout")
+    yield Dense(4 * sizes.lstm_units, name="attention_lstm_input")
+    yield AttentionRecurrence(
         sizes.lstm_units,
         sizes.components,
         frames_per_step=sizes.encoder_frames_per_step,
         name="attention_lstm_recurrent",
     )
-    hidden, contexts, weights, *_ = recurrence([gates, memory, mask, *states])
-    return hidden, contexts, weights
-
-
-def spectrogram_decoder(sizes: ParrotronConfig, hidden: tf.Tensor, context: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Applies decoder LSTM, projections and PostNet to the attention LSTM's outputs and contexts, [B, S, ...] each."""
-    bins = sizes.target.mel_bins
-    x = keras.layers.Concatenate(name="decoder_input")([hidden, context])
-    states = ZeroState((sizes.lstm_units,) * 2, name="decoder_start")(x)
-    x, *_ = Recurrence(sizes.lstm_units, name="decoder_lstm_recurrent")(
-        [Dense(4 * sizes.lstm_units, name="decoder_lstm_input")(x), *states]
-    )
-    x = keras.layers.Concatenate(name="decoder_output")([x, context])
-    spectrogram = Dense(sizes.frames_per_step * bins, name="spectrogram_projection")(x)
-    outputs = {SPECTROGRAM: spectrogram, STOP: Dense(1, name="stop_head")(x)}
-    if sizes.postnet_layers:
-        outputs[REFINED] = postnet(sizes, spectrogram)
-    return outputs
-
-
-def postnet(sizes: ParrotronConfig, spectrogram: tf.Tensor) -> tf.Tensor:
-    """Adds the outputs of causal convolutions over frames: [B, S, frames_per_step * bins] -> the same."""
-    bins, steps = sizes.target.mel_bins, sizes.frames_per_step * sizes.target.mel_bins
-    frames = StepFrames(bins, name="postnet_frames")(spectrogram)
-    x = frames
+    yield keras.layers.Concatenate(name="decoder_input")
+    yield Dense(4 * sizes.lstm_units, name="decoder_lstm_input")
+    yield Recurrence(sizes.lstm_units, name="decoder_lstm_recurrent")
+    yield keras.layers.Concatenate(name="decoder_output")
+    yield Dense(sizes.frames_per_step * bins, name="spectrogram_projection")
+    yield Dense(1, name="stop_head")
+    yield StepFrames(bins, name="postnet_frames")
     for index in range(sizes.postnet_layers):
         last = index == sizes.postnet_layers - 1
-        x = CausalWindows(sizes.postnet_kernel, name=f"postnet_{index}_windows")(x)
-        x = Dense(bins if last else sizes.postnet, name=f"postnet_{index}")(x)
-        if not last:
-            x = keras.layers.Activation("tanh", name=f"postnet_{index}_tanh")(x)
-    return StepFrames(steps, name="refined_steps")(ScaledResidual(name="postnet_residual")([frames, x]))
+        yield CausalWindows(sizes.postnet_kernel, name=f"postnet_{index}_windows")
+        yield Dense(bins if last else sizes.postnet, name=f"postnet_{index}")
+        yield keras.layers.Activation("linear" if last else "tanh", name=f"postnet_{index}_activation")
+    yield ScaledResidual(name="postnet_residual")
+
+
+def attend(
+    layers: Layers, previous: tf.Tensor, memory: tf.Tensor, mask: tf.Tensor, state: Tensors
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, Tensors]:
+    """Applies pre-net and attention LSTM to previous frames [B, S, bins].
+
+    Returns:
+      Outputs [B, S, units], contexts [B, S, memory], attention weights [B, S, T], and the state after them.
+    """
+    x = previous
+    for index in range(_PRENET_LAYERS):
+        x = layers[f"prenet_{index}_dropout"](layers[f"prenet_{index}_relu"](layers[f"prenet_{index}"](x)))
+    gates = layers["attention_lstm_input"](x)
+    hidden, contexts, weights, *state = layers["attention_lstm_recurrent"]([gates, memory, mask, *state])
+    return hidden, contexts, weights, tuple(state)
+
+
+def decode(
+    layers: Layers, hidden: tf.Tensor, context: tf.Tensor, state: Tensors
+) -> tuple[tf.Tensor, tf.Tensor, Tensors]:
+    """Applies decoder LSTM and projections to the attention LSTM's outputs and contexts, [B, S, ...] each.
+
+    Returns:
+      The spectrogram [B, S, frames_per_step * bins], logits of the end [B, S, 1], and the state after them.
+    """
+    gates = layers["decoder_lstm_input"](layers["decoder_input"]([hidden, context]))
+    x, *state = layers["decoder_lstm_recurrent"]([gates, *state])
+    x = layers["decoder_output"]([x, context])
+    return layers["spectrogram_projection"](x), layers["stop_head"](x), tuple(state)
+
+
+def refine(layers: Layers, spectrogram: tf.Tensor, before: Sequence[tf.Tensor] = ()) -> tf.Tensor:
+    """Applies the PostNet, causal convolutions over frames.
+
+    Args:
+      layers: the decoder's layers.
+      spectrogram: [B, S, frames_per_step * bins].
+      before: for each convolution the inputs of the last frames before, [B, kernel - 1, channels]; none: zeros.
+
+    Returns:
+      [B, S * frames_per_step, bins].
+    """
+    return refine_with_inputs(layers, spectrogram, before)[0]
+
+
+def refine_with_inputs(
+    layers: Layers, spectrogram: tf.Tensor, before: Sequence[tf.Tensor] = ()
+) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """Applies the PostNet, see `refine`; returns the inputs of the convolutions too, [B, frames, channels] each."""
+    frames = layers["postnet_frames"](spectrogram)
+    x, inputs = frames, []
+    for index in range(_postnet_layers(layers)):
+        inputs.append(x)
+        windows = layers[f"postnet_{index}_windows"]([x, before[index]] if before else x)
+        x = layers[f"postnet_{index}_activation"](layers[f"postnet_{index}"](windows))
+    return layers["postnet_residual"]([frames, x]), inputs
+
+
+def _postnet_layers(layers: Layers) -> int:
+    return sum(isinstance(layer, CausalWindows) for layer in layers.values())
+
+
+@dataclass(frozen=True)
+class ParrotronParts:
+    """The models that conversion calls, which share the weights of the model that they are parts of.
+
+    Attributes:
+      encoder: (features [B, T, mel_bins], lengths [B]) -> [B, ceil(T/4), memory + vocabulary + 1]: the frames that
+        attention reads, and the logits of the CTC head. It streams.
+      step: (previous frame [B, bins], memory [B, T, memory], mask [B, T, 1], states) -> (frames
+        [B, frames_per_step * bins], stop [B, 1], attention [B, T], last frame [B, bins], states after the step).
+      states: shapes of the states without the batch, by name, in the order of the arguments.
+      memory: width of the frames that attention reads.
+      bins: width of a frame of the spectrogram.
+    """
+
+    encoder: keras.Model
+    step: keras.Model
+    states: dict[str, tuple[int, ...]]
+    memory: int
+    bins: int
+
+
+def parrotron_parts(model: keras.Model) -> ParrotronParts:
+    """Takes a model of `parrotron`, quantized or not, apart."""
+    layers = {float_layer(layer).name: layer for layer in model.layers}
+    memory, bins = int(layers["memory_norm"].output.shape[-1]), layers["postnet_frames"].bins
+    attention, decoder = layers["attention_start"].widths, layers["decoder_start"].widths
+    names = ("hidden", "cell", "context", "position", "decoder_hidden", "decoder_cell")
+    states: dict[str, tuple[int, ...]] = {
+        name: (width,) for name, width in zip(names, (*attention, *decoder), strict=True)
+    }
+    for index in range(_postnet_layers(layers)):
+        windows = layers[f"postnet_{index}_windows"]
+        states[f"postnet_{index}_past"] = (windows.size - 1, int(windows.get_input_shape_at(0)[-1]))
+    inputs = {name: keras.Input(shape, name=name) for name, shape in states.items()}
+    previous, frames = keras.Input([bins], name="previous"), keras.Input([None, memory], name="memory")
+    mask = keras.Input([None, 1], name="mask")
+    hidden, context, weights, attended = attend(
+        layers, previous[:, tf.newaxis], frames, mask, tuple(inputs[name] for name in names[:4])
+    )
+    spectrogram, stop, decoded = decode(layers, hidden, context, tuple(inputs[name] for name in names[4:]))
+    before = list(inputs.values())[len(names) :]
+    refined, read = refine_with_inputs(layers, spectrogram, before)
+    kept = [tf.concat([old, new], axis=1)[:, -old.shape[1] :] for old, new in zip(before, read, strict=True)]
+    outputs = [
+        tf.reshape(refined, [-1, spectrogram.shape[-1]]),
+        stop[:, 0],
+        weights[:, 0],
+        spectrogram[:, 0, -bins:],
+        *attended,
+        *decoded,
+        *kept,
+    ]
+    head = next(layer for name, layer in layers.items() if name == "ctc_logits")
+    encoded = keras.layers.Concatenate(name="encoded")([layers["memory_norm"].output, head.output])
+    return ParrotronParts(
+        encoder=keras.Model(model.inputs[:2], encoded, name="encoder"),
+        step=keras.Model([previous, frames, mask, *inputs.values()], outputs, name="decoder_step"),
+        states=states,
+        memory=memory,
+        bins=bins,
+    )

@@ -1,4 +1,4 @@
-"""The tasks, one module each: CTC recognition and transducer recognition.
+"""The tasks, one module each: recognition with CTC or a transducer, and speech-to-speech conversion.
 
     task = find_task("recognition_ctc")
     model = task.build(config.model, mel_bins=80, vocabulary=28)

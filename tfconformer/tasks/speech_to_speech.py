@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 import tf_keras as keras
 
 from tfconformer.data.pipeline import SpeechTarget, TargetFormat
 from tfconformer.data.tokenizer import Tokenizer
+from tfconformer.decoding.spectrogram import MEMORY_FRAMES, convert
 from tfconformer.errors import InputError
 from tfconformer.losses.ctc import CTCLoss
 from tfconformer.losses.spectrogram import SpectrogramLoss, StopLoss
 from tfconformer.models.config import ModelConfig
-from tfconformer.models.parrotron import LOGITS, REFINED, SPECTROGRAM, STOP, parrotron
-from tfconformer.tasks.task import DevMetric, Task
+from tfconformer.models.parrotron import LOGITS, REFINED, SPECTROGRAM, STOP, parrotron, parrotron_parts
+from tfconformer.tasks.graphs import AudioGraph, Floats, GraphCalls, StepGraph
+from tfconformer.tasks.task import DevMetric, Task, Trace
 
 _STOP_WEIGHT = 0.1
 _SQUARED_WEIGHT = 0.5
@@ -87,13 +91,47 @@ class SpeechToSpeech(Task):
         return score
 
     def exported_part(self, trained: keras.Model, streaming: bool) -> keras.Model:
-        raise NotImplementedError
+        """Returns the model without its intermediate CTC head, see `Task.exported_part`."""
+        outputs = {name: output for name, output in trained.output.items() if name != "intermediate"}
+        return keras.Model(trained.inputs, outputs, name=trained.name)
 
-    def graphs(self, exported: keras.Model):
-        raise NotImplementedError
+    def graphs(self, exported: keras.Model) -> tuple[AudioGraph, tuple[StepGraph, ...]]:
+        """Lists the encoder, whose frames are those that attention reads beside CTC logits, and the decoder's step."""
+        parts = parrotron_parts(exported)
+        names = tuple(parts.states)
+        memory = tf.TensorSpec([1, MEMORY_FRAMES, parts.memory], tf.float32, "memory")
+        mask = tf.TensorSpec([1, MEMORY_FRAMES, 1], tf.float32, "mask")
+        previous = tf.TensorSpec([1, parts.bins], tf.float32, "previous")
+        states = [tf.TensorSpec([1, *shape], tf.float32, name) for name, shape in parts.states.items()]
+        width = int(parts.step.output[0].shape[-1])
+        outputs = (
+            tf.TensorSpec([1, width], tf.float32, "frames"),
+            tf.TensorSpec([1, 1], tf.float32, "stop"),
+            tf.TensorSpec([1, MEMORY_FRAMES], tf.float32, "attention"),
+        )
+
+        def decode(memory: tf.Tensor, mask: tf.Tensor, previous: tf.Tensor, *states: tf.Tensor) -> dict[str, tf.Tensor]:
+            frames, stop, attention, last, *after = parts.step([previous, memory, mask, *states])
+            results = {"frames": frames, "stop": stop, "attention": attention, "previous": last}
+            return results | dict(zip(names, after, strict=True))
+
+        step = StepGraph(
+            "decode_step", (memory, mask, previous, *states), outputs, ("previous", *names), decode, (parts.step,)
+        )
+        return AudioGraph("encode", parts.encoder, "encoded"), (step,)
 
     def describe(self, exported: keras.Model) -> dict[str, int | float | str]:
-        raise NotImplementedError
+        """Returns the widths of the encoder's frames for the metadata."""
+        parts = parrotron_parts(exported)
+        return {"vocabulary": int(parts.encoder.output.shape[-1]) - parts.memory - 1, "memory": parts.memory}
+
+    def trace(self, graphs: GraphCalls, waveform: Floats, path: Any = None) -> Trace:
+        """Traces the spectrogram [frames, bins] of the utterance, converted after its end, see `Task.trace`.
+
+        The path is the number of decoder steps.
+        """
+        converted = convert(graphs, graphs.run(waveform), steps=path)
+        return Trace(converted.spectrogram, path=converted.steps)
 
 
 TASK = SpeechToSpeech()

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import numpy as np
+
+from tfconformer.layers.spectrogram import CausalWindows, PreviousFrame, StepFrames
+
+
+def normal(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
+
+
+def test_the_previous_frame_is_the_last_of_the_step_before() -> None:
+    steps = normal(2, 3, 8)
+    previous = PreviousFrame(4)(steps).numpy()
+    assert not previous[:, 0].any()
+    np.testing.assert_array_equal(previous[:, 1:], steps[:, :-1, 4:])
+
+
+def test_frames_of_steps_follow_each_other() -> None:
+    steps = normal(2, 3, 8)
+    frames = StepFrames(4)(steps).numpy()
+    assert frames.shape == (2, 6, 4)
+    np.testing.assert_array_equal(frames[1, 3], steps[1, 1, 4:])
+    np.testing.assert_array_equal(StepFrames(8)(frames), steps)
+
+
+def test_causal_windows_hold_the_frame_and_those_before() -> None:
+    x, before = normal(2, 5, 3), normal(2, 2, 3) + 1
+    for windows, past in ((CausalWindows(3)(x), np.zeros_like(before)), (CausalWindows(3)([x, before]), before)):
+        padded = np.concatenate([past, x], axis=1)
+        for frame in range(5):
+            np.testing.assert_array_equal(windows[:, frame], padded[:, frame : frame + 3].reshape(2, 9))
