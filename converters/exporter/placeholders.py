@@ -16,7 +16,7 @@ import tf_keras as keras
 
 from converters.custom_ops import padded_columns
 from tfconformer.layers.base import Layer
-from tfconformer.layers.dense import Matmul, float_layer, float_layers
+from tfconformer.layers.dense import BoundMatmul, Matmul, float_layer, float_layers
 from tfconformer.layers.streaming import Constant, Frames, StreamStep
 
 PLACEHOLDER = "TfconformerPlaceholder"
@@ -90,6 +90,9 @@ class _FullyConnected(_Placeholder):
         if self.window:
             sizes[1:3] = [None if size is None else (size - self.window) // self.stride + 1 for size in sizes[1:3]]
         return self.placeholder([*sizes, self.units], inputs, *([] if self.bias is None else [self.bias]))
+
+    def bind(self, matmul: Matmul) -> BoundMatmul:
+        return BoundMatmul(tf.zeros([0, 0]), lambda x: self.affine(x, matmul), tf.identity)
 
 
 @_placeholder_of("depthwise_convolution")

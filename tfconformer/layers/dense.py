@@ -97,6 +97,10 @@ class Dense(Pointwise, Layer):
         outputs = matmul(inputs, self.kernel)
         return outputs if self.bias is None else tf.nn.bias_add(outputs, self.bias)
 
+    def bind(self, matmul: Matmul) -> BoundMatmul:
+        """Returns the matmul with the layer's kernel, for a layer that multiplies in a loop."""
+        return matmul.bind(tf.convert_to_tensor(self.kernel))
+
     def _contraction(self, input_shape: Any) -> int:
         """Returns K, given the shape of the layer's input or inputs."""
         return int(input_shape[-1])

@@ -202,7 +202,7 @@ class Recurrence(_RecurrentDense):
             hidden, cell = _lstm(gates[:, 0] + self.affine(hidden, matmul), cell)
             return hidden[:, tf.newaxis], hidden, cell
         hiddens, cells = recurrent_scan(
-            matmul.bind(tf.convert_to_tensor(self.kernel)),
+            self.bind(matmul),
             rows=lambda state: state[0],
             update=lambda state, gates, _: _lstm(gates, state[1]),
             gates=gates,
@@ -272,8 +272,7 @@ class AttentionRecurrence(_RecurrentDense):
             state = _attend(start, summed, weights)
             hidden, cell, context, position, attention = state
             return hidden[:, tf.newaxis], context[:, tf.newaxis], attention[:, tf.newaxis], *state[:4]
-        bound = matmul.bind(tf.convert_to_tensor(self.kernel))
-        states = recurrent_scan(bound, _hidden_and_context, _attend, gates, start, weights)
+        states = recurrent_scan(self.bind(matmul), _hidden_and_context, _attend, gates, start, weights)
         return states[0], states[2], states[4], *(part[:, -1] for part in states[:4])
 
     def compute_output_shape(self, input_shape: tuple[tf.TensorShape, ...]) -> tuple[tf.TensorShape, ...]:
