@@ -17,7 +17,7 @@ from tfconformer.quantization.apply import match_layers, quantize_model
 from tfconformer.quantization.spec import QuantizationRule, QuantSpec
 
 FEATURES = FeatureConfig(mel_bins=16)
-SMALL = {"blocks": 2, "dim": 16, "heads": 2, "conv_kernel": 5, "subsampling_channels": 4}
+SMALL = {"dim": 16, "heads": 2, "conv_kernel": 5, "subsampling_channels": 4}
 # Name: (configuration, unit in 10 ms frames, delay in 40 ms frames behind the features).
 MODES = {
     "left context": ({"causal": True, "left_context": 6, "right_context": 0}, 4, 0),
@@ -30,9 +30,9 @@ MODES = {
 
 
 @functools.cache
-def build(mode: str) -> StreamingModel:
+def build(mode: str, blocks: int = 2) -> StreamingModel:
     keras.utils.set_random_seed(1)
-    config = ModelConfig(**{**SMALL, **MODES[mode][0]})
+    config = ModelConfig(**{**SMALL, **MODES[mode][0], "blocks": blocks})
     return StreamingModel(conformer_ctc(config, FEATURES.mel_bins, vocabulary=6))
 
 
@@ -75,7 +75,7 @@ QUANTIZED = {
 @pytest.mark.parametrize("name", QUANTIZED)
 def test_quantized(name):
     spec, tolerance = QUANTIZED[name]
-    model = build("chunks").model
+    model = build("chunks", blocks=1).model
     specs = match_layers(model, [QuantizationRule(layers=".*", spec=QuantSpec(**spec))])
     quantized = quantize_model(model, specs)
     x = np.random.default_rng(5).normal(size=(1, 83, FEATURES.mel_bins)).astype(np.float32)

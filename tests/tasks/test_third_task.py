@@ -103,7 +103,7 @@ def registered():
 def run(registered, tiny_shards, tmp_path_factory) -> RunDirectory:
     """A run of one step of quantization-aware training."""
     tree = tiny_config([{"layers": ".*", "spec": {"bits": 4, "block_size": 16}}], STREAMING).model_dump()
-    tree["model"]["intermediate_ctc"] = None
+    tree["model"] |= {"blocks": 1, "intermediate_ctc": None}
     config = Config.model_validate(tree | {"task": "loudness", "data": {"train": [tiny_shards], "dev": [tiny_shards]}})
     directory = RunDirectory(tmp_path_factory.mktemp("loudness"))
     train(config, directory)

@@ -27,6 +27,7 @@ from tfconformer.tasks import find_task
 from tfconformer.training.run import RunDirectory
 
 pytestmark = pytest.mark.usefixtures("native_library")
+ONE_BLOCK = {"blocks": 1, "intermediate_ctc": None}
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def test_a_run_becomes_a_streaming_file_of_another_context(run, tiny_shards, tmp
 
 
 def test_a_float_model_takes_the_same_path(tmp_path):
-    output, config = tmp_path / "float.tflite", tiny_config()
+    output, config = tmp_path / "float.tflite", tiny_config(context=ONE_BLOCK)
     report = export_model(tiny_model(config), config, tiny_tokenizer(), output, tiny_waveforms())
     assert report.bits_per_weight is None
     assert report.parity[0].kernel in ("xnnpack", "builtin")
@@ -80,7 +81,7 @@ def test_a_co_trained_model_is_packed_in_the_chosen_precision():
     rules = [
         {"layers": "block_.*", "spec": {"bits": 8}, "co_train": [{"bits": 2, "symmetric": False, "block_size": 8}]}
     ]
-    config = tiny_config(rules)
+    config = tiny_config(rules, ONE_BLOCK)
     trained = tiny_model(config)
     for bits in (8, 2):
         set_active_bits(trained, bits)
@@ -93,7 +94,7 @@ def test_a_co_trained_model_is_packed_in_the_chosen_precision():
 
 
 def test_a_failed_verification_leaves_what_was_there(tmp_path, monkeypatch):
-    output, config = tmp_path / "old.tflite", tiny_config()
+    output, config = tmp_path / "old.tflite", tiny_config(context=ONE_BLOCK)
     output.write_bytes(b"old")
     monkeypatch.setitem(RELATIVE_RMS_LIMIT, None, 1e-12)
     with pytest.raises(VerificationError, match="relative RMS"):
@@ -103,7 +104,7 @@ def test_a_failed_verification_leaves_what_was_there(tmp_path, monkeypatch):
 
 
 def test_weights_that_no_code_can_stand_for_are_refused(tmp_path):
-    config = tiny_config([{"layers": "ctc_head", "spec": {"bits": 4}}])
+    config = tiny_config([{"layers": "ctc_head", "spec": {"bits": 4}}], ONE_BLOCK)
     model = tiny_model(config)
     for weight in model.get_layer("quant_ctc_head").trainable_weights:
         weight.assign(np.full(weight.shape, np.nan, np.float32))
@@ -113,7 +114,7 @@ def test_weights_that_no_code_can_stand_for_are_refused(tmp_path):
 
 
 def test_a_file_is_never_left_unverified(tmp_path):
-    config = tiny_config()
+    config = tiny_config(context=ONE_BLOCK)
     with pytest.raises(InputError, match="at least one utterance"):
         export_model(tiny_model(config), config, tiny_tokenizer(), tmp_path / "x.tflite", [])
     assert not list(tmp_path.iterdir())
