@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("native_library")
 @pytest.fixture(scope="module")
 def run(tiny_shards, tmp_path_factory) -> RunDirectory:
     """A float run whose training data are there."""
-    config = tiny_config()
+    config = tiny_config(context={"blocks": 1, "intermediate_ctc": None})
     data = config.data.model_copy(update={"train": (tiny_shards,), "dev": (tiny_shards,)})
     return write_run(RunDirectory(tmp_path_factory.mktemp("run")), config.model_copy(update={"data": data}))
 
