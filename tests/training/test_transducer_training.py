@@ -106,10 +106,13 @@ def test_a_language_model_from_the_transcripts(folder):
 @pytest.mark.parametrize(
     ("source", "options", "message"),
     [
-        ("ctc", ["--language-model", "x.arpa"], "needs --beam-width"),
-        ("ctc/config.yaml", ["--beam-width", "4", "--language-model", "x.arpa"], "for the directory of a run"),
+        ("ctc", [], "needs --beam-width"),
+        ("ctc/config.yaml", ["--beam-width", "4"], "for the directory of a run"),
     ],
 )
 def test_searches_that_cannot_be_are_refused(folder, source, options, message):
-    arguments = ["evaluate", str(folder / source), f"--shards={folder}/shards/dev-*.tfrecord", *options]
+    language_model = folder / "empty.arpa"
+    language_model.touch()
+    shards = f"--shards={folder}/shards/dev-*.tfrecord"
+    arguments = ["evaluate", str(folder / source), shards, "--language-model", str(language_model), *options]
     assert message in str(CliRunner().invoke(cli, arguments).exception)
