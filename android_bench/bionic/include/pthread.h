@@ -30,3 +30,9 @@ int pthread_cond_wait(pthread_cond_t*, pthread_mutex_t*);
 int pthread_cond_signal(pthread_cond_t*);
 int pthread_cond_broadcast(pthread_cond_t*);
 int pthread_cond_destroy(pthread_cond_t*);
+int __register_atfork(void (*)(void), void (*)(void), void (*)(void), void*);
+/* In the NDK this is a part of crtbegin, which names the library, so that its handlers end with it. The libraries here
+ * are linked without crtbegin, and stay loaded. */
+static inline int pthread_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void)) {
+  return __register_atfork(prepare, parent, child, (void*)0);
+}
