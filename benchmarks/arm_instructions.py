@@ -43,6 +43,7 @@ RUNS = 4
 # Largest root mean square error against float, relative: 8-bit activations cost about 1 %.
 TOLERANCE = 0.05
 QuantizedWeights: TypeAlias = PackedWeights | BuiltinWeights
+Layer: TypeAlias = tuple[str, Quantization, QuantizedWeights]
 _SOURCES = Path(__file__).parent
 
 
@@ -110,7 +111,7 @@ def parse_counts(text: str) -> Counts:
     return Counts(round(values["instructions"] / values["regions"]), round(values["products"] / values["regions"]))
 
 
-def layers(k: int, n: int) -> Iterator[tuple[str, Quantization, QuantizedWeights]]:
+def layers(k: int, n: int) -> Iterator[Layer]:
     """Yields the layers to count: implementation, scheme, weights; all have 8-bit activations."""
     for bits in (2, 4, 8):
         for sparsity in (None, "2:4", "1:4"):
@@ -123,8 +124,25 @@ def layers(k: int, n: int) -> Iterator[tuple[str, Quantization, QuantizedWeights
         yield NAME, Quantization.of_spec(spec, activation_bits=8), random_builtin(spec, k, n)
 
 
-def _ours(spec: QuantSpec, k: int, n: int) -> tuple[str, Quantization, QuantizedWeights]:
+def _ours(spec: QuantSpec, k: int, n: int) -> Layer:
     return "tfconformer", Quantization.of_spec(spec, activation_bits=8), random_packed(spec, k, n)
+
+
+def checked_count(counter: Counter, layer: Layer, m: int, cpu: str = CPU) -> str:
+    """Counts a layer of `layers` on m random rows, see `Counter.count`.
+
+    Raises:
+      InputError: it computes wrong numbers, so that its count means nothing.
+    """
+    implementation, quantization, weights = layer
+    matrix = weights.dequantize()
+    x = np.random.default_rng(m).standard_normal((m, len(matrix)), np.float32)
+    text, y = counter.count(weights, x, cpu)
+    expected = x @ matrix
+    error = np.linalg.norm(y - expected) / np.linalg.norm(expected)
+    if not error < TOLERANCE:
+        raise InputError(f"{implementation}, {scheme(quantization)}, computes wrong numbers: error {error:.2g}")
+    return text
 
 
 def measure(counter: Counter, k: int, n: int, m: int) -> Iterator[ResultRow]:
@@ -133,16 +151,8 @@ def measure(counter: Counter, k: int, n: int, m: int) -> Iterator[ResultRow]:
     Raises:
       InputError: one computes wrong numbers, so that its count means nothing.
     """
-    x = np.random.default_rng(m).standard_normal((m, k), np.float32)
     for implementation, quantization, weights in layers(k, n):
-        text, y = counter.count(weights, x)
-        counts = parse_counts(text)
-        expected = x @ weights.dequantize()
-        error = np.linalg.norm(y - expected) / np.linalg.norm(expected)
-        if not error < TOLERANCE:
-            raise InputError(
-                f"{implementation}, {scheme(quantization)}, computes wrong numbers: relative error {error:.2g}"
-            )
+        counts = parse_counts(checked_count(counter, (implementation, quantization, weights), m))
         yield ResultRow(
             quantization=quantization,
             execution=Execution(threads=1),

@@ -97,7 +97,7 @@ def export_layers(config: Config, output: Path) -> Cost:
         described = TaskDescription(name=task.name, **task.describe(model))
         records = abstract_layer_records(model, specs)
         metadata = write_metadata(config, None, described, frozen.graphs, records)
-        output.write_bytes(rewrite(frozen.content, {**packed, **float_layers}, metadata))
+        output.write_bytes(rewrite(frozen, {**packed, **float_layers}, metadata))
 
     cost = _measured(write, output)
     assert np.isfinite(open_model(output).run(_noise())).all()

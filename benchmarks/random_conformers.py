@@ -23,7 +23,6 @@ from converters.exporter.freeze_streaming import freeze_streaming, position_laye
 from converters.exporter.metadata import write_metadata
 from converters.exporter.operators import LayerWeights
 from converters.exporter.pack import PackedWeights
-from converters.exporter.pipeline import further_names
 from converters.exporter.plan import LayerPlan, plan
 from converters.exporter.rewrite import rewrite
 from converters.flatbuffer.metadata import TaskDescription
@@ -135,7 +134,7 @@ def contents(
         described = TaskDescription(name=frozen.task.name, **frozen.task.describe(frozen.model))
         metadata = write_metadata(config, None, described, frozen.graphs.graphs, ())
         constants = {**packed, **frozen.float_layers}
-        yield variant, rewrite(frozen.graphs.content, constants, metadata, further_names(frozen.graphs))
+        yield variant, rewrite(frozen.graphs, constants, metadata)
 
 
 def _with_window(weights: LayerWeights, layer: LayerPlan) -> LayerWeights:

@@ -74,7 +74,7 @@ class Exported:
     trained: object
     config: object
     prepared: object
-    frozen: bytes
+    frozen: object
     path: Path
 
 
@@ -161,7 +161,7 @@ def tiny_shards(tmp_path_factory) -> str:
 def _export(
     rules: list[dict], folder: Path, context: dict | None = None, streaming: bool = False, target: str = "custom"
 ) -> Exported:
-    from converters.exporter.pipeline import describe, freeze_prepared, further_names, prepare
+    from converters.exporter.pipeline import describe, freeze_prepared, prepare
     from converters.exporter.rewrite import rewrite
     from tfconformer.tasks import find_task
 
@@ -171,5 +171,5 @@ def _export(
     graph = freeze_prepared(prepared, config)
     metadata = describe(prepared, graph, config, tokenizer)
     path = folder / "model.tflite"
-    path.write_bytes(rewrite(graph.content, prepared.constants, metadata, further_names(graph)))
-    return Exported(trained, config, prepared, graph.content, path)
+    path.write_bytes(rewrite(graph, prepared.constants, metadata))
+    return Exported(trained, config, prepared, graph, path)

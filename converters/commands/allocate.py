@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import get_args
 
@@ -10,6 +9,7 @@ import click
 
 from tfconformer.commands.output import OUTPUT_FILE
 from tfconformer.errors import InputError
+from tfconformer.patterns import compile_pattern
 from tfconformer.quantization.spec import Rounding
 
 
@@ -25,10 +25,7 @@ def allocate(run_directory: Path, output: Path, budget: str, keep_float: str, ro
     OUTPUT.yaml extends the run's configuration by the chosen quantization; `tfconformer quantize` trains it,
     `tfconformer export --post-training` exports it as it is.
     """
-    try:
-        re.compile(keep_float)
-    except re.error as error:
-        raise InputError(f"--keep-float {keep_float!r} is not a regular expression: {error}") from None
+    compile_pattern(keep_float, "--keep-float")
     if output.suffix not in (".yaml", ".yml"):
         raise InputError(f"the output {output} should have a name that ends in .yaml")
     from converters.exporter.allocate import allocate_model, parse_size

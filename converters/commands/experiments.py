@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import click
 
-from tfconformer.errors import InputError
+from tfconformer.patterns import compile_pattern
 from tfconformer.reports.tables import render_markdown_table
 
 _PATH = click.Path(path_type=Path)
@@ -26,10 +25,7 @@ def experiments(files: tuple[Path, ...], folder: Path, results: Path, only: str)
     from converters.experiments.execute import execute
     from converters.experiments.grid import load_experiment
 
-    try:
-        re.compile(only)
-    except re.error as error:
-        raise InputError(f"--only {only!r} is not a regular expression: {error}") from None
+    compile_pattern(only, "--only")
     grids = {file: load_experiment(file) for file in files}
     for file, experiment in grids.items():
         finished = execute(file, experiment, folder, results / f"{file.stem}.json", only)

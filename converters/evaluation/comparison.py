@@ -133,7 +133,7 @@ class HostBackend:
             RecognizedUtterance(
                 id=name,
                 reference=text,
-                hypothesis=recognizer.text(one.ids),
+                hypothesis=recognizer.metadata.text(one.ids),
                 audio_seconds=len(waveform) / recognizer.sample_rate,
                 compute_seconds=one.seconds,
             )

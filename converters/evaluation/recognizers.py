@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from converters.flatbuffer.metadata import ModelMetadata
-from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
 
 
@@ -19,25 +18,17 @@ class Recognizer:
     Attributes:
       path: the file.
       sha256: hash of its content, hexadecimal.
-      tokenizer: turns its labels into words.
-      sample_rate: of its input, in Hz.
+      metadata: its metadata, which have a tokenizer.
     """
 
     path: Path
     sha256: str
-    tokenizer: Tokenizer
-    sample_rate: int
+    metadata: ModelMetadata
 
-    def text(self, labels: Sequence[int]) -> str:
-        """Returns the text of labels.
-
-        Raises:
-          InputError: a label is no token.
-        """
-        try:
-            return self.tokenizer.decode(labels)
-        except ValueError as error:
-            raise InputError(f"{self.path}: its tokenizer is that of another model: {error}") from None
+    @property
+    def sample_rate(self) -> int:
+        """The rate of its input, in Hz."""
+        return self.metadata.features.sample_rate
 
     def require_unchanged(self) -> None:
         """Raises InputError if the content of the file has changed."""
@@ -53,8 +44,9 @@ def read_recognizers(models: Mapping[str, Path]) -> dict[str, Recognizer]:
     """
     recognizers = {name: _read(path) for name, path in models.items()}
     first, *others = recognizers.values()
+    tokenizer = first.metadata.tokenizer.to_bytes()
     for other in others:
-        if (other.tokenizer.to_bytes(), other.sample_rate) != (first.tokenizer.to_bytes(), first.sample_rate):
+        if (other.metadata.tokenizer.to_bytes(), other.sample_rate) != (tokenizer, first.sample_rate):
             raise InputError(
                 f"{first.path} and {other.path} differ in tokenizer or sample rate: they are not versions of one "
                 "model and cannot be compared"
@@ -63,8 +55,7 @@ def read_recognizers(models: Mapping[str, Path]) -> dict[str, Recognizer]:
 
 
 def _read(path: Path) -> Recognizer:
-    metadata = ModelMetadata.read(path)
-    return Recognizer(path, _sha256(path), metadata.tokenizer, metadata.features.sample_rate)
+    return Recognizer(path, _sha256(path), ModelMetadata.read(path))
 
 
 def _sha256(path: Path) -> str:

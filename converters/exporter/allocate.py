@@ -98,7 +98,7 @@ def allocate_model(run: RunDirectory, budget: int, keep_float: str, rounding: Ro
         if frozen is None:
             frozen = freeze_prepared(prepared, config)
         metadata = describe(prepared, frozen, ruled, tokenizer, method=f"ptq-{rounding}")
-        file_bytes = len(rewrite(frozen.content, prepared.constants, metadata))
+        file_bytes = len(rewrite(frozen, prepared.constants, metadata))
         if file_bytes <= budget:
             return Allocation(ruled.quantization, chosen, file_bytes)
         left = budget - (file_bytes - sum(one.bytes for one in chosen.values()))

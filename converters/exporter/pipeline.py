@@ -180,8 +180,7 @@ def export_model(
     frozen = freeze_prepared(prepared, config)
     metadata = describe(prepared, frozen, config, tokenizer, method=method)
     _release_freed_memory()
-    first = frozen.graphs[0].signature
-    content = rewrite(frozen.content, prepared.constants, metadata, further_names(frozen), first)
+    content = rewrite(frozen, prepared.constants, metadata)
     with atomic.atomic_path(output) as file:
         file.write_bytes(content)
         verify_weights(file, trained, prepared.plans)
@@ -266,12 +265,6 @@ def describe(
         layers=prepared.layers,
         method=method,
     )
-
-
-def further_names(frozen: FrozenGraphs) -> dict[str, str]:
-    """Returns the second signatures of graphs, such as the one that flushes a stream, each with the first one."""
-    streams = {graph.signature: graph.stream for graph in frozen.graphs}
-    return {stream.flush_signature: signature for signature, stream in streams.items() if stream is not None}
 
 
 def pack_layer(layer: LayerPlan, quantized: QuantizedWeights) -> PackedWeights | BuiltinWeights:

@@ -14,6 +14,7 @@ from typing import Any
 from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import flexbuffers
 
+from converters.exporter.freeze import FrozenGraphs
 from converters.exporter.operators import LayerConstants, LayerOperators, input_width, output_width
 from converters.exporter.placeholders import PLACEHOLDER, PLACEHOLDER_LAYER
 from converters.flatbuffer.editor import Graph, GraphFile
@@ -23,22 +24,13 @@ _DESCRIPTION = b"tfconformer"
 _BUILTIN_NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
 
 
-def rewrite(
-    frozen: bytes,
-    constants: Mapping[str, LayerConstants],
-    metadata: bytes,
-    further_names: Mapping[str, str] | None = None,
-    first: str | None = None,
-) -> bytes:
+def rewrite(frozen: FrozenGraphs, constants: Mapping[str, LayerConstants], metadata: bytes) -> bytes:
     """Replaces the placeholders of a file by operations with the constants of their layers.
 
     Args:
-      frozen: the bytes of a float `.tflite` file with placeholders, from the freezing stage.
+      frozen: the graphs with placeholders, from the freezing stage; the one that takes audio becomes the first.
       constants: the constants of every layer that has a placeholder, by layer name.
       metadata: the content of the metadata entry.
-      further_names: second signatures to add, each with the existing signature whose graph it calls.
-      first: the signature whose graph is to be the first of the file; None leaves the order of the converter, which is
-        that of the signatures' names.
 
     Returns:
       The bytes of the finished file.
@@ -46,11 +38,11 @@ def rewrite(
     Raises:
       ValueError: placeholders and constants do not correspond, or the graph has custom operations of other kinds.
     """
-    file = GraphFile.parse(frozen)
-    if first is not None:
-        file.put_first(first)
+    file = GraphFile.parse(frozen.content)
+    file.put_first(frozen.graphs[0].signature)  # the converter sorts them by name
     signatures = {signature.signatureKey.decode("utf-8"): signature for signature in file.model.signatureDefs}
-    file.model.signatureDefs += [_renamed(signatures[name], further) for further, name in (further_names or {}).items()]
+    streams = {graph.signature: graph.stream for graph in frozen.graphs if graph.stream is not None}
+    file.model.signatureDefs += [_renamed(signatures[name], stream.flush_signature) for name, stream in streams.items()]
     placeholders = dict(_placeholders(file))
     if placeholders.keys() != constants.keys():
         different = ", ".join(sorted(placeholders.keys() ^ constants.keys()))

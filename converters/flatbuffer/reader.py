@@ -155,12 +155,28 @@ def _check_indices(what: str, indices: tuple[int, ...], count: int, *, lowest: i
 
 
 # Built-in operations whose inputs may be left out (index -1), from this input on: the bias, and parts of the cells.
-_OPTIONAL_INPUTS = {3: 2, 4: 2, 9: 2, 67: 3, 16: 1, 27: 1, 35: 1, 44: 1, 46: 1, 52: 1}
+_OPTIONAL_INPUTS = {
+    **dict.fromkeys((3, 4, 9), 2),  # CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED
+    67: 3,  # TRANSPOSE_CONV
+    **dict.fromkeys((16, 27, 35, 44, 46, 52), 1),  # LSTM, SVDF, sequences of RNN and LSTM in one direction and both
+}
 # Numbers of outputs of built-in operations that do not have one. Those whose first option is the number, and those with
 # varying numbers: control flow and cells; StableHLO, which no runtime computes by itself, begins at 162.
-_OUTPUTS = {48: 2, 103: 2, 120: 2, 121: 3, 129: 0, 138: 0, 144: 0}
-_OUTPUTS_OF_OPTION = frozenset({49, 88, 102})
-_ANY_OUTPUTS = frozenset({10, 16, 31, 32, 33, 44, 46, 51, 52, 118, 119, *range(162, 256)})
+_OUTPUTS = {
+    **dict.fromkeys((48, 103, 120), 2),  # TOPK_V2, UNIQUE, NON_MAX_SUPPRESSION_V4
+    121: 3,  # NON_MAX_SUPPRESSION_V5
+    **dict.fromkeys((129, 138, 144), 0),  # CALL_ONCE, HASHTABLE_IMPORT, ASSIGN_VARIABLE
+}
+_OUTPUTS_OF_OPTION = frozenset({49, 88, 102})  # SPLIT, UNPACK, SPLIT_V
+_ANY_OUTPUTS = frozenset(
+    {
+        10, 33,  # HASHTABLE_LOOKUP, EMBEDDING_LOOKUP_SPARSE
+        16, 44, 46, 52,  # LSTM, sequences of it and of RNN
+        31, 118, 119,  # CALL, IF, WHILE
+        32, 51,  # CUSTOM, DELEGATE
+        *range(162, 256),
+    }
+)  # fmt: skip
 _CUSTOM = 32
 
 

@@ -56,9 +56,9 @@ def attention_inputs() -> tuple[tf.Tensor, ...]:
 
 def attention_layer() -> AttentionRecurrence:
     keras.utils.set_random_seed(0)
-    layer = AttentionRecurrence(UNITS, COMPONENTS, query=5, frames_per_step=1.25)
+    layer = AttentionRecurrence(UNITS, COMPONENTS, frames_per_step=1.25)
     layer(attention_inputs())
-    layer.mixture_kernel.assign(normal(5, 3 * COMPONENTS, seed=6))
+    layer.mixture_kernel.assign(normal(64, 3 * COMPONENTS, seed=6) / 4)
     return layer
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfconformer.layers.spectrogram import CausalWindows, PreviousFrame, StepFrames
+from tfconformer.layers.spectrogram import CausalWindows, PreviousFrame
 
 
 def normal(*shape: int) -> np.ndarray:
@@ -14,14 +14,6 @@ def test_the_previous_frame_is_the_last_of_the_step_before() -> None:
     previous = PreviousFrame(4)(steps).numpy()
     assert not previous[:, 0].any()
     np.testing.assert_array_equal(previous[:, 1:], steps[:, :-1, 4:])
-
-
-def test_frames_of_steps_follow_each_other() -> None:
-    steps = normal(2, 3, 8)
-    frames = StepFrames(4)(steps).numpy()
-    assert frames.shape == (2, 6, 4)
-    np.testing.assert_array_equal(frames[1, 3], steps[1, 1, 4:])
-    np.testing.assert_array_equal(StepFrames(8)(frames), steps)
 
 
 def test_causal_windows_hold_the_frame_and_those_before() -> None:

@@ -31,7 +31,7 @@ def write_recognizer(path: Path, layer: PackedLayer | None = None) -> None:
     tokenizer = Tokenizer.train(["CALL HOME NOW"], TokenizerConfig())
     layer = layer or random_layer(np.random.default_rng(0), 4, FRAME, tokenizer.vocabulary_size + 1)
     description = metadata(
-        packed_dense("ctc_head", layer) | {"sqnr_db": 18.25},
+        packed_dense("ctc_head", layer) | {"sqnr_db": 18.25, "code_bytes": layer.packed.nbytes, "scale_bytes": 2},
         tokenizer=base64.b64encode(tokenizer.to_bytes()).decode(),
         config=CONFIG.model_dump(mode="json"),
     )

@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import soundfile
-import soxr
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from tfconformer.data.audio import UnusableError, read_audio
+from tfconformer.data.librispeech import AUDIO_SUFFIXES
+from tfconformer.data.speech.acoustics import resample
 from tfconformer.errors import InputError
 
-# Suffixes of the audio files of a folder; other files, such as licences, are left out.
-_SUFFIXES = {".wav", ".flac", ".ogg"}
+# Longest noise, in seconds: all of them lie in memory.
+_LONGEST_RECORDING = 3600.0
 # Impulse responses are cut here, in seconds after the peak: one of a reverberation time of 0.5 s has decayed by 60 dB.
 _LONGEST_RESPONSE = 0.5
 
@@ -41,7 +42,7 @@ def read_recordings(folder: str, sample_rate: int) -> Recordings:
       sample_rate: rate that they are resampled to, in Hz.
 
     Raises:
-      InputError: the folder has no such file, or one cannot be decoded or is silent.
+      InputError: the folder has no such file, or one cannot be used or is silent.
     """
     waves = _read_folder(folder, sample_rate)
     lengths = tf.constant([len(wave) for wave in waves], tf.int32)
@@ -62,7 +63,7 @@ def read_impulse_responses(folder: str, sample_rate: int) -> tf.Tensor:
       [count, taps] float32, zero after the end of each response; at most half a second.
 
     Raises:
-      InputError: the folder has no such file, or one cannot be decoded or is silent.
+      InputError: the folder has no such file, or one cannot be used or is silent.
     """
     longest = int(_LONGEST_RESPONSE * sample_rate)
     responses = [wave[np.argmax(np.abs(wave)) :][:longest] for wave in _read_folder(folder, sample_rate)]
@@ -73,7 +74,7 @@ def read_impulse_responses(folder: str, sample_rate: int) -> tf.Tensor:
 
 
 def _read_folder(folder: str, sample_rate: int) -> list[NDArray[np.float32]]:
-    paths = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in _SUFFIXES)
+    paths = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
     if not paths:
         raise InputError(f"the folder {folder} has no WAV, FLAC or Ogg file")
     return [_read(path, sample_rate) for path in paths]
@@ -81,10 +82,10 @@ def _read_folder(folder: str, sample_rate: int) -> list[NDArray[np.float32]]:
 
 def _read(path: Path, sample_rate: int) -> NDArray[np.float32]:
     try:
-        wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (OSError, soundfile.LibsndfileError) as error:
-        raise InputError(f"cannot decode {path}: {error}") from None
-    mono = wave[:, 0]
-    if not np.any(mono) or not np.all(np.isfinite(mono)):
-        raise InputError(f"{path} is silent, or not every sample is finite")
-    return mono if rate == sample_rate else soxr.resample(mono, rate, sample_rate)
+        audio = read_audio(path, _LONGEST_RECORDING)
+    except UnusableError as error:
+        raise InputError(f"cannot use {path}: {error}") from None
+    mono = audio.samples[:, 0]
+    if not np.any(mono):
+        raise InputError(f"cannot use {path}: it is silent")
+    return resample(mono, audio.sample_rate, sample_rate)

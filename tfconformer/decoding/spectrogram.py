@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,22 @@ class Conversion:
         return len(self.spectrogram)
 
 
+class DecoderStep(NamedTuple):
+    """The result of a decoder step.
+
+    Attributes:
+      frames: [frames_per_step * bins], scaled log-mel.
+      stop: logit of the end.
+      attention: [at most MEMORY_FRAMES], the weights of the frames of the window.
+      first: number of the first of these frames in the utterance.
+    """
+
+    frames: Floats
+    stop: float
+    attention: Floats
+    first: int
+
+
 class SpectrogramDecoder:
     """The decoder of one utterance, which keeps its states and the frames that attention reads.
 
@@ -76,8 +92,8 @@ class SpectrogramDecoder:
         """Adds outputs of the encoder [count, memory and more] at the end; attention reads the first columns."""
         self._frames = np.concatenate([self._frames, encoded[:, : self._frames.shape[1]]])
 
-    def step(self) -> tuple[Floats, float, Floats]:
-        """Computes a step: (frames [frames_per_step * bins], logit of the end, attention [all frames so far])."""
+    def step(self) -> DecoderStep:
+        """Computes a step."""
         self._move_window()
         count = min(len(self._frames), MEMORY_FRAMES)
         window = np.zeros([1, MEMORY_FRAMES, self._frames.shape[1]], np.float32)
@@ -85,9 +101,9 @@ class SpectrogramDecoder:
         window[0, :count], mask[0, :count] = self._frames[:count], 1.0
         outputs = self._graphs.call("decode_step", {"memory": window, "mask": mask, **self._states})
         self._states = {name: outputs[name] for name in self._states}
-        attention = np.zeros(self._first + len(self._frames), np.float32)
-        attention[self._first : self._first + count] = outputs["attention"][0, :count]
-        return outputs["frames"][0], float(outputs["stop"][0, 0]), attention
+        return DecoderStep(
+            outputs["frames"][0], float(outputs["stop"][0, 0]), outputs["attention"][0, :count], self._first
+        )
 
     def _move_window(self) -> None:
         """Drops frames that lie behind the position, as soon as there are more than the window holds."""
@@ -112,13 +128,13 @@ def convert(graphs: StepGraphs, encoded: Floats, steps: int | None = None) -> Co
     """
     decoder = SpectrogramDecoder(graphs)
     decoder.extend(encoded)
-    spectrogram: list[Floats] = []
-    attention: list[Floats] = []
+    done: list[DecoderStep] = []
     stopped = False
     limit = steps if steps is not None else 2 * len(encoded) + 1
-    while len(spectrogram) < limit and not stopped:
-        frames, stop, weights = decoder.step()
-        spectrogram.append(frames)
-        attention.append(weights)
-        stopped = steps is None and stop > 0
-    return Conversion(np.stack(spectrogram), np.stack(attention), stopped or steps is not None)
+    while len(done) < limit and not stopped:
+        done.append(decoder.step())
+        stopped = steps is None and done[-1].stop > 0
+    attention = np.zeros([len(done), len(encoded)], np.float32)
+    for row, step in zip(attention, done, strict=True):
+        row[step.first : step.first + len(step.attention)] = step.attention
+    return Conversion(np.stack([step.frames for step in done]), attention, stopped or steps is not None)

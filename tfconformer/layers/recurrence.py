@@ -24,6 +24,8 @@ State = tuple[tf.Tensor, ...]
 Rows = Callable[[State], tf.Tensor]
 Update = Callable[[State, tf.Tensor, State], State]
 
+# Width of the hidden layer of the network that moves the attention.
+_QUERY_WIDTH = 64
 # Standard deviation of the components of the attention, in frames of the memory: the least one, which keeps the weights
 # of neighbouring frames different from zero, and the one of an untrained layer.
 _LEAST_DEVIATION = 0.3
@@ -235,16 +237,14 @@ class AttentionRecurrence(_RecurrentDense):
     Args:
       units: width of the LSTM.
       components: number of Gaussian components.
-      query: width of the hidden layer of the attention's network.
       frames_per_step: frames of the memory that an untrained layer moves in a step.
     """
 
     constants = ("kernel",)
 
-    def __init__(self, units: int, components: int = 5, query: int = 64, frames_per_step: float = 1.0, **kwargs: Any):
+    def __init__(self, units: int, components: int, frames_per_step: float = 1.0, **kwargs: Any):
         super().__init__(units, **kwargs)
         self.components = components
-        self.query = query
         self.frames_per_step = frames_per_step
 
     def _contraction(self, input_shape: Any) -> int:
@@ -252,9 +252,9 @@ class AttentionRecurrence(_RecurrentDense):
 
     def build(self, input_shape: Any) -> None:
         units, outputs = self.units // 4, 3 * self.components
-        self.query_kernel = self.add_weight("query_kernel", [units, self.query], initializer="glorot_uniform")
-        self.query_bias = self.add_weight("query_bias", [self.query], initializer="zeros")
-        self.mixture_kernel = self.add_weight("mixture_kernel", [self.query, outputs], initializer=_small_normal)
+        self.query_kernel = self.add_weight("query_kernel", [units, _QUERY_WIDTH], initializer="glorot_uniform")
+        self.query_bias = self.add_weight("query_bias", [_QUERY_WIDTH], initializer="zeros")
+        self.mixture_kernel = self.add_weight("mixture_kernel", [_QUERY_WIDTH, outputs], initializer=_small_normal)
         self.mixture_bias = self.add_weight("mixture_bias", [outputs], initializer=self._first_mixture)
         super().build(input_shape)
 
@@ -281,8 +281,7 @@ class AttentionRecurrence(_RecurrentDense):
         return *(tf.TensorShape([*gates[:2], width]) for width in widths), *states
 
     def get_config(self) -> dict[str, Any]:
-        settings = {"components": self.components, "query": self.query, "frames_per_step": self.frames_per_step}
-        return {**super().get_config(), **settings}
+        return {**super().get_config(), "components": self.components, "frames_per_step": self.frames_per_step}
 
     def _first_mixture(self, shape: Any, dtype: Any = None) -> tf.Tensor:
         """Returns biases of equal weights, of steps of `frames_per_step`, and of broad components."""

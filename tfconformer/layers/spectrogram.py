@@ -27,21 +27,6 @@ class PreviousFrame(Layer):
 
 
 @register
-class StepFrames(Layer):
-    """The frames of every step, one after the other: [B, S, frames * bins] -> [B, S * frames, bins]."""
-
-    def __init__(self, bins: int, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.bins = bins
-
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        return tf.reshape(inputs, [tf.shape(inputs)[0], -1, self.bins])
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "bins": self.bins}
-
-
-@register
 class CausalWindows(Layer):
     """The last `size` frames at every frame, side by side: [B, T, C] -> [B, T, size * C].
 

@@ -23,7 +23,7 @@ from tfconformer.layers.dropout import Dropout
 from tfconformer.layers.normalization import LayerNormalization
 from tfconformer.layers.recurrence import AttentionRecurrence, Recurrence, ZeroState
 from tfconformer.layers.residual import ScaledResidual
-from tfconformer.layers.spectrogram import CausalWindows, PreviousFrame, StepFrames
+from tfconformer.layers.spectrogram import CausalWindows, PreviousFrame
 from tfconformer.models.config import ModelConfig, ParrotronConfig
 from tfconformer.models.encoder import Encoding, ctc_head, encoder, encoder_inputs
 
@@ -63,12 +63,12 @@ def parrotron(config: ModelConfig, mel_bins: int, vocabulary: int) -> keras.Mode
     hidden, context, attention, _ = attend(layers, previous, memory, encoding.mask, start)
     start = ZeroState((sizes.lstm_units,) * 2, name="decoder_start")(memory)
     spectrogram, stop, _ = decode(layers, hidden, context, start)
-    steps = StepFrames(sizes.frames_per_step * bins, name="refined_steps")
+    refined, _ = refine(layers, spectrogram)
     outputs = {
         **encoding.heads,
         LOGITS: ctc_head(encoding.blocks[-1], encoding.mask, vocabulary, name="ctc"),
         SPECTROGRAM: spectrogram,
-        REFINED: steps(refine(layers, spectrogram)),
+        REFINED: keras.layers.Reshape([-1, sizes.frames_per_step * bins], name="refined_steps")(refined),
         STOP: stop,
         ATTENTION: attention,
     }
@@ -102,7 +102,7 @@ def _decoder_layers(sizes: ParrotronConfig) -> Iterator[keras.layers.Layer]:
     yield keras.layers.Concatenate(name="decoder_output")
     yield Dense(sizes.frames_per_step * bins, name="spectrogram_projection")
     yield Dense(1, name="stop_head")
-    yield StepFrames(bins, name="postnet_frames")
+    yield keras.layers.Reshape([-1, bins], name="postnet_frames")
     for index in range(sizes.postnet_layers):
         last = index == sizes.postnet_layers - 1
         yield CausalWindows(sizes.postnet_kernel, name=f"postnet_{index}_windows")
@@ -141,7 +141,9 @@ def decode(
     return layers["spectrogram_projection"](x), layers["stop_head"](x), tuple(state)
 
 
-def refine(layers: Layers, spectrogram: tf.Tensor, before: Sequence[tf.Tensor] = ()) -> tf.Tensor:
+def refine(
+    layers: Layers, spectrogram: tf.Tensor, before: Sequence[tf.Tensor] = ()
+) -> tuple[tf.Tensor, list[tf.Tensor]]:
     """Applies the PostNet, causal convolutions over frames.
 
     Args:
@@ -150,15 +152,9 @@ def refine(layers: Layers, spectrogram: tf.Tensor, before: Sequence[tf.Tensor] =
       before: for each convolution the inputs of the last frames before, [B, kernel - 1, channels]; none: zeros.
 
     Returns:
-      [B, S * frames_per_step, bins].
+      The frames [B, S * frames_per_step, bins], and the inputs of the convolutions, [B, S * frames_per_step, channels]
+      each.
     """
-    return refine_with_inputs(layers, spectrogram, before)[0]
-
-
-def refine_with_inputs(
-    layers: Layers, spectrogram: tf.Tensor, before: Sequence[tf.Tensor] = ()
-) -> tuple[tf.Tensor, list[tf.Tensor]]:
-    """Applies the PostNet, see `refine`; returns the inputs of the convolutions too, [B, frames, channels] each."""
     frames = layers["postnet_frames"](spectrogram)
     x, inputs = frames, []
     for index in range(_postnet_layers(layers)):
@@ -196,7 +192,7 @@ class ParrotronParts:
 def parrotron_parts(model: keras.Model) -> ParrotronParts:
     """Takes a model of `parrotron`, quantized or not, apart."""
     layers = {float_layer(layer).name: layer for layer in model.layers}
-    memory, bins = int(layers["memory_norm"].output.shape[-1]), layers["postnet_frames"].bins
+    memory, bins = int(layers["memory_norm"].output.shape[-1]), layers["previous_frame"].bins
     attention, decoder = layers["attention_start"].widths, layers["decoder_start"].widths
     names = ("hidden", "cell", "context", "position", "decoder_hidden", "decoder_cell")
     states: dict[str, tuple[int, ...]] = {
@@ -213,7 +209,7 @@ def parrotron_parts(model: keras.Model) -> ParrotronParts:
     )
     spectrogram, stop, decoded = decode(layers, hidden, context, tuple(inputs[name] for name in names[4:]))
     before = list(inputs.values())[len(names) :]
-    refined, read = refine_with_inputs(layers, spectrogram, before)
+    refined, read = refine(layers, spectrogram, before)
     kept = [tf.concat([old, new], axis=1)[:, -old.shape[1] :] for old, new in zip(before, read, strict=True)]
     outputs = [
         tf.reshape(refined, [-1, spectrogram.shape[-1]]),
@@ -224,8 +220,7 @@ def parrotron_parts(model: keras.Model) -> ParrotronParts:
         *decoded,
         *kept,
     ]
-    head = next(layer for name, layer in layers.items() if name == "ctc_logits")
-    encoded = keras.layers.Concatenate(name="encoded")([layers["memory_norm"].output, head.output])
+    encoded = keras.layers.Concatenate(name="encoded")([layers["memory_norm"].output, layers["ctc_logits"].output])
     return ParrotronParts(
         encoder=keras.Model(model.inputs[:2], encoded, name="encoder"),
         step=keras.Model([previous, frames, mask, *inputs.values()], outputs, name="decoder_step"),

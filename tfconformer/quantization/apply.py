@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import tf_keras as keras
 
 from tfconformer.errors import InputError
 from tfconformer.layers.dense import Dense, float_layer, float_layers
+from tfconformer.patterns import compile_pattern
 from tfconformer.quantization.layers.fixed import FixedDense
 from tfconformer.quantization.layers.quantize_wrapper import DenseQuantizeConfig, QuantizedDense
 from tfconformer.quantization.quantizers.weights import QuantizedWeights
@@ -63,10 +63,8 @@ def _deciding_rules(model: keras.Model, rules: Sequence[QuantizationRule]) -> di
     names = [layer.name for layer in model.layers if isinstance(layer, Dense)]
     deciding: dict[str, QuantizationRule] = {}
     for rule in rules:
-        try:
-            matching = [name for name in names if re.fullmatch(rule.layers, name)]
-        except re.error as error:
-            raise InputError(f"quantization rule {rule.layers!r} is not a regular expression: {error}") from None
+        expression = compile_pattern(rule.layers, "quantization rule")
+        matching = [name for name in names if expression.fullmatch(name)]
         if not matching:
             raise InputError(f"quantization rule {rule.layers!r} matches none of the model's dense layers")
         for name in matching:

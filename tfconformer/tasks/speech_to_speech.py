@@ -16,6 +16,7 @@ from tfconformer.losses.spectrogram import SpectrogramLoss, StopLoss
 from tfconformer.models.config import ModelConfig
 from tfconformer.models.parrotron import LOGITS, REFINED, SPECTROGRAM, STOP, parrotron, parrotron_parts
 from tfconformer.tasks.graphs import AudioGraph, Floats, GraphCalls, StepGraph
+from tfconformer.tasks.recognition_ctc import INTERMEDIATE
 from tfconformer.tasks.task import DevMetric, Task, Trace
 
 _STOP_WEIGHT = 0.1
@@ -50,34 +51,27 @@ class SpeechToSpeech(Task):
         spectrogram = tf.concat([labels.spectrogram, weight[..., tf.newaxis]], axis=-1)
         targets = dict.fromkeys((SPECTROGRAM, REFINED), spectrogram)
         targets[STOP] = tf.stack([ended, weight], axis=-1)
-        targets |= dict.fromkeys((LOGITS, "intermediate"), labels.labels)
-        used = self.losses(model, 0.0)
-        return (*inputs, labels.spectrogram), {name: target for name, target in targets.items() if name in used}
+        targets |= dict.fromkeys(_heads(model), labels.labels)
+        return (*inputs, labels.spectrogram), targets
 
     def losses(self, model: keras.Model, auxiliary_weight: float) -> dict[str, tuple[keras.losses.Loss, float]]:
         """Returns the losses of spectrograms and stop, and of the CTC heads with the auxiliary weight."""
         losses: dict[str, tuple[keras.losses.Loss, float]] = {
-            SPECTROGRAM: (SpectrogramLoss(0.0 if REFINED in model.output else _SQUARED_WEIGHT), 1.0),
+            SPECTROGRAM: (SpectrogramLoss(), 1.0),
+            REFINED: (SpectrogramLoss(_SQUARED_WEIGHT), 1.0),
             STOP: (StopLoss(), _STOP_WEIGHT),
         }
-        if REFINED in model.output:
-            losses[REFINED] = (SpectrogramLoss(_SQUARED_WEIGHT), 1.0)
-        for head in (LOGITS, "intermediate"):
-            if head in model.output:
-                losses[head] = (CTCLoss(name=f"{head}_loss"), auxiliary_weight)
-        return losses
+        return losses | {head: (CTCLoss(name=f"{head}_loss"), auxiliary_weight) for head in _heads(model)}
 
     def initializable_part(self, model: keras.Model, source: Task) -> keras.Model:
         """Returns the encoder with its CTC heads for a recognition model, all for a model of this task."""
         if source.name == self.name:
             return model
-        heads = {name: model.output[name] for name in (LOGITS, "intermediate") if name in model.output}
-        return keras.Model(model.inputs[:2], heads)
+        return keras.Model(model.inputs[:2], {head: model.output[head] for head in _heads(model)})
 
     def dev_metric(self, model: keras.Model, tokenizer: Tokenizer) -> DevMetric:
         """Returns the function from a dev set to the sum of absolute errors with teacher forcing, and its divisor."""
-        output = REFINED if REFINED in model.output else SPECTROGRAM
-        predict = tf.function(lambda inputs: model(inputs, training=False)[output], reduce_retracing=True)
+        predict = tf.function(lambda inputs: model(inputs, training=False)[REFINED], reduce_retracing=True)
 
         def score(batches: tf.data.Dataset) -> tuple[float, float]:
             errors = values = 0.0
@@ -92,7 +86,7 @@ class SpeechToSpeech(Task):
 
     def exported_part(self, trained: keras.Model, streaming: bool) -> keras.Model:
         """Returns the model without its intermediate CTC head, see `Task.exported_part`."""
-        outputs = {name: output for name, output in trained.output.items() if name != "intermediate"}
+        outputs = {name: output for name, output in trained.output.items() if name != INTERMEDIATE}
         return keras.Model(trained.inputs, outputs, name=trained.name)
 
     def graphs(self, exported: keras.Model) -> tuple[AudioGraph, tuple[StepGraph, ...]]:
@@ -132,6 +126,11 @@ class SpeechToSpeech(Task):
         """
         converted = convert(graphs, graphs.run(waveform), steps=path)
         return Trace(converted.spectrogram, path=converted.steps)
+
+
+def _heads(model: keras.Model) -> list[str]:
+    """Returns the names of the outputs that are CTC heads."""
+    return [name for name in (LOGITS, INTERMEDIATE) if name in model.output]
 
 
 TASK = SpeechToSpeech()

@@ -8,7 +8,6 @@ of (seed, batch number).
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from tfconformer.data.shards import find_shards, shards_by_set
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
 from tfconformer.losses.ctc import CTCLoss, InfeasibleUtterances
+from tfconformer.patterns import compile_pattern
 from tfconformer.quantization.apply import apply_rules, copy_float_weights
 from tfconformer.quantization.layers.quantize_wrapper import QuantizationSteps
 from tfconformer.tasks import find_task
@@ -160,10 +160,8 @@ def _freeze(model: keras.Model, patterns: Sequence[str]) -> None:
       InputError: a pattern is no regular expression, or matches no layer.
     """
     for pattern in patterns:
-        try:
-            matching = [layer for layer in model.layers if re.fullmatch(pattern, layer.name)]
-        except re.error as error:
-            raise InputError(f"training.frozen: {pattern!r} is not a regular expression: {error}") from None
+        expression = compile_pattern(pattern, "training.frozen:")
+        matching = [layer for layer in model.layers if expression.fullmatch(layer.name)]
         if not matching:
             raise InputError(f"training.frozen: {pattern!r} matches no layer of the model")
         for layer in matching:

@@ -1,4 +1,3 @@
-import base64
 import json
 import re
 from pathlib import Path
@@ -13,53 +12,27 @@ from converters.commands.evaluate import evaluate
 from converters.commands.report import report
 from converters.commands.summary import summary
 from converters.exporter.pipeline import export_model
-from tests.support.model_metadata import metadata, packed_dense
-from tests.support.packed_layer import random_layer
 from tests.support.results_samples import results
-from tests.support.tflite_builder import RecognizerBuilder
+from tests.support.small_files import CONFIG, FRAME, write_recognizer, write_test_set
 from tests.support.tiny_conformer import tiny_waveforms
-from tfconformer.config import Config, TrainingConfig
-from tfconformer.data.config import DataConfig, TokenizerConfig
-from tfconformer.data.manifest import Utterance, write_manifest
+from tfconformer.data.config import TokenizerConfig
 from tfconformer.data.shards import write_shards
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
-from tfconformer.models.config import ModelConfig
 from tfconformer.quantization.spec import QuantizationRule, QuantSpec
 from tfconformer.reports.results import read_results, write_results
 from tfconformer.training.callbacks import save_weights
 from tfconformer.training.checkpoint import build_model
 from tfconformer.training.run import RunDirectory
 
-FRAME = 400
-CONFIG = Config(
-    data=DataConfig(train=("t",), dev=("d",)),
-    model=ModelConfig(blocks=1, dim=16, heads=2, conv_kernel=5, subsampling_channels=4),
-    training=TrainingConfig(epochs=1, steps_per_epoch=1, learning_rate=1e-3),
-)
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A recognizer with random weights, and shards of two test sets of noise."""
     folder = tmp_path_factory.mktemp("commands")
-    generator = np.random.default_rng(0)
-    tokenizer = Tokenizer.train(["CALL HOME NOW"], TokenizerConfig())
-    layer = random_layer(generator, 4, FRAME, tokenizer.vocabulary_size + 1)
-    description = metadata(
-        packed_dense("ctc_head", layer) | {"sqnr_db": 18.25, "code_bytes": layer.packed.nbytes, "scale_bytes": 2},
-        tokenizer=base64.b64encode(tokenizer.to_bytes()).decode(),
-        config=CONFIG.model_dump(mode="json"),
-    )
-    (folder / "int4.tflite").write_bytes(RecognizerBuilder([layer], description).finish())
-    for test_set, count in (("test-clean", 3), ("test-other", 2)):
-        utterances = []
-        for i in range(count):
-            name = f"{test_set}-{i}.wav"
-            soundfile.write(folder / name, generator.uniform(-0.5, 0.5, FRAME * (8 + i)), 16000, subtype="PCM_16")
-            utterances.append(Utterance(name, FRAME * (8 + i) / 16000, "CALL HOME", "speaker"))
-        write_manifest(folder / f"{test_set}.jsonl", utterances)
-        write_shards(folder / f"{test_set}.jsonl", folder, test_set)
+    write_recognizer(folder / "int4.tflite")
+    write_test_set(folder, "test-clean", 3)
+    write_test_set(folder, "test-other", 2)
     return folder
 
 

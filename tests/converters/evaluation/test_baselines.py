@@ -33,7 +33,7 @@ def float_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     frozen = freeze_prepared(prepared, config)
     metadata = describe(prepared, frozen, config, tokenizer)
     path = tmp_path_factory.mktemp("baselines") / "float.tflite"
-    path.write_bytes(rewrite(frozen.content, {}, metadata))
+    path.write_bytes(rewrite(frozen, {}, metadata))
     return path
 
 

@@ -76,7 +76,7 @@ def test_the_float_graph_is_built_in_and_tidy(float_file):
 
 def test_placeholders_stand_for_their_layers(weights_only):
     """Of the right shapes, with their biases and nothing folded into these, and without the large matrices."""
-    model = schema.ModelT.InitFromPackedBuf(weights_only.frozen)
+    model = schema.ModelT.InitFromPackedBuf(weights_only.frozen.content)
     (graph,) = model.subgraphs
     found = Counter()
     for operator in graph.operators:

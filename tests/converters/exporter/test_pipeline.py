@@ -7,8 +7,9 @@ import pytest
 from click.testing import CliRunner
 
 from converters.commands.export import export as export_command
+from converters.exporter import pipeline
 from converters.exporter.pipeline import export_model, prepare, report_path
-from converters.exporter.verify import RELATIVE_RMS_LIMIT, VerificationError
+from converters.exporter.verify import RELATIVE_RMS_LIMIT, Parity, VerificationError
 from converters.flatbuffer.model_file import read_model_file
 from converters.runtime.model import RUNTIMES
 from converters.runtime.stream_model import open_stream
@@ -101,6 +102,19 @@ def test_a_failed_verification_leaves_what_was_there(tmp_path, monkeypatch):
         export_model(tiny_model(config), config, tiny_tokenizer(), output, tiny_waveforms()[:1])
     assert [entry.name for entry in tmp_path.iterdir()] == ["old.tflite"]
     assert output.read_bytes() == b"old"
+
+
+def test_different_transcripts_beyond_the_limit_are_one_sentence_and_no_file(run, tiny_shards, tmp_path, monkeypatch):
+    found = Parity("litert", "amx", utterances=3, max_abs_difference=0.1, relative_rms=0.01, different_hypotheses=2)
+    monkeypatch.setattr(pipeline, "verify_outputs", lambda *_: found)
+    result = invoke(run.path, tmp_path / "m.tflite", "--shards", tiny_shards, "--allow-different", 1)
+    assert isinstance(result.exception, VerificationError)
+    assert result.exception.exit_status == 1
+    assert "2 of 3 transcripts in litert are not the Keras model's, expected at most 1" in str(result.exception)
+    assert not list(tmp_path.iterdir())
+    result = invoke(run.path, tmp_path / "m.tflite", "--shards", tiny_shards, "--allow-different", 2)
+    assert result.exit_code == 0
+    assert "2 of 3 transcripts differ" in result.output
 
 
 def test_weights_that_no_code_can_stand_for_are_refused(tmp_path):

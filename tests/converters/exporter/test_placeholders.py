@@ -9,7 +9,7 @@ import tf_keras as keras
 from converters.custom_ops import FULLY_CONNECTED, LAYER_NORMALIZATION
 from converters.exporter.float_operations import float_operations
 from converters.exporter.freeze import freeze
-from converters.exporter.pipeline import describe, freeze_prepared, further_names, pack_layer, prepare
+from converters.exporter.pipeline import describe, freeze_prepared, pack_layer, prepare
 from converters.exporter.plan import plan
 from converters.exporter.rewrite import operation_histogram, rewrite
 from converters.flatbuffer.reader import read_tflite
@@ -52,7 +52,7 @@ def test_a_new_layer_class_is_exported_by_the_operation_that_it_names(tmp_path):
     constants = {**packed, **float_operations(trained)}
     task = SimpleNamespace(graphs=lambda model: (AudioGraph("transcribe", model, "logits"), ()))
     frozen = freeze(task, trained, config, constants.keys())
-    content = rewrite(frozen.content, constants, b"{}")
+    content = rewrite(frozen, constants, b"{}")
     operations = operation_histogram(content)
     assert (operations[FULLY_CONNECTED], operations[LAYER_NORMALIZATION]) == (1, 1)
 
@@ -73,7 +73,7 @@ def test_a_packed_joint_network_is_the_one_of_the_search(tmp_path):
     frozen = freeze_prepared(prepared, config)
     metadata = describe(prepared, frozen, config, tiny_tokenizer())
     path = tmp_path / "transducer.tflite"
-    path.write_bytes(rewrite(frozen.content, prepared.constants, metadata, further_names(frozen)))
+    path.write_bytes(rewrite(frozen, prepared.constants, metadata))
     assert operation_histogram(path.read_bytes())[FULLY_CONNECTED] == 1
     width = TRANSDUCER["transducer"]["joint"]
     encoding, prediction = np.random.default_rng(0).normal(size=(2, 1, width)).astype(np.float32)

@@ -33,7 +33,7 @@ def custom_operators(model):
 
 
 def test_placeholders_are_gone_and_packed_layers_are_there(weights_only, content):
-    before, after = operation_histogram(weights_only.frozen), operation_histogram(content)
+    before, after = operation_histogram(weights_only.frozen.content), operation_histogram(content)
     assert after.pop(FULLY_CONNECTED) == len(weights_only.prepared.packed)
     assert after.pop(DEPTHWISE_CONVOLUTION) == 2
     assert after.pop(ATTENTION) == 2
@@ -84,7 +84,7 @@ def test_the_file_is_as_small_as_its_constants(weights_only, content, model):
     packed = weights_only.prepared.packed.values()
     metadata = read_tflite(weights_only.path).metadata["TFCONFORMER"]
     added = sum(layer.bytes for layer in packed) + len(metadata)
-    assert constants < len(weights_only.frozen) + added + 40 * len(packed)  # their params
+    assert constants < len(weights_only.frozen.content) + added + 40 * len(packed)  # their params
 
 
 def test_constants_are_aligned_in_the_file(content):
