@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +78,15 @@ class Exported:
     prepared: object
     frozen: object
     path: Path
+
+
+@pytest.fixture(autouse=True)
+def unchanged_log_levels() -> Iterator[None]:
+    """Takes back the log levels that a command sets for its process, so that no test depends on the one before it."""
+    levels = {logger: logger.level for logger in map(logging.getLogger, ("tfconformer", "converters", "android_bench"))}
+    yield
+    for logger, level in levels.items():
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")
