@@ -28,3 +28,8 @@ class UnavailableError(InputError):
     """A tool that is not installed, or a download that cannot be reached."""
 
     exit_status = 3
+
+
+def one_line(error: Exception) -> str:
+    """Returns the message of an exception, for example of another library, on one line."""
+    return " ".join(str(error).split())

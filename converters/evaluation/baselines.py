@@ -14,7 +14,7 @@ from pathlib import Path
 
 from converters.flatbuffer.reader import read_tflite
 from tfconformer import atomic
-from tfconformer.errors import InputError
+from tfconformer.errors import InputError, one_line
 
 BITS = (8, 4, 2)
 # Operations are named after the layers that compute them: a MatMul of a layer lies in its scope, the filter bank's in
@@ -26,7 +26,8 @@ def write_baseline(float_model: str | Path, bits: int, output: str | Path) -> No
     """Writes the LiteRT version of a float `.tflite` with weights of 8, 4 or 2 bits.
 
     Raises:
-      InputError: ai-edge-quantizer is not installed, or the model cannot be read or has packed weights already.
+      InputError: ai-edge-quantizer is not installed, or the model cannot be read or has packed weights already, or
+        ai-edge-quantizer cannot quantize it.
     """
     if bits not in BITS:
         raise InputError(f"LiteRT's quantizer makes weights of 8, 4 or 2 bits, got {bits}")
@@ -40,12 +41,15 @@ def write_baseline(float_model: str | Path, bits: int, output: str | Path) -> No
         raise InputError("baselines need ai-edge-quantizer: pip install 'tfconformer[baselines]'") from error
     # It prints a summary and draws progress bars.
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        quantizer = quantizer_module.Quantizer(str(float_model))
-        quantizer.add_dynamic_config(
-            regex=_LAYERS,
-            operation_name=qtyping.TFLOperationName.FULLY_CONNECTED,
-            num_bits=bits,
-            granularity=qtyping.QuantGranularity.CHANNELWISE,
-        )
-        content = bytes(quantizer.quantize().quantized_model)
+        try:
+            quantizer = quantizer_module.Quantizer(str(float_model))
+            quantizer.add_dynamic_config(
+                regex=_LAYERS,
+                operation_name=qtyping.TFLOperationName.FULLY_CONNECTED,
+                num_bits=bits,
+                granularity=qtyping.QuantGranularity.CHANNELWISE,
+            )
+            content = bytes(quantizer.quantize().quantized_model)
+        except Exception as error:  # it expects valid files and raises whatever a damaged one leads to
+            raise InputError(f"{float_model}: ai-edge-quantizer cannot quantize it ({one_line(error)})") from error
     atomic.write_bytes(output, content)

@@ -22,7 +22,7 @@ from converters.custom_ops import FULLY_CONNECTED, OPERATIONS, kernel_names, lib
 from converters.flatbuffer.metadata import GraphDescription, ModelMetadata, show_tensor
 from converters.flatbuffer.reader import TfliteFile
 from converters.flatbuffer.signatures import check_tensors
-from tfconformer.errors import InputError
+from tfconformer.errors import InputError, one_line
 
 _INTERPRETERS = {
     "tflite-runtime": "tflite_runtime.interpreter",
@@ -263,8 +263,3 @@ def import_runtime(runtime: str) -> ModuleType:
         return importlib.import_module(_INTERPRETERS[runtime])
     except ImportError as error:
         raise InputError(f"the runtime {runtime} is not installed ({one_line(error)})") from error
-
-
-def one_line(error: Exception) -> str:
-    """Returns the message of an exception on one line."""
-    return " ".join(str(error).split())

@@ -15,7 +15,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from tfconformer.data.limits import LOUDEST
-from tfconformer.errors import InputError
+from tfconformer.errors import InputError, one_line
 
 _BLOCK = 1 << 16  # samples per channel
 # Lengths beyond are those of headers that do not say one: 2^40 samples are 795 days at 16 kHz.
@@ -73,7 +73,7 @@ class AudioFile(soundfile.SoundFile):
         try:
             super().__init__(str(path))
         except (soundfile.SoundFileError, OSError, ValueError, TypeError) as error:
-            raise UnusableError("corrupt audio", _one_line(error)) from None
+            raise UnusableError("corrupt audio", one_line(error)) from None
         least, most = _SAMPLE_RATES
         if not least <= self.samplerate <= most:
             raise UnusableError("corrupt audio", f"a sample rate of {self.samplerate} Hz")
@@ -98,7 +98,7 @@ class AudioFile(soundfile.SoundFile):
             try:
                 count = self.buffer_read_into(block, dtype="float32")
             except (soundfile.SoundFileError, OSError, ValueError, TypeError) as error:
-                raise UnusableError("corrupt audio", _one_line(error)) from None
+                raise UnusableError("corrupt audio", one_line(error)) from None
             block = block[:count]
             if not np.isfinite(block).all():
                 raise UnusableError("corrupt audio", "not every sample is finite")
@@ -123,7 +123,7 @@ class AudioFile(soundfile.SoundFile):
                 self.seek(samples)
                 return
         except soundfile.SoundFileError as error:
-            raise UnusableError("corrupt audio", _one_line(error)) from None
+            raise UnusableError("corrupt audio", one_line(error)) from None
         while samples:
             block = next(self.chunks(min(samples, _BLOCK)), None)
             if block is None:
@@ -204,7 +204,3 @@ def measure_seconds(path: Path) -> float:
         if samples is None:
             samples = sum(len(block) for block in file.chunks(_BLOCK))
         return samples / file.samplerate
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

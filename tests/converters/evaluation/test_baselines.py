@@ -9,6 +9,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from converters.evaluation.baselines import BITS, write_baseline
+from converters.flatbuffer.editor import GraphFile
 from converters.flatbuffer.reader import read_tflite
 from converters.runtime.model import open_model
 from tests.support.packed_layer import recognizer_layers
@@ -82,3 +83,13 @@ def test_refuses_packed_models_and_other_widths(tmp_path: Path) -> None:
         write_baseline(path, 3, tmp_path / "baseline.tflite")
     with pytest.raises(InputError, match="cannot be read"):
         write_baseline(tmp_path / "none.tflite", 8, tmp_path / "baseline.tflite")
+
+
+def test_a_damaged_model_is_refused_in_one_sentence(float_model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ai_edge_quantizer", reason="the extra 'baselines' is not installed")
+    file = GraphFile.parse(float_model.read_bytes())
+    (matrix, *_) = [one for one in file.graphs[0].subgraph.tensors if tuple(one.shape) == (32, 32)]
+    matrix.buffer = file.add_buffer(np.zeros(7, np.uint8))
+    (tmp_path / "damaged.tflite").write_bytes(file.to_bytes())
+    with pytest.raises(InputError, match=r"damaged.tflite: ai-edge-quantizer cannot quantize it \(cannot reshape"):
+        write_baseline(tmp_path / "damaged.tflite", 8, tmp_path / "baseline.tflite")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.converters.flatbuffer.fuzz.harness import run
+from tests.converters.flatbuffer.fuzz.harness import open_in_process, run
 from tests.support.small_files import write_recognizer
 
 SECONDS = 6.0
@@ -20,6 +20,8 @@ def test_edited_files_neither_crash_nor_end_in_a_traceback(tmp_path: Path) -> No
     write_recognizer(tmp_path / "recognizer.tflite")
     end = time.monotonic() + SECONDS
     base = (tmp_path / "recognizer.tflite").read_bytes()
-    counts, faults = run(tmp_path, [base], SEED, range(1, 300), should_stop=lambda: time.monotonic() > end)
+    counts, faults = run(
+        tmp_path, [base], SEED, range(1, 300), open_in_process("ai-edge-litert"), lambda: time.monotonic() > end
+    )
     assert not faults
     assert counts["refused"] > counts["ran"] > 0

@@ -22,8 +22,10 @@ from converters.flatbuffer.metadata import METADATA
 from converters.flatbuffer.model_file import read_model_file
 from converters.runtime.model import open_model
 from converters.streaming.online_recognizer import OnlineRecognizer
+from tfconformer import cli
 from tfconformer.errors import InputError
 
+Opening = Callable[[Path, int], str]
 _SECONDS = 60  # per file; one that takes longer is a fault
 _NUMBERS = [0, -1, 1, 2, 3, 16, 33, 2**16, 2**31 - 1, -(2**31)]
 _VALUES: list[Any] = [
@@ -180,14 +182,53 @@ def open_as_commands_do(path: Path, runtime: str, samples: int, with_summary: bo
         raise refusals[0]
 
 
-def _outcome(path: Path, runtime: str, samples: int, with_summary: bool) -> str:
-    try:
-        open_as_commands_do(path, runtime, samples, with_summary)
-    except InputError as error:
-        return "refused" if "\n" not in str(error) else f"refused in several lines: {error}"
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
-    return "ran"
+def open_in_process(runtime: str, samples: int = 4000) -> Opening:
+    """Returns an opening of files by the functions of the commands, for `run`."""
+
+    def outcome(path: Path, number: int) -> str:
+        try:
+            open_as_commands_do(path, runtime, samples, with_summary=number % 50 == 0)
+        except InputError as error:
+            return "refused" if "\n" not in str(error) else f"refused in several lines: {error}"
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+        return "ran"
+
+    return outcome
+
+
+def open_by_commands(shards: Path, recording: Path, runtime: str) -> Opening:
+    """Returns an opening of files by every command that opens one, for `run`.
+
+    Args:
+      shards: the pattern of a test set of one utterance.
+      recording: an audio file.
+      runtime: see `tfconformer evaluate --runtime`.
+    """
+
+    def outcome(path: Path, number: int) -> str:
+        commands = [
+            ["summary", path],
+            ["evaluate", path, "--shards", shards, "--runtime", runtime],
+            ["stream", path, "--wav", recording, "--runtime", runtime],
+            ["bench", path, "--shards", shards, "--rounds", "1"],
+        ]
+        if number % 25 == 0:  # three quantizations
+            commands.append([*commands[-1], "--baselines", path])
+        statuses = []
+        for words in commands:
+            at = os.lseek(2, 0, os.SEEK_END)
+            try:
+                cli.main([str(word) for word in words])
+            except SystemExit as end:
+                statuses.append(int(end.code or 0))
+            printed = Path("/proc/self/fd/2").read_bytes()[at:].decode(errors="replace")
+            sentences = [line for line in printed.splitlines() if line.startswith(("tfconformer: ", "Error: "))]
+            if "Traceback" in printed or statuses[-1] not in (0, 1, 2, 3) or (statuses[-1] and len(sentences) != 1):
+                return f"{words[0]} ended with {statuses[-1]}: {printed}"
+        return "ran" if 0 in statuses else "refused"
+
+    return outcome
 
 
 def run(
@@ -195,11 +236,18 @@ def run(
     bases: Sequence[bytes],
     seed: int,
     numbers: range,
-    runtime: str = "ai-edge-litert",
-    samples: int = 4000,
+    opening: Opening,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> tuple[Counter[str], dict[int, str]]:
     """Opens mutated files in forked children, one child until a crash.
+
+    Args:
+      folder: takes the files.
+      bases: the contents of valid files.
+      seed: of all cases.
+      numbers: those of the cases.
+      opening: opens a file, given its path and its number; returns "ran", "refused" or a description of a fault.
+      should_stop: asked before every case.
 
     Returns:
       The numbers of files that ran and were refused; and the faults: another outcome by the number of the file.
@@ -211,9 +259,9 @@ def run(
         readable, writable = os.pipe()
         child = os.fork()
         if child == 0:
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, 1)
-            os.dup2(null, 2)
+            log = os.open(folder / "log", os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+            os.dup2(log, 1)
+            os.dup2(log, 2)
             with os.fdopen(writable, "w") as pipe:
                 for number in left:
                     if should_stop():
@@ -222,7 +270,7 @@ def run(
                     generator = random.Random(f"{seed}/{number}")
                     path = folder / "m.tflite"
                     path.write_bytes(mutated_file(generator.choice(bases), generator))
-                    print(json.dumps(_outcome(path, runtime, samples, number % 50 == 0)), file=pipe, flush=True)
+                    print(json.dumps(opening(path, number)), file=pipe, flush=True)
             os._exit(0)
         os.close(writable)
         with os.fdopen(readable) as pipe:
