@@ -89,7 +89,7 @@ def test_a_damaged_model_is_refused_in_one_sentence(float_model: Path, tmp_path:
     pytest.importorskip("ai_edge_quantizer", reason="the extra 'baselines' is not installed")
     file = GraphFile.parse(float_model.read_bytes())
     (matrix, *_) = [one for one in file.graphs[0].subgraph.tensors if tuple(one.shape) == (32, 32)]
-    matrix.buffer = file.add_buffer(np.zeros(7, np.uint8))
+    matrix.buffer = file.add_buffer(np.zeros(8, np.uint8))
     (tmp_path / "damaged.tflite").write_bytes(file.to_bytes())
     with pytest.raises(InputError, match=r"damaged.tflite: ai-edge-quantizer cannot quantize it \(cannot reshape"):
         write_baseline(tmp_path / "damaged.tflite", 8, tmp_path / "baseline.tflite")
