@@ -30,7 +30,7 @@ from benchmarks.random_conformers import VOCABULARY, Frozen, contents, frozen_st
 from benchmarks.timing import interleaved_seconds
 from converters.runtime.model import SpeechModel, StreamModel, open_model
 from tfconformer.config import Config, load_config
-from tfconformer.models.encoder import SUBSAMPLING
+from tfconformer.models.config import SUBSAMPLING
 from tfconformer.quantization.spec import QuantSpec
 from tfconformer.reports.provenance import results_of_this_process
 from tfconformer.reports.results import write_results

@@ -22,8 +22,7 @@ from tfconformer.features.log_mel import ENERGY_FLOOR
 from tfconformer.layers.convolution import STRIDE, WINDOW
 from tfconformer.layers.masking import NEVER
 from tfconformer.layers.normalization import LayerNormalization
-from tfconformer.models.config import ModelConfig
-from tfconformer.models.encoder import SUBSAMPLING
+from tfconformer.models.config import SUBSAMPLING, ModelConfig
 
 _WAVEFORM, _STEPS = "waveform", "steps"
 # (name of a variable of the Keras model, its shape) -> its value.

@@ -1,1 +1,34 @@
-"""From a trained model to a packed `.tflite` file, and running that file in every TFLite runtime."""
+"""From a trained model to a packed `.tflite` file, and running that file in every TFLite runtime.
+
+    converters.transcribe("int4.tflite", "speech.wav").text
+
+The names below are imported when they are used, so that running files does without TensorFlow.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from converters.custom_ops import library_path as load_delegate_path
+    from converters.evaluation.evaluate import evaluate
+    from converters.runtime.transcribe import Transcriber, transcribe
+    from converters.streaming.online_recognizer import OnlineRecognizer as Recognizer
+
+__all__ = ["Recognizer", "Transcriber", "evaluate", "load_delegate_path", "transcribe"]
+
+_PLACES = {
+    "Recognizer": ("converters.streaming.online_recognizer", "OnlineRecognizer"),
+    "Transcriber": ("converters.runtime.transcribe", "Transcriber"),
+    "evaluate": ("converters.evaluation.evaluate", "evaluate"),
+    "load_delegate_path": ("converters.custom_ops", "library_path"),
+    "transcribe": ("converters.runtime.transcribe", "transcribe"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _PLACES[name]
+    return getattr(importlib.import_module(module), attribute)

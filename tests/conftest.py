@@ -41,6 +41,7 @@ TOGETHER = {
     "exporter/test_verify": "whole utterances",
     "runtime/test_compiled_model": "whole utterances",
     "commands/test_stream.py": "streams",
+    "commands/test_transcribe.py": "streams",
     "exporter/test_transducer_export": "streams",
     "runtime/test_stream_model": "streams",
     "streaming/test_online_recognizer": "streams",

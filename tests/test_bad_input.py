@@ -154,6 +154,8 @@ WITH_FILES = [
     "stream {bad} --wav {wav}",
     "stream {tflite} --wav {bad}",
     "summary {bad}",
+    "transcribe {bad} {wav}",
+    "transcribe {tflite} {bad}",
     "train {bad} {out}",
     "train {yaml} {out} --set training.initial_weights={bad}",
     'train {yaml} {out} --set data.train=["{bad}"]',
@@ -190,6 +192,8 @@ WITH_VALUES = [
     "data speech --output {out} --cache {out} --hours {bad} --subset none",
     "export {run} {out}.tflite --shards {shards} --bits {bad}",
     "export {run} {out}.tflite --shards {shards} --utterances {bad}",
+    "transcribe {tflite} {wav} --max-seconds {bad}",
+    "transcribe {tflite} {wav} --beam-width {bad}",
     "stream {tflite} --wav {wav} --rule1-min-trailing-silence {bad}",
 ]
 NO_FOLDER = ("below a file", "nul", "long name")
@@ -267,5 +271,10 @@ def test_a_model_whose_tokenizer_is_another_one_s(tmp_path, good, capfd):
 def test_a_file_without_metadata(tmp_path, good, capfd):
     path = tmp_path / "plain.tflite"
     path.write_bytes(RecognizerBuilder([random_layer(np.random.default_rng(0), 4, FRAME, 9)]).finish())
-    for words in (["summary"], ["evaluate", "--shards", good["shards"]], ["stream", "--wav", good["wav"]]):
+    for words in (
+        ["summary"],
+        ["evaluate", "--shards", good["shards"]],
+        ["stream", "--wav", good["wav"]],
+        ["transcribe", good["wav"]],
+    ):
         require_one_sentence([words[0], str(path), *words[1:]], capfd)

@@ -32,7 +32,7 @@ _PATH = click.Path(path_type=Path)
     show_default=True,
     help="Longest utterance; longer ones are skipped and counted.",
 )
-@click.option("--beam-width", type=click.IntRange(min=1), help="Of a run, or a transducer: so many hypotheses.")
+@click.option("--beam-width", type=click.IntRange(min=1), help="Number of hypotheses of a beam search.")
 @click.option("--language-model", type=_PATH, help="Of a run with CTC: an n-gram model, ARPA or KenLM's binary format.")
 @click.option("--language-model-weight", type=Finite(min=0), default=0.5, show_default=True)
 @click.option("--name", help="Name of the model in the results; by default that of the file.")

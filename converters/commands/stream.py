@@ -19,7 +19,7 @@ from tfconformer.errors import InputError
 @click.option("--fast", is_flag=True, help="Read the audio file at once, not at the pace of speech.")
 @click.option("--runtime", type=click.Choice(RUNTIMES), default="ai-edge-litert", show_default=True)
 @click.option("--threads", type=click.IntRange(1, 256), default=1, show_default=True)
-@click.option("--beam-width", type=click.IntRange(min=1), help="Number of hypotheses of a transducer's search.")
+@click.option("--beam-width", type=click.IntRange(min=1), help="Number of hypotheses of a beam search.")
 @click.option("--rule1-min-trailing-silence", type=Finite(), default=2.4, show_default=True, metavar="SECONDS")
 @click.option("--rule2-min-trailing-silence", type=Finite(), default=1.2, show_default=True, metavar="SECONDS")
 @click.option("--rule3-min-utterance-length", type=Finite(), default=20.0, show_default=True, metavar="SECONDS")

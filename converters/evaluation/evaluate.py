@@ -1,6 +1,6 @@
 """Evaluation of a `.tflite` recognizer on a test set: hypotheses, word errors, time and memory.
 
-    evaluation = evaluate("int4.tflite", evaluation_utterances(shards))
+    evaluation = evaluate("int4.tflite", "shards/test-clean-*.tfrecord")
     print(evaluation.errors.wer, evaluation.row("int4", "test-clean"))
 
 The file runs in a process of its own (`converters.runtime.isolated`), one utterance at a time, as on a phone.
@@ -109,7 +109,7 @@ class Evaluation:
 
 def evaluate(
     model_path: str | Path,
-    utterances: Iterable[Utterance],
+    utterances: str | Iterable[Utterance],
     runtime: str = "ai-edge-litert",
     threads: int = 1,
     max_seconds: float = MAX_SECONDS,
@@ -123,17 +123,23 @@ def evaluate(
 
     Args:
       model_path: a `.tflite` with tfconformer's metadata.
-      utterances: the test set.
+      utterances: the test set, or the glob pattern of its shards.
       runtime: one of `converters.runtime.model.RUNTIMES`.
       threads: number of threads of the runtime.
       max_seconds: longest utterance to run; attention's memory grows with the square of the length.
       open_model: `module:function` that opens the model in the process.
-      beam_width: number of hypotheses of a transducer's search; None searches greedily.
+      beam_width: number of hypotheses of a beam search; None searches greedily.
 
     Raises:
       InputError: the file cannot be read or run, a waveform does not have one dimension, two utterances have the
-        same name, or none is usable.
+        same name, none is usable, or the pattern matches no shard.
     """
+    if isinstance(utterances, str):
+        # With utterances of their own, evaluations need no TensorFlow.
+        from tfconformer.data.pipeline import evaluation_utterances
+        from tfconformer.data.shards import find_shards
+
+        utterances = evaluation_utterances(find_shards([utterances]))
     file = read_model_file(model_path)
     recognized: dict[str, RecognizedUtterance] = {}
     skipped: Counter[str] = Counter()

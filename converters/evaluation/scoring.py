@@ -55,7 +55,7 @@ def score_file(
       runtime: one of `converters.runtime.model.RUNTIMES`.
       threads: number of threads of the runtime.
       max_seconds: longest utterance to run; longer ones are skipped.
-      beam_width: number of hypotheses of a transducer's search; None searches greedily.
+      beam_width: number of hypotheses of a beam search; None searches greedily.
 
     Raises:
       InputError: the file cannot be read or run, or a test set has no usable utterance.

@@ -34,6 +34,7 @@ from converters.flatbuffer.reader import TfliteFile, read_tflite
 from tfconformer import strict_json
 from tfconformer.errors import InputError
 from tfconformer.features.config import FeatureConfig
+from tfconformer.models.config import SUBSAMPLING
 from tfconformer.quantization.spec import QuantSpec
 from tfconformer.section import explain
 
@@ -400,6 +401,29 @@ class ModelMetadata(_Record):
             return self.tokenizer.decode(labels)
         except ValueError as error:
             raise InputError(f"{self._path}: its tokenizer is that of another model: {error}") from None
+
+    def words(self, labels: Sequence[int]) -> list[tuple[str, range]]:
+        """Splits labels into words: the text of each, and the positions of its labels.
+
+        Raises:
+          InputError: see `text`.
+        """
+        try:
+            return self.tokenizer.words(labels)
+        except ValueError as error:
+            raise InputError(f"{self._path}: its tokenizer is that of another model: {error}") from None
+
+    @property
+    def frame_seconds(self) -> float:
+        """Length in seconds of a frame of the graph from audio.
+
+        Raises:
+          InputError: see `features`.
+        """
+        stream = self.graphs[0].stream
+        if stream is not None:
+            return stream.frame_samples / stream.sample_rate
+        return SUBSAMPLING * self.features.frame_step / self.features.sample_rate
 
     @cached_property
     def features(self) -> FeatureConfig:

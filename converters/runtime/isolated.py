@@ -64,7 +64,7 @@ class IsolatedRecognizer:
       runtime: one of `converters.runtime.model.RUNTIMES`.
       threads: maximum number of threads of an operation.
       open_model: `module:function` that opens the model in the child.
-      beam_width: number of hypotheses of a beam search through a transducer; None searches greedily.
+      beam_width: number of hypotheses of a beam search; None searches greedily.
 
     Attributes:
       runtime: name and version of the runtime.

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfconformer.decoding.ctc import StreamingCTCDecoder
+from tfconformer.decoding.ctc_beam import BeamDecoder, StreamingCTCBeamDecoder
 from tfconformer.decoding.transducer import StepNetwork, StreamingTransducerDecoder
 from tfconformer.errors import InputError
 
@@ -19,17 +20,28 @@ if TYPE_CHECKING:
 class Search(Protocol):
     """The search in one utterance, whose frames arrive in chunks.
 
-    Attributes:
-      ids: the labels of the best hypothesis so far, in [1, vocabulary].
-      frames: number of frames pushed so far.
+    A label of CTC occupies a run of frames, one of a transducer the frame in which it is emitted.
     """
 
-    ids: list[int]
-    frames: int
+    @property
+    def ids(self) -> list[int]:
+        """The labels of the best hypothesis so far, in [1, vocabulary]."""
+
+    @property
+    def frames(self) -> int:
+        """Number of frames pushed so far."""
 
     @property
     def starts(self) -> list[int]:
-        """The frame of each label of `ids`."""
+        """The first frame of each label of `ids`."""
+
+    @property
+    def ends(self) -> list[int]:
+        """The frame after the last one of each label."""
+
+    @property
+    def confidences(self) -> list[float]:
+        """The probability of each label in its frame, of CTC in its most certain one; in [0, 1]."""
 
     @property
     def trailing_blanks(self) -> int:
@@ -47,7 +59,7 @@ def new_search(model: SpeechModel, beam_width: int | None = None) -> Search:
       beam_width: number of hypotheses of a beam search; None searches greedily.
 
     Raises:
-      InputError: the task of the model has no search, or no beam search.
+      InputError: the task of the model has no search, or a beam search of CTC lacks flashlight-text.
     """
     task = model.metadata.task
     if task.search not in SEARCHES:
@@ -56,9 +68,9 @@ def new_search(model: SpeechModel, beam_width: int | None = None) -> Search:
 
 
 def _ctc(model: SpeechModel, beam_width: int | None) -> Search:
-    if beam_width is not None:
-        raise InputError("a beam is for files of transducers; of CTC, `tfconformer evaluate RUN` searches with one")
-    return StreamingCTCDecoder()
+    if beam_width is None:
+        return StreamingCTCDecoder()
+    return StreamingCTCBeamDecoder(BeamDecoder(model.metadata.tokenizer.tokens, beam_width))
 
 
 def _transducer(model: SpeechModel, beam_width: int | None) -> Search:

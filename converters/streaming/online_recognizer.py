@@ -10,13 +10,19 @@
     recognizer.input_finished()
     recognizer.decode()
 
+The same as a generator of results, of which one is final at each end of an utterance:
+
+    for result in recognizer.stream(48000, microphone):
+        print(result.text)
+
 A recognizer holds one stream; for several streams open several recognizers.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import soxr
@@ -24,6 +30,7 @@ from numpy.typing import NDArray
 
 from converters.runtime.search import new_search
 from converters.runtime.stream_model import open_stream
+from converters.runtime.words import Word, recognized_words
 from converters.streaming.endpoint import EndpointRule, endpoint_rules
 from tfconformer.data.limits import LOUDEST
 from tfconformer.errors import InputError
@@ -38,12 +45,14 @@ class Result:
       text: its words.
       tokens: its tokens, as text.
       timestamps: seconds from the beginning of the utterance to every token.
+      words: its words, with times since the beginning of the utterance and confidence.
       is_final: True once the input has ended and all of it is decoded.
     """
 
     text: str
     tokens: tuple[str, ...]
     timestamps: tuple[float, ...]
+    words: tuple[Word, ...]
     is_final: bool
 
 
@@ -69,10 +78,10 @@ class OnlineRecognizer:
           runtime: one of `converters.runtime.model.RUNTIMES`.
           threads: number of threads of the runtime.
           rules: an utterance is over when one of them holds; None takes the defaults of `endpoint_rules`.
-          beam_width: number of hypotheses of a transducer's search; None searches greedily.
+          beam_width: number of hypotheses of a beam search; None searches greedily. With CTC it needs flashlight-text.
 
         Raises:
-          InputError: the file cannot be opened (see `open_stream`), or a model of CTC is to be searched with a beam.
+          InputError: the file cannot be opened (see `open_stream`), or flashlight-text is missing.
         """
         self.model = open_stream(path, runtime, threads)
         self.model.metadata.text([])  # raises the error of a file without a tokenizer
@@ -121,6 +130,7 @@ class OnlineRecognizer:
             text=self.model.metadata.text(ids),
             tokens=tuple(self.model.metadata.text([one]) for one in ids),
             timestamps=tuple(start * self._frame_seconds for start in self._search.starts),
+            words=recognized_words(self._search, self.model.metadata),
             is_final=self._decoded_all,
         )
 
@@ -139,6 +149,37 @@ class OnlineRecognizer:
         self.model.reset()
         self._search = new_search(self.model, self._beam_width)
         self._finished = self._decoded_all = False
+
+    def stream(self, sample_rate: int, chunks: Iterable[NDArray[np.float32]]) -> Iterator[Result]:
+        """Recognizes chunks as they arrive; yields the hypothesis after each.
+
+        The result is final where an utterance ends, by a rule or with the chunks; the next chunk begins another one.
+
+        Args:
+          sample_rate: of the chunks, in Hz.
+          chunks: samples [any number] in [-1, 1].
+
+        Raises:
+          InputError: from the iterator, for chunks that cannot be used; or the error that `chunks` raised. The audio
+            before it is recognized and yielded first.
+        """
+        failure: InputError | None = None
+        try:
+            for chunk in chunks:
+                self.accept_waveform(sample_rate, chunk)
+                self.decode()
+                ended = self.is_endpoint
+                yield replace(self.result, is_final=ended)
+                if ended:
+                    self.reset()
+        except InputError as error:
+            failure = error
+        self.input_finished()
+        self.decode()
+        yield self.result
+        self.reset()
+        if failure is not None:
+            raise failure
 
     def _push(self, outputs: NDArray[np.float32]) -> None:
         try:
@@ -172,4 +213,4 @@ class OnlineRecognizer:
 
     @property
     def _frame_seconds(self) -> float:
-        return self.model.description.frame_samples / self.model.description.sample_rate
+        return self.model.metadata.frame_seconds

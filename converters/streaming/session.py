@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from converters.streaming.audio import LiveAudio
 from converters.streaming.online_recognizer import OnlineRecognizer, Result
-from tfconformer.errors import InputError
 
 
 @dataclass
@@ -49,28 +49,18 @@ def recognize(recognizer: OnlineRecognizer, audio: LiveAudio) -> Iterator[Update
     Raises:
       InputError: the audio is damaged; what came before it is recognized and yielded first.
     """
-    timing = Timing()
-    failure: InputError | None = None
-    while True:
+    timing, started = Timing(), time.perf_counter()
+
+    def arriving() -> Iterator[NDArray[np.float32]]:
+        nonlocal started
         try:
-            chunk = next(audio.chunks, None)
-        except InputError as error:
-            chunk, failure = None, error
-        if chunk is None:
-            break
-        started = time.perf_counter()
-        recognizer.accept_waveform(audio.sample_rate, chunk)
-        recognizer.decode()
+            for chunk in audio.chunks:
+                timing.audio_seconds += len(chunk) / audio.sample_rate
+                started = time.perf_counter()
+                yield chunk
+        finally:
+            started = time.perf_counter()
+
+    for result in recognizer.stream(audio.sample_rate, arriving()):
         timing.compute_seconds.append(time.perf_counter() - started)
-        timing.audio_seconds += len(chunk) / audio.sample_rate
-        ended = recognizer.is_endpoint
-        yield Update(replace(recognizer.result, is_final=ended), timing)
-        if ended:
-            recognizer.reset()
-    started = time.perf_counter()
-    recognizer.input_finished()
-    recognizer.decode()
-    timing.compute_seconds.append(time.perf_counter() - started)
-    yield Update(recognizer.result, timing)
-    if failure is not None:
-        raise failure
+        yield Update(result, timing)

@@ -26,6 +26,20 @@ def test_round_trip_in_ctc_identifiers(tokenizer: Tokenizer) -> None:
         assert tokenizer.decode(ids) == text
 
 
+def test_words_are_those_of_the_text(tokenizer: Tokenizer) -> None:
+    unknown = 1
+    for text in TEXTS[:4]:
+        ids = tokenizer.encode(text)
+        words = tokenizer.words(ids)
+        assert [word for word, _ in words] == text.split()
+        assert [tokenizer.decode([ids[i] for i in tokens]) for _, tokens in words] == text.split()
+    ids = [unknown, *tokenizer.encode("A DAY"), unknown]
+    assert [word for word, _ in tokenizer.words(ids)] == tokenizer.decode(ids).split()
+    assert tokenizer.words([]) == []
+    with pytest.raises(ValueError, match="are not in"):
+        tokenizer.words([0])
+
+
 def test_characters_are_one_label_each() -> None:
     tokenizer = Tokenizer.train(TEXTS, TokenizerConfig(model_type="char"))
     assert len(tokenizer.encode("A DAY")) == len("A DAY")

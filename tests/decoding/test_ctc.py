@@ -76,3 +76,36 @@ def test_a_stream_counts_silence_from_its_beginning():
     with pytest.raises(ValueError, match="NaN"):
         stream.push(np.full([1, 3], np.nan))
     assert stream.frames == 7
+
+
+# Five frames of the blank and two labels, as probabilities: label 1 for two frames, a blank, 1 again, then 2.
+PROBABILITIES = np.array(
+    [[0.2, 0.7, 0.1], [0.05, 0.9, 0.05], [0.6, 0.3, 0.1], [0.25, 0.5, 0.25], [0.1, 0.1, 0.8]], np.float64
+)
+
+
+@pytest.mark.parametrize("cuts", [[], [1], [2, 3, 3]])
+def test_a_hand_made_matrix_gives_frames_and_probabilities(cuts):
+    stream = StreamingCTCDecoder()
+    for chunk in np.split(np.log(PROBABILITIES) + 3.0, cuts):  # logits are log-probabilities but for a constant
+        stream.push(chunk)
+    assert (stream.ids, stream.starts, stream.ends) == ([1, 1, 2], [0, 3, 4], [2, 4, 5])
+    np.testing.assert_allclose(stream.confidences, [0.9, 0.5, 0.8], rtol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_runs_of_a_stream_are_those_of_groupby(seed):
+    logits = np.random.default_rng(seed).normal(size=(40, 3))
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    expected, frame = [], 0
+    for symbol, run in itertools.groupby(logits.argmax(-1).tolist()):
+        end = frame + len(list(run))
+        if symbol != BLANK:
+            expected.append((symbol, frame, end, probabilities[frame:end, symbol].max()))
+        frame = end
+    stream = StreamingCTCDecoder()
+    for chunk in np.split(logits, [7, 8, 8, 30]):
+        stream.push(chunk)
+    found = list(zip(stream.ids, stream.starts, stream.ends, strict=True))
+    assert found == [one[:3] for one in expected]
+    np.testing.assert_allclose(stream.confidences, [one[3] for one in expected], rtol=1e-12)

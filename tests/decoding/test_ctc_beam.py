@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tfconformer.decoding.ctc import greedy_decode
-from tfconformer.decoding.ctc_beam import BeamDecoder
+from tfconformer.decoding.ctc_beam import BeamDecoder, StreamingCTCBeamDecoder
 from tfconformer.decoding.ngram import estimate, write_arpa
 from tfconformer.errors import InputError
 
@@ -80,6 +80,32 @@ def test_a_label_in_every_frame_and_none_at_all():
     decoder = BeamDecoder(TOKENS)
     assert decoder.decode(np.zeros([0, 3])) == []
     assert decoder.decode(-20.0 * (1 - np.eye(3)[[1, 0, 1, 2, 2]])) == [1, 1, 2]
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("cuts", [[], [1], [2, 2, 5]])
+def test_a_stream_decodes_as_the_whole_utterance(seed, cuts):
+    stream = StreamingCTCBeamDecoder(BeamDecoder(TOKENS, width=200))
+    for chunk in np.split(logits(seed), cuts):
+        stream.push(chunk)
+    assert (stream.ids, stream.frames) == (BeamDecoder(TOKENS, width=200).decode(logits(seed)), 6)
+    times = list(itertools.chain.from_iterable(zip(stream.starts, stream.ends, strict=True)))
+    assert times == sorted(times) and all(a < b for a, b in zip(stream.starts, stream.ends, strict=True))
+
+
+def test_the_hypothesis_of_a_beam_lies_where_it_was_aligned():
+    """Two frames that are rather A than blank by turns: the best path is A, but A in one run is more likely."""
+    frames = np.log(np.array([[0.9, 0.05, 0.05], [0.6, 0.4, 1e-9], [0.6, 0.4, 1e-9], [0.1, 0.1, 0.8]]))
+    stream = StreamingCTCBeamDecoder(BeamDecoder(TOKENS, width=8))
+    stream.push(frames[:2])
+    assert (stream.ids, stream.trailing_blanks) == ([], 2)
+    stream.push(frames[2:])
+    assert greedy_decode(frames) == [2]
+    # The survivor of A's alignments in frames 1 and 2 is the one that was most likely when they met.
+    assert stream.ids == [1, 2]
+    assert stream.starts[0] in (1, 2) and stream.ends[0] in (2, 3) and (stream.starts[1], stream.ends[1]) == (3, 4)
+    np.testing.assert_allclose(stream.confidences, [0.4, 0.8], rtol=1e-6)  # log-probabilities are float32
+    assert stream.trailing_blanks == 0
 
 
 def test_bad_input_is_refused(tmp_path):

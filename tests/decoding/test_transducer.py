@@ -85,22 +85,23 @@ def test_chunks_continue_where_the_last_one_ended(cuts):
     assert greedy.labels == greedy_search(TableNetwork(), frames[np.newaxis], np.array([12])).labels
 
 
-def greedy_path(frames: np.ndarray) -> list[tuple[int, int]]:
-    """Every label with its frame, at most two to a frame, step by step."""
+def greedy_path(frames: np.ndarray) -> list[tuple[int, int, float]]:
+    """Every label with its frame and its probability, at most two to a frame, step by step."""
     history, path = SYMBOLS, []
     for index, frame in enumerate(frames):
         for _ in range(2):
-            best = int(np.argmax(frame + vector(history)))
+            logits = (frame + vector(history)).astype(np.float64)
+            best = int(np.argmax(logits))
             if not best:
                 break
-            path.append((best, index))
+            path.append((best, index, np.exp(logits[best]) / np.exp(logits).sum()))
             history = history * SYMBOLS + best
     return path
 
 
 def test_greedy_takes_the_most_likely_step():
     frames = encodings(20, seed=3)
-    labels = [label for label, _ in greedy_path(frames)]
+    labels = [label for label, *_ in greedy_path(frames)]
     assert len(labels) > 5
     assert greedy_search(TableNetwork(), frames[np.newaxis], np.array([20]), max_symbols=2).labels == [labels]
 
@@ -115,7 +116,9 @@ def test_a_stream_knows_when_each_label_came(cuts):
         stream.push(chunk)
         assert stream.ids[: len(before)] == before
     path = greedy_path(frames)
-    assert list(zip(stream.ids, stream.starts, strict=True)) == path
+    assert list(zip(stream.ids, stream.starts, strict=True)) == [one[:2] for one in path]
+    assert stream.ends == [start + 1 for start in stream.starts]
+    np.testing.assert_allclose(stream.confidences, [one[2] for one in path], rtol=1e-12)
     assert (stream.frames, stream.trailing_blanks) == (20, 19 - path[-1][1])
     assert stream.trailing_blanks >= 5
     silent = StreamingTransducerDecoder(TableNetwork())
@@ -134,6 +137,11 @@ def test_a_stream_with_a_beam_is_the_beam_search(seed):
         starts = stream.starts
         assert starts == sorted(starts) and len(starts) == len(stream.ids)
         assert all(starts.count(start) <= 2 and start < count for start in starts)
+    history = SYMBOLS
+    for label, start, confidence in zip(stream.ids, stream.starts, stream.confidences, strict=True):
+        logits = (frames[start] + vector(history)).astype(np.float64)
+        np.testing.assert_allclose(confidence, np.exp(logits[label]) / np.exp(logits).sum(), rtol=1e-9)
+        history = history * SYMBOLS + label
 
 
 def test_utterances_of_a_batch_go_their_own_ways():

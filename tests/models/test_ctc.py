@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import tf_keras as keras
 
-from tfconformer.models.config import ModelConfig
+from tfconformer.models.config import SUBSAMPLING, ModelConfig
 from tfconformer.models.ctc import conformer_ctc
-from tfconformer.models.encoder import SUBSAMPLING
 
 SMALL = {"blocks": 2, "dim": 16, "heads": 2, "conv_kernel": 5, "subsampling_channels": 4}
 MEL_BINS = 16

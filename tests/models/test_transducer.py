@@ -10,9 +10,8 @@ from tfconformer.config import load_config
 from tfconformer.decoding.transducer import beam_search, greedy_search
 from tfconformer.layers.dense import Dense
 from tfconformer.losses.transducer import transducer_log_likelihood
-from tfconformer.models.config import ModelConfig
+from tfconformer.models.config import SUBSAMPLING, ModelConfig
 from tfconformer.models.ctc import conformer_ctc
-from tfconformer.models.encoder import SUBSAMPLING
 from tfconformer.models.streaming import StreamingModel
 from tfconformer.models.transducer import SCORES, Transducer, conformer_transducer, shared_with_ctc
 from tfconformer.quantization.apply import QuantizedLayers, copy_float_weights, quantize_model

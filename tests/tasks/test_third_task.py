@@ -17,11 +17,13 @@ from converters.flatbuffer.metadata import ModelMetadata
 from converters.runtime.model import RUNTIMES, open_model
 from converters.runtime.search import new_search
 from converters.runtime.stream_model import StreamModel
+from converters.runtime.transcribe import transcribe
 from tests.support.tiny_conformer import STREAMING, tiny_config, tiny_waveforms
 from tfconformer.config import Config
 from tfconformer.errors import InputError
 from tfconformer.layers.dense import Dense, float_layer
-from tfconformer.models.encoder import SUBSAMPLING, encoder, encoder_inputs
+from tfconformer.models.config import SUBSAMPLING
+from tfconformer.models.encoder import encoder, encoder_inputs
 from tfconformer.tasks import find_task, register_task, task_names
 from tfconformer.tasks.graphs import AudioGraph, StepGraph
 from tfconformer.tasks.task import Task, Trace
@@ -149,6 +151,8 @@ def test_it_has_no_search(exported):
     path, _ = exported
     with pytest.raises(InputError, match="its task loudness has no search of ctc, transducer"):
         new_search(open_model(path))
+    with pytest.raises(InputError, match="its task loudness has no search of ctc, transducer"):
+        transcribe(path, "any.wav")
 
 
 def test_names_of_tasks_are_unique_and_listed():

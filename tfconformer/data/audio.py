@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+import soxr
 from numpy.typing import NDArray
 
 from tfconformer.data.limits import LOUDEST
@@ -169,7 +170,7 @@ def read_audio(path: Path, max_seconds: float, start: float = 0.0, seconds: floa
     """
     with AudioFile(path) as file:
         rate, length = file.samplerate, file.length
-        most = int(max_seconds * rate)
+        most = max_seconds * rate
         first = round(start * rate)
         wanted = None if seconds is None else max(1, round(seconds * rate))
         expected = wanted if wanted is not None else None if length is None else length - first
@@ -191,6 +192,22 @@ def read_audio(path: Path, max_seconds: float, start: float = 0.0, seconds: floa
             raise UnusableError("corrupt audio", f"{len(samples)} of {expected} samples can be decoded")
         is_whole = first == 0 and wanted is None and length is not None
         return Audio(samples, rate, (file.format, file.subtype), is_whole)
+
+
+def read_waveform(path: Path, sample_rate: int, max_seconds: float) -> Floats:
+    """Decodes an audio file to the mean of its channels [samples], float32, at a sample rate in Hz.
+
+    Raises:
+      UnusableError: see `read_audio`; or the channels are of opposite phase.
+    """
+    audio = read_audio(path, max_seconds)
+    mix = MonoMix()
+    mono = mix(audio.samples)
+    mix.check()
+    if audio.sample_rate == sample_rate:
+        return mono
+    resampled: Floats = soxr.resample(mono, audio.sample_rate, sample_rate)
+    return resampled
 
 
 def measure_seconds(path: Path) -> float:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -148,10 +149,29 @@ class Tokenizer:
         Raises:
           ValueError: an id is outside [1, vocabulary_size].
         """
+        return str(self._model.decode(self._tokens_of(ids)))
+
+    def words(self, ids: Sequence[int]) -> list[tuple[str, range]]:
+        """Splits token ids into words: the text of each, and the positions of its tokens in `ids`.
+
+        Spaces belong to no word: a token of a space alone is in none.
+
+        Raises:
+          ValueError: see `decode`.
+        """
+        tokens = self._model.decode(self._tokens_of(ids), return_type="proto").pieces
+        token_of_character = [index for index, token in enumerate(tokens) for _ in token.surface]
+        found = re.finditer(r"\S+", "".join(token.surface for token in tokens))
+        return [
+            (word.group(), range(token_of_character[word.start()], token_of_character[word.end() - 1] + 1))
+            for word in found
+        ]
+
+    def _tokens_of(self, ids: Sequence[int]) -> list[int]:
         outside = [i for i in ids if not 1 <= i <= self.vocabulary_size]
         if outside:
             raise ValueError(f"identifiers {outside} are not in [1, {self.vocabulary_size}]")
-        return str(self._model.decode([int(i) - 1 for i in ids]))
+        return [int(i) - 1 for i in ids]
 
     def missing_characters(self, text: str) -> str:
         """Returns the distinct characters of `text` that no token covers, sorted."""

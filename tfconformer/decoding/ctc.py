@@ -6,7 +6,11 @@ during training and a `.tflite` file in a process without TensorFlow.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
+
+from tfconformer.decoding.probabilities import log_probabilities
 
 BLANK = 0
 
@@ -44,22 +48,53 @@ def best_path(logits: np.ndarray) -> list[int]:
     return np.argmax(logits, axis=-1).tolist()
 
 
-class StreamingCTCDecoder:
-    """Greedy decoder of one utterance whose logits arrive in chunks; the result is that of `greedy_decode`.
+class CTCPath:
+    """The labels of a path through the frames: repeats merged, blanks dropped.
 
     Attributes:
       ids: token ids so far, each in [1, vocabulary].
-      starts: for each id, the frame in which it began.
-      frames: number of frames decoded so far.
-      trailing_blanks: number of blank frames after the last frame that was none; `frames` if all were blank.
+      starts: for each id, the first frame of its run.
+      ends: for each id, the frame after the last one of its run.
+      confidences: for each id, its highest probability in a frame of its run, in [0, 1].
+      frames: number of frames so far.
     """
 
     def __init__(self) -> None:
         self.ids: list[int] = []
         self.starts: list[int] = []
+        self.ends: list[int] = []
+        self.confidences: list[float] = []
         self.frames = 0
-        self.trailing_blanks = 0
         self._last = BLANK
+
+    @property
+    def trailing_blanks(self) -> int:
+        """Number of blank frames after the last frame that was none; `frames` if all were blank."""
+        return self.frames - self.ends[-1] if self.ends else self.frames
+
+    def extend(self, symbols: Iterable[int], logits: np.ndarray) -> None:
+        """Continues the path.
+
+        Args:
+          symbols: the symbol of each of the next frames, in [0, vocabulary].
+          logits: [frames, vocabulary + 1], the logits or log-probabilities of these frames.
+        """
+        for symbol, frame in zip(symbols, log_probabilities(logits), strict=True):
+            if symbol != BLANK:
+                probability = float(np.exp(frame[symbol]))
+                if symbol != self._last:
+                    self.ids.append(symbol)
+                    self.starts.append(self.frames)
+                    self.ends.append(self.frames + 1)
+                    self.confidences.append(probability)
+                self.ends[-1] = self.frames + 1
+                self.confidences[-1] = max(self.confidences[-1], probability)
+            self.frames += 1
+            self._last = symbol
+
+
+class StreamingCTCDecoder(CTCPath):
+    """Greedy decoder of one utterance whose logits arrive in chunks; the result is that of `greedy_decode`."""
 
     def push(self, logits: np.ndarray) -> None:
         """Decodes the next logits, [any number of frames, vocabulary + 1].
@@ -67,10 +102,4 @@ class StreamingCTCDecoder:
         Raises:
           ValueError: `logits` has another rank, no column, or holds a NaN; the decoder is unchanged then.
         """
-        for symbol in best_path(logits):
-            if symbol not in (BLANK, self._last):
-                self.ids.append(symbol)
-                self.starts.append(self.frames)
-            self.trailing_blanks = self.trailing_blanks + 1 if symbol == BLANK else 0
-            self.frames += 1
-            self._last = symbol
+        self.extend(best_path(logits), logits)

@@ -11,14 +11,15 @@ over tokens, so that no word is out of vocabulary.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tfconformer.decoding.ctc import BLANK
+from tfconformer.decoding.ctc import BLANK, CTCPath
+from tfconformer.decoding.probabilities import log_probabilities
 from tfconformer.errors import InputError
 
 
@@ -69,17 +70,119 @@ class BeamDecoder:
         Raises:
           ValueError: `logits` has another shape or holds a NaN.
         """
+        logs = self._checked(logits)
+        if not len(logs):
+            return []
+        best = self._decoder.decode(logs.ctypes.data, *logs.shape)[0]
+        return list(_labels(best.tokens))
+
+    def begin(self) -> None:
+        """Begins an utterance whose logits arrive in chunks."""
+        self._decoder.decode_begin()
+
+    def push(self, logits: np.ndarray) -> np.ndarray:
+        """Continues the utterance.
+
+        Args:
+          logits: see `decode`; any number of frames.
+
+        Returns:
+          The log-probabilities of the frames, of the same shape, float32.
+
+        Raises:
+          ValueError: see `decode`; the search is unchanged then.
+        """
+        logs = self._checked(logits)
+        if len(logs):
+            self._decoder.decode_step(logs.ctypes.data, *logs.shape)
+        return logs
+
+    def best_path(self) -> list[int]:
+        """Returns the symbol of each frame since `begin`, as the best hypothesis was aligned.
+
+        The hypothesis is that of `decode` without a language model. The beam holds two alignments of it, one that ends
+        with a blank and one that ends with a label: the more likely one is taken.
+        """
+        paths: dict[tuple[int, ...], list[Any]] = {}
+        for path in self._decoder.get_all_final_hypothesis():
+            paths.setdefault(_labels(path.tokens), []).append(path)
+        best = max(paths.values(), key=lambda same: np.logaddexp.reduce([path.score for path in same]))
+        return list(max(best, key=lambda path: path.score).tokens[1:])  # before the first frame stands the "silence"
+
+    def _checked(self, logits: np.ndarray) -> np.ndarray:
+        """Returns log-probabilities, float32, of logits that have the right shape and no NaN."""
         logits = np.asarray(logits, np.float64)
         if logits.ndim != 2 or logits.shape[1] != self._symbols:
             raise ValueError(f"logits must have shape [frames, {self._symbols}], got {list(logits.shape)}")
         if np.isnan(logits).any():
             raise ValueError("logits hold a NaN")
-        if not len(logits):
-            return []
-        logits = logits - logits.max(axis=1, keepdims=True)
-        logs = (logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))).astype(np.float32)
-        best = self._decoder.decode(logs.ctypes.data, *logs.shape)[0]
-        return [symbol for symbol, _ in groupby(best.tokens) if symbol != BLANK]
+        return log_probabilities(logits).astype(np.float32)
+
+
+class StreamingCTCBeamDecoder:
+    """Decoder with a beam of one utterance whose logits arrive in chunks, with the attributes of `CTCPath`.
+
+    The places in time are those of the alignment with which the best hypothesis survived in the beam. The last labels
+    may be replaced as more frames arrive.
+    """
+
+    def __init__(self, beam: BeamDecoder) -> None:
+        """Begins an utterance with a decoder that has no other one."""
+        self._beam = beam
+        self._frames: list[np.ndarray] = []
+        self._path: CTCPath | None = CTCPath()
+        beam.begin()
+
+    def push(self, logits: np.ndarray) -> None:
+        """Decodes the next logits, [any number of frames, vocabulary + 1].
+
+        Raises:
+          ValueError: see `BeamDecoder.decode`; the decoder is unchanged then.
+        """
+        self._frames.extend(self._beam.push(logits))
+        self._path = None
+
+    @property
+    def ids(self) -> list[int]:
+        """Token ids of the best hypothesis, each in [1, vocabulary]."""
+        return self._best.ids
+
+    @property
+    def starts(self) -> list[int]:
+        """For each id, the first frame of its run."""
+        return self._best.starts
+
+    @property
+    def ends(self) -> list[int]:
+        """For each id, the frame after the last one of its run."""
+        return self._best.ends
+
+    @property
+    def confidences(self) -> list[float]:
+        """For each id, its highest probability in a frame of its run."""
+        return self._best.confidences
+
+    @property
+    def frames(self) -> int:
+        """Number of frames so far."""
+        return len(self._frames)
+
+    @property
+    def trailing_blanks(self) -> int:
+        """Number of blank frames after the last frame that was none; `frames` if all were blank."""
+        return self._best.trailing_blanks
+
+    @property
+    def _best(self) -> CTCPath:
+        if self._path is None:
+            self._path = CTCPath()
+            if self._frames:
+                self._path.extend(self._beam.best_path(), np.stack(self._frames))
+        return self._path
+
+
+def _labels(path: Iterable[int]) -> tuple[int, ...]:
+    return tuple(symbol for symbol, _ in groupby(path) if symbol != BLANK)
 
 
 def _flashlight() -> tuple[Any, Any]:

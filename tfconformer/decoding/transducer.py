@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from tfconformer.decoding.probabilities import log_probabilities
 from tfconformer.errors import InputError
 
 BLANK = 0
@@ -117,11 +118,13 @@ class GreedyHypotheses:
 
     Attributes:
       labels: labels so far, each in [1, vocabulary], one list per utterance.
+      log_probabilities: natural logarithm of the probability of each label where it was emitted, likewise.
       predictions: [B, joint] float32, output of the prediction network after these labels.
       state: [B, ...] float32, state of the prediction network after these labels.
     """
 
     labels: list[list[int]]
+    log_probabilities: list[list[float]]
     predictions: Floats
     state: Floats
 
@@ -135,16 +138,18 @@ class Hypothesis:
       log_probability: natural logarithm of the probability of all its alignments that the beam contained.
       prediction: [joint] float32, output of the prediction network after these labels.
       state: [...] float32, state of the prediction network after these labels.
+      label_log_probabilities: natural logarithm of the probability of each label where it was emitted first.
     """
 
     labels: tuple[int, ...]
     log_probability: float
     prediction: Floats
     state: Floats
+    label_log_probabilities: tuple[float, ...] = ()
 
 
 class StreamingTransducerDecoder:
-    """Decoder of one utterance whose encodings arrive in chunks, with the attributes of `ctc.StreamingCTCDecoder`.
+    """Decoder of one utterance whose encodings arrive in chunks, with the attributes of `ctc.CTCPath`.
 
     A greedy search only appends labels; a beam search may replace the last ones.
 
@@ -175,6 +180,21 @@ class StreamingTransducerDecoder:
     def starts(self) -> list[int]:
         """The frame in which each label of `ids` was emitted."""
         return list(self._starts[tuple(self.ids)])
+
+    @property
+    def ends(self) -> list[int]:
+        """The frame after that in which each label of `ids` was emitted."""
+        return [start + 1 for start in self.starts]
+
+    @property
+    def confidences(self) -> list[float]:
+        """The probability of each label of `ids` where it was emitted, given the labels before it; in [0, 1]."""
+        logs: Sequence[float] = ()
+        if self._beam is not None:
+            logs = self._beam[0].label_log_probabilities
+        elif self._greedy is not None:
+            (logs,) = self._greedy.log_probabilities
+        return [float(value) for value in np.exp(logs)]
 
     @property
     def trailing_blanks(self) -> int:
@@ -235,8 +255,8 @@ def greedy_search(
         raise ValueError(f"lengths must lie in [0, {encodings.shape[1]}], got {lengths.tolist()}")
     if before is None:
         first, state = _begin(network, len(encodings))
-        before = GreedyHypotheses([[] for _ in encodings], first, state)
-    labels = [list(one) for one in before.labels]
+        before = GreedyHypotheses([[] for _ in encodings], [[] for _ in encodings], first, state)
+    labels, logs = [list(one) for one in before.labels], [list(one) for one in before.log_probabilities]
     predictions, state = before.predictions.copy(), before.state.copy()
     frame, emitted = np.zeros(len(encodings), np.int64), np.zeros(len(encodings), np.int64)
     while (active := np.flatnonzero(frame < lengths)).size:
@@ -246,12 +266,14 @@ def greedy_search(
         if emitting.size:
             predictions[emitting], state[emitting] = network.predict(symbols, state[emitting])
             emitted[emitting] += 1
-            for index, symbol in zip(emitting, symbols, strict=True):
+            of_symbols = log_probabilities(logits[best != BLANK])[np.arange(len(symbols)), symbols]
+            for index, symbol, log in zip(emitting, symbols, of_symbols, strict=True):
                 labels[index].append(int(symbol))
+                logs[index].append(float(log))
         done = np.concatenate([active[best == BLANK], emitting[emitted[emitting] >= max_symbols]])
         frame[done] += 1
         emitted[done] = 0
-    return GreedyHypotheses(labels, predictions, state)
+    return GreedyHypotheses(labels, logs, predictions, state)
 
 
 def beam_search(
@@ -290,8 +312,10 @@ def beam_search(
             scores = _log_probabilities(network, encoding, beam)
             for hypothesis, score in zip(beam, scores[:, BLANK], strict=True):
                 earlier = done.get(hypothesis.labels)
-                total = score if earlier is None else np.logaddexp(score, earlier.log_probability)
-                done[hypothesis.labels] = replace(hypothesis, log_probability=float(total))
+                if earlier is not None:
+                    score = np.logaddexp(score, earlier.log_probability)
+                    hypothesis = replace(hypothesis, label_log_probabilities=earlier.label_log_probabilities)
+                done[hypothesis.labels] = replace(hypothesis, log_probability=float(score))
             if symbols < max_symbols:
                 beam = _extended(network, beam, scores, width)
         beam = sorted(done.values(), key=lambda one: -one.log_probability)[:width]
@@ -325,10 +349,8 @@ def _begin(network: Network, count: int) -> tuple[Floats, Floats]:
 def _log_probabilities(network: Network, encoding: Floats, beam: Sequence[Hypothesis]) -> NDArray[np.float64]:
     """Returns [N, vocabulary + 1] log-probabilities of each hypothesis followed by each symbol."""
     predictions = np.stack([one.prediction for one in beam])
-    logits = _checked(network.join(np.broadcast_to(encoding, predictions.shape), predictions)).astype(np.float64)
-    logits -= logits.max(axis=1, keepdims=True)
-    before = np.array([[one.log_probability] for one in beam])
-    return before + logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    logits = _checked(network.join(np.broadcast_to(encoding, predictions.shape), predictions))
+    return np.array([[one.log_probability] for one in beam]) + log_probabilities(logits)
 
 
 def _extended(
@@ -340,10 +362,12 @@ def _extended(
     rows, symbols = np.unravel_index(chosen, labels.shape)
     symbols = symbols.astype(np.int32) + BLANK + 1
     predictions, states = network.predict(symbols, np.stack([beam[row].state for row in rows]))
-    return [
-        Hypothesis((*beam[row].labels, int(symbol)), float(scores[row, symbol]), prediction, state)
-        for row, symbol, prediction, state in zip(rows, symbols, predictions, states, strict=True)
-    ]
+    extended = []
+    for row, symbol, prediction, state in zip(rows, symbols, predictions, states, strict=True):
+        one, score = beam[row], float(scores[row, symbol])
+        logs = (*one.label_log_probabilities, score - one.log_probability)
+        extended.append(Hypothesis((*one.labels, int(symbol)), score, prediction, state, logs))
+    return extended
 
 
 def _checked(logits: Floats) -> Floats:

@@ -7,6 +7,8 @@ from pydantic import Field, PositiveInt, model_validator
 from tfconformer.features.config import FeatureConfig
 from tfconformer.section import Section
 
+SUBSAMPLING = 4  # frames of features per frame of the encoder
+
 
 class TransducerConfig(Section):
     """The prediction and joint networks of a transducer (2005.08100: one LSTM)."""

@@ -12,7 +12,7 @@ from tfconformer.compat import layer_calls
 from tfconformer.features.config import FeatureConfig
 from tfconformer.layers.base import Layer
 from tfconformer.layers.dense import float_layer
-from tfconformer.models.encoder import SUBSAMPLING
+from tfconformer.models.config import SUBSAMPLING
 
 
 def input_rates(features: FeatureConfig) -> dict[str, float]:

@@ -28,8 +28,6 @@ from tfconformer.layers.normalization import FeatureNormalization, LayerNormaliz
 from tfconformer.layers.residual import ScaledResidual
 from tfconformer.models.config import ModelConfig
 
-SUBSAMPLING = 4
-
 
 def encoder_inputs(mel_bins: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Makes the inputs of an encoder: (features [B, T, mel_bins], lengths [B] int32)."""

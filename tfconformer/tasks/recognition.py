@@ -15,7 +15,7 @@ import tf_keras as keras
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.decoding.wer import count_errors
 from tfconformer.errors import InputError
-from tfconformer.models.encoder import SUBSAMPLING
+from tfconformer.models.config import SUBSAMPLING
 from tfconformer.tasks import find_task
 from tfconformer.tasks.task import DevMetric, Task
 

@@ -218,13 +218,6 @@ def test_wrong_states_and_labels_are_refused(transducer_stream):
         decoder.join(prediction, prediction[:, :19])
 
 
-def test_a_beam_is_not_for_files_of_ctc(stream):
-    with pytest.raises(InputError, match="a beam is for files of transducers"):
-        OnlineRecognizer(stream.path, beam_width=4)
-    with pytest.raises(InputError, match="a beam is for files of transducers"):
-        IsolatedRecognizer(stream.path, "ai-edge-litert", beam_width=4)
-
-
 @pytest.mark.parametrize("layer", ["prediction_lstm_recurrent", "prediction_embedding", "joint_encoder", "joint_head"])
 def test_a_mistake_in_the_decoder_is_found(transducer_stream, waveforms, layer):
     """One matrix, a tenth too large."""
