@@ -19,6 +19,7 @@ import numpy as np
 
 from converters.evaluation.evaluate import RecognizedUtterance, Utterance
 from converters.evaluation.recognizers import Recognizer, read_recognizers
+from converters.evaluation.references import warn_of_unwritable
 from converters.flatbuffer.model_file import read_model_file
 from converters.runtime.isolated import IsolatedRecognizer
 from tfconformer.decoding.wer import word_errors
@@ -171,6 +172,8 @@ def compare(
     if not models or not utterances or rounds < 1:
         raise InputError("a comparison needs at least one model, one utterance and one round")
     recognizers = read_recognizers({name: model.path for name, model in models.items()})
+    tokenizer = next(iter(recognizers.values())).metadata.tokenizer
+    warn_of_unwritable(tokenizer, (text for _, text, _ in utterances))
     runs: dict[str, list[Run]] = {name: [] for name in models}
     with backend.prepared(recognizers, utterances):
         for number in range(rounds):

@@ -141,10 +141,11 @@ def test_only_what_changed_is_written_again(manifest: Path, tmp_path: Path, chan
 
 
 def test_a_shorter_manifest_leaves_no_old_shard(manifest: Path, tmp_path: Path) -> None:
+    manifest = copy_of(manifest, tmp_path / "corpus")
     write_shards(manifest, tmp_path, "train", utterances_per_shard=10)
     other = write_shards(manifest, tmp_path, "train-other", utterances_per_shard=36)
-    write_manifest(tmp_path / "short.jsonl", read_manifest(manifest)[:15])
-    shards = write_shards(tmp_path / "short.jsonl", tmp_path, "train", utterances_per_shard=10)
+    write_manifest(manifest, read_manifest(manifest)[:15])
+    shards = write_shards(manifest, tmp_path, "train", utterances_per_shard=10)
     assert sorted(tmp_path.glob("*.tfrecord")) == sorted([*shards, *other])
     assert len(read_all(shards)) == 15
 
@@ -153,6 +154,19 @@ def test_other_options_write_everything_again(manifest: Path, tmp_path: Path) ->
     write_shards(manifest, tmp_path, "train", utterances_per_shard=40)
     shards = write_shards(manifest, tmp_path, "train", utterances_per_shard=40, options=ShardOptions(min_duration=2.0))
     assert all(samples >= 2.0 * RATE for _, samples, _, _ in read_all(shards))
+
+
+def test_shards_of_another_manifest_are_not_replaced(manifest: Path, tmp_path: Path) -> None:
+    write_shards(manifest, tmp_path / "shards", "train")
+    before = state(tmp_path / "shards")
+    other = copy_of(manifest, tmp_path / "other")
+    with pytest.raises(InputError, match=r"holds the shards train of .*manifest.jsonl, not of .*other/manifest.jsonl"):
+        write_shards(other, tmp_path / "shards", "train")
+    assert state(tmp_path / "shards") == before
+    write_shards(other, tmp_path / "shards", "dev")
+    moved = other.rename(tmp_path / "other" / "moved.jsonl")
+    write_shards(moved, tmp_path / "shards", "dev")
+    assert {path for path, content in before.items()} < set(state(tmp_path / "shards"))
 
 
 def wav(wave: np.ndarray, rate: int = RATE, subtype: str = "PCM_16") -> bytes:

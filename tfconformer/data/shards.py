@@ -86,6 +86,7 @@ class ShardIndex:
       samples: length of every record, in samples, of the longer side in a pair, in the order of the records.
       characters: distinct characters of the transcripts, sorted.
       skipped: utterances of the manifest that were left out.
+      manifest: absolute path of the manifest; empty in older indexes.
     """
 
     fingerprint: str
@@ -93,6 +94,7 @@ class ShardIndex:
     samples: tuple[int, ...]
     characters: str
     skipped: tuple[Skip, ...]
+    manifest: str = ""
 
 
 _INDEX = TypeAdapter(ShardIndex)
@@ -110,7 +112,7 @@ def write_shards(
 
     Args:
       manifest: JSONL file of `tfconformer.data.manifest`.
-      output_dir: folder, created if missing. Shards of this name that do not belong to the manifest are removed.
+      output_dir: folder, created if missing. Other shards of this name are removed.
       name: first part of the file names.
       utterances_per_shard: number of manifest lines per shard; order is kept.
       options: options of the conversion; None takes the defaults.
@@ -119,7 +121,8 @@ def write_shards(
       The shards in order. Their indexes (`read_index`) list the skipped utterances.
 
     Raises:
-      InputError: the manifest cannot be read, or none of its utterances is usable.
+      InputError: the manifest cannot be read, none of its utterances is usable, or the folder holds shards of this name
+        that were made from another manifest, which is left.
     """
     options = options or ShardOptions()
     utterances = read_manifest(manifest)
@@ -128,6 +131,8 @@ def write_shards(
     groups = [utterances[i : i + utterances_per_shard] for i in range(0, len(utterances), utterances_per_shard)]
     output_dir = Path(output_dir)
     paths = [output_dir / f"{name}-{i:05d}-of-{len(groups):05d}.tfrecord" for i in range(len(groups))]
+    source = str(Path(manifest).resolve())
+    _require_own(output_dir, name, source)
     _remove_stale(output_dir, name, paths)
     indexes = []
     remarks: Counter[str] = Counter()
@@ -135,7 +140,7 @@ def write_shards(
         for path, group in zip(paths, groups, strict=True):
             fingerprint = _fingerprint(group, options)
             index = _current_index(path, fingerprint)
-            indexes.append(index or _write_shard(path, group, fingerprint, options, remarks))
+            indexes.append(index or _write_shard(path, group, fingerprint, options, remarks, source))
             progress.update(len(group))
     _log_summary(name, indexes, options.sample_rate)
     if remarks:
@@ -190,7 +195,12 @@ def shards_by_set(patterns: Sequence[str]) -> dict[str, list[Path]]:
 
 
 def _write_shard(
-    path: Path, utterances: Sequence[Utterance], fingerprint: str, options: ShardOptions, remarks: Counter[str]
+    path: Path,
+    utterances: Sequence[Utterance],
+    fingerprint: str,
+    options: ShardOptions,
+    remarks: Counter[str],
+    manifest: str,
 ) -> ShardIndex:
     _index_path(path).unlink(missing_ok=True)
     samples, skipped = [], []
@@ -212,7 +222,9 @@ def _write_shard(
             writer.write(records.serialize(converted.audio, converted.samples, options.sample_rate, *texts, pair))
             samples.append(max(converted.samples, target.samples if target else 0))
             characters.update(utterance.text)
-    index = ShardIndex(fingerprint, options.sample_rate, tuple(samples), "".join(sorted(characters)), tuple(skipped))
+    index = ShardIndex(
+        fingerprint, options.sample_rate, tuple(samples), "".join(sorted(characters)), tuple(skipped), manifest
+    )
     atomic.write_text(_index_path(path), json.dumps(asdict(index)) + "\n")
     return index
 
@@ -335,15 +347,34 @@ def _index_path(shard: Path) -> Path:
     return shard.with_suffix(".json")
 
 
+def _require_own(output_dir: Path, name: str, manifest: str) -> None:
+    """Raises an InputError if the shards of this name come from another manifest that exists."""
+    for path in output_dir.glob(f"{_numbered(name)}.tfrecord"):
+        try:
+            other = read_index(path).manifest
+        except InputError:
+            continue
+        if other and other != manifest and Path(other).exists():
+            raise InputError(
+                f"{output_dir} holds the shards {name} of {other}, not of {manifest}: write to another folder, rename"
+                " the manifest, or remove them"
+            )
+
+
 def _remove_stale(output_dir: Path, name: str, current: Sequence[Path]) -> None:
-    """Removes shards of other manifests, and incomplete files of interrupted runs."""
-    number = "[0-9]" * 5
-    for path in output_dir.glob(f"{glob.escape(name)}-{number}-of-{number}.tfrecord"):
+    """Removes other shards of this name, and incomplete files of interrupted runs."""
+    for path in output_dir.glob(f"{_numbered(name)}.tfrecord"):
         if path not in current:
-            logger.info("removing %s, which is not of this manifest", path)
+            logger.info("removing %s, which the manifest does not fill", path)
             _index_path(path).unlink(missing_ok=True)
             path.unlink()
-    atomic.remove_abandoned(output_dir, f"{glob.escape(name)}-{number}-of-{number}.*")
+    atomic.remove_abandoned(output_dir, f"{_numbered(name)}.*")
+
+
+def _numbered(name: str) -> str:
+    """Returns the glob pattern of the shards of a name, without the suffix."""
+    number = "[0-9]" * 5
+    return f"{glob.escape(name)}-{number}-of-{number}"
 
 
 def _log_summary(name: str, indexes: Sequence[ShardIndex], sample_rate: int) -> None:

@@ -79,6 +79,13 @@ def test_counts_what_was_misheard(model: Path, speech: list) -> None:
     assert (row.accuracy.deletions, row.accuracy.substitutions, row.accuracy.insertions) == (2, 0, 0)
 
 
+def test_warns_of_references_that_the_model_cannot_write(model: Path, speech: list, caplog) -> None:
+    lower = [(waveform, text.lower(), name) for waveform, text, name in speech]
+    (row,) = measure({"a": model}, lower, rounds=1)
+    assert row.accuracy.wer == 1.0
+    assert "2 of 2 references have characters that the model cannot write" in caplog.text
+
+
 @pytest.mark.parametrize("rounds", [0, -1])
 def test_refuses_no_round(model: Path, speech: list, rounds: int) -> None:
     with pytest.raises(InputError, match="at least one model, one utterance and one round"):
