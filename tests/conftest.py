@@ -107,7 +107,7 @@ def int8_activations(tmp_path_factory) -> Exported:
 
 @pytest.fixture(scope="session")
 def litert(tmp_path_factory) -> Exported:
-    return _export(LITERT, tmp_path_factory.mktemp("litert"), target="litert")
+    return _export(LITERT, tmp_path_factory.mktemp("litert"), {"stackers": [{"after": 1, "right": 3}]}, target="litert")
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,21 @@ def write(path, text):
         ("model.dim=wide", "'model.dim'.*integer"),
         ("model.dim=9", "'model': dim 9 is not a multiple of heads 2"),
         ("model={blocks: 2, dim: 8, heads: 2, subsampling_channels: 4, training_chunks: [0]}", "training_chunks.0"),
+        ("model.right_context=[0, 1, 2]", "'model': right_context has 3 numbers for 2 blocks"),
+        ("model.stackers=[{after: 1}, {after: 1}]", "'model': stackers must be in order"),
+        (
+            "model.stackers=[{after: 1, right: 1, stride: 3}]",
+            "'model': a stacker of stride 3 .* give right 0, or 2 or",
+        ),
+        (
+            "model={blocks: 2, dim: 8, heads: 2, subsampling_channels: 4, attention_chunk: 3, stackers: [{after: 1}]}",
+            "'model': attention chunks .* give right_context",
+        ),
+        (
+            "model={blocks: 2, dim: 8, heads: 2, subsampling_channels: 4, parrotron: {memory_blocks: [1, 2]}, "
+            "stackers: [{after: 1}]}",
+            r"memory_blocks \[1, 2\] must come after the last stacker, that is, be above 1",
+        ),
         ("training.learning_rate=-1", "'training.learning_rate'"),
         ("data.augment.speeds=[9]", "'data.augment.speeds'.*factors"),
         ("data.augment.noise={recorded: 0.5}", "'data.augment.noise'.*belong together"),

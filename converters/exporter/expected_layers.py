@@ -21,7 +21,7 @@ def layers_of_run(run: RunDirectory) -> list[LayerRow]:
     """
     config = run.config()
     prepared = prepare(find_task(config.task), load_model(run))
-    return layer_rows(prepared.layers, macs_per_second(prepared.model, input_rates(config.features)))
+    return layer_rows(prepared.layers, macs_per_second(prepared.model, input_rates(config.features, config.model)))
 
 
 def layers_of_config(config: Config) -> list[LayerRow]:
@@ -32,4 +32,4 @@ def layers_of_config(config: Config) -> list[LayerRow]:
     structure = abstract_model(config, config.data.tokenizer.vocabulary_size)
     model = find_task(config.task).exported_part(structure, streaming=False)
     records = abstract_layer_records(model, match_layers(model, config.quantization))
-    return layer_rows(records, macs_per_second(model, input_rates(config.features)))
+    return layer_rows(records, macs_per_second(model, input_rates(config.features, config.model)))

@@ -17,7 +17,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from pydantic import (
@@ -34,12 +34,14 @@ from converters.flatbuffer.reader import TfliteFile, read_tflite
 from tfconformer import strict_json
 from tfconformer.errors import InputError
 from tfconformer.features.config import FeatureConfig
-from tfconformer.models.config import SUBSAMPLING
+from tfconformer.models.config import ModelConfig
 from tfconformer.quantization.spec import QuantSpec
-from tfconformer.section import explain
+from tfconformer.section import Section, explain
 
 if TYPE_CHECKING:
     from tfconformer.data.tokenizer import Tokenizer
+
+_Section = TypeVar("_Section", bound=Section)
 
 METADATA = "TFCONFORMER"
 FORMAT = 2
@@ -418,12 +420,13 @@ class ModelMetadata(_Record):
         """Length in seconds of a frame of the graph from audio.
 
         Raises:
-          InputError: see `features`.
+          InputError: the front end or the model are missing in the configuration of the training, or not valid.
         """
         stream = self.graphs[0].stream
         if stream is not None:
             return stream.frame_samples / stream.sample_rate
-        return SUBSAMPLING * self.features.frame_step / self.features.sample_rate
+        model = self._section("model", ModelConfig)
+        return model.encoder_stride * self.features.frame_step / self.features.sample_rate
 
     @cached_property
     def features(self) -> FeatureConfig:
@@ -432,11 +435,19 @@ class ModelMetadata(_Record):
         Raises:
           InputError: the section is missing in the configuration of the training, or is not valid.
         """
+        return self._section("features", FeatureConfig)
+
+    def _section(self, name: str, kind: type[_Section]) -> _Section:
+        """Returns a section of the configuration of the training.
+
+        Raises:
+          InputError: the section is missing or not valid.
+        """
         try:
-            return FeatureConfig.model_validate(self.config["features"])
+            return kind.model_validate(self.config[name])
         except (KeyError, ValidationError) as error:
-            reason = "they are missing" if isinstance(error, KeyError) else error.errors()[0]["msg"]
-            raise InputError(f"{self._path}: config.features in its {METADATA} metadata: {reason}") from None
+            reason = "it is missing" if isinstance(error, KeyError) else error.errors()[0]["msg"]
+            raise InputError(f"{self._path}: config.{name} in its {METADATA} metadata: {reason}") from None
 
 
 # Inputs, outputs and states of the step graphs of a transducer.

@@ -106,7 +106,7 @@ class ModelFile:
         except (ValueError, OverflowError, MemoryError) as error:
             reason = " ".join(str(error).split())
             raise InputError(f"{self.path}: the configuration in its metadata has no model ({reason})") from None
-        return layer_rows(self.records, macs_per_second(model, input_rates(config.features)))
+        return layer_rows(self.records, macs_per_second(model, input_rates(config.features, config.model)))
 
     @property
     def records(self) -> tuple[LayerRecord, ...]:

@@ -28,6 +28,7 @@ from tfconformer.layers.masking import AttentionMask, BlankBeyondEnd, FrameMask,
 from tfconformer.layers.normalization import FeatureNormalization, LayerNormalization
 from tfconformer.layers.residual import ScaledResidual
 from tfconformer.layers.spectrogram import CausalWindows
+from tfconformer.layers.stacker import Stacker
 from tfconformer.layers.streaming import Frames, Lengths, register_pointwise
 from tfconformer.models.streaming import StreamingModel
 
@@ -135,6 +136,11 @@ LAYERS = {
     "causal window": (with_lengths(Windows(1, 0, 2)), 0, EXACT),
     "look-ahead window": (with_lengths(Windows(0, 3, 2)), 1, EXACT),
     "window that skips": (with_lengths(Windows(0, 0, 3)), 0, EXACT),
+    "causal stacker": (with_lengths(Stacker(0, 2)), 0, EXACT),
+    "stacker of one frame ahead": (with_lengths(Stacker(1, 2)), 0, EXACT),
+    # It waits for right - stride + 1 = 2 frames, one of those after it.
+    "look-ahead stacker": (with_lengths(Stacker(3, 2)), 1, EXACT),
+    "look-ahead stacker of stride 3": (with_lengths(Stacker(6, 3)), 2, EXACT),
     "a layer called twice": (twice(DepthwiseConvolution(5, causal=True)), 0, REORDERED),
     "a delayed layer called twice": (twice(DepthwiseConvolution(4)), 4, REORDERED),
     "left context": (attention(4, 0), 0, REORDERED),
@@ -215,6 +221,18 @@ def test_windows_are_the_published_case():
     joined, lengths = Windows(1, 1, 3)([x, np.array([7], np.int32)])
     np.testing.assert_array_equal(joined[0], [[0, 4, 1], [9, 3, 5], [2, 8, 0]])
     assert lengths.numpy() == [3]
+
+
+@pytest.mark.parametrize(("right", "before", "stride"), [(0, 1, 2), (0, 2, 3), (3, 0, 2), (4, 0, 2), (5, 0, 3)])
+def test_stackers_hold_the_frames_of_their_windows(right, before, stride):
+    """Against `Windows`, which slices frame by frame."""
+    x, lengths = frames(13), np.array([13, 6], np.int32)
+    actual, actual_lengths = Stacker(right, stride)([x, lengths])
+    expected, expected_lengths = Windows(before, right, stride)([x, lengths])
+    count = -(-13 // stride)
+    np.testing.assert_array_equal(actual[:, : expected.shape[1]], expected[:, :count])
+    assert actual.shape[1] == count
+    np.testing.assert_array_equal(actual_lengths, expected_lengths)
 
 
 def test_layers_of_others_stream_if_declared_pointwise():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tf_keras as keras
 
+from tfconformer.config import load_config
 from tfconformer.models.config import SUBSAMPLING, ModelConfig
 from tfconformer.models.ctc import conformer_ctc
 
@@ -67,8 +68,6 @@ def test_intermediate_head_is_an_output_of_its_own():
     ("blocks", "dim", "heads", "millions"), [(19, 144, 4, 10.3), (18, 256, 4, 30.7), (17, 512, 8, 118.8)]
 )
 def test_configured_sizes_are_the_published_ones(blocks, dim, heads, millions):
-    from tfconformer.config import load_config
-
     name = {144: "conformer_s", 256: "conformer_m", 512: "conformer_l"}[dim]
     config = load_config(f"configs/{name}.yaml")
     assert (config.model.blocks, config.model.dim, config.model.heads) == (blocks, dim, heads)
@@ -86,6 +85,40 @@ def count_parameters(config: ModelConfig, mel_bins: int, vocabulary: int) -> int
         for n in (1, 2)
     )
     return one + (two - one) * (config.blocks - 1)
+
+
+# The blocks and stackers of the supplement of 2210.13761, in order, and the delay in ms that its rule gives with frames
+# of 10 ms. "c" is a causal block, a number one that attends to so many frames ahead, "s" a causal stacker, "s3" one of
+# 3 frames ahead. The last three are our own.
+FAMILIES = {
+    "causal": ("cc s cc s ccccccccccccc", 0),
+    "LSA1": ("cc s cc s ccc 5 ccccccccc", 200),
+    "LS1": ("cc s3 ccc s4 cccccccccccc", 80),
+    "LSA_LS1": ("cc s3 ccc s4 cc 5 ccccccccc", 280),
+    "LSA2": ("cc s cc s ccc 4 cccc 4 cccc", 320),
+    "LS2": ("cc s4 ccc s4 cccccccccccc", 90),
+    "LSA_LS2": ("cc s4 ccc s4 cc 4 cccc 4 cccc", 410),
+}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_families_of_encoders_are_the_published_ones(name):
+    expected, expected_delay = FAMILIES[name]
+    config = load_config(f"configs/encoders/{name}.yaml").model
+    assert (config.blocks, config.dim, config.left_context, config.causal) == (17, 256, 65, True)
+    assert config.encoder_stride == SUBSAMPLING
+    stackers = {stacker.after: stacker for stacker in config.stackers}
+    layers, delay, frame_ms = "", 0, 10
+    for block in range(config.blocks):
+        if block in stackers:
+            right = stackers[block].right
+            layers += f" s{right or ''} "
+            delay += max(0, right - 1) * frame_ms
+            frame_ms *= stackers[block].stride
+        right = config.right_context_of(block)
+        layers += f" {right} " if right else "c"
+        delay += right * frame_ms
+    assert (layers.split(), delay) == (expected.split(), expected_delay)
 
 
 def test_configuration_round_trip():

@@ -25,6 +25,18 @@ MODES = {
     "look-ahead": ({"causal": True, "left_context": 6, "right_context": 2}, 4, 2 * 2),
     "chunks": ({"causal": True, "left_context": 8, "attention_chunk": 4}, 16, 0),
     # Convolutions of 5 frames look 2 ahead in each block.
+    # The stackers wait for 2 frames of 10 ms and for 3 of 20 ms, the second block for 2 of 40 ms.
+    "stackers": (
+        {
+            "subsampling_channels": None,
+            "causal": True,
+            "left_context": 6,
+            "right_context": (0, 2),
+            "stackers": ({"after": 0, "right": 3}, {"after": 1, "right": 4}),
+        },
+        4,
+        (2 * 1 + 3 * 2 + 2 * 4) // 4,
+    ),
     "look-ahead everywhere": ({"left_context": 6, "right_context": 1}, 4, 2 * (1 + 2)),
 }
 
@@ -59,6 +71,23 @@ def test_from_the_waveform():
     assert (streaming.step_multiple, streaming.lookahead) == (640, 4 * 640)
     x = np.random.default_rng(4).uniform(-0.5, 0.5, (1, 9000)).astype(np.float32)
     assert_streams(streaming, x, "random", 1e-4)  # the front end's 1e-5, amplified by the network
+
+
+def test_look_ahead_of_stackers_is_measured_by_a_change_of_one_sample():
+    encoder = build("stackers").model
+    waveform, lengths = keras.Input([None]), keras.Input([], dtype=tf.int32)
+    model = keras.Model([waveform, lengths], encoder(LogMel(FEATURES)([waveform, lengths]))["logits"])
+    changed = np.arange(8000, 9280, 80)
+    x = np.random.default_rng(6).uniform(-0.1, 0.1, 16000).astype(np.float32)
+    batch = np.repeat(x[np.newaxis], 1 + len(changed), axis=0)
+    batch[1 + np.arange(len(changed)), changed] += 1.0
+    logits = model([batch, np.full(len(batch), 16000, np.int32)]).numpy()
+    different = np.abs(logits[1:] - logits[0]).max(axis=-1) > 1e-6
+    # Frame k has the samples up to 640 (k + 1); a feature frame ends 240 samples after those of its own 10 ms.
+    ahead = np.max(changed - 640 * (different.argmax(axis=1) + 1))
+    expected = (2 * 1 + 3 * 2 + 2 * 4) * 160 + 240
+    assert expected - 80 <= ahead < expected
+    assert ahead < StreamingModel(model).lookahead < ahead + 640
 
 
 # Name: (spec of all dense layers, tolerance relative to the largest logit). Codes are the same on streams, and so are

@@ -77,7 +77,9 @@ def test_targets_are_causal_spectrograms_in_steps_and_silence(pairs: tuple[str, 
 def run(pairs: tuple[str, list[np.ndarray]], tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     """A run of one step of quantization-aware training with a frozen encoder."""
     tree = tiny_config(PARROTRON_RULES, STREAMING | PARROTRON).model_dump()
-    tree["model"] |= {"blocks": 1, "intermediate_ctc": None}
+    # Frames of 80 ms, by a stacker that reads 3 frames ahead.
+    tree["model"] |= {"blocks": 1, "intermediate_ctc": None, "stackers": [{"after": 0, "right": 3}]}
+    tree["model"] |= {"attention_chunk": None, "right_context": [1]}
     tree["model"]["parrotron"] |= {"memory_blocks": [1]}
     tree["training"]["frozen"] = ["block_.*", "subsampling.*"]
     data = {"train": [pairs[0]], "dev": [pairs[0]]}
@@ -121,7 +123,7 @@ def test_its_files_convert_as_keras_does(exported: tuple[Path, ExportReport]) ->
     model = open_model(path)
     converted = convert(model, model.run(tiny_waveforms()[2]))
     assert converted.spectrogram.shape == (converted.steps, 16)
-    assert converted.attention.shape == (converted.steps, 50)
+    assert converted.attention.shape == (converted.steps, 25)
 
 
 def test_layers_that_are_to_stay_as_they_are_must_exist(run: RunDirectory, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ class Layer(keras.layers.Layer):
     operation: ClassVar[str | None] = None
     constants: ClassVar[tuple[str, ...]] = ()
     exported_as: ClassVar[type[Layer] | None] = None
-    frame_rate: ClassVar[float] = 1.0
+    frame_rate: float = 1.0
 
     def macs_per_frame(self, input_shape: Any) -> int:
         """Returns the multiplications with weights, elementwise scales left out, that one output frame costs.

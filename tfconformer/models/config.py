@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from pydantic import Field, PositiveInt, model_validator
+import math
+
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from tfconformer.features.config import FeatureConfig
 from tfconformer.section import Section
 
-SUBSAMPLING = 4  # frames of features per frame of the encoder
+# Feature frames for one frame after the two strided convolutions.
+SUBSAMPLING = 4
 
 
 class TransducerConfig(Section):
@@ -16,6 +19,19 @@ class TransducerConfig(Section):
     embedding: int = Field(gt=0, description="width of the embedded labels")
     lstm_units: int = Field(gt=0, description="width of the LSTM that reads the labels")
     joint: int = Field(gt=0, description="width of the joint network")
+
+
+class StackerConfig(Section):
+    """A layer between two blocks that puts neighbouring frames side by side, at every `stride`-th (2210.13761)."""
+
+    after: int = Field(ge=0, description="number of blocks before it")
+    right: int = Field(
+        0,
+        ge=0,
+        description="future frames beside each frame that stays; they delay a stream by right - stride + 1 frames; 0 "
+        "is causal: the frame and the stride - 1 before it",
+    )
+    stride: int = Field(2, gt=1, description="frames of the input for one of the output")
 
 
 class ParrotronConfig(Section):
@@ -36,8 +52,11 @@ class ParrotronConfig(Section):
     )
     lstm_units: int = Field(256, gt=0, description="width of the attention LSTM and of the decoder LSTM")
     components: int = Field(5, gt=0, description="Gaussian components of the attention")
-    encoder_frames_per_step: float = Field(
-        1.0, gt=0, description="encoder frames that untrained attention moves in a decoder step"
+    encoder_frames_per_step: float | None = Field(
+        None,
+        gt=0,
+        description="encoder frames that untrained attention moves in a decoder step; null: frames_per_step divided by "
+        "the feature frames of an encoder frame",
     )
     postnet: int = Field(128, gt=0, description="width of the convolutions that refine the spectrogram")
     postnet_layers: int = Field(5, gt=0, description="number of these convolutions")
@@ -47,7 +66,8 @@ class ParrotronConfig(Section):
 class ModelConfig(Section):
     """The Conformer encoder (2005.08100) and what follows it: a CTC head, or a transducer.
 
-    A frame is what the encoder computes with: four feature frames, 40 ms with the default front end.
+    A frame is what a block computes with: four feature frames, 40 ms with the default front end, times the strides of
+    the stackers before it.
     """
 
     blocks: int = Field(gt=0, description="number of Conformer blocks")
@@ -55,16 +75,23 @@ class ModelConfig(Section):
     heads: int = Field(gt=0, description="number of attention heads")
     ff_expansion: int = Field(4, gt=0, description="width of the feed-forward modules, as a multiple of dim")
     conv_kernel: int = Field(31, gt=0, description="kernel of the depthwise convolutions, in frames")
-    subsampling_channels: int = Field(
-        gt=0, description="channels of the two strided convolutions that turn four feature frames into one"
+    subsampling_channels: int | None = Field(
+        gt=0,
+        description="channels of the two strided convolutions that turn four feature frames into one; null has none: "
+        "the first block computes with feature frames",
+    )
+    stackers: tuple[StackerConfig, ...] = Field(
+        (), description="layers between blocks that make frames fewer, from the first on"
     )
     dropout: float = Field(0.1, ge=0, lt=1, description="share of activations that dropout sets to zero in training")
     causal: bool = Field(False, description="if true, convolutions read no future frame")
     left_context: int | None = Field(
         None, ge=0, description="number of past frames that attention reads; null reads all"
     )
-    right_context: int | None = Field(
-        None, ge=0, description="number of future frames that attention reads; null reads all; excludes attention_chunk"
+    right_context: NonNegativeInt | tuple[NonNegativeInt, ...] | None = Field(
+        None,
+        description="number of future frames that attention reads, of all blocks or one for each; null reads all; "
+        "excludes attention_chunk",
     )
     attention_chunk: int | None = Field(
         None,
@@ -98,6 +125,9 @@ class ModelConfig(Section):
             raise ValueError("attention_chunk replaces right_context: give one of them")
         if self.training_chunks and self.right_context is not None:
             raise ValueError("training_chunks replace right_context: give one of them")
+        if isinstance(self.right_context, tuple) and len(self.right_context) != self.blocks:
+            raise ValueError(f"right_context has {len(self.right_context)} numbers for {self.blocks} blocks")
+        self._check_stackers()
         if self.intermediate_ctc is not None and self.intermediate_ctc >= self.blocks:
             raise ValueError(
                 f"intermediate_ctc {self.intermediate_ctc} must lie before the last of {self.blocks} blocks"
@@ -105,4 +135,34 @@ class ModelConfig(Section):
         blocks = self.parrotron.memory_blocks if self.parrotron else ()
         if any(block > self.blocks for block in blocks):
             raise ValueError(f"parrotron.memory_blocks {list(blocks)} must be at most {self.blocks}")
+        last = max((stacker.after for stacker in self.stackers), default=0)
+        if any(block <= last for block in blocks):
+            raise ValueError(
+                f"parrotron.memory_blocks {list(blocks)} must come after the last stacker, that is, be above {last}"
+            )
         return self
+
+    def _check_stackers(self) -> None:
+        places = [stacker.after for stacker in self.stackers]
+        if places != sorted(set(places)) or any(place >= self.blocks for place in places):
+            raise ValueError(
+                f"stackers must be in order, each after another number of blocks below {self.blocks}: {places}"
+            )
+        for stacker in self.stackers:
+            if 0 < stacker.right < stacker.stride - 1:
+                raise ValueError(
+                    f"a stacker of stride {stacker.stride} that reads {stacker.right} future frames leaves frames out: "
+                    f"give right 0, or {stacker.stride - 1} or more"
+                )
+        if self.stackers and (self.attention_chunk is not None or self.training_chunks):
+            raise ValueError("attention chunks are of frames of one length: give right_context beside stackers")
+
+    @property
+    def encoder_stride(self) -> int:
+        """The number of feature frames for one encoder frame."""
+        subsampling = 1 if self.subsampling_channels is None else SUBSAMPLING
+        return subsampling * math.prod(stacker.stride for stacker in self.stackers)
+
+    def right_context_of(self, block: int) -> int | None:
+        """Returns the number of future frames that the attention of a block, counted from 0, reads; None: all."""
+        return self.right_context[block] if isinstance(self.right_context, tuple) else self.right_context

@@ -12,13 +12,13 @@ from tfconformer.compat import layer_calls
 from tfconformer.features.config import FeatureConfig
 from tfconformer.layers.base import Layer
 from tfconformer.layers.dense import float_layer
-from tfconformer.models.config import SUBSAMPLING
+from tfconformer.models.config import ModelConfig
 
 
-def input_rates(features: FeatureConfig) -> dict[str, float]:
+def input_rates(features: FeatureConfig, model: ModelConfig) -> dict[str, float]:
     """Returns the frames per second of a model's inputs, by name; labels count as if every encoder frame had one."""
     frames = features.sample_rate / features.frame_step
-    return {"features": frames, "labels": frames / SUBSAMPLING}
+    return {"features": frames, "labels": frames / model.encoder_stride}
 
 
 def macs_per_second(model: keras.Model, rates: Mapping[str, float]) -> dict[str, float]:

@@ -7,12 +7,14 @@ all.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import tensorflow as tf
 import tf_keras as keras
 
 from tfconformer.layers.attention import RelativeAttention, RelativePositions
+from tfconformer.layers.base import Layer
 from tfconformer.layers.convolution import (
     Convolution,
     DepthwiseConvolution,
@@ -21,12 +23,13 @@ from tfconformer.layers.convolution import (
     JoinBins,
     Patches,
 )
-from tfconformer.layers.dense import Dense
+from tfconformer.layers.dense import Dense, float_layer
 from tfconformer.layers.dropout import Dropout
 from tfconformer.layers.masking import AttentionMask, BlankBeyondEnd, FrameMask
 from tfconformer.layers.normalization import FeatureNormalization, LayerNormalization
 from tfconformer.layers.residual import ScaledResidual
-from tfconformer.models.config import ModelConfig
+from tfconformer.layers.stacker import Stacker
+from tfconformer.models.config import ModelConfig, StackerConfig
 
 
 def encoder_inputs(mel_bins: int) -> tuple[tf.Tensor, tf.Tensor]:
@@ -38,8 +41,8 @@ class Encoding(NamedTuple):
     """The outputs of an encoder.
 
     Attributes:
-      blocks: the outputs of all blocks, [B, T, dim] each.
-      mask: [B, T, 1], 1 on valid frames.
+      blocks: the outputs of all blocks, [B, T, dim] each; before a stacker T is larger.
+      mask: [B, T, 1], 1 on valid frames of the last block.
       heads: the output of the intermediate head by its name, if there is one.
     """
 
@@ -49,31 +52,67 @@ class Encoding(NamedTuple):
 
 
 def encoder(config: ModelConfig, features: tf.Tensor, lengths: tf.Tensor, vocabulary: int) -> Encoding:
-    """Applies subsampling and all blocks."""
-    x, mask = encoder_input(config, features, lengths)
-    context = (config.left_context, config.right_context, config.attention_chunk)
-    attention_mask = AttentionMask(*context, training_chunks=config.training_chunks, name="attention_mask")(mask)
-    positions = RelativePositions(*context, name="positions")(x)
-    encoding = Encoding([], mask, {})
+    """Applies subsampling, all blocks, and the stackers between them."""
+    x, lengths = encoder_input(config, features, lengths)
+    mask = FrameMask(name="frame_mask")([x, lengths])
+    stackers = {one.after: one for one in config.stackers}
+    contexts: dict[int | None, tuple[tf.Tensor, tf.Tensor]] = {}  # of the frames since the last stacker
+    blocks: list[tf.Tensor] = []
+    heads: dict[str, tf.Tensor] = {}
     for index in range(config.blocks):
-        x = conformer_block(config, x, mask, attention_mask, positions, name=f"block_{index:02d}")
-        encoding.blocks.append(x)
+        if index in stackers:
+            x, lengths = stack(config, stackers[index], x, lengths, name=f"stacker_{index:02d}")
+            mask = FrameMask(name=f"stacker_{index:02d}_frame_mask")([x, lengths])
+            contexts = {}
+        right = config.right_context_of(index)
+        if right not in contexts:
+            # The names of the first ones are those of models whose blocks are all alike.
+            contexts[right] = attention_context(config, right, x, mask, suffix=f"_{index:02d}" if index else "")
+        x = conformer_block(config, x, mask, *contexts[right], name=f"block_{index:02d}")
+        blocks.append(x)
         if config.intermediate_ctc == index + 1:
-            encoding.heads["intermediate"] = ctc_head(x, mask, vocabulary, name="intermediate")
-    return encoding
+            heads["intermediate"] = ctc_head(x, mask, vocabulary, name="intermediate")
+    return Encoding(blocks, mask, heads)
 
 
 def encoder_input(config: ModelConfig, features: tf.Tensor, lengths: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Applies normalization, subsampling by 4 and projection to `dim`; returns (x, frame mask)."""
+    """Applies normalization, subsampling by 4 unless it is left out, and projection to `dim`; returns (x, lengths)."""
     x = FeatureNormalization(name="feature_normalization")(features)
+    if config.subsampling_channels is None:
+        x = Dense(config.dim, name="feature_projection")(x)
+        return Dropout(config.dropout, name="feature_dropout")(x), lengths
     x, lengths = FeatureConvolution(config.subsampling_channels, config.causal, name="subsampling")([x, lengths])
     x, lengths = Patches(config.causal, name="subsampling_patches")([x, lengths])
     x = Convolution(config.subsampling_channels, name="subsampling_convolution")(x)
     x = keras.layers.Activation("relu", name="subsampling_relu")(x)
     x = JoinBins(name="subsampling_bins")(x)
     x = Dense(config.dim, name="subsampling_projection")(x)
-    x = Dropout(config.dropout, name="subsampling_dropout")(x)
-    return x, FrameMask(name="frame_mask")([x, lengths])
+    return Dropout(config.dropout, name="subsampling_dropout")(x), lengths
+
+
+def stack(
+    config: ModelConfig, stacker: StackerConfig, x: tf.Tensor, lengths: tf.Tensor, name: str
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Makes frames fewer: puts neighbours side by side and projects them to `dim`; returns (x, lengths)."""
+    x, lengths = Stacker(stacker.right, stacker.stride, name=f"{name}_frames")([x, lengths])
+    return Dense(config.dim, name=f"{name}_projection")(x), lengths
+
+
+def attention_context(
+    config: ModelConfig, right: int | None, x: tf.Tensor, mask: tf.Tensor, suffix: str
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Makes the attention mask and the relative positions of blocks that attend to `right` future frames; None: all."""
+    context = (config.left_context, right, config.attention_chunk)
+    attention_mask = AttentionMask(*context, training_chunks=config.training_chunks, name=f"attention_mask{suffix}")
+    return attention_mask(mask), RelativePositions(*context, name=f"positions{suffix}")(x)
+
+
+def encoder_stride(model: keras.Model) -> int:
+    """Returns the number of feature frames for one encoder frame of a model, from its layers."""
+    layers = (float_layer(layer) for layer in model.layers)
+    return round(
+        1 / math.prod(layer.frame_rate for layer in layers if isinstance(layer, Layer) and layer.frame_rate < 1)
+    )
 
 
 def conformer_block(

@@ -46,8 +46,8 @@ def parrotron(config: ModelConfig, mel_bins: int, vocabulary: int) -> keras.Mode
     Returns:
       A model of (features [B, T, mel_bins], lengths [B] int32, target [B, S, frames_per_step * bins]) -> a dictionary
       of "spectrogram" and "refined", [B, S, frames_per_step * bins] each, before and after the PostNet; "stop"
-      [B, S, 1], logits of the end; "attention" [B, S, ceil(T/4)]; "logits" [B, ceil(T/4), vocabulary + 1] of the CTC
-      head.
+      [B, S, 1], logits of the end; "attention" [B, S, T']; "logits" [B, T', vocabulary + 1] of the CTC head, with
+      T' encoder frames.
     """
     assert config.parrotron is not None
     sizes = config.parrotron
@@ -56,7 +56,8 @@ def parrotron(config: ModelConfig, mel_bins: int, vocabulary: int) -> keras.Mode
     target = keras.Input([None, sizes.frames_per_step * bins], name="target")
     encoding = encoder(config, features, lengths, vocabulary)
     memory = attention_memory(sizes, encoding)
-    layers = {layer.name: layer for layer in _decoder_layers(sizes)}
+    encoder_frames_per_step = sizes.encoder_frames_per_step or sizes.frames_per_step / config.encoder_stride
+    layers = {layer.name: layer for layer in _decoder_layers(sizes, encoder_frames_per_step)}
     widths = sizes.lstm_units, sizes.lstm_units, sizes.memory, sizes.components
     start = ZeroState(widths, name="attention_start")(memory)
     previous = PreviousFrame(bins, name="previous_frame")(target)
@@ -82,7 +83,7 @@ def attention_memory(sizes: ParrotronConfig, encoding: Encoding) -> tf.Tensor:
     return LayerNormalization(name="memory_norm")(Dense(sizes.memory, name="memory_projection")(joined))
 
 
-def _decoder_layers(sizes: ParrotronConfig) -> Iterator[keras.layers.Layer]:
+def _decoder_layers(sizes: ParrotronConfig, encoder_frames_per_step: float) -> Iterator[keras.layers.Layer]:
     """Makes the layers with weights of the decoder, and those of its pre-net and PostNet in between."""
     bins = sizes.target.mel_bins
     for index in range(_PRENET_LAYERS):
@@ -93,7 +94,7 @@ def _decoder_layers(sizes: ParrotronConfig) -> Iterator[keras.layers.Layer]:
     yield AttentionRecurrence(
         sizes.lstm_units,
         sizes.components,
-        frames_per_step=sizes.encoder_frames_per_step,
+        frames_per_step=encoder_frames_per_step,
         name="attention_lstm_recurrent",
     )
     yield keras.layers.Concatenate(name="decoder_input")
@@ -173,7 +174,7 @@ class ParrotronParts:
     """The models that conversion calls, which share the weights of the model that they are parts of.
 
     Attributes:
-      encoder: (features [B, T, mel_bins], lengths [B]) -> [B, ceil(T/4), memory + vocabulary + 1]: the frames that
+      encoder: (features [B, T, mel_bins], lengths [B]) -> [B, T', memory + vocabulary + 1]: the frames that
         attention reads, and the logits of the CTC head. It streams.
       step: (previous frame [B, bins], memory [B, T, memory], mask [B, T, 1], states) -> (frames
         [B, frames_per_step * bins], stop [B, 1], attention [B, T], last frame [B, bins], states after the step).

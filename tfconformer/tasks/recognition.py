@@ -15,7 +15,7 @@ import tf_keras as keras
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.decoding.wer import count_errors
 from tfconformer.errors import InputError
-from tfconformer.models.config import SUBSAMPLING
+from tfconformer.models.encoder import encoder_stride
 from tfconformer.tasks import find_task
 from tfconformer.tasks.task import DevMetric, Task
 
@@ -72,9 +72,9 @@ class RecognitionTask(Task):
         return score
 
 
-def encoder_frames(lengths: Any) -> np.ndarray:
+def encoder_frames(model: keras.Model, lengths: Any) -> np.ndarray:
     """Returns the number of encoder frames of utterances with `lengths` [B] feature frames."""
-    return -(-np.asarray(lengths) // SUBSAMPLING)
+    return -(-np.asarray(lengths) // encoder_stride(model))
 
 
 def recognition_task(name: str) -> RecognitionTask:

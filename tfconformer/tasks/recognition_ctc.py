@@ -74,7 +74,7 @@ class CTCRecognition(RecognitionTask):
         decoder = BeamDecoder(tokenizer.tokens, search.width, search.language_model, search.weight)
         return lambda features, lengths: [
             decoder.decode(one[:count])
-            for one, count in zip(logits(features, lengths), encoder_frames(lengths), strict=True)
+            for one, count in zip(logits(features, lengths), encoder_frames(model, lengths), strict=True)
         ]
 
     def trace(self, graphs: GraphCalls, waveform: Floats, path: Any = None) -> Trace:

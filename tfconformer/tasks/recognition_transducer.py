@@ -88,13 +88,15 @@ class TransducerRecognition(RecognitionTask):
         transducer = Transducer(model)
         if search is None:
             return lambda features, lengths: (
-                greedy_search(transducer, transducer.encode(features, lengths), encoder_frames(lengths)).labels
+                greedy_search(transducer, transducer.encode(features, lengths), encoder_frames(model, lengths)).labels
             )
         if search.language_model is not None:
             raise InputError("the search through a transducer takes no language model: its prediction network is one")
         return lambda features, lengths: [
             list(beam_search(transducer, encodings[:count], width=search.width)[0].labels)
-            for encodings, count in zip(transducer.encode(features, lengths), encoder_frames(lengths), strict=True)
+            for encodings, count in zip(
+                transducer.encode(features, lengths), encoder_frames(model, lengths), strict=True
+            )
         ]
 
     def trace(self, graphs: GraphCalls, waveform: Floats, path: Any = None) -> Trace:

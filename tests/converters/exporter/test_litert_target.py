@@ -143,6 +143,10 @@ def test_the_file_describes_itself(litert):
     assert schemes["ctc_head"] == Scheme()
 
 
+def test_frames_after_a_stacker_are_as_long_as_they_are(litert):
+    assert read_model_file(litert.path).metadata.frame_seconds == 0.08
+
+
 @pytest.mark.parametrize("bits", [2, 4, 8])
 @pytest.mark.parametrize("block_size", [None, 32])
 def test_stored_weights_stand_for_the_numbers(bits, block_size):

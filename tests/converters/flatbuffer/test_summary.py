@@ -94,7 +94,7 @@ def test_rows_of_records():
 
 def test_multiplications_per_second():
     """100 feature frames a second, 50 behind the first convolution, 25 behind the second; 80 mel bins halved twice."""
-    macs = macs_per_second(abstract_model(CONFIG, 20), input_rates(CONFIG.features))
+    macs = macs_per_second(abstract_model(CONFIG, 20), input_rates(CONFIG.features, CONFIG.model))
     expected = {
         "subsampling": 50 * 40 * 9 * 1 * 4,
         "subsampling_convolution": 25 * 20 * 9 * 4 * 4,
@@ -110,7 +110,7 @@ def test_multiplications_of_a_transducer_count_a_label_and_a_step_of_the_joint_n
     sizes = TransducerConfig(embedding=8, lstm_units=12, joint=10)
     model = CONFIG.model.model_copy(update={"transducer": sizes})
     config = CONFIG.model_copy(update={"task": "recognition_transducer", "model": model})
-    macs = macs_per_second(abstract_model(config, 20), input_rates(CONFIG.features))
+    macs = macs_per_second(abstract_model(config, 20), input_rates(CONFIG.features, CONFIG.model))
     expected = {
         "joint_encoder": 25 * 16 * 10,
         "prediction_embedding": 25 * 20 * 8,
@@ -127,8 +127,8 @@ def test_multiplications_are_those_of_the_graph():
     frames, encoder_frames, dim, tokens = 400, 100, CONFIG.model.dim, 20
     structure = find_task(CONFIG.task).exported_part(abstract_model(CONFIG, tokens), streaming=False)
     model = with_placeholders(structure, (), random=True)
-    macs = macs_per_second(structure, input_rates(CONFIG.features))
-    assert macs_per_second(model, input_rates(CONFIG.features)) == macs  # of the layers that export puts in their place
+    macs = macs_per_second(structure, input_rates(CONFIG.features, CONFIG.model))
+    assert macs_per_second(model, input_rates(CONFIG.features, CONFIG.model)) == macs
     rows = layer_rows(abstract_layer_records(structure, {}), macs)
     seconds = frames * CONFIG.features.frame_step / CONFIG.features.sample_rate
     with_weights = sum(row.macs_per_second for row in rows) * seconds
