@@ -25,7 +25,7 @@ training: {epochs: 1, steps_per_epoch: 1, learning_rate: 0.001}
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Valid words of every kind: `run`, `yaml`, `tflite`, `shards`, `wav`, `manifest`."""
+    """Valid words of every kind: `run`, `yaml`, `tflite`, `shards`, `wav`, `manifest`, `corpus`."""
     folder = tmp_path_factory.mktemp("good")
     write_recognizer(folder / "int4.tflite")
     write_test_set(folder, "test")
@@ -38,7 +38,17 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "shards": f"{folder}/test-*.tfrecord",
         "wav": str(folder / "good.wav"),
         "manifest": str(folder / "test.jsonl"),
+        "corpus": str(write_chapter(folder / "corpus")),
     }
+
+
+def write_chapter(corpus: Path) -> Path:
+    """Writes a corpus of one chapter of one utterance, laid out as LibriSpeech is."""
+    chapter = corpus / "dev-clean" / "1" / "2"
+    chapter.mkdir(parents=True)
+    soundfile.write(chapter / "1-2-0.flac", np.zeros(FRAME * 8), 16000)
+    (chapter / "1-2.trans.txt").write_text("1-2-0 ZERO\n")
+    return corpus
 
 
 def text(content: str | bytes, name: str = "bad") -> Callable[[Path], str]:
@@ -171,7 +181,12 @@ WITH_PATHS = ["evaluate {run} --shards {shards} --beam-width 2 --language-model 
 WITH_OUTPUTS = [
     "allocate {run} {bad}.yaml --budget 1MB",
     "bench {tflite} --shards {shards} --output {bad}",
+    "data librispeech {corpus} --output {bad}",
+    "data parrotron --output {bad} --cache {out}",
+    "data sample --output {bad}",
     "data shards {manifest} --output {bad}",
+    "data speech --output {bad} --cache {out} --subset dev-clean",
+    "demo --output {bad}",
     "evaluate {tflite} --shards {shards} --output {bad}",
     "export {run} {bad}.tflite --shards {shards}",
     "language-model {run} {bad} --shards {shards}",
