@@ -66,6 +66,15 @@ PARROTRON = {
         "postnet_kernel": 3,
     }
 }
+VOCODER = {
+    "vocoder": {
+        "spectrogram": {"frame_length": 800, "fft_length": 1024, "mel_bins": 8},
+        "blocks": 1,
+        "dim": 12,
+        "expansion": 2,
+        "kernel": 3,
+    }
+}
 PARROTRON_RULES = [
     {"layers": "ctc_head|stop_head", "spec": None},
     {"layers": "prenet_.*", "spec": {"bits": 8}},

@@ -15,7 +15,7 @@ from converters.runtime.model import RUNTIMES, open_model
 from tests.support.tiny_conformer import PARROTRON, PARROTRON_RULES, STREAMING, tiny_config, tiny_waveforms
 from tfconformer.config import Config
 from tfconformer.data.manifest import Utterance, write_manifest
-from tfconformer.data.pipeline import SpeechTarget, TargetFormat, evaluation_batches, training_dataset
+from tfconformer.data.pipeline import SpectrogramFormat, SpeechTarget, evaluation_batches, training_dataset
 from tfconformer.data.shards import write_shards
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.decoding.spectrogram import convert
@@ -27,7 +27,7 @@ from tfconformer.training.run import RunDirectory
 from tfconformer.training.train import train
 
 pytestmark = pytest.mark.usefixtures("native_library")
-TARGET = TargetFormat(FeatureConfig(frame_length=800, fft_length=1024, mel_bins=8), 2)
+TARGET = SpectrogramFormat(FeatureConfig(frame_length=800, fft_length=1024, mel_bins=8), 2)
 PER_STEP = 2 * TARGET.features.frame_step
 
 

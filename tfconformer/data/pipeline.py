@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -26,6 +26,7 @@ from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
 from tfconformer.features.config import FeatureConfig
 from tfconformer.features.log_mel import frame_count, log_mel, scaled_log_mel
+from tfconformer.features.pitch import track_pitch
 
 LABEL_PADDING = -1
 _INTERLEAVED_SHARDS = 8
@@ -33,7 +34,14 @@ _INTERLEAVED_SHARDS = 8
 Paths = Sequence[str | Path]
 
 
-class TargetFormat(NamedTuple):
+class TargetFormat(Protocol):
+    """The format of targets that are more than labels."""
+
+    def targets(self, labels: tf.Tensor, fields: records.Records, /) -> Any:
+        """Makes the targets of a batch from its labels [B, tokens] and records."""
+
+
+class SpectrogramFormat(NamedTuple):
     """The format of the spectrograms of pairs.
 
     Attributes:
@@ -43,6 +51,26 @@ class TargetFormat(NamedTuple):
 
     features: FeatureConfig
     frames_per_step: int
+
+    def targets(self, labels: tf.Tensor, fields: records.Records) -> SpeechTarget:
+        """Makes the targets of a batch of pairs."""
+        return SpeechTarget(labels, *_target_steps(fields.target, self))
+
+
+class WaveformFormat(NamedTuple):
+    """The format of waveforms beside the spectrograms that they are made from.
+
+    Attributes:
+      features: the log-mel front end.
+      look_ahead: frames of the spectrogram that are read before the samples of a frame are made.
+    """
+
+    features: FeatureConfig
+    look_ahead: int
+
+    def targets(self, labels: tf.Tensor, fields: records.Records) -> WaveformTarget:
+        """Makes the targets of a batch of utterances, without their augmentation."""
+        return _waveform_target(fields.audio, self)
 
 
 class SpeechTarget(NamedTuple):
@@ -58,6 +86,21 @@ class SpeechTarget(NamedTuple):
     labels: tf.Tensor
     spectrogram: tf.Tensor
     steps: tf.Tensor
+
+
+class WaveformTarget(NamedTuple):
+    """A batch of speech as a vocoder makes it, silence after the end.
+
+    Attributes:
+      spectrogram: [B, T, bins] float32, scaled log-mel; frame t ends with sample (t + 1) * frame_step of the utterance.
+      waveform: [B, T * frame_step] float32 in [-1, 1), delayed, so that hop t holds the first samples of the frame
+        t - look_ahead.
+      pitch: [B, T] float32, of the frames, in Hz, 0 without voice.
+    """
+
+    spectrogram: tf.Tensor
+    waveform: tf.Tensor
+    pitch: tf.Tensor
 
 
 class EvaluationUtterance(NamedTuple):
@@ -96,11 +139,11 @@ def training_dataset(
       data: durations, batch size, shuffling and augmentation.
       seed: seed of order and augmentation.
       start_batch: number of batches of the same dataset to skip, at least 0.
-      target: format of the spectrograms of pairs; None for recognition.
+      target: format of the targets; None for labels alone.
 
     Returns:
       A dataset of ((features [batch, frames, mel] float32, zero beyond the lengths; lengths [batch] int32, in frames),
-      labels [batch, tokens] int32 padded with -1, or a `SpeechTarget`).
+      labels [batch, tokens] int32 padded with -1, or the targets of the format).
 
     Raises:
       InputError: a shard has no index or another sample rate, no utterance is left, transcripts have characters that
@@ -124,7 +167,7 @@ def training_dataset(
         key = tf.stack([tf.constant(seed, tf.int32), tf.cast(batch, tf.int32)])
         inputs = _augmented_features(fields.audio, batch, key, features, augmentation)
         labels = _labels(fields.text, tokenizer)
-        return inputs, labels if target is None else SpeechTarget(labels, *_target_steps(fields.target, target))
+        return inputs, labels if target is None else target.targets(labels, fields)
 
     first_pass, skipped = divmod(start_batch, per_pass)
     dataset = tf.data.Dataset.range(first_pass, tf.int64.max).flat_map(one_pass).skip(skipped)
@@ -161,24 +204,24 @@ def evaluation_batches(
       features: the log-mel front end.
       batch_seconds: largest duration of a batch with its padding, in seconds.
       max_seconds: longest utterance that is part of the dataset, in seconds.
-      target: format of the spectrograms of pairs; None for recognition.
+      target: format of the targets; None for texts.
 
     Returns:
       A dataset of ((features [batch, frames, mel] float32, lengths [batch] int32, in frames), texts [batch] string, ids
-      [batch] string), with a `SpeechTarget` in place of the texts if there is a target format.
+      [batch] string), with the targets of the format in place of the texts if there is one.
 
     Raises:
       InputError: a shard has no index or another sample rate.
     """
 
-    def prepare(serialized: tf.Tensor) -> tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor | SpeechTarget, tf.Tensor]:
+    def prepare(serialized: tf.Tensor) -> tuple[tuple[tf.Tensor, tf.Tensor], Any, tf.Tensor]:
         fields = records.parse(serialized)
         waveform, lengths = _decode(fields.audio, (1.0,), tf.zeros_like(fields.samples, tf.int32))
         inputs = _features(waveform, lengths, features)
         if target is None:
             return inputs, fields.text, fields.id
         no_labels = tf.zeros([tf.size(fields.text), 0], tf.int32)
-        return inputs, SpeechTarget(no_labels, *_target_steps(fields.target, target)), fields.id
+        return inputs, target.targets(no_labels, fields), fields.id
 
     indexes = [_check(shard, features) for shard in shards]
     most = max_seconds * features.sample_rate
@@ -274,7 +317,7 @@ def _features(waveform: tf.Tensor, lengths: tf.Tensor, config: FeatureConfig) ->
     return _zero_padding(tf.ensure_shape(mel, [None, None, config.mel_bins]), frames), frames
 
 
-def _target_steps(audio: tf.Tensor, target: TargetFormat) -> tuple[tf.Tensor, tf.Tensor]:
+def _target_steps(audio: tf.Tensor, target: SpectrogramFormat) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns spectrogram and steps of a `SpeechTarget` from [B] audio files."""
     waveform, samples = _decode(audio, (1.0,), tf.zeros_like(audio, tf.int32))
     tf.debugging.assert_positive(samples, "a record has no target; shards of pairs are made from manifests of pairs")
@@ -287,6 +330,22 @@ def _target_steps(audio: tf.Tensor, target: TargetFormat) -> tuple[tf.Tensor, tf
     mel = scaled_log_mel(tf.pad(waveform, [(0, 0), (ahead, after)]), config)
     width = target.frames_per_step * config.mel_bins
     return tf.reshape(mel, [tf.shape(mel)[0], tf.reduce_max(steps) + 1, width]), steps
+
+
+def _waveform_target(audio: tf.Tensor, target: WaveformFormat) -> WaveformTarget:
+    """Returns the targets of [B] audio files, with as much silence as lets every sample come out."""
+    waveform, _ = _decode(audio, (1.0,), tf.zeros_like(audio, tf.int32))
+    config, size = target.features, tf.shape(waveform)[1]
+    # Silence in front makes the windows causal; a frame makes its first samples when the last of them is there.
+    ahead = config.frame_length - config.frame_step
+    frames = -(-size // config.frame_step) + ahead // config.frame_step + target.look_ahead
+    padded = tf.pad(waveform, [(0, 0), (ahead, frames * config.frame_step - size)])
+    pitch = tf.numpy_function(lambda wave: track_pitch(wave, config), [padded], tf.float32, stateful=False)
+    return WaveformTarget(
+        spectrogram=tf.ensure_shape(scaled_log_mel(padded, config), [None, None, config.mel_bins]),
+        waveform=tf.pad(padded, [(0, 0), (target.look_ahead * config.frame_step, 0)])[:, : frames * config.frame_step],
+        pitch=tf.ensure_shape(pitch, [None, None]),
+    )
 
 
 def _zero_padding(mel: tf.Tensor, frames: tf.Tensor) -> tf.Tensor:

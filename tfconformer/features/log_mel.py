@@ -18,6 +18,8 @@ ENERGY_FLOOR = 1e-6
 # Mean and deviation of log-mel energies of speech at usual levels, rounded; the same for every corpus.
 SCALED_MEAN = -6.0
 SCALED_DEVIATION = 4.0
+# Scaled log-mel energy of digital silence.
+SCALED_SILENCE = (math.log(ENERGY_FLOOR) - SCALED_MEAN) / SCALED_DEVIATION
 
 
 def frame_count(samples: tf.Tensor, config: FeatureConfig) -> tf.Tensor:

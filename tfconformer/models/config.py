@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
@@ -11,6 +12,7 @@ from tfconformer.section import Section
 
 # Feature frames for one frame after the two strided convolutions.
 SUBSAMPLING = 4
+_NO_ENCODER = dict.fromkeys(("blocks", "dim", "heads", "subsampling_channels"), 1)
 
 
 class TransducerConfig(Section):
@@ -61,6 +63,19 @@ class ParrotronConfig(Section):
     postnet: int = Field(128, gt=0, description="width of the convolutions that refine the spectrogram")
     postnet_layers: int = Field(5, gt=0, description="number of these convolutions")
     postnet_kernel: int = Field(5, gt=0, description="their kernel, in frames; they read past frames alone")
+
+
+class VocoderConfig(Section):
+    """The vocoder, which filters harmonics and noise (harmonic-plus-noise model, Stylianou 2001) by a network."""
+
+    spectrogram: FeatureConfig = Field(
+        FeatureConfig(frame_length=800, fft_length=1024),
+        description="log-mel spectrogram that it makes speech from, that of the decoder before it",
+    )
+    blocks: int = Field(4, gt=0, description="number of its blocks: a depthwise convolution and two dense layers")
+    dim: int = Field(160, gt=0, description="width of the blocks")
+    expansion: int = Field(3, gt=0, description="width between the two dense layers of a block, as a multiple of dim")
+    kernel: int = Field(5, gt=0, description="kernel of the convolutions, in frames; they read past frames alone")
 
 
 class ModelConfig(Section):
@@ -116,6 +131,16 @@ class ModelConfig(Section):
     parrotron: ParrotronConfig | None = Field(
         None, description="spectrogram decoder of speech-to-speech conversion; null has none"
     )
+    vocoder: VocoderConfig | None = Field(
+        None,
+        description="vocoder, of the task vocoder, for which the section holds nothing else; null has none",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _vocoder_alone(cls, tree: Any) -> Any:
+        """Fills in the encoder's keys where there is nothing but a vocoder, which has no encoder."""
+        return _NO_ENCODER | tree if isinstance(tree, dict) and tree.keys() == {"vocoder"} else tree
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelConfig:

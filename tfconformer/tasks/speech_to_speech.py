@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from tfconformer.data.pipeline import SpeechTarget, TargetFormat
+from tfconformer.data.pipeline import SpectrogramFormat, SpeechTarget
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.decoding.spectrogram import MEMORY_FRAMES, convert
 from tfconformer.errors import InputError
@@ -35,10 +35,10 @@ class SpeechToSpeech(Task):
             raise InputError(f"the task {self.name} needs the section model.parrotron")
         return parrotron(config, mel_bins, vocabulary)
 
-    def target_format(self, config: ModelConfig) -> TargetFormat | None:
+    def target_format(self, config: ModelConfig) -> SpectrogramFormat:
         """Returns the format of the canonical voice's spectrograms."""
         assert config.parrotron is not None
-        return TargetFormat(config.parrotron.target, config.parrotron.frames_per_step)
+        return SpectrogramFormat(config.parrotron.target, config.parrotron.frames_per_step)
 
     def example(
         self, model: keras.Model, inputs: tuple[tf.Tensor, tf.Tensor], labels: SpeechTarget

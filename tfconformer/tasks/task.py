@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
@@ -14,6 +15,9 @@ from tfconformer.data.pipeline import TargetFormat
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.models.config import ModelConfig
 from tfconformer.tasks.graphs import AudioGraph, Floats, GraphCalls, StepGraph
+
+# Batches whose frames give the mean and variance of the features; a few thousand frames suffice.
+_ADAPTATION_BATCHES = 32
 
 # Batches of ((features, lengths), texts, ids) -> (sum of errors, divisor).
 DevMetric = Callable[[tf.data.Dataset], tuple[float, float]]
@@ -84,8 +88,17 @@ class Task(ABC):
         """
 
     def target_format(self, config: ModelConfig) -> TargetFormat | None:
-        """Returns the format of the spectrograms that a batch of pairs has as targets; None: it has labels alone."""
+        """Returns the format of the targets of a batch; None: it has labels alone."""
         return None
+
+    def adapt(self, model: keras.Model, batches: tf.data.Dataset) -> None:
+        """Sets the weights of a new model that training batches decide and no gradient: statistics of the features."""
+        frames = [
+            features[:length]
+            for (batch, lengths), _ in batches.take(_ADAPTATION_BATCHES).as_numpy_iterator()
+            for features, length in zip(batch, lengths, strict=True)
+        ]
+        model.get_layer("feature_normalization").adapt(np.concatenate(frames))
 
     def initializable_part(self, model: keras.Model, source: Task) -> keras.Model:
         """Returns the part of a float model that can take its weights from one of the task `source`; by default all."""

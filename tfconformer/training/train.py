@@ -11,7 +11,6 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
@@ -32,9 +31,6 @@ from tfconformer.training.run import RunDirectory
 from tfconformer.training.schedules import WarmupCosine
 
 logger = logging.getLogger(__name__)
-
-# Batches whose frames give the mean and variance of the features; a few thousand frames suffice.
-_ADAPTATION_BATCHES = 32
 
 
 def train(config: Config, run: RunDirectory) -> keras.Model:
@@ -142,12 +138,7 @@ def _initial_model(config: Config, tokenizer: Tokenizer, batches: tf.data.Datase
         part = find_task(config.task).initializable_part(model, find_task(source.config().task))
         copy_float_weights(load_model(source), part)
     else:
-        frames = [
-            features[:length]
-            for (batch, lengths), _ in batches.take(_ADAPTATION_BATCHES).as_numpy_iterator()
-            for features, length in zip(batch, lengths, strict=True)
-        ]
-        model.get_layer("feature_normalization").adapt(np.concatenate(frames))
+        find_task(config.task).adapt(model, batches)
     logger.info("%d weights", model.count_params())
     _freeze(model, config.training.frozen)
     return apply_rules(model, config.quantization)

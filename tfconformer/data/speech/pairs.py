@@ -43,6 +43,9 @@ _SOURCES = {
 }
 _HELD_OUT = {"dev-pairs": 60, "test-pairs": 240, "test-pairs-other": 120}  # sentences, with one source each
 
+# Subset of pairs -> subset of its targets, for a vocoder.
+_VOICE_OF = {"train-pairs": "train-canonical", "dev-pairs": "dev-canonical"}
+
 # Level and silence of the canonical voice, equal in all utterances: a decoder cannot predict a drawn one.
 _PEAK = 0.6
 _PAUSES = 0.05, 0.15
@@ -168,7 +171,8 @@ def build_pairs(
       seed: seed of speakers, levels and degradations.
 
     Returns:
-      The manifests of the subsets, whose utterances have a `target_filepath`.
+      The manifests of the subsets, whose utterances have a `target_filepath`, and those of the canonical voice alone,
+      every sentence once: train-canonical and dev-canonical.
 
     Raises:
       InputError: a synthesis engine is missing, or the folder holds other speech.
@@ -181,8 +185,15 @@ def build_pairs(
         spoken = read_manifest(target_manifest)
     else:
         spoken = [utterance for subset in recordings.values() for utterance in subset]
-    targets = {utterance.text: utterance.audio_filepath for utterance in spoken}
+    targets = {utterance.text: utterance for utterance in spoken}
+    canonical = []
     for manifest in manifests:
-        pairs = [replace(source, target_filepath=targets[source.text]) for source in read_manifest(manifest)]
+        sources_of_subset = read_manifest(manifest)
+        pairs = [replace(one, target_filepath=targets[one.text].audio_filepath) for one in sources_of_subset]
         write_manifest(manifest, (librispeech.relative(pair, manifest.parent) for pair in pairs))
-    return manifests
+        if manifest.stem in _VOICE_OF:
+            path = manifest.with_stem(_VOICE_OF[manifest.stem])
+            voice = (targets[text] for text in dict.fromkeys(one.text for one in sources_of_subset))
+            write_manifest(path, (librispeech.relative(one, path.parent) for one in voice))
+            canonical.append(path)
+    return [*manifests, *canonical]
