@@ -176,7 +176,10 @@ WITH_FILES = [
     "dev stream-report float={run} --shards {bad} --output {out}.json",
 ]
 # Commands that load a model before they open the file.
-WITH_PATHS = ["evaluate {run} --shards {shards} --beam-width 2 --language-model {bad}"]
+WITH_PATHS = [
+    "transcribe {tflite} {wav} --beam-width 2 --hotwords {bad}",
+    "evaluate {run} --shards {shards} --beam-width 2 --language-model {bad}",
+]
 # Commands whose output, {bad}, cannot be written.
 WITH_OUTPUTS = [
     "allocate {run} {bad}.yaml --budget 1MB",

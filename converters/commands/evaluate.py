@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
+from converters.commands.beam_options import beam_options
 from converters.runtime.model import RUNTIMES
 from tfconformer.commands.numbers import Finite
 from tfconformer.commands.output import OUTPUT_FILE
 from tfconformer.data.limits import MAX_SECONDS
+from tfconformer.decoding.beam import BeamSearch
 from tfconformer.errors import InputError
 from tfconformer.reports.provenance import results_of_this_process
 from tfconformer.reports.results import LayerError, Transcript, write_results
@@ -32,7 +35,7 @@ _PATH = click.Path(path_type=Path)
     show_default=True,
     help="Longest utterance; longer ones are skipped and counted.",
 )
-@click.option("--beam-width", type=click.IntRange(min=1), help="Number of hypotheses of a beam search.")
+@beam_options
 @click.option("--language-model", type=_PATH, help="Of a run with CTC: an n-gram model, ARPA or KenLM's binary format.")
 @click.option("--language-model-weight", type=Finite(min=0), default=0.5, show_default=True)
 @click.option("--name", help="Name of the model in the results; by default that of the file.")
@@ -43,7 +46,7 @@ def evaluate(
     runtime: str,
     threads: int,
     max_seconds: float,
-    beam_width: int | None,
+    beam: BeamSearch | None,
     language_model: Path | None,
     language_model_weight: float,
     name: str | None,
@@ -56,24 +59,24 @@ def evaluate(
     from converters.evaluation.evaluate_run import evaluate_run
     from converters.evaluation.scoring import Score, file_layer_errors, score_file
     from tfconformer.data.shards import shards_by_set
-    from tfconformer.tasks.recognition import BeamSearch
     from tfconformer.training.run import RunDirectory
 
     test_sets = shards_by_set(patterns)
-    if language_model is not None and beam_width is None:
-        raise InputError("--language-model needs --beam-width")
-    if language_model is not None and not language_model.is_file():
-        raise InputError(f"there is no language model {language_model}")
+    if language_model is not None:
+        if beam is None:
+            raise InputError("--language-model needs --beam-width")
+        if not language_model.is_file():
+            raise InputError(f"there is no language model {language_model}")
+        beam = replace(beam, language_model=language_model, language_model_weight=language_model_weight)
     scores: Iterator[Score]
     if source.is_dir():
-        search = None if beam_width is None else BeamSearch(beam_width, language_model, language_model_weight)
-        scores = evaluate_run(RunDirectory(source), test_sets, name or source.name, search, max_seconds)
+        scores = evaluate_run(RunDirectory(source), test_sets, name or source.name, beam, max_seconds)
         layers: tuple[LayerError, ...] = ()
     elif language_model is not None:
         raise InputError(f"--language-model is for the directory of a run, got {source}")
     else:
         model = name or source.stem
-        scores = score_file(source, model, test_sets, runtime, threads, max_seconds, beam_width)
+        scores = score_file(source, model, test_sets, runtime, threads, max_seconds, beam)
         layers = file_layer_errors(source, model)
     rows: list[ResultRow] = []
     transcripts: list[Transcript] = []

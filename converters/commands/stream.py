@@ -7,8 +7,10 @@ from pathlib import Path
 
 import click
 
+from converters.commands.beam_options import beam_options
 from converters.runtime.model import RUNTIMES
 from tfconformer.commands.numbers import Finite
+from tfconformer.decoding.beam import BeamSearch
 from tfconformer.errors import InputError
 
 
@@ -19,7 +21,7 @@ from tfconformer.errors import InputError
 @click.option("--fast", is_flag=True, help="Read the audio file at once, not at the pace of speech.")
 @click.option("--runtime", type=click.Choice(RUNTIMES), default="ai-edge-litert", show_default=True)
 @click.option("--threads", type=click.IntRange(1, 256), default=1, show_default=True)
-@click.option("--beam-width", type=click.IntRange(min=1), help="Number of hypotheses of a beam search.")
+@beam_options
 @click.option("--rule1-min-trailing-silence", type=Finite(), default=2.4, show_default=True, metavar="SECONDS")
 @click.option("--rule2-min-trailing-silence", type=Finite(), default=1.2, show_default=True, metavar="SECONDS")
 @click.option("--rule3-min-utterance-length", type=Finite(), default=20.0, show_default=True, metavar="SECONDS")
@@ -30,7 +32,7 @@ def stream(
     fast: bool,
     runtime: str,
     threads: int,
-    beam_width: int | None,
+    beam: BeamSearch | None,
     rule1_min_trailing_silence: float,
     rule2_min_trailing_silence: float,
     rule3_min_utterance_length: float,
@@ -51,7 +53,7 @@ def stream(
     from converters.streaming.online_recognizer import OnlineRecognizer
 
     rules = endpoint_rules(rule1_min_trailing_silence, rule2_min_trailing_silence, rule3_min_utterance_length)
-    recognizer = OnlineRecognizer(model_file, runtime, threads, rules, beam_width)
+    recognizer = OnlineRecognizer(model_file, runtime, threads, rules, beam)
     source: AbstractContextManager[LiveAudio] = (
         microphone_audio(recognizer.model.description.sample_rate) if wav is None else wav_audio(wav, paced=not fast)
     )

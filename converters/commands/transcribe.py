@@ -8,9 +8,11 @@ from pathlib import Path
 
 import click
 
+from converters.commands.beam_options import beam_options
 from converters.runtime.model import RUNTIMES
 from tfconformer.commands.numbers import Finite
 from tfconformer.data.limits import MAX_SECONDS
+from tfconformer.decoding.beam import BeamSearch
 from tfconformer.errors import InputError
 
 
@@ -21,7 +23,7 @@ from tfconformer.errors import InputError
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each file, with all its words.")
 @click.option("--runtime", type=click.Choice(RUNTIMES), default="ai-edge-litert", show_default=True)
 @click.option("--threads", type=click.IntRange(1, 256), default=1, show_default=True)
-@click.option("--beam-width", type=click.IntRange(min=1), help="Number of hypotheses of a beam search.")
+@beam_options
 @click.option(
     "--max-seconds",
     type=Finite(min=0, min_open=True),
@@ -36,7 +38,7 @@ def transcribe(
     as_json: bool,
     runtime: str,
     threads: int,
-    beam_width: int | None,
+    beam: BeamSearch | None,
     max_seconds: float,
 ) -> None:
     """Print the text of AUDIO files, with an exported file, offline or streaming.
@@ -47,7 +49,7 @@ def transcribe(
         raise InputError("--timestamps is for text: --json has the times of all words")
     from converters.runtime.transcribe import Transcriber
 
-    transcriber = Transcriber(model_file, runtime, threads, beam_width, max_seconds)
+    transcriber = Transcriber(model_file, runtime, threads, beam, max_seconds)
     failed = 0
     for path in audio:
         try:

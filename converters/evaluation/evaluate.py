@@ -21,6 +21,7 @@ from converters.evaluation.references import warn_of_unwritable
 from converters.flatbuffer.model_file import ModelFile, read_model_file
 from converters.runtime.isolated import OPEN_MODEL, IsolatedRecognizer
 from tfconformer.data.limits import MAX_SECONDS
+from tfconformer.decoding.beam import BeamSearch
 from tfconformer.decoding.wer import WordErrors, word_errors
 from tfconformer.errors import InputError
 from tfconformer.reports.results import Transcript
@@ -114,7 +115,7 @@ def evaluate(
     threads: int = 1,
     max_seconds: float = MAX_SECONDS,
     open_model: str = OPEN_MODEL,
-    beam_width: int | None = None,
+    beam: BeamSearch | None = None,
 ) -> Evaluation:
     """Evaluates an exported model.
 
@@ -128,7 +129,7 @@ def evaluate(
       threads: number of threads of the runtime.
       max_seconds: longest utterance to run; attention's memory grows with the square of the length.
       open_model: `module:function` that opens the model in the process.
-      beam_width: number of hypotheses of a beam search; None searches greedily.
+      beam: settings of a beam search; None searches greedily.
 
     Raises:
       InputError: the file cannot be read or run, a waveform does not have one dimension, two utterances have the
@@ -144,7 +145,7 @@ def evaluate(
     recognized: dict[str, RecognizedUtterance] = {}
     skipped: Counter[str] = Counter()
     peak_rss_bytes, kernel = 0, ""
-    with IsolatedRecognizer(model_path, runtime, threads, open_model, beam_width) as recognizer:
+    with IsolatedRecognizer(model_path, runtime, threads, open_model, beam) as recognizer:
         tokenizer, features = file.metadata.tokenizer, file.metadata.features
         for waveform, text, name in tqdm(utterances, desc=Path(model_path).name, unit="utt", leave=False, disable=None):
             reason = _unusable(waveform, features.frame_length, int(max_seconds * features.sample_rate))

@@ -18,6 +18,7 @@ from tfconformer.data.limits import MAX_SECONDS
 from tfconformer.data.pipeline import evaluation_batches, evaluation_utterances
 from tfconformer.data.shards import read_index
 from tfconformer.data.tokenizer import Tokenizer
+from tfconformer.decoding.beam import BeamSearch
 from tfconformer.decoding.wer import word_errors
 from tfconformer.features.config import FeatureConfig
 from tfconformer.quantization.apply import QuantizedLayers
@@ -44,7 +45,7 @@ def score_file(
     runtime: str = "ai-edge-litert",
     threads: int = 1,
     max_seconds: float = MAX_SECONDS,
-    beam_width: int | None = None,
+    beam: BeamSearch | None = None,
 ) -> Iterator[Score]:
     """Scores an exported model in a TFLite runtime.
 
@@ -55,14 +56,14 @@ def score_file(
       runtime: one of `converters.runtime.model.RUNTIMES`.
       threads: number of threads of the runtime.
       max_seconds: longest utterance to run; longer ones are skipped.
-      beam_width: number of hypotheses of a beam search; None searches greedily.
+      beam: settings of a beam search; None searches greedily.
 
     Raises:
       InputError: the file cannot be read or run, or a test set has no usable utterance.
     """
     for test_set, shards in test_sets.items():
         utterances = evaluation_utterances(shards)
-        evaluation = evaluate(model_file, utterances, runtime, threads, max_seconds, beam_width=beam_width)
+        evaluation = evaluate(model_file, utterances, runtime, threads, max_seconds, beam=beam)
         yield Score(evaluation.row(model, test_set), evaluation.transcripts(model, test_set))
 
 

@@ -6,9 +6,10 @@
 The process imports the runtime and NumPy, but neither TensorFlow nor Keras (unless TensorFlow is the chosen runtime).
 So its peak memory is that of the model and the runtime, and a model that crashes ends only the child.
 
-Protocol, on the child's standard input and output: the child first writes the name of the runtime as one JSON line.
-Every utterance is sent as a count and float32 samples, little-endian, and answered by one JSON line. The child takes
-one utterance at a time, so that the parent's work between two of them does not disturb the timing.
+Protocol, on the child's standard input and output: the child first reads the settings of the search as one JSON line,
+and writes the name of the runtime as another. Every utterance is sent as a count and float32 samples, little-endian,
+and answered by one JSON line. The child takes one utterance at a time, so that the parent's work between two of them
+does not disturb the timing.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, NoReturn, TextIO
@@ -31,6 +32,7 @@ import numpy as np
 
 from converters.runtime.child_process import child_command
 from converters.runtime.search import new_search
+from tfconformer.decoding.beam import BeamSearch
 from tfconformer.errors import InputError
 
 OPEN_MODEL = "converters.runtime.model:open_model"
@@ -64,7 +66,7 @@ class IsolatedRecognizer:
       runtime: one of `converters.runtime.model.RUNTIMES`.
       threads: maximum number of threads of an operation.
       open_model: `module:function` that opens the model in the child.
-      beam_width: number of hypotheses of a beam search; None searches greedily.
+      beam: settings of a beam search; None searches greedily.
 
     Attributes:
       runtime: name and version of the runtime.
@@ -80,11 +82,11 @@ class IsolatedRecognizer:
         runtime: str,
         threads: int = 1,
         open_model: str = OPEN_MODEL,
-        beam_width: int | None = None,
+        beam: BeamSearch | None = None,
     ) -> None:
         self._model_path = Path(model_path)
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
-        arguments = [str(self._model_path), runtime, str(threads), open_model, str(beam_width or 0)]
+        arguments = [str(self._model_path), runtime, str(threads), open_model]
         self._process = subprocess.Popen(
             child_command(__name__, *arguments),
             stdin=subprocess.PIPE,
@@ -92,6 +94,7 @@ class IsolatedRecognizer:
             stderr=self._log,
         )
         try:
+            self._write(json.dumps(beam and asdict(beam)).encode() + b"\n")
             self.runtime: str = self._receive("the opening of the model")["runtime"]
         except BaseException:
             self.close()
@@ -119,11 +122,7 @@ class IsolatedRecognizer:
         samples = np.ascontiguousarray(waveform, _SAMPLE)
         if samples.ndim != 1:
             raise ValueError(f"waveform must have shape [samples], got {list(samples.shape)}")
-        assert self._process.stdin is not None
-        # If the child died, `_receive` raises the error with the reason.
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(np.array(len(samples), _COUNT).tobytes() + samples.tobytes())
-            self._process.stdin.flush()
+        self._write(np.array(len(samples), _COUNT).tobytes() + samples.tobytes())
         try:
             return Decoded(**self._receive(name))
         except InputError as error:
@@ -139,6 +138,13 @@ class IsolatedRecognizer:
             self._process.stdin.close()
         self._process.stdout.close()
         self._log.close()
+
+    def _write(self, request: bytes) -> None:
+        assert self._process.stdin is not None
+        # If the child died, `_receive` raises the error with the reason.
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(request)
+            self._process.stdin.flush()
 
     def _receive(self, what: str) -> dict[str, Any]:
         assert self._process.stdout is not None
@@ -164,29 +170,30 @@ class IsolatedRecognizer:
 
 def main() -> None:
     """Runs the child process: opens the model of `sys.argv` and answers one utterance at a time."""
-    model_path, runtime, threads, open_model, beam_width = sys.argv[1:]
-    width = int(beam_width) or None
+    model_path, runtime, threads, open_model = sys.argv[1:]
+    settings = json.loads(sys.stdin.buffer.readline())
+    beam = settings and BeamSearch(**{**settings, "hotwords": tuple(settings["hotwords"])})
     # Output of native libraries goes to standard error, so that it does not mix with the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     module, _, function = open_model.partition(":")
     try:
         model = getattr(importlib.import_module(module), function)(model_path, runtime, threads=int(threads))
-        new_search(model, width)  # raises the error before the first utterance, if the model has no such search
+        new_search(model, beam)  # raises the error before the first utterance, if the model has no such search
     except InputError as error:
         _send(answers, {"error": str(error)})
         return
     _send(answers, {"runtime": model.runtime})
-    _serve(model, model_path, width, sys.stdin.buffer, answers)
+    _serve(model, model_path, beam, sys.stdin.buffer, answers)
 
 
-def _serve(model: Any, model_path: str, beam_width: int | None, requests: BinaryIO, answers: TextIO) -> None:
+def _serve(model: Any, model_path: str, beam: BeamSearch | None, requests: BinaryIO, answers: TextIO) -> None:
     kernel = None
     while header := requests.read(_COUNT.itemsize):
         (count,) = np.frombuffer(header, _COUNT)
         waveform = np.frombuffer(requests.read(int(count) * _SAMPLE.itemsize), _SAMPLE)
         try:
-            ids, seconds = _decode(model, model_path, beam_width, waveform)
+            ids, seconds = _decode(model, model_path, beam, waveform)
         except InputError as error:
             _send(answers, {"error": str(error)})
             continue
@@ -195,9 +202,9 @@ def _serve(model: Any, model_path: str, beam_width: int | None, requests: Binary
         _send(answers, {"ids": ids, "seconds": seconds, "peak_rss_bytes": _peak_rss_bytes(), "kernel": kernel})
 
 
-def _decode(model: Any, model_path: str, beam_width: int | None, waveform: np.ndarray) -> tuple[list[int], float]:
+def _decode(model: Any, model_path: str, beam: BeamSearch | None, waveform: np.ndarray) -> tuple[list[int], float]:
     start = time.perf_counter()
-    outputs, search = model.run(waveform), new_search(model, beam_width)
+    outputs, search = model.run(waveform), new_search(model, beam)
     try:
         search.push(outputs)
         return search.ids, time.perf_counter() - start

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from tfconformer.decoding.beam import BeamSearch
 from tfconformer.decoding.ctc import StreamingCTCDecoder
 from tfconformer.decoding.ctc_beam import BeamDecoder, StreamingCTCBeamDecoder
 from tfconformer.decoding.transducer import StepNetwork, StreamingTransducerDecoder
@@ -51,32 +52,38 @@ class Search(Protocol):
         """Continues the search by the model's next outputs [frames, width]."""
 
 
-def new_search(model: SpeechModel, beam_width: int | None = None) -> Search:
+def new_search(model: SpeechModel, beam: BeamSearch | None = None) -> Search:
     """Begins the search in an utterance.
 
     Args:
       model: the model whose outputs will be pushed; the search calls its step graphs.
-      beam_width: number of hypotheses of a beam search; None searches greedily.
+      beam: settings of a beam search, without a language model; None searches greedily.
 
     Raises:
-      InputError: the task of the model has no search, or a beam search of CTC lacks flashlight-text.
+      InputError: the task of the model has no search, a beam search of CTC lacks flashlight-text, or a hotword cannot
+        be written.
     """
     task = model.metadata.task
     if task.search not in SEARCHES:
         raise InputError(f"{model.path}: its task {task.name} has no search of {', '.join(SEARCHES)}")
-    return SEARCHES[task.search](model, beam_width)
+    return SEARCHES[task.search](model, beam)
 
 
-def _ctc(model: SpeechModel, beam_width: int | None) -> Search:
-    if beam_width is None:
+def _ctc(model: SpeechModel, beam: BeamSearch | None) -> Search:
+    if beam is None:
         return StreamingCTCDecoder()
-    return StreamingCTCBeamDecoder(BeamDecoder(model.metadata.tokenizer.tokens, beam_width))
+    tokenizer = model.metadata.tokenizer
+    hotwords = beam.hotword_tree(tokenizer)
+    return StreamingCTCBeamDecoder(BeamDecoder(tokenizer.tokens, beam.width, hotwords=hotwords))
 
 
-def _transducer(model: SpeechModel, beam_width: int | None) -> Search:
+def _transducer(model: SpeechModel, beam: BeamSearch | None) -> Search:
     task = model.metadata.task
     network = StepNetwork(model, task.setting("vocabulary"))
-    return StreamingTransducerDecoder(network, beam_width, task.setting("max_symbols"))
+    if beam is None:
+        return StreamingTransducerDecoder(network, None, task.setting("max_symbols"))
+    hotwords = beam.hotword_tree(model.metadata.tokenizer)
+    return StreamingTransducerDecoder(network, beam.width, task.setting("max_symbols"), hotwords)
 
 
-SEARCHES: dict[str, Callable[[SpeechModel, int | None], Search]] = {"ctc": _ctc, "transducer": _transducer}
+SEARCHES: dict[str, Callable[[SpeechModel, BeamSearch | None], Search]] = {"ctc": _ctc, "transducer": _transducer}

@@ -19,6 +19,7 @@ from converters.runtime.stream_model import StreamModel
 from converters.runtime.words import Word, recognized_words
 from tfconformer.data.audio import UnusableError, read_waveform
 from tfconformer.data.limits import MAX_SECONDS
+from tfconformer.decoding.beam import BeamSearch
 from tfconformer.errors import InputError
 
 
@@ -42,7 +43,7 @@ class Transcriber:
       model_file: a `.tflite` file of `tfconformer export`.
       runtime: one of `converters.runtime.model.RUNTIMES`.
       threads: maximum number of threads of an operation.
-      beam_width: number of hypotheses of a beam search; None searches greedily. With CTC it needs flashlight-text.
+      beam: settings of a beam search; None searches greedily. With CTC it needs flashlight-text.
       max_seconds: longest audio for an offline file, whose memory grows with the square of the length. A streaming file
         takes any length.
 
@@ -55,14 +56,14 @@ class Transcriber:
         model_file: str | os.PathLike[str],
         runtime: str = "ai-edge-litert",
         threads: int = 1,
-        beam_width: int | None = None,
+        beam: BeamSearch | None = None,
         max_seconds: float = MAX_SECONDS,
     ) -> None:
         self._model = open_model(model_file, runtime, threads)
-        self._beam_width = beam_width
+        self._beam = beam
         self._max_seconds = math.inf if isinstance(self._model, StreamModel) else max_seconds
         # These raise the errors of the model, so that every later error is that of an audio file.
-        new_search(self._model, beam_width)
+        new_search(self._model, beam)
         self._model.metadata.text([])
         self._features = self._model.metadata.features
 
@@ -81,7 +82,7 @@ class Transcriber:
         if len(waveform) < self._features.frame_length:
             shortest = self._features.frame_length / rate
             raise InputError(f"cannot transcribe {path}: {len(waveform) / rate:.3f} s of audio, needs {shortest:g} s")
-        outputs, search = self._model.run(waveform), new_search(self._model, self._beam_width)
+        outputs, search = self._model.run(waveform), new_search(self._model, self._beam)
         try:
             search.push(outputs)
         except ValueError as error:
@@ -94,7 +95,7 @@ def transcribe(
     audio: str | os.PathLike[str],
     runtime: str = "ai-edge-litert",
     threads: int = 1,
-    beam_width: int | None = None,
+    beam: BeamSearch | None = None,
     max_seconds: float = MAX_SECONDS,
 ) -> Transcription:
     """Transcribes one audio file; for several, a `Transcriber` opens the model once.
@@ -104,10 +105,10 @@ def transcribe(
       audio: an audio file in any format of libsndfile, at any sample rate.
       runtime: one of `converters.runtime.model.RUNTIMES`.
       threads: maximum number of threads of an operation.
-      beam_width: number of hypotheses of a beam search; None searches greedily.
+      beam: settings of a beam search; None searches greedily.
       max_seconds: longest audio for an offline file.
 
     Raises:
       InputError: the model or the audio cannot be used.
     """
-    return Transcriber(model_file, runtime, threads, beam_width, max_seconds)(audio)
+    return Transcriber(model_file, runtime, threads, beam, max_seconds)(audio)

@@ -33,6 +33,7 @@ from converters.runtime.stream_model import open_stream
 from converters.runtime.words import Word, recognized_words
 from converters.streaming.endpoint import EndpointRule, endpoint_rules
 from tfconformer.data.limits import LOUDEST
+from tfconformer.decoding.beam import BeamSearch
 from tfconformer.errors import InputError
 from tfconformer.steps import split_steps
 
@@ -69,7 +70,7 @@ class OnlineRecognizer:
         runtime: str = "ai-edge-litert",
         threads: int = 1,
         rules: tuple[EndpointRule, ...] | None = None,
-        beam_width: int | None = None,
+        beam: BeamSearch | None = None,
     ) -> None:
         """Opens a file of `tfconformer export --streaming`.
 
@@ -78,7 +79,7 @@ class OnlineRecognizer:
           runtime: one of `converters.runtime.model.RUNTIMES`.
           threads: number of threads of the runtime.
           rules: an utterance is over when one of them holds; None takes the defaults of `endpoint_rules`.
-          beam_width: number of hypotheses of a beam search; None searches greedily. With CTC it needs flashlight-text.
+          beam: settings of a beam search; None searches greedily. With CTC it needs flashlight-text.
 
         Raises:
           InputError: the file cannot be opened (see `open_stream`), or flashlight-text is missing.
@@ -89,8 +90,8 @@ class OnlineRecognizer:
         self._resampler: soxr.ResampleStream | None = None
         self._input_rate: int | None = None
         self._audio: NDArray[np.float32] = np.zeros(0, np.float32)
-        self._beam_width = beam_width
-        self._search = new_search(self.model, beam_width)
+        self._beam = beam
+        self._search = new_search(self.model, beam)
         self._finished = self._decoded_all = False
 
     def accept_waveform(self, sample_rate: int, samples: NDArray[np.float32]) -> None:
@@ -147,7 +148,7 @@ class OnlineRecognizer:
             self._resampler = self._input_rate = None
             self._audio = self._audio[:0]
         self.model.reset()
-        self._search = new_search(self.model, self._beam_width)
+        self._search = new_search(self.model, self._beam)
         self._finished = self._decoded_all = False
 
     def stream(self, sample_rate: int, chunks: Iterable[NDArray[np.float32]]) -> Iterator[Result]:

@@ -12,8 +12,8 @@ from tfconformer.cli import cli
 from tfconformer.config import Config
 from tfconformer.data.manifest import Utterance, write_manifest
 from tfconformer.data.shards import shards_by_set, write_shards
+from tfconformer.decoding.beam import BeamSearch
 from tfconformer.errors import InputError
-from tfconformer.tasks.recognition import BeamSearch
 from tfconformer.training.run import RunDirectory
 from tfconformer.training.train import train
 

@@ -1,11 +1,11 @@
-"""Prefix beam search over CTC outputs, optionally with an n-gram language model.
+"""Prefix beam search over CTC outputs, optionally with an n-gram language model and hotwords.
 
 The search is that of flashlight-text (Kahn et al. 2022, 2201.12465), an optional dependency. A hypothesis scores
 
-    ln P(labels | audio) + weight * ln P(labels)
+    ln P(labels | audio) + weight * ln P(labels) + gain(labels)
 
-where the first probability sums over the alignments in the beam, and the second comes from the language model, which is
-over tokens, so that no word is out of vocabulary.
+where the first probability sums over the alignments in the beam, the second comes from the language model, which is
+over tokens, so that no word is out of vocabulary, and the gain is that of hotwords (`tfconformer.decoding.hotwords`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from tfconformer.decoding.ctc import BLANK, CTCPath
+from tfconformer.decoding.hotwords import HotwordTree
 from tfconformer.decoding.probabilities import log_probabilities
 from tfconformer.errors import InputError
 
@@ -31,30 +32,41 @@ class BeamDecoder:
       width: number of hypotheses kept, at least 1.
       language_model: ARPA or KenLM binary file over these tokens; None searches without one.
       weight: factor on the natural logarithm of the language model's probability.
+      hotwords: the tree of phrases to prefer; None prefers none.
 
     Raises:
       InputError: flashlight-text is not installed, or the language model cannot be read.
     """
 
     def __init__(
-        self, tokens: Sequence[str], width: int = 16, language_model: str | Path | None = None, weight: float = 0.5
+        self,
+        tokens: Sequence[str],
+        width: int = 16,
+        language_model: str | Path | None = None,
+        weight: float = 0.5,
+        hotwords: HotwordTree | None = None,
     ):
         library, dictionary = _flashlight()
         self._symbols = 1 + len(tokens)
-        options = library.LexiconFreeDecoderOptions(
-            beam_size=width,
-            beam_size_token=self._symbols,
-            beam_threshold=math.inf,
-            lm_weight=weight * math.log(10),  # KenLM's logarithms are decimal
-            sil_score=0.0,
-            log_add=True,
-            criterion_type=library.CriterionType.CTC,
-        )
+        self._hotwords = hotwords
+        weight *= math.log(10)  # KenLM's logarithms are decimal
         if language_model is None:
             model = library.ZeroLM()
         else:
             # The search never scores the blank with the language model.
             model = _language_model(language_model, dictionary(["<blank>", *tokens]))
+        if hotwords is not None:
+            model, weight = _with_hotwords(library, model, weight, hotwords), 1.0
+        self._model = model  # the decoder does not keep the Python half of a model alive
+        options = library.LexiconFreeDecoderOptions(
+            beam_size=width,
+            beam_size_token=self._symbols,
+            beam_threshold=math.inf,
+            lm_weight=weight,
+            sil_score=0.0,
+            log_add=True,
+            criterion_type=library.CriterionType.CTC,
+        )
         # The "silence" is where a path begins: at the blank, so that any label may be the first.
         self._decoder = library.LexiconFreeDecoder(options, model, BLANK, BLANK, [])
 
@@ -106,8 +118,19 @@ class BeamDecoder:
         paths: dict[tuple[int, ...], list[Any]] = {}
         for path in self._decoder.get_all_final_hypothesis():
             paths.setdefault(_labels(path.tokens), []).append(path)
-        best = max(paths.values(), key=lambda same: np.logaddexp.reduce([path.score for path in same]))
-        return list(max(best, key=lambda path: path.score).tokens[1:])  # before the first frame stands the "silence"
+        best = max(
+            paths, key=lambda labels: np.logaddexp.reduce([path.score for path in paths[labels]]) + self._ending(labels)
+        )
+        return list(
+            max(paths[best], key=lambda path: path.score).tokens[1:]
+        )  # before the first frame stands the "silence"
+
+    def _ending(self, labels: Sequence[int]) -> float:
+        """Returns what is added to the score of a hypothesis if the utterance ends with it."""
+        if self._hotwords is None:
+            return 0.0
+        match = self._hotwords.match(labels)
+        return self._hotwords.final_gain(match) - self._hotwords.gain(match)
 
     def _checked(self, logits: np.ndarray) -> np.ndarray:
         """Returns log-probabilities, float32, of logits that have the right shape and no NaN."""
@@ -192,6 +215,34 @@ def _flashlight() -> tuple[Any, Any]:
     except ImportError:
         raise InputError("beam search needs flashlight-text: pip install 'tfconformer[beam]'") from None
     return decoder, Dictionary
+
+
+def _with_hotwords(library: Any, model: Any, weight: float, hotwords: HotwordTree) -> Any:
+    """Returns a language model of flashlight-text that adds the gains of hotwords to `weight` times another one."""
+
+    class Hotwords(library.LM):
+        def start(self, start_with_nothing: bool) -> Any:
+            state = library.LMState()
+            # For each state that of the other model, the match, and the score of the step to it.
+            self.entries = {state: (model.start(start_with_nothing), hotwords.start, 0.0)}
+            return state
+
+        def score(self, state: Any, label: int) -> tuple[Any, float]:
+            following = state.child(label)
+            if following not in self.entries:
+                before, match, _ = self.entries[state]
+                after, score = model.score(before, label)
+                longer = hotwords.advance(match, label)
+                gain = hotwords.gain(longer) - hotwords.gain(match)
+                self.entries[following] = (after, longer, weight * score + gain)
+            return following, self.entries[following][2]
+
+        def finish(self, state: Any) -> tuple[Any, float]:
+            before, match, _ = self.entries[state]
+            _, score = model.finish(before)
+            return state, weight * score + hotwords.final_gain(match) - hotwords.gain(match)
+
+    return Hotwords()
 
 
 def _language_model(path: str | Path, dictionary: Any) -> Any:

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from tfconformer.decoding.hotwords import NO_MATCH, HotwordTree, Match
 from tfconformer.decoding.probabilities import log_probabilities
 from tfconformer.errors import InputError
 
@@ -139,6 +140,7 @@ class Hypothesis:
       prediction: [joint] float32, output of the prediction network after these labels.
       state: [...] float32, state of the prediction network after these labels.
       label_log_probabilities: natural logarithm of the probability of each label where it was emitted first.
+      match: that of the labels with hotwords, if there are any.
     """
 
     labels: tuple[int, ...]
@@ -146,6 +148,7 @@ class Hypothesis:
     prediction: Floats
     state: Floats
     label_log_probabilities: tuple[float, ...] = ()
+    match: Match = NO_MATCH
 
 
 class StreamingTransducerDecoder:
@@ -158,19 +161,27 @@ class StreamingTransducerDecoder:
       frames: number of frames decoded so far.
     """
 
-    def __init__(self, network: Network, width: int | None = None, max_symbols: int = MAX_SYMBOLS) -> None:
+    def __init__(
+        self,
+        network: Network,
+        width: int | None = None,
+        max_symbols: int = MAX_SYMBOLS,
+        hotwords: HotwordTree | None = None,
+    ) -> None:
         """Begins an utterance.
 
         Args:
           network: the prediction and the joint network.
           width: number of hypotheses in the beam, at least 1; None searches greedily.
           max_symbols: largest number of labels in a frame.
+          hotwords: the tree of phrases that a beam prefers; None prefers none.
         """
         self.ids: list[int] = []
         self.frames = 0
         self._network = network
         self._width = width
         self._max_symbols = max_symbols
+        self._hotwords = hotwords
         self._greedy: GreedyHypotheses | None = None
         self._beam: list[Hypothesis] | None = None
         # Labels of every hypothesis -> the frame in which each of them was emitted.
@@ -191,7 +202,7 @@ class StreamingTransducerDecoder:
         """The probability of each label of `ids` where it was emitted, given the labels before it; in [0, 1]."""
         logs: Sequence[float] = ()
         if self._beam is not None:
-            logs = self._beam[0].label_log_probabilities
+            logs = self._best(self._beam).label_log_probabilities
         elif self._greedy is not None:
             (logs,) = self._greedy.log_probabilities
         return [float(value) for value in np.exp(logs)]
@@ -209,19 +220,24 @@ class StreamingTransducerDecoder:
           ValueError: the logits of a frame hold a NaN; the frames before it have been decoded.
         """
         for encoding in encodings:
-            best, *others = self._advance(encoding)
-            self._starts = {labels: self._starts_of(labels) for labels in (best, *others)}
+            best, hypotheses = self._advance(encoding)
+            self._starts = {labels: self._starts_of(labels) for labels in hypotheses}
             self.ids = list(best)
             self.frames += 1
 
-    def _advance(self, encoding: Floats) -> list[tuple[int, ...]]:
-        """Decodes one frame; returns the labels of all hypotheses, the most likely first."""
+    def _advance(self, encoding: Floats) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
+        """Decodes one frame; returns the labels of the best hypothesis and of all of them."""
         if self._width is not None:
-            self._beam = beam_search(self._network, [encoding], self._beam, self._width, self._max_symbols)
-            return [one.labels for one in self._beam]
+            settings = self._width, self._max_symbols, self._hotwords
+            self._beam = beam_search(self._network, [encoding], self._beam, *settings)
+            return self._best(self._beam).labels, [one.labels for one in self._beam]
         frame, length = encoding[np.newaxis, np.newaxis], np.ones(1, np.int32)
         self._greedy = greedy_search(self._network, frame, length, self._greedy, self._max_symbols)
-        return [tuple(self._greedy.labels[0])]
+        labels = tuple(self._greedy.labels[0])
+        return labels, [labels]
+
+    def _best(self, beam: Sequence[Hypothesis]) -> Hypothesis:
+        return best_hypothesis(beam, self._hotwords)
 
     def _starts_of(self, labels: tuple[int, ...]) -> tuple[int, ...]:
         """Returns the frame of each label: the stored ones for the known prefix, the current frame for the rest."""
@@ -282,6 +298,7 @@ def beam_search(
     before: Sequence[Hypothesis] | None = None,
     width: int = 8,
     max_symbols: int = MAX_SYMBOLS,
+    hotwords: HotwordTree | None = None,
 ) -> list[Hypothesis]:
     """Keeps the `width` most likely transcripts of one utterance; alignments of the same transcript count together.
 
@@ -295,9 +312,11 @@ def beam_search(
       before: the hypotheses after the previous frames; None begins the utterance.
       width: number of hypotheses kept after a frame, and of extensions tried per label of a frame, at least 1.
       max_symbols: largest number of labels in a frame.
+      hotwords: the tree of phrases whose gain is added to the logarithms where hypotheses are compared.
 
     Returns:
-      The hypotheses after these frames, at least one, the most likely first.
+      The hypotheses after these frames, at least one, the best first; for the best at the end of an utterance with
+      hotwords see `best_hypothesis`.
 
     Raises:
       ValueError: the logits hold a NaN.
@@ -305,6 +324,8 @@ def beam_search(
     if before is None:
         (first,), (state,) = _begin(network, 1)
         before = [Hypothesis((), 0.0, first, state)]
+        if hotwords is not None:
+            before = [replace(before[0], match=hotwords.start)]
     beam = list(before)
     for encoding in encodings:
         done: dict[tuple[int, ...], Hypothesis] = {}
@@ -317,9 +338,20 @@ def beam_search(
                     hypothesis = replace(hypothesis, label_log_probabilities=earlier.label_log_probabilities)
                 done[hypothesis.labels] = replace(hypothesis, log_probability=float(score))
             if symbols < max_symbols:
-                beam = _extended(network, beam, scores, width)
-        beam = sorted(done.values(), key=lambda one: -one.log_probability)[:width]
+                beam = _extended(network, beam, scores, width, hotwords)
+        beam = sorted(done.values(), key=lambda one: -one.log_probability - _gain(one, hotwords))[:width]
     return beam
+
+
+def best_hypothesis(beam: Sequence[Hypothesis], hotwords: HotwordTree | None = None) -> Hypothesis:
+    """Returns the best hypothesis if the utterance ends here: a hotword that is not complete has no gain."""
+    if hotwords is None:
+        return beam[0]
+    return max(beam, key=lambda one: one.log_probability + hotwords.final_gain(one.match))
+
+
+def _gain(hypothesis: Hypothesis, hotwords: HotwordTree | None) -> float:
+    return 0.0 if hotwords is None else hotwords.gain(hypothesis.match)
 
 
 def path_logits(network: Network, encodings: Floats, alignment: Alignment) -> Floats:
@@ -354,10 +386,17 @@ def _log_probabilities(network: Network, encoding: Floats, beam: Sequence[Hypoth
 
 
 def _extended(
-    network: Network, beam: Sequence[Hypothesis], scores: NDArray[np.float64], width: int
+    network: Network,
+    beam: Sequence[Hypothesis],
+    scores: NDArray[np.float64],
+    width: int,
+    hotwords: HotwordTree | None,
 ) -> list[Hypothesis]:
-    """Returns the `width` most likely hypotheses with one label more."""
-    labels = scores[:, BLANK + 1 :]
+    """Returns the `width` best hypotheses with one label more."""
+    compared = scores
+    if hotwords is not None:
+        compared = scores + np.stack([hotwords.gains(one.match) for one in beam])
+    labels = compared[:, BLANK + 1 :]
     chosen = np.argsort(-labels, axis=None, kind="stable")[:width]
     rows, symbols = np.unravel_index(chosen, labels.shape)
     symbols = symbols.astype(np.int32) + BLANK + 1
@@ -366,7 +405,8 @@ def _extended(
     for row, symbol, prediction, state in zip(rows, symbols, predictions, states, strict=True):
         one, score = beam[row], float(scores[row, symbol])
         logs = (*one.label_log_probabilities, score - one.log_probability)
-        extended.append(Hypothesis((*one.labels, int(symbol)), score, prediction, state, logs))
+        match = one.match if hotwords is None else hotwords.advance(one.match, int(symbol))
+        extended.append(Hypothesis((*one.labels, int(symbol)), score, prediction, state, logs, match))
     return extended
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +11,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from tfconformer.data.tokenizer import Tokenizer
+from tfconformer.decoding.beam import BeamSearch
 from tfconformer.decoding.wer import count_errors
 from tfconformer.errors import InputError
 from tfconformer.models.encoder import encoder_stride
@@ -21,21 +20,6 @@ from tfconformer.tasks.task import DevMetric, Task
 
 # (features [B, T, mel_bins], lengths [B]) -> labels of every utterance.
 Recognizer = Callable[[Any, Any], list[list[int]]]
-
-
-@dataclass(frozen=True)
-class BeamSearch:
-    """The settings of a beam search.
-
-    Attributes:
-      width: maximum number of hypotheses.
-      language_model: for CTC, the file of an n-gram model over the tokenizer's tokens; None uses none.
-      weight: weight of the language model's log-probabilities.
-    """
-
-    width: int
-    language_model: Path | None = None
-    weight: float = 0.5
 
 
 class RecognitionTask(Task):

@@ -8,6 +8,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from tfconformer.data.tokenizer import Tokenizer
+from tfconformer.decoding.beam import BeamSearch
 from tfconformer.decoding.ctc import StreamingCTCDecoder, greedy_decode
 from tfconformer.decoding.ctc_beam import BeamDecoder
 from tfconformer.errors import InputError
@@ -16,7 +17,7 @@ from tfconformer.losses.ctc import CTCLoss
 from tfconformer.models.config import ModelConfig
 from tfconformer.models.ctc import conformer_ctc
 from tfconformer.tasks.graphs import AudioGraph, Floats, GraphCalls, StepGraph
-from tfconformer.tasks.recognition import BeamSearch, RecognitionTask, Recognizer, encoder_frames
+from tfconformer.tasks.recognition import RecognitionTask, Recognizer, encoder_frames
 from tfconformer.tasks.task import Trace
 
 LOGITS, INTERMEDIATE = "logits", "intermediate"
@@ -71,7 +72,8 @@ class CTCRecognition(RecognitionTask):
 
         if search is None:
             return lambda features, lengths: list(map(greedy_decode, logits(features, lengths)))
-        decoder = BeamDecoder(tokenizer.tokens, search.width, search.language_model, search.weight)
+        model_and_weight = search.language_model, search.language_model_weight
+        decoder = BeamDecoder(tokenizer.tokens, search.width, *model_and_weight, search.hotword_tree(tokenizer))
         return lambda features, lengths: [
             decoder.decode(one[:count])
             for one, count in zip(logits(features, lengths), encoder_frames(model, lengths), strict=True)

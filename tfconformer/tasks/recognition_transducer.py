@@ -9,12 +9,14 @@ import tensorflow as tf
 import tf_keras as keras
 
 from tfconformer.data.tokenizer import Tokenizer
+from tfconformer.decoding.beam import BeamSearch
 from tfconformer.decoding.transducer import (
     MAX_SYMBOLS,
     Alignment,
     StepNetwork,
     StreamingTransducerDecoder,
     beam_search,
+    best_hypothesis,
     greedy_search,
     path_logits,
 )
@@ -23,7 +25,7 @@ from tfconformer.losses.transducer import TransducerLoss
 from tfconformer.models.config import ModelConfig
 from tfconformer.models.transducer import SCORES, Transducer, conformer_transducer, shared_with_ctc, transducer_parts
 from tfconformer.tasks.graphs import AudioGraph, Floats, GraphCalls, StepGraph
-from tfconformer.tasks.recognition import BeamSearch, RecognitionTask, Recognizer, encoder_frames
+from tfconformer.tasks.recognition import RecognitionTask, Recognizer, encoder_frames
 from tfconformer.tasks.recognition_ctc import CTCRecognition, with_intermediate_ctc
 from tfconformer.tasks.task import Task, Trace
 
@@ -92,8 +94,14 @@ class TransducerRecognition(RecognitionTask):
             )
         if search.language_model is not None:
             raise InputError("the search through a transducer takes no language model: its prediction network is one")
+        hotwords = search.hotword_tree(tokenizer)
+
+        def best(encodings: np.ndarray) -> list[int]:
+            beam = beam_search(transducer, encodings, width=search.width, hotwords=hotwords)
+            return list(best_hypothesis(beam, hotwords).labels)
+
         return lambda features, lengths: [
-            list(beam_search(transducer, encodings[:count], width=search.width)[0].labels)
+            best(encodings[:count])
             for encodings, count in zip(
                 transducer.encode(features, lengths), encoder_frames(model, lengths), strict=True
             )

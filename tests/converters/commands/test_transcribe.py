@@ -18,6 +18,7 @@ from converters.runtime.child_process import child_command
 from converters.runtime.model import open_model
 from tests.support import without_tensorflow
 from tests.support.tiny_conformer import tiny_tokenizer
+from tfconformer.decoding.beam import BeamSearch
 from tfconformer.decoding.ctc import greedy_decode
 from tfconformer.errors import InputError
 
@@ -74,9 +75,20 @@ def test_words_are_those_of_the_text_with_times_within_the_audio(offline, stream
 
 
 def test_a_beam_searches_files_of_ctc_too(whole_of_stream, wavs):
-    narrow, wide = (converters.transcribe(whole_of_stream.path, wavs[2], beam_width=width) for width in (1, 8))
+    narrow, wide = (converters.transcribe(whole_of_stream.path, wavs[2], beam=BeamSearch(width)) for width in (1, 8))
     assert [word.text for word in wide.words] == wide.text.split()
     assert narrow.words and wide.words
+
+
+@pytest.mark.parametrize("name", ["whole_of_stream", "transducer_stream"])
+def test_hotwords_are_preferred(name, request, tmp_path, wavs):
+    path = request.getfixturevalue(name).path
+    (tmp_path / "words.txt").write_text("CALL HOME\n")
+    options = "--beam-width", "4", "--hotwords", tmp_path / "words.txt"
+    plain, boosted = invoke(path, wavs[2], *options[:2]), invoke(path, wavs[2], *options, "--hotword-boost", "40")
+    assert boosted.exit_code == 0, boosted.exception
+    assert "CALL HOME" in boosted.output and "CALL HOME" not in plain.output
+    assert str(invoke(path, wavs[2], *options[2:]).exception) == "--hotwords needs --beam-width"
 
 
 def test_the_recognizer_gives_the_words_of_a_file(stream, wavs, waveforms):

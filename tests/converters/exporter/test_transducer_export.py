@@ -24,6 +24,7 @@ from converters.runtime.stream_model import open_stream
 from converters.streaming.online_recognizer import OnlineRecognizer
 from tests.support.tflite_builder import ModelBuilder
 from tests.support.tiny_conformer import tiny_tokenizer
+from tfconformer.decoding.beam import BeamSearch
 from tfconformer.decoding.transducer import StepNetwork, beam_search
 from tfconformer.errors import InputError
 from tfconformer.models.transducer import Transducer
@@ -177,14 +178,14 @@ def test_a_beam_is_that_of_keras(transducer_stream, whole_transducer, references
     model = open_model(whole_transducer.path)
     encodings = model.run(reference.waveform)
     expected = beam_search(Transducer(transducer_stream.trained), encodings, width=3)[0]
-    recognizer = OnlineRecognizer(transducer_stream.path, rules=(), beam_width=3)
+    recognizer = OnlineRecognizer(transducer_stream.path, rules=(), beam=BeamSearch(3))
     recognizer.accept_waveform(RATE, reference.waveform)
     recognizer.input_finished()
     recognizer.decode()
     assert recognizer.result.text == tiny_tokenizer().decode(expected.labels)
     timestamps = recognizer.result.timestamps
     assert len(timestamps) == len(expected.labels) and list(timestamps) == sorted(timestamps)
-    with IsolatedRecognizer(whole_transducer.path, "ai-edge-litert", beam_width=3) as isolated:
+    with IsolatedRecognizer(whole_transducer.path, "ai-edge-litert", beam=BeamSearch(3)) as isolated:
         assert isolated.decode(reference.waveform).ids == list(expected.labels)
 
 
