@@ -14,14 +14,19 @@ import soundfile
 from xdist.scheduler import LoadScopeScheduling
 
 import converters.custom_ops
+from converters.runtime.model import RUNTIMES
 from tests.support.processor_time import ProcessorTime
 from tests.support.tiny_conformer import (
     INT8_ACTIVATIONS,
     LITERT,
     LOOK_AHEAD,
+    PARROTRON,
+    PARROTRON_RULES,
     STREAMING,
     TRANSDUCER,
     TRANSDUCER_RULES,
+    VOCODER,
+    VOCODER_RULES,
     WEIGHTS_ONLY,
     tiny_config,
     tiny_model,
@@ -29,6 +34,7 @@ from tests.support.tiny_conformer import (
     tiny_waveforms,
 )
 from tests.support.tracing import omit_stacks
+from tfconformer.config import Config
 from tfconformer.data.manifest import Utterance, write_manifest
 from tfconformer.data.shards import write_shards
 
@@ -40,7 +46,10 @@ TOGETHER = {
     "exporter/test_rewrite": "whole utterances",
     "exporter/test_verify": "whole utterances",
     "runtime/test_compiled_model": "whole utterances",
+    "commands/test_convert": "conversion",
     "commands/test_stream.py": "streams",
+    "exporter/test_conversion_export": "conversion",
+    "streaming/test_online_converter": "conversion",
     "commands/test_transcribe.py": "streams",
     "exporter/test_transducer_export": "streams",
     "runtime/test_stream_model": "streams",
@@ -79,6 +88,16 @@ class Exported:
     prepared: object
     frozen: object
     path: Path
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """Two models, and the file that converts with both."""
+
+    converter: object
+    voice: object
+    path: Path
+    report: object
 
 
 @pytest.fixture(autouse=True)
@@ -150,6 +169,28 @@ def whole_transducer(tmp_path_factory) -> Exported:
 def late_transducer(tmp_path_factory) -> Exported:
     """A float transducer whose encodings are delayed by right context."""
     return _export([], tmp_path_factory.mktemp("late_transducer"), LOOK_AHEAD | TRANSDUCER, streaming=True)
+
+
+@pytest.fixture(scope="session")
+def conversion(native_library, tmp_path_factory) -> Conversion:
+    """A quantized model of speech-to-speech and a quantized vocoder, random both, exported and verified as one."""
+    from converters.exporter.pipeline import export_model
+    from converters.exporter.run_model import RunModel, with_vocoder
+
+    tree = tiny_config(PARROTRON_RULES, STREAMING | PARROTRON).model_dump() | {"task": "speech_to_speech"}
+    tree["model"] |= {"blocks": 1, "intermediate_ctc": None}
+    tree["model"]["parrotron"] |= {"memory_blocks": [1]}
+    voice_tree = tiny_config(VOCODER_RULES).model_dump() | {"task": "vocoder", "model": VOCODER}
+    voice_tree["features"] = VOCODER["vocoder"]["spectrogram"]
+    converter, voice = (
+        RunModel(tiny_model(config), config, "qat") for config in map(Config.model_validate, (tree, voice_tree))
+    )
+    both = with_vocoder(converter, voice)
+    path = tmp_path_factory.mktemp("conversion") / "conversion.tflite"
+    report = export_model(
+        both.model, both.config, tiny_tokenizer(), path, tiny_waveforms()[:2], runtimes=RUNTIMES, streaming=True
+    )
+    return Conversion(converter, voice, path, report)
 
 
 @pytest.fixture(scope="session")

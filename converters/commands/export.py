@@ -58,6 +58,13 @@ from tfconformer.quantization.spec import Rounding
     metavar="model.KEY=VALUE",
     help="Replace a value of the run's configuration that shapes no weight, as model.attention_chunk.",
 )
+@click.option(
+    "--vocoder",
+    "vocoder_directory",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Of a run of speech-to-speech: the run of the vocoder that makes its speech, in the same file.",
+)
 @click.option("--streaming", is_flag=True, help="Write a file that takes audio in steps, as it arrives.")
 def export(
     run_directory: Path,
@@ -71,17 +78,19 @@ def export(
     rounding: Rounding,
     bits: int | None,
     overrides: tuple[str, ...],
+    vocoder_directory: Path | None,
     streaming: bool,
 ) -> None:
     """Write the best weights of RUN_DIRECTORY to a packed, verified .tflite file.
 
-    With --streaming the file has the signatures encode_step and flush, and its metadata describe their use.
+    With --streaming the file has the signatures encode_step and flush, and its metadata describe their use. With
+    --vocoder it converts speech to speech, by decode_step and vocode_step besides.
     A report of sizes, operations, quantization errors and parity goes beside it, as OUTPUT.export.json.
     """
     if output.suffix != ".tflite":
         raise InputError(f"the output {output} should have a name that ends in .tflite")
     from converters.exporter.pipeline import export_model
-    from converters.exporter.run_model import load_run_model
+    from converters.exporter.run_model import load_run_model, with_vocoder
     from tfconformer.config import load_config
     from tfconformer.data.pipeline import evaluation_utterances
     from tfconformer.data.shards import find_shards
@@ -94,6 +103,8 @@ def export(
     tokenizer = Tokenizer.from_file(run.tokenizer_file)
     rules = None if quantization is None else load_config(quantization).quantization
     loaded = load_run_model(run, overrides, bits, rules, rounding)
+    if vocoder_directory is not None:
+        loaded = with_vocoder(loaded, load_run_model(RunDirectory(vocoder_directory)))
     report = export_model(
         loaded.model,
         loaded.config,

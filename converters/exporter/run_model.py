@@ -10,6 +10,7 @@ import tf_keras as keras
 from tfconformer.config import Config
 from tfconformer.quantization.layers.quantize_wrapper import set_active_bits
 from tfconformer.quantization.spec import QuantizationRule, Rounding
+from tfconformer.tasks.conversion import joined, joined_config
 from tfconformer.training.checkpoint import load_model
 from tfconformer.training.post_training import post_training_model
 from tfconformer.training.run import RunDirectory
@@ -28,6 +29,16 @@ class RunModel:
     model: keras.Model
     config: Config
     method: str
+
+
+def with_vocoder(converter: RunModel, voice: RunModel) -> RunModel:
+    """Joins a model of speech-to-speech with a vocoder to a conversion from speech to speech.
+
+    Raises:
+      InputError: they are models of other tasks, or the vocoder is not one of the decoder's spectrograms.
+    """
+    config = joined_config(converter.config, voice.config)
+    return RunModel(joined(converter.model, voice.model), config, converter.method)
 
 
 def load_run_model(

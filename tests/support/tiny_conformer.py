@@ -84,6 +84,13 @@ PARROTRON_RULES = [
 ]
 
 
+VOCODER_RULES = [
+    {"layers": "vocoder_pitch", "spec": None},
+    {"layers": "vocoder_gains", "spec": {"bits": 8}},
+    {"layers": ".*", "spec": {"bits": 4, "block_size": 8}},
+]
+
+
 # In chunks of three frames, with a look back that is shorter than the utterances.
 STREAMING = {"causal": True, "left_context": 10, "attention_chunk": 3}
 LOOK_AHEAD = {"left_context": 6, "right_context": 1}

@@ -159,6 +159,7 @@ def test_names_of_tasks_are_unique_and_listed():
     with pytest.raises(ValueError, match="there is a task 'loudness' already"):
         register_task(Loudness())
     with pytest.raises(
-        InputError, match="expected one of loudness, recognition_ctc, recognition_transducer, speech_to_speech, vocoder"
+        InputError,
+        match="expected one of conversion, loudness, recognition_ctc, recognition_transducer, speech_to_speech, vocoder",
     ):
         find_task("translation")

@@ -11,7 +11,7 @@ import tensorflow as tf
 from converters.exporter.pipeline import export
 from converters.flatbuffer.metadata import ModelMetadata
 from converters.runtime.model import RUNTIMES, open_model
-from tests.support.tiny_conformer import VOCODER, tiny_config, tiny_waveforms
+from tests.support.tiny_conformer import VOCODER, VOCODER_RULES, tiny_config, tiny_waveforms
 from tfconformer.config import Config
 from tfconformer.data.pipeline import WaveformFormat, WaveformTarget, evaluation_batches
 from tfconformer.errors import InputError
@@ -52,12 +52,7 @@ def test_targets_are_waveforms_beside_their_causal_spectrograms(tiny_shards: str
 @pytest.fixture(scope="module")
 def run(tiny_shards: str, tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     """A run of one step of quantization-aware training."""
-    rules = [
-        {"layers": "vocoder_pitch", "spec": None},
-        {"layers": "vocoder_gains", "spec": {"bits": 8}},
-        {"layers": ".*", "spec": {"bits": 4, "block_size": 8}},
-    ]
-    tree = tiny_config(rules).model_dump()
+    tree = tiny_config(VOCODER_RULES).model_dump()
     tree |= {"task": "vocoder", "model": VOCODER, "features": FEATURES.model_dump()}
     config = Config.model_validate(tree | {"data": {"train": [tiny_shards], "dev": [tiny_shards], "augment": None}})
     directory = RunDirectory(tmp_path_factory.mktemp("vocoder"))

@@ -166,7 +166,7 @@ def refine(
 
 
 def _postnet_layers(layers: Layers) -> int:
-    return sum(isinstance(layer, CausalWindows) for layer in layers.values())
+    return sum(name.startswith("postnet_") and name.endswith("_windows") for name in layers)
 
 
 @dataclass(frozen=True)
