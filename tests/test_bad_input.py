@@ -149,6 +149,8 @@ WITH_FILES = [
     "allocate {bad} {out}.yaml --budget 1MB",
     "bench {bad} --shards {shards}",
     "bench {tflite} --shards {bad}",
+    "convert {bad} {out}.wav {tflite}",
+    "convert {wav} {out}.wav {bad}",
     "data librispeech {bad} --output {out}",
     "data shards {bad} --output {out}",
     "data parrotron --output {out} --cache {out} --voice v --recordings {bad}",

@@ -25,17 +25,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-import soxr
 from numpy.typing import NDArray
 
 from converters.runtime.search import new_search
 from converters.runtime.stream_model import open_stream
 from converters.runtime.words import Word, recognized_words
 from converters.streaming.endpoint import EndpointRule, endpoint_rules
-from tfconformer.data.limits import LOUDEST
+from converters.streaming.waveform_input import WaveformInput
 from tfconformer.decoding.beam import BeamSearch
 from tfconformer.errors import InputError
-from tfconformer.steps import split_steps
 
 
 @dataclass(frozen=True)
@@ -87,12 +85,11 @@ class OnlineRecognizer:
         self.model = open_stream(path, runtime, threads)
         self.model.metadata.text([])  # raises the error of a file without a tokenizer
         self._rules = endpoint_rules() if rules is None else rules
-        self._resampler: soxr.ResampleStream | None = None
-        self._input_rate: int | None = None
-        self._audio: NDArray[np.float32] = np.zeros(0, np.float32)
+        description = self.model.description
+        self._input = WaveformInput(description.sample_rate, description.step_samples, "recognizer")
         self._beam = beam
         self._search = new_search(self.model, beam)
-        self._finished = self._decoded_all = False
+        self._decoded_all = False
 
     def accept_waveform(self, sample_rate: int, samples: NDArray[np.float32]) -> None:
         """Appends the next samples [any number] in [-1, 1]; another rate than the model's is converted.
@@ -101,26 +98,18 @@ class OnlineRecognizer:
           InputError: they have another shape, are integers, far outside of [-1, 1] or not finite, the rate is not
             positive or not that of the earlier samples, or the input was finished. Nothing is appended then.
         """
-        samples = self._checked(sample_rate, samples)
-        if self._resampler is None and sample_rate != self.model.description.sample_rate:
-            self._resampler = soxr.ResampleStream(sample_rate, self.model.description.sample_rate, 1)
-        self._input_rate = sample_rate
-        self._append(samples)
+        self._input.accept(sample_rate, samples)
 
     def input_finished(self) -> None:
         """Ends the utterance: `decode` then completes its result, and `reset` begins the next one."""
-        if not self._finished and self._resampler is not None:
-            self._append(np.zeros(0, np.float32), last=True)
-        self._finished = True
+        self._input.finish()
 
     def decode(self) -> None:
         """Recognizes the accepted audio: whole steps, and the rest once the input is finished."""
-        steps, self._audio = split_steps(self._audio, self.model.description.step_samples)
-        for step in steps:
-            self._push(self.model.step(step))
-        if self._finished and not self._decoded_all:
-            self._push(self.model.finish(self._audio))
-            self._audio = self._audio[:0]
+        while self._input.has_step:
+            self._push(self.model.step(self._input.step()))
+        if self._input.finished and not self._decoded_all:
+            self._push(self.model.finish(self._input.rest()))
             self._decoded_all = True
 
     @property
@@ -144,12 +133,10 @@ class OnlineRecognizer:
 
     def reset(self) -> None:
         """Begins the next utterance, with the accepted samples that are not decoded unless the input was finished."""
-        if self._finished:
-            self._resampler = self._input_rate = None
-            self._audio = self._audio[:0]
+        self._input.next_utterance()
         self.model.reset()
         self._search = new_search(self.model, self._beam)
-        self._finished = self._decoded_all = False
+        self._decoded_all = False
 
     def stream(self, sample_rate: int, chunks: Iterable[NDArray[np.float32]]) -> Iterator[Result]:
         """Recognizes chunks as they arrive; yields the hypothesis after each.
@@ -187,30 +174,6 @@ class OnlineRecognizer:
             self._search.push(outputs)
         except ValueError as error:
             raise InputError(f"the output of {self.model.path} cannot be decoded: {error}") from error
-
-    def _append(self, samples: NDArray[np.float32], last: bool = False) -> None:
-        if self._resampler is not None:
-            samples = self._resampler.resample_chunk(samples, last=last)
-        self._audio = np.concatenate([self._audio, samples])
-
-    def _checked(self, sample_rate: int, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        samples = np.asarray(samples)
-        if self._finished:
-            raise InputError("the input was finished: reset the recognizer before more audio")
-        if sample_rate <= 0 or sample_rate != (self._input_rate or sample_rate):
-            before = "" if self._input_rate is None else f" like the audio before, of {self._input_rate} Hz"
-            raise InputError(f"the sample rate should be positive{before}, got {sample_rate}")
-        if samples.ndim != 1:
-            raise InputError(f"audio has the shape [samples], got {list(samples.shape)}")
-        if not np.issubdtype(samples.dtype, np.floating):
-            raise InputError(f"audio should be floating-point numbers in [-1, 1], got {samples.dtype}")
-        if not np.isfinite(samples).all():
-            raise InputError(f"sample {int(np.argmin(np.isfinite(samples)))} of the audio is not finite")
-        if np.abs(samples).max(initial=0.0) > LOUDEST:
-            raise InputError(
-                f"audio should be in [-1, 1], got {np.abs(samples).max():g}: divide 16-bit numbers by 32768"
-            )
-        return samples.astype(np.float32)
 
     @property
     def _frame_seconds(self) -> float:

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tfconformer.decoding.vocoder import NeuralVocoder, vocode
-from tfconformer.features.log_mel import SCALED_SILENCE
+from tfconformer.features.scale import SCALED_SILENCE
 
 HOP, LATER = 3, 2
 DELAY = LATER + 1

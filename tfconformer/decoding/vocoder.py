@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfconformer.decoding.spectrogram import StepGraphs
-from tfconformer.features.log_mel import SCALED_SILENCE
+from tfconformer.features.scale import SCALED_SILENCE
 
 # Frames of the spectrogram that a step takes, and that a vocoder reads ahead.
 STEP_FRAMES = 4

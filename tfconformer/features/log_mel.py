@@ -11,15 +11,7 @@ import math
 import tensorflow as tf
 
 from tfconformer.features.config import FeatureConfig
-
-# Added to the mel energies before the logarithm, which keeps digital silence finite: about -60 dB of a full-scale sine
-# spread over the bands.
-ENERGY_FLOOR = 1e-6
-# Mean and deviation of log-mel energies of speech at usual levels, rounded; the same for every corpus.
-SCALED_MEAN = -6.0
-SCALED_DEVIATION = 4.0
-# Scaled log-mel energy of digital silence.
-SCALED_SILENCE = (math.log(ENERGY_FLOOR) - SCALED_MEAN) / SCALED_DEVIATION
+from tfconformer.features.scale import ENERGY_FLOOR, SCALED_DEVIATION, SCALED_MEAN
 
 
 def frame_count(samples: tf.Tensor, config: FeatureConfig) -> tf.Tensor:

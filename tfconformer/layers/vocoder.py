@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfconformer.features.log_mel import SCALED_DEVIATION, SCALED_MEAN
+from tfconformer.features.scale import SCALED_DEVIATION, SCALED_MEAN
 from tfconformer.layers.base import Layer
 from tfconformer.layers.convolution import DepthwiseConvolution
 from tfconformer.layers.registry import register

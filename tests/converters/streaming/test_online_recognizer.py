@@ -10,6 +10,7 @@ import soxr
 
 from converters.runtime.stream_model import open_stream
 from converters.streaming.endpoint import EndpointRule, endpoint_rules
+from converters.streaming.online_converter import OnlineConverter
 from converters.streaming.online_recognizer import OnlineRecognizer
 from tests.support.tiny_conformer import tiny_tokenizer
 from tfconformer.decoding.ctc import greedy_decode
@@ -132,7 +133,7 @@ def test_minutes_of_silence_take_no_memory_and_leave_the_model_as_it_was(recogni
     for _ in range(180):
         recognizer.accept_waveform(RATE, silence)
         recognizer.decode()
-        held.add((len(recognizer._audio), sum(value.nbytes for value in recognizer.model.state().values())))
+        held.add((recognizer._input.pending, sum(value.nbytes for value in recognizer.model.state().values())))
     assert len(held) == 1
     recognizer.reset()
     assert feed(recognizer, RATE, waveforms[0], 640).text == whole_text(late_stream.path, waveforms[0])
@@ -163,3 +164,8 @@ def test_an_endpoint_is_found_by_length(late_stream, waveforms):
     assert recognizer.is_endpoint
     recognizer.reset()
     assert not recognizer.is_endpoint
+
+
+def test_a_converter_refuses_a_recognizer(late_stream):
+    with pytest.raises(InputError, match="its task is recognition_ctc; speech is converted by files of"):
+        OnlineConverter(late_stream.path)
