@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from converters.custom_ops import library_path as load_delegate_path
     from converters.evaluation.evaluate import evaluate
     from converters.runtime.transcribe import Transcriber, transcribe
+    from converters.streaming.online_converter import OnlineConverter as Converter
     from converters.streaming.online_recognizer import OnlineRecognizer as Recognizer
 
-__all__ = ["Recognizer", "Transcriber", "evaluate", "load_delegate_path", "transcribe"]
+__all__ = ["Converter", "Recognizer", "Transcriber", "evaluate", "load_delegate_path", "transcribe"]
 
 _PLACES = {
+    "Converter": ("converters.streaming.online_converter", "OnlineConverter"),
     "Recognizer": ("converters.streaming.online_recognizer", "OnlineRecognizer"),
     "Transcriber": ("converters.runtime.transcribe", "Transcriber"),
     "evaluate": ("converters.evaluation.evaluate", "evaluate"),

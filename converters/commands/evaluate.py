@@ -35,6 +35,7 @@ _PATH = click.Path(path_type=Path)
     show_default=True,
     help="Longest utterance; longer ones are skipped and counted.",
 )
+@click.option("--utterances", type=click.IntRange(min=1), help="Of made speech: so many of each set, not all.")
 @beam_options
 @click.option("--language-model", type=_PATH, help="Of a run with CTC: an n-gram model, ARPA or KenLM's binary format.")
 @click.option("--language-model-weight", type=Finite(min=0), default=0.5, show_default=True)
@@ -46,6 +47,7 @@ def evaluate(
     runtime: str,
     threads: int,
     max_seconds: float,
+    utterances: int | None,
     beam: BeamSearch | None,
     language_model: Path | None,
     language_model_weight: float,
@@ -54,10 +56,14 @@ def evaluate(
 ) -> None:
     """Score SOURCE on test sets: a .tflite file in a real runtime, or the directory of a run in Keras.
 
-    Shards are named NAME-00000-of-00005.tfrecord; every NAME is a test set of its own.
+    Shards are named NAME-00000-of-00005.tfrecord; every NAME is a test set of its own. A file that makes speech, of the
+    task conversion or vocoder, is scored on shards of pairs by an independent recognizer, beside the source, the target
+    voice and, for a vocoder, Griffin-Lim; this needs the extra `moonshine`.
     """
     from converters.evaluation.evaluate_run import evaluate_run
+    from converters.evaluation.made_speech import SCORERS
     from converters.evaluation.scoring import Score, file_layer_errors, score_file
+    from converters.flatbuffer.metadata import ModelMetadata
     from tfconformer.data.shards import shards_by_set
     from tfconformer.training.run import RunDirectory
 
@@ -76,7 +82,11 @@ def evaluate(
         raise InputError(f"--language-model is for the directory of a run, got {source}")
     else:
         model = name or source.stem
-        scores = score_file(source, model, test_sets, runtime, threads, max_seconds, beam)
+        made_speech = SCORERS.get(ModelMetadata.read(source).task.name)
+        if made_speech is None:
+            scores = score_file(source, model, test_sets, runtime, threads, max_seconds, beam)
+        else:
+            scores = made_speech(source, model, test_sets, runtime, utterances)
         layers = file_layer_errors(source, model)
     rows: list[ResultRow] = []
     transcripts: list[Transcript] = []

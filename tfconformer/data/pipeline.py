@@ -117,6 +117,22 @@ class EvaluationUtterance(NamedTuple):
     id: str
 
 
+class EvaluationPair(NamedTuple):
+    """A test utterance with the same sentence in the voice that speech is converted to.
+
+    Attributes:
+      source: [samples] float32 in [-1, 1).
+      target: [samples] float32 in [-1, 1).
+      text: transcript.
+      id: name of the utterance.
+    """
+
+    source: np.ndarray
+    target: np.ndarray
+    text: str
+    id: str
+
+
 def training_dataset(
     shards: Paths,
     tokenizer: Tokenizer,
@@ -243,6 +259,30 @@ def evaluation_utterances(shards: Paths, limit: int | None = None) -> Iterator[E
         dataset = dataset.take(limit)
     for waveform, text, utterance_id in dataset.with_options(_options()).as_numpy_iterator():
         yield EvaluationUtterance(waveform, text.decode("utf-8"), utterance_id.decode("utf-8"))
+
+
+def evaluation_pairs(shards: Paths, limit: int | None = None) -> Iterator[EvaluationPair]:
+    """Yields the pairs of the shards in the order of the manifest; with `limit`, at most so many.
+
+    Raises:
+      InputError: an utterance has no target.
+    """
+
+    def read(serialized: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        fields = records.parse(serialized[tf.newaxis])
+        target = fields.target[0]
+        has_target = tf.strings.length(target) > 0
+        decoded = tf.cond(has_target, lambda: records.decode_audio(target), lambda: tf.zeros([0]))
+        return records.decode_audio(fields.audio[0]), decoded, fields.text[0], fields.id[0]
+
+    dataset = tf.data.TFRecordDataset([str(path) for path in shards]).map(read)
+    if limit is not None:
+        dataset = dataset.take(limit)
+    for source, target, text, utterance_id in dataset.with_options(_options()).as_numpy_iterator():
+        name = utterance_id.decode("utf-8")
+        if not len(target):
+            raise InputError(f"the utterance {name} has no target: made speech is scored on shards of pairs")
+        yield EvaluationPair(source, target, text.decode("utf-8"), name)
 
 
 def transcripts(shards: Paths) -> list[str]:

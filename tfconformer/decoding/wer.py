@@ -152,6 +152,16 @@ def word_errors(
     )
 
 
+def character_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -> float:
+    """Returns character errors over the characters of the references, spaces included; a fraction.
+
+    Raises:
+      InputError: the references hold no word at all.
+    """
+    _require_words(sum(bool(_clean(text)) for text in references))
+    return float(jiwer.cer(list(map(_clean, references)), list(map(_clean, hypotheses))))
+
+
 def wer_difference(
     references: Sequence[str],
     baseline: Sequence[str],

@@ -196,6 +196,22 @@ class Execution(Columns):
     threads: int | None = Field(None, ge=1)
 
 
+class MadeSpeech(Columns):
+    """Speech that a system made, beside its word errors, which are those of an independent recognizer.
+
+    Attributes:
+      cer: character errors of that recognizer, a fraction.
+      stopped: share of utterances whose decoder ended by itself; None without a decoder.
+      length_ratio_p10, length_ratio_p50, length_ratio_p90: length over that of the target voice.
+    """
+
+    cer: float = Field(ge=0)
+    stopped: float | None = Field(None, ge=0, le=1)
+    length_ratio_p10: float = Field(ge=0)
+    length_ratio_p50: float = Field(ge=0)
+    length_ratio_p90: float = Field(ge=0)
+
+
 class Stream(Columns):
     """The steps of a stream.
 
@@ -326,6 +342,7 @@ class ResultRow(Record):
     quantization: Quantization = Quantization()
     training: Training = Training()
     accuracy: Accuracy | None = None
+    made_speech: MadeSpeech | None = None
     size: Size = Size()
     speed: Speed = Speed()
     execution: Execution = Execution()

@@ -12,7 +12,7 @@ from pathlib import Path
 from tfconformer import atomic
 from tfconformer.errors import InputError
 from tfconformer.quantization.spec import FLOAT_BITS
-from tfconformer.reports.rows import Accuracy, Quantization, ResultRow
+from tfconformer.reports.rows import Accuracy, MadeSpeech, Quantization, ResultRow
 
 DASH = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
@@ -115,6 +115,8 @@ def describe(row: ResultRow) -> str:
     """Prints a row with word errors as one line of plain text."""
     accuracy, speed = row.accuracy, row.speed
     assert accuracy is not None, "the row has no word errors"
+    if row.made_speech is not None:
+        return f"{row.model} on {accuracy.test_set}: {_made_speech(accuracy, row.made_speech)}"
     errors = f"S {accuracy.substitutions}, D {accuracy.deletions}, I {accuracy.insertions} of {accuracy.words} words"
     return (
         f"{row.model} on {accuracy.test_set}: WER {percent(accuracy.wer)} %"
@@ -122,6 +124,16 @@ def describe(row: ResultRow) -> str:
         f" ({errors}; {accuracy.utterances} utterances, {accuracy.skipped} skipped);"
         f" real-time factor {number(speed.rtf_p50, 3)} (p90 {number(speed.rtf_p90, 3)}),"
         f" peak memory {number(row.execution.peak_rss_mb, 0)} MB; {setting(row)}"
+    )
+
+
+def _made_speech(accuracy: Accuracy, speech: MadeSpeech) -> str:
+    ended = "" if speech.stopped is None else f", {percent(speech.stopped)} % ended by the decoder"
+    return (
+        f"WER {percent(accuracy.wer)} % [{percent(accuracy.wer_low)}, {percent(accuracy.wer_high)}],"
+        f" CER {percent(speech.cer)} % ({accuracy.words} words, {accuracy.utterances} utterances);"
+        f" length {number(speech.length_ratio_p50, 2)} of the target's"
+        f" (p10 {number(speech.length_ratio_p10, 2)}, p90 {number(speech.length_ratio_p90, 2)}){ended}"
     )
 
 

@@ -1,0 +1,78 @@
+"""Made speech is scored beside its source and target, by a recognizer that is not the model's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from converters.evaluation import moonshine
+from converters.evaluation.made_speech import SCORERS, score_conversion
+from converters.evaluation.moonshine import Moonshine
+from tests.conftest import Conversion
+from tests.support.tiny_conformer import tiny_waveforms
+from tfconformer.data.manifest import Utterance, write_manifest
+from tfconformer.data.shards import write_shards
+from tfconformer.decoding.wer import character_error_rate
+from tfconformer.errors import InputError
+from tfconformer.reports.tables import describe
+
+pytestmark = pytest.mark.usefixtures("native_library")
+
+
+def shards_of_pairs(folder: Path) -> list[Path]:
+    source, target, _ = tiny_waveforms()
+    for name, wave in (("s.wav", source), ("t.wav", target)):
+        soundfile.write(folder / name, wave, 16000, subtype="PCM_16")
+    write_manifest(folder / "pairs.jsonl", [Utterance("s.wav", len(source) / 16000, "ONE TWO", "a", "t.wav")])
+    return write_shards(folder / "pairs.jsonl", folder, "pairs")
+
+
+def test_a_conversion_is_scored_beside_source_and_target(conversion: Conversion, tmp_path: Path) -> None:
+    heard = []
+
+    def recognize(waveform: np.ndarray) -> str:
+        heard.append(waveform)
+        return ("ONE", "ONE TWO", "ONE TOO")[len(heard) - 1]
+
+    scores = list(
+        score_conversion(
+            conversion.path, "ours", {"pairs": shards_of_pairs(tmp_path)}, "ai-edge-litert", recognizer=recognize
+        )
+    )
+    rows = {score.row.model: score.row for score in scores}
+    assert list(rows) == ["source", "target", "ours"]
+    assert [row.accuracy.wer for row in rows.values()] == [0.5, 0.0, 0.5]
+    np.testing.assert_allclose(heard[0], tiny_waveforms()[0], atol=1e-4)
+    np.testing.assert_allclose(heard[1], tiny_waveforms()[1], atol=1e-4)
+    assert rows["source"].made_speech.length_ratio_p50 == pytest.approx(1 / 3, rel=1e-3)
+    assert rows["source"].made_speech.stopped is None
+    assert rows["ours"].made_speech.stopped in (0.0, 1.0)
+    assert rows["ours"].made_speech.length_ratio_p50 == pytest.approx(len(heard[2]) / 16000)
+    assert rows["ours"].made_speech.cer == pytest.approx(1 / 7)  # TWO and TOO
+    assert rows["ours"].size.file_bytes == conversion.path.stat().st_size
+    assert "ended by the decoder" in describe(rows["ours"])
+    assert scores[2].transcripts[0].hypothesis == "ONE TOO"
+
+
+def test_plain_shards_have_no_target(conversion: Conversion, tiny_shards: str) -> None:
+    shards = sorted(Path(tiny_shards).parent.glob("*.tfrecord"))
+    with pytest.raises(InputError, match="has no target: made speech is scored on shards of pairs"):
+        next(score_conversion(conversion.path, "ours", {"test": shards}, "ai-edge-litert", recognizer=str))
+
+
+def test_files_that_make_speech_have_a_scorer() -> None:
+    assert set(SCORERS) == {"conversion", "vocoder"}
+
+
+def test_archives_of_the_recognizer_are_pinned(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    (tmp_path / moonshine._MODELS.name).write_bytes(b"something else")
+    with pytest.raises(InputError, match="is not the archive that `npm pack @usefulsensors"):
+        Moonshine(tmp_path)
+
+
+def test_characters_count_with_their_spaces() -> None:
+    assert character_error_rate(["AB C", "D"], ["AB C", "E"]) == pytest.approx(1 / 5)
