@@ -157,7 +157,7 @@ def _search(model: keras.Model) -> Callable[[], None]:
     def run() -> None:
         for layer in model.layers:
             if isinstance(layer, QuantizedDense):
-                layer.initialize()
+                layer.trained.initialize()
 
     return run
 

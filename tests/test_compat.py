@@ -1,10 +1,11 @@
 """The private parts of TensorFlow and Keras that the project leans on."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from tfconformer.compat import ctc_loss, layer_calls, variable_without_value
+from tfconformer.compat import ctc_loss, is_compiled_by_xla, keras_mask, layer_calls, variable_without_value
 
 
 def test_calls_of_layers_come_after_those_that_they_read():
@@ -20,6 +21,27 @@ def test_calls_of_layers_come_after_those_that_they_read():
             assert {id(one) for one in tf.nest.flatten(call.input_tensors)} <= there
         there |= {id(one) for one in tf.nest.flatten(call.outputs)}
     assert id(model.output) in there
+
+
+def test_calls_have_the_arguments_of_the_layer():
+    x, y = keras.Input([3], name="x"), keras.Input([3], name="y")
+    model = keras.Model([x, y], keras.layers.Attention()([x, y], use_causal_mask=True))
+    *_, call = layer_calls(model)
+    assert [id(one) for one in tf.nest.flatten(call.call_args)] == [id(x), id(y)]
+    assert call.call_kwargs == {"use_causal_mask": True}
+
+
+def test_a_mask_is_found_where_keras_makes_one():
+    x = keras.Input([None, 3])
+    assert keras_mask(x) is None
+    assert keras_mask(keras.layers.Masking()(x)) is not None
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_function_that_xla_compiles_is_one(compiled):
+    found = []
+    tf.function(lambda: found.append(is_compiled_by_xla()), jit_compile=compiled).get_concrete_function()
+    assert found == [compiled]
 
 
 def test_a_variable_without_a_value_has_a_shape_only():

@@ -7,17 +7,29 @@ from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
+from tensorflow.python.ops import control_flow_util
 from tensorflow.python.ops.resource_variable_ops import UninitializedVariable
 
 
 def layer_calls(model: keras.Model) -> Iterator[Any]:
     """Yields the calls of layers in the graph of a functional model, each after the calls whose outputs it reads.
 
-    A call has the attributes `layer`, `is_input`, `input_tensors` and `outputs`. Keras has no public way to them.
+    A call has the attributes `layer`, `is_input`, `input_tensors`, `call_args`, `call_kwargs` and `outputs`. Keras has
+    no public way to them.
     """
     by_depth = model._nodes_by_depth
     for depth in sorted(by_depth, reverse=True):
         yield from by_depth[depth]
+
+
+def keras_mask(value: Any) -> Any:
+    """Returns the mask that Keras passes along with a tensor; None if there is none."""
+    return getattr(value, "_keras_mask", None)
+
+
+def is_compiled_by_xla() -> bool:
+    """Returns true while TensorFlow traces a function with `jit_compile=True`."""
+    return bool(control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()))
 
 
 def variable_without_value(name: str, shape: Any, dtype: tf.DType, trainable: bool | None) -> tf.Variable:

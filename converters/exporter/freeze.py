@@ -120,7 +120,9 @@ def convert(functions: Mapping[str, Any], variables: Sequence[tf.Variable], has_
     module = tf.Module()
     module.weights = variables
     with tempfile.TemporaryDirectory() as folder:
-        tf.saved_model.save(module, folder, signatures=functions)
+        # A graph that is only run needs no gradients; those of a recurrence cannot be saved without their forward pass.
+        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+        tf.saved_model.save(module, folder, signatures=functions, options=options)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(functions))
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         converter.allow_custom_ops = has_placeholders

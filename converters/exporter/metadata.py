@@ -74,7 +74,7 @@ def abstract_layer_records(model: keras.Model, specs: Mapping[str, QuantSpec]) -
 
 
 def write_metadata(
-    config: Config,
+    config: Config | None,
     tokenizer: Tokenizer | None,
     task: TaskDescription,
     graphs: tuple[GraphDescription, ...],
@@ -84,10 +84,10 @@ def write_metadata(
     """Returns the content of a file's metadata entry, JSON in UTF-8.
 
     Args:
-      config: the configuration of the training.
+      config: the configuration of the training; None if there is none.
       tokenizer: the tokenizer of the labels; None for a task without text.
       task: the name and the settings of the task.
-      graphs: the graphs of the file; the first one takes audio.
+      graphs: the graphs of the file; of a speech model the first one takes audio.
       layers: a record of every layer with weights.
       method: the quantization method: "qat", "ptq-nearest" or "ptq-gptq".
     """
@@ -95,7 +95,7 @@ def write_metadata(
         task=task,
         method=method,
         tokenizer_model=None if tokenizer is None else encode_tokenizer(tokenizer.to_bytes()),
-        config=config.model_dump(mode="json"),
+        config={} if config is None else config.model_dump(mode="json"),
         layers=layers,
         graphs=graphs,
     ).to_json()

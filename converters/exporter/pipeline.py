@@ -60,7 +60,7 @@ class PreparedModel:
     """A trained model, planned and packed, before its graph is converted.
 
     Attributes:
-      task: the task of the model.
+      task: the task of the model; None for a Keras model without one.
       model: the exported part of the trained model.
       plans: the plans of its dense layers, in the model's order.
       packed: the constants of the packed layers, by name.
@@ -70,7 +70,7 @@ class PreparedModel:
         replace; None for an offline file.
     """
 
-    task: Task
+    task: Task | None
     model: keras.Model
     plans: tuple[LayerPlan, ...]
     packed: dict[str, PackedWeights | BuiltinWeights]
@@ -179,7 +179,7 @@ def export_model(
         raise InputError("export needs at least one utterance to verify the file with")
     frozen = freeze_prepared(prepared, config)
     metadata = describe(prepared, frozen, config, tokenizer, method=method)
-    _release_freed_memory()
+    release_freed_memory()
     content = rewrite(frozen, prepared.constants, metadata)
     with atomic.atomic_path(output) as file:
         file.write_bytes(content)
@@ -193,9 +193,7 @@ def export_model(
                 "%s: %d of %d transcripts in %s differ from the Keras model's",
                 *(output, result.different_hypotheses, result.utterances, result.runtime),
             )
-    report = _report(content, prepared, parity)
-    atomic.write_text(report_path(output), json.dumps(_tree(report), indent=2) + "\n")
-    return report
+    return write_report(output, content, prepared, parity)
 
 
 def _check_hypotheses(output: Path, parity: Iterable[Parity], allowed: int | None) -> None:
@@ -207,7 +205,7 @@ def _check_hypotheses(output: Path, parity: Iterable[Parity], allowed: int | Non
             )
 
 
-def _release_freed_memory() -> None:
+def release_freed_memory() -> None:
     """Returns the converter's freed memory to the operating system; Python and the C library would keep it."""
     gc.collect()
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # only glibc has it
@@ -228,7 +226,29 @@ def prepare(task: Task, trained: keras.Model, target: str = "custom", streaming:
     """
     model = task.exported_part(trained, streaming)
     tables = position_tables(task, trained) if streaming else None
-    replaced = position_layers(model) if streaming else frozenset()
+    return prepare_part(model, trained, target=target, task=task, tables=tables)
+
+
+def prepare_part(
+    model: keras.Model,
+    trained: keras.Model,
+    target: str,
+    task: Task | None = None,
+    tables: dict[str, NDArray[np.float32]] | None = None,
+) -> PreparedModel:
+    """Plans, quantizes and packs the exported part of a model.
+
+    Args:
+      model: the exported part.
+      trained: the model, quantized or not.
+      target: "custom" for this project's operations, "litert" for LiteRT's own.
+      task: see `PreparedModel`.
+      tables: see `PreparedModel`.
+
+    Raises:
+      InputError: a layer's quantization is not possible in the file.
+    """
+    replaced = position_layers(model) if tables is not None else frozenset()
     quantized = QuantizedLayers(trained)
     plans = tuple(layer for layer in plan(model, quantized.specs, target) if layer.name not in replaced)
     packed = {layer.name: pack_layer(layer, quantized[layer.name]) for layer in plans if layer.spec}
@@ -248,6 +268,7 @@ def prepare(task: Task, trained: keras.Model, target: str = "custom", streaming:
 def freeze_prepared(prepared: PreparedModel, config: Config) -> FrozenGraphs:
     """Converts a prepared model to a float graph with placeholders, of whole utterances or of a step of a stream."""
     task, model, features, placeholders = prepared.task, prepared.model, config.features, prepared.constants.keys()
+    assert task is not None
     if prepared.tables is None:
         return freeze(task, model, features, placeholders=placeholders)
     return freeze_streaming(task, model, prepared.tables, features, placeholders=placeholders)
@@ -257,6 +278,7 @@ def describe(
     prepared: PreparedModel, frozen: FrozenGraphs, config: Config, tokenizer: Tokenizer, method: str = "qat"
 ) -> bytes:
     """Returns the content of the metadata entry of a prepared model, JSON in UTF-8."""
+    assert prepared.task is not None
     return write_metadata(
         config=config,
         tokenizer=tokenizer,
@@ -287,6 +309,13 @@ def pack_layer(layer: LayerPlan, quantized: QuantizedWeights) -> PackedWeights |
 def report_path(output: Path) -> Path:
     """Returns the path of the report beside an exported file, `NAME.export.json`."""
     return output.with_suffix(".export.json")
+
+
+def write_report(output: Path, content: bytes, prepared: PreparedModel, parity: tuple[Parity, ...]) -> ExportReport:
+    """Writes the report of an exported file beside it."""
+    report = _report(content, prepared, parity)
+    atomic.write_text(report_path(output), json.dumps(_tree(report), indent=2) + "\n")
+    return report
 
 
 def _report(content: bytes, prepared: PreparedModel, parity: tuple[Parity, ...]) -> ExportReport:

@@ -85,13 +85,13 @@ class _FullyConnected(_Placeholder):
         # In an abstract model the bias is random: the file would hold equal ones only once.
         return super().add_weight(name, *args, **options | {"initializer": None})
 
-    def affine(self, inputs: tf.Tensor, matmul: Matmul) -> tf.Tensor:
+    def affine(self, inputs: tf.Tensor, matmul: Matmul | None) -> tf.Tensor:
         sizes = [*inputs.shape[:-1]]
         if self.window:
             sizes[1:3] = [None if size is None else (size - self.window) // self.stride + 1 for size in sizes[1:3]]
         return self.placeholder([*sizes, self.units], inputs, *([] if self.bias is None else [self.bias]))
 
-    def bind(self, matmul: Matmul) -> BoundMatmul:
+    def bind(self, matmul: Matmul | None) -> BoundMatmul:
         return BoundMatmul(tf.zeros([0, 0]), lambda x: self.affine(x, matmul), tf.identity)
 
 

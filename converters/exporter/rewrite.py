@@ -43,12 +43,13 @@ def rewrite(frozen: FrozenGraphs, constants: Mapping[str, LayerConstants], metad
     signatures = {signature.signatureKey.decode("utf-8"): signature for signature in file.model.signatureDefs}
     streams = {graph.signature: graph.stream for graph in frozen.graphs if graph.stream is not None}
     file.model.signatureDefs += [_renamed(signatures[name], stream.flush_signature) for name, stream in streams.items()]
-    placeholders = dict(_placeholders(file))
-    if placeholders.keys() != constants.keys():
-        different = ", ".join(sorted(placeholders.keys() ^ constants.keys()))
+    placeholders = list(_placeholders(file))  # a layer that is called twice has two
+    names = {name for name, _ in placeholders}
+    if names != constants.keys():
+        different = ", ".join(sorted(names ^ constants.keys()))
         raise ValueError(f"layers with a placeholder or constants, but not both: {different}")
     operators = LayerOperators(file)
-    for name, (graph, operator) in placeholders.items():
+    for name, (graph, operator) in placeholders:
         x, *others = operator.inputs
         weights = constants[name]
         shape = tuple(int(graph.subgraph.tensors[index].shape[-1]) for index in (x, *operator.outputs))

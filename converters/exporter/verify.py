@@ -101,16 +101,16 @@ def verify_weights(path: str | Path, trained: keras.Model, plans: Sequence[Layer
     """
     planned = {(layer.target, layer.name): layer for layer in plans if layer.spec}
     quantized, originals = QuantizedLayers(trained), float_layers(trained)
-    different = set(planned)
+    stored = set()
     for target, name, compare_constants in _stored(path):
-        different ^= {(target, name)}
+        stored.add((target, name))
         if (target, name) not in planned:
             continue
         layer, weights, bias = planned[target, name], quantized[name], originals[name].bias
         for what, actual, expected in compare_constants(layer, weights, bias):
             if not np.array_equal(actual, expected):
                 raise VerificationError(f"{path}: the {what} of {name} are not those of the trained model")
-    if different:
+    if different := stored ^ planned.keys():
         names = ", ".join(sorted(name for _, name in different))
         raise VerificationError(f"{path}: planned and packed layers differ in {names}")
 
@@ -177,13 +177,24 @@ def verify_outputs(
     if kernels.custom_nodes != custom:
         raise VerificationError(f"{path}: {kernels.custom_nodes} of {custom} packed layers run in {FULLY_CONNECTED}")
     parity = compare(traces, [one.trace for one in references], opened.runtime, kernels.name)
-    limit = max(RELATIVE_RMS_LIMIT[bits] for bits in {None, *map(_activation_bits, quantized)})
+    require_close(path, opened.output, parity, plans)
+    return parity
+
+
+def require_close(path: str | Path, output: str, parity: Parity, plans: Sequence[LayerPlan]) -> None:
+    """Checks that outputs are as close to the model's as its plans allow.
+
+    Raises:
+      VerificationError: they are not.
+    """
+    limit = max(
+        RELATIVE_RMS_LIMIT[bits] for bits in {None, *(_activation_bits(layer) for layer in plans if layer.spec)}
+    )
     if not parity.relative_rms <= limit:
         raise VerificationError(
-            f"{path}: the {opened.output} in {opened.runtime} are {parity.relative_rms:.2g} (relative RMS) away from "
+            f"{path}: the {output} in {parity.runtime} are {parity.relative_rms:.2g} (relative RMS) away from "
             f"those of the Keras model, expected at most {limit:g}"
         )
-    return parity
 
 
 def compare(actual: Sequence[Trace], expected: Sequence[Trace], runtime: str, kernel: str) -> Parity:

@@ -96,8 +96,8 @@ class LoadedFile:
         self._is_of_parent = False
         self._file = file
         self._kernel = kernel
-        self._steps = {graph.signature: graph for graph in graphs[1:]}
-        for graph in self._steps.values():
+        self._graphs = {graph.signature: graph for graph in graphs}
+        for graph in graphs[1:]:
             self.check_tensors(graph)
         _LOADED.add(self)
 
@@ -170,16 +170,16 @@ class LoadedFile:
         return ModelMetadata.parse(self.path, self._file)
 
     def call(self, signature: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Calls a step graph once; returns its outputs and states by name.
+        """Calls a graph once; returns its outputs and states by name.
 
         Args:
-          signature: the signature of one of the graphs after the first.
+          signature: the signature of the graph.
           inputs: its inputs and states by name.
 
         Raises:
           InputError: an input has another shape or type than the graph's, or the runtime cannot compute the graph.
         """
-        for tensor in self._steps[signature].all_inputs:
+        for tensor in self._graphs[signature].all_inputs:
             value = np.asarray(inputs[tensor.name])
             if not tensor.accepts(value.shape, value.dtype.name):
                 found = show_tensor(value.shape, value.dtype.name)
@@ -192,7 +192,7 @@ class LoadedFile:
 
     def zero_states(self, signature: str) -> dict[str, NDArray[Any]]:
         """Returns the states of a step graph at the start, all zero, by name."""
-        return {state.name: np.zeros(state.shape, state.dtype) for state in self._steps[signature].states}
+        return {state.name: np.zeros(state.shape, state.dtype) for state in self._graphs[signature].states}
 
     def kernels(self) -> KernelUse:
         """Returns the implementations that compute the model; the runtime creates its own delegate in the first run."""

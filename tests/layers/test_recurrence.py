@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from tfconformer.layers.dense import Dense
 from tfconformer.layers.recurrence import AttentionRecurrence, Recurrence, ZeroState
-from tfconformer.quantization.layers.quantize_wrapper import DenseQuantizeConfig, QuantizedDense
+from tfconformer.quantization.layers.quantize_config import WeightQuantizeConfig
+from tfconformer.quantization.layers.quantize_wrapper import QuantizedDense
 from tfconformer.quantization.spec import QuantSpec
 
 BATCH, STEPS, FRAMES, UNITS, MEMORY, COMPONENTS = 2, 6, 9, 12, 8, 2
@@ -123,7 +124,7 @@ def test_the_loop_has_values_and_gradients_of_single_steps(kind: str, spec: Quan
     wrapped = layer
     if spec is not None:
         weights = layer.get_weights()
-        wrapped = QuantizedDense(layer, DenseQuantizeConfig([spec]))
+        wrapped = QuantizedDense(layer, WeightQuantizeConfig([spec]))
         wrapped(inputs)
         layer.set_weights(weights)
     outputs = len(wrapped(inputs)) - states

@@ -156,7 +156,7 @@ class ConvolutionOfImage(Dense):
     def _contraction(self, input_shape: Any) -> int:
         return WINDOW**2 * super()._contraction(input_shape)
 
-    def affine(self, inputs: tf.Tensor, matmul: Matmul) -> tf.Tensor:
+    def affine(self, inputs: tf.Tensor, matmul: Matmul | None) -> tf.Tensor:
         kernel = tf.reshape(self.kernel, [WINDOW, WINDOW, inputs.shape[-1], self.units])
         return tf.nn.bias_add(tf.nn.conv2d(inputs, kernel, STRIDE, "VALID"), self.bias)
 

@@ -61,9 +61,9 @@ float_matmul = FloatMatmul()
 class Dense(Pointwise, Layer):
     """`y = x @ kernel + bias`; also a pointwise convolution.
 
-    It differs from `keras.layers.Dense` in what quantization needs: `call` takes the function that multiplies, and
-    quantization calls it with another one (`DenseWrapper`). A subclass with a `call` of its own takes that function as
-    its second argument too and passes it to `affine`.
+    It differs from `keras.layers.Dense` in what quantization needs: `call` takes the function that multiplies (None:
+    `float_matmul`), and quantization calls it with another one (`DenseWrapper`). A subclass with a `call` of its own
+    takes that function as its second argument too and passes it to `affine`.
 
     Attributes:
       kernel: [K, N] variable, K the contraction axis.
@@ -89,17 +89,17 @@ class Dense(Pointwise, Layer):
         self.bias = self.add_weight("bias", [self.units], initializer="zeros") if self.use_bias else None
         super().build(input_shape)
 
-    def call(self, inputs: tf.Tensor, matmul: Matmul = float_matmul) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, matmul: Matmul | None = None) -> tf.Tensor:
         return self.affine(inputs, matmul)
 
-    def affine(self, inputs: tf.Tensor, matmul: Matmul) -> tf.Tensor:
+    def affine(self, inputs: tf.Tensor, matmul: Matmul | None) -> tf.Tensor:
         """Computes `inputs @ kernel + bias`, the part that every subclass shares: [..., K] -> [..., N]."""
-        outputs = matmul(inputs, self.kernel)
+        outputs = (matmul or float_matmul)(inputs, self.kernel)
         return outputs if self.bias is None else tf.nn.bias_add(outputs, self.bias)
 
-    def bind(self, matmul: Matmul) -> BoundMatmul:
+    def bind(self, matmul: Matmul | None) -> BoundMatmul:
         """Returns the matmul with the layer's kernel, for a layer that multiplies in a loop."""
-        return matmul.bind(tf.convert_to_tensor(self.kernel))
+        return (matmul or float_matmul).bind(tf.convert_to_tensor(self.kernel))
 
     def _contraction(self, input_shape: Any) -> int:
         """Returns K, given the shape of the layer's input or inputs."""
@@ -143,7 +143,7 @@ def affine(layer: Dense | DenseWrapper, inputs: tf.Tensor) -> tf.Tensor:
     """Computes the affine map of a layer outside of training, with its quantized weights if it is wrapped."""
     if isinstance(layer, DenseWrapper):
         return layer.layer.affine(inputs, layer.matmul(training=None))
-    return layer.affine(inputs, float_matmul)
+    return layer.affine(inputs, matmul=None)
 
 
 def float_layer(layer: keras.layers.Layer) -> keras.layers.Layer:

@@ -1,4 +1,4 @@
-"""Recurrent layers: the LSTM, and the LSTM that reads a memory through attention by position.
+"""Recurrent layers: the LSTM, the GRU, and the LSTM that reads a memory through attention by position.
 
 A recurrence is `state = update(state, gates + rows(state) @ kernel)` in every step. Its matrix is that of a `Dense`, so
 that the same rules quantize it. Its loop (`recurrent_scan`) leaves the gradient of the matrix to one matmul for all
@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from tfconformer.errors import InputError
 from tfconformer.layers.base import Layer
-from tfconformer.layers.dense import BoundMatmul, Dense, Matmul, float_matmul
+from tfconformer.layers.dense import BoundMatmul, Dense, Matmul
 from tfconformer.layers.registry import register
 from tfconformer.layers.streaming import StreamStep
 
@@ -143,10 +143,10 @@ def _swapped(x: tf.Tensor) -> tf.Tensor:
     return tf.transpose(x, [1, 0, *range(2, x.shape.rank)])
 
 
-def _lstm(gates: tf.Tensor, cell: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _lstm(gates: tf.Tensor, cell: tf.Tensor, forget_bias: float = 1.0) -> tuple[tf.Tensor, tf.Tensor]:
     """Computes (hidden, cell) of an LSTM from its summed gates [B, 4 * units] and the cell before."""
     enter, keep, candidate, leave = tf.split(gates, 4, axis=-1)
-    cell = tf.sigmoid(keep + 1.0) * cell + tf.sigmoid(enter) * tf.tanh(candidate)
+    cell = tf.sigmoid(keep + forget_bias) * cell + tf.sigmoid(enter) * tf.tanh(candidate)
     return tf.sigmoid(leave) * tf.tanh(cell), cell
 
 
@@ -193,20 +193,28 @@ class Recurrence(_RecurrentDense):
 
     Attributes:
       kernel: [units, 4 * units].
+
+    Args:
+      units: width of the LSTM.
+      forget_bias: bias of the forget gate besides the trained one.
     """
+
+    def __init__(self, units: int, forget_bias: float = 1.0, **kwargs: Any):
+        super().__init__(units, **kwargs)
+        self.forget_bias = forget_bias
 
     def _contraction(self, input_shape: Any) -> int:
         return int(input_shape[1][-1])
 
-    def call(self, inputs: tuple[tf.Tensor, ...], matmul: Matmul = float_matmul) -> tuple[tf.Tensor, ...]:
+    def call(self, inputs: tuple[tf.Tensor, ...], matmul: Matmul | None = None) -> tuple[tf.Tensor, ...]:
         gates, hidden, cell = inputs
         if gates.shape[1] == 1:  # a step of its own needs no loop
-            hidden, cell = _lstm(gates[:, 0] + self.affine(hidden, matmul), cell)
+            hidden, cell = _lstm(gates[:, 0] + self.affine(hidden, matmul), cell, self.forget_bias)
             return hidden[:, tf.newaxis], hidden, cell
         hiddens, cells = recurrent_scan(
             self.bind(matmul),
             rows=lambda state: state[0],
-            update=lambda state, gates, _: _lstm(gates, state[1]),
+            update=lambda state, gates, _: _lstm(gates, state[1], self.forget_bias),
             gates=gates,
             state=(hidden, cell),
         )
@@ -215,6 +223,89 @@ class Recurrence(_RecurrentDense):
     def compute_output_shape(self, input_shape: tuple[tf.TensorShape, ...]) -> tuple[tf.TensorShape, ...]:
         gates, hidden, cell = map(tf.TensorShape, input_shape)
         return tf.TensorShape([*gates[:2], hidden[-1]]), hidden, cell
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "forget_bias": self.forget_bias}
+
+
+@register
+class GatedRecurrence(Dense):
+    """The recurrent half of a GRU (1406.1078) that resets the product of the hidden state, as cuDNN does.
+
+    A `Dense` of 3 * `units` outputs before it is the other half. The gates are, in this order, update, reset and
+    candidate.
+
+    Call: (inputs of the gates [B, S, 3 * units], hidden [B, units]) -> (outputs [B, S, units], hidden).
+
+    Attributes:
+      kernel: [units, 3 * units].
+      recurrent_bias: [3 * units] variable, added to the products with the kernel; None without one.
+
+    Args:
+      units: width of the GRU.
+      recurrent_bias: true for a bias of the products.
+    """
+
+    def __init__(self, units: int, recurrent_bias: bool = True, **kwargs: Any):
+        super().__init__(3 * units, use_bias=False, **kwargs)
+        self._has_bias = recurrent_bias
+
+    def build(self, input_shape: Any) -> None:
+        super().build(input_shape)
+        self.recurrent_bias = None
+        if self._has_bias:
+            self.recurrent_bias = self.add_weight("recurrent_bias", [self.units], initializer="zeros")
+
+    def _contraction(self, input_shape: Any) -> int:
+        return int(input_shape[1][-1])
+
+    def call(self, inputs: tuple[tf.Tensor, ...], matmul: Matmul | None = None) -> tuple[tf.Tensor, ...]:
+        gates, hidden = inputs
+        gates = self._apart(gates)
+        if gates.shape[1] == 1:  # a step of its own needs no loop
+            hidden = _gru(gates[:, 0] + self._padded(self.affine(hidden, matmul)), hidden)
+            return hidden[:, tf.newaxis], hidden
+        bound = self.bind(matmul)
+        (hiddens,) = recurrent_scan(
+            BoundMatmul(self._padded(bound.kernel), lambda x: self._padded(bound.multiply(x)), bound.rows),
+            rows=lambda state: state[0],
+            update=lambda state, gates, _: (_gru(gates, state[0]),),
+            gates=gates,
+            state=(hidden,),
+        )
+        return hiddens, hiddens[:, -1]
+
+    def _apart(self, gates: tf.Tensor) -> tf.Tensor:
+        """Returns the gates with the candidate's input apart from its products, which are reset: [B, S, 4 * units]."""
+        update, reset, candidate = tf.split(gates, 3, axis=-1)
+        if self.recurrent_bias is None:
+            return tf.concat([update, reset, tf.zeros_like(candidate), candidate], axis=-1)
+        biases = tf.split(tf.convert_to_tensor(self.recurrent_bias), 3)
+        products = tf.zeros_like(candidate) + biases[2]
+        return tf.concat([update + biases[0], reset + biases[1], products, candidate], axis=-1)
+
+    def _padded(self, products: tf.Tensor) -> tf.Tensor:
+        """Appends zeros for the candidate's input to products [..., 3 * units]."""
+        return tf.pad(products, [*[(0, 0)] * (products.shape.rank - 1), (0, self.units // 3)])
+
+    def compute_output_shape(self, input_shape: tuple[tf.TensorShape, ...]) -> tuple[tf.TensorShape, ...]:
+        gates, hidden = map(tf.TensorShape, input_shape)
+        return tf.TensorShape([*gates[:2], hidden[-1]]), hidden
+
+    def stream(self, inputs: Any, step: StreamStep) -> Any:
+        raise InputError(f"the layer {self.name} ({type(self).__name__}) cannot run on a stream")
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        del config["use_bias"]
+        return {**config, "units": self.units // 3, "recurrent_bias": self._has_bias}
+
+
+def _gru(gates: tf.Tensor, hidden: tf.Tensor) -> tf.Tensor:
+    """Computes the hidden state of a GRU from its gates, see `GatedRecurrence._apart`, and the one before."""
+    update, reset, products, candidate = tf.split(gates, 4, axis=-1)
+    update = tf.sigmoid(update)
+    return update * hidden + (1.0 - update) * tf.tanh(candidate + tf.sigmoid(reset) * products)
 
 
 @register
@@ -258,7 +349,7 @@ class AttentionRecurrence(_RecurrentDense):
         self.mixture_bias = self.add_weight("mixture_bias", [outputs], initializer=self._first_mixture)
         super().build(input_shape)
 
-    def call(self, inputs: tuple[tf.Tensor, ...], matmul: Matmul = float_matmul) -> tuple[tf.Tensor, ...]:
+    def call(self, inputs: tuple[tf.Tensor, ...], matmul: Matmul | None = None) -> tuple[tf.Tensor, ...]:
         gates, memory, mask, hidden, cell, context, position = inputs
         weights = (
             memory,

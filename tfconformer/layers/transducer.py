@@ -64,11 +64,11 @@ class TransducerLattice(Dense):
     def _contraction(self, input_shape: Any) -> int:
         return int(input_shape[0][-1])
 
-    def call(self, inputs: tuple[tf.Tensor, ...], matmul: Matmul = float_matmul) -> tf.Tensor:
+    def call(self, inputs: tuple[tf.Tensor, ...], matmul: Matmul | None = None) -> tf.Tensor:
         encodings, predictions, labels, mask = inputs
         tf.debugging.assert_positive(tf.reduce_sum(mask, axis=[1, 2]), "an utterance of the batch has no frame")
         next_labels = tf.pad(labels, [[0, 0], [0, 1]])  # the loss does not read the score that follows the last label
-        joint = _ChunkedJoint(matmul, next_labels, encodings, tf.shape(self.bias)[0])
+        joint = _ChunkedJoint(matmul or float_matmul, next_labels, encodings, tf.shape(self.bias)[0])
         scores = joint.scores(encodings, predictions, self.kernel, self.bias)
         return tf.where(mask[:, :, tf.newaxis] > 0, scores, [0.0, NEVER])
 
@@ -173,7 +173,7 @@ class _ChunkedJoint:
 class JointWeights(TransducerLattice):
     """The weights of a `TransducerLattice` in an exported graph, for its `JointHead`; the scores are zeros."""
 
-    def call(self, inputs: tuple[tf.Tensor, ...], matmul: Matmul = float_matmul) -> tf.Tensor:
+    def call(self, inputs: tuple[tf.Tensor, ...], matmul: Matmul | None = None) -> tf.Tensor:
         encodings, predictions, *_ = inputs
         return tf.zeros([*tf.unstack(tf.shape(encodings)[:2]), tf.shape(predictions)[1], 2])
 

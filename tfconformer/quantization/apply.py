@@ -10,7 +10,8 @@ from tfconformer.errors import InputError
 from tfconformer.layers.dense import Dense, float_layer, float_layers
 from tfconformer.patterns import compile_pattern
 from tfconformer.quantization.layers.fixed import FixedDense
-from tfconformer.quantization.layers.quantize_wrapper import DenseQuantizeConfig, QuantizedDense
+from tfconformer.quantization.layers.quantize_config import WeightQuantizeConfig
+from tfconformer.quantization.layers.quantize_wrapper import QuantizedDense
 from tfconformer.quantization.quantizers.weights import QuantizedWeights
 from tfconformer.quantization.spec import QuantizationRule, QuantSpec
 
@@ -87,7 +88,7 @@ def quantize_model(
         inner = float_layer(layer)
         inner.set_weights(model.get_layer(inner.name).get_weights())
         if isinstance(layer, QuantizedDense):
-            layer.initialize()
+            layer.trained.initialize()
     return quantized
 
 
@@ -100,7 +101,7 @@ def _clone(
         clone = layer.__class__.from_config(layer.get_config())
         if layer.name not in specs:
             return clone
-        return QuantizedDense(clone, DenseQuantizeConfig((specs[layer.name], *extra.get(layer.name, ()))))
+        return QuantizedDense(clone, WeightQuantizeConfig((specs[layer.name], *extra.get(layer.name, ()))))
 
     return keras.models.clone_model(model, clone_function=copy)
 

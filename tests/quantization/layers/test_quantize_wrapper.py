@@ -11,7 +11,12 @@ from tensorflow.python.framework.func_graph import FuncGraph
 from tfconformer.errors import InputError
 from tfconformer.layers.dense import Dense
 from tfconformer.quantization.apply import QuantizedLayers, quantize_model
-from tfconformer.quantization.layers.quantize_wrapper import QuantizationSteps, set_active_bits, trained_bits
+from tfconformer.quantization.layers.quantize_wrapper import (
+    QuantizationSteps,
+    quantization_step,
+    set_active_bits,
+    trained_bits,
+)
 from tfconformer.quantization.quantizers.clipping import search_clip
 from tfconformer.quantization.quantizers.pruning import nm_mask
 from tfconformer.quantization.quantizers.weights import fake_quantize_weights, quantize_weights
@@ -224,11 +229,11 @@ def test_a_search_that_skips_steps_is_made_up_for():
     spec = QuantSpec(bits=2, clip=ClipSearch(search="tensor", every=10))
     model = quantized_model(spec.model_dump())
     layer = model.get_layer("quant_dense")
-    layer.advance(7)
+    quantization_step(model, 7)
     layer.layer.kernel.assign(KERNEL**3)
-    layer.advance(9)
+    quantization_step(model, 9)
     old = QuantizedLayers(model)["dense"].scales
-    layer.advance(23)
+    quantization_step(model, 23)
     np.testing.assert_array_equal(
         QuantizedLayers(model)["dense"].scales, quantize_weights(tf.constant(KERNEL**3), spec).scales
     )

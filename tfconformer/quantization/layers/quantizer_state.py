@@ -23,15 +23,24 @@ class QuantizerState:
 
     Args:
       spec: the kernel's spec.
-      kernel: [K, N].
+      kernel: returns the kernel's present value [K, N].
+      shape: (K, N).
       add_weight: the method of the layer that owns the variables.
       prefix: prefix of the variables' names.
     """
 
-    def __init__(self, spec: QuantSpec, kernel: tf.Variable, add_weight: Callable[..., tf.Variable], prefix: str):
-        contraction, columns = kernel.shape
+    def __init__(
+        self,
+        spec: QuantSpec,
+        kernel: Callable[[], tf.Tensor],
+        shape: tuple[int, int],
+        add_weight: Callable[..., tf.Variable],
+        prefix: str,
+    ):
+        contraction, columns = shape
         self.spec = spec
         self._kernel = kernel
+        self._size = contraction * columns
 
         def variable(name: str, shape: tuple[int, ...]) -> tf.Variable:
             return add_weight(f"{prefix}{name}", shape, initializer="ones", trainable=False)
@@ -56,7 +65,7 @@ class QuantizerState:
     def initialize(self) -> None:
         """Sets the clip factors, if there are variables for them, for the kernel's present value."""
         if self._clip is not None:
-            self._clip.assign(_clip_factors(self._kernel, self.spec))
+            self._clip.assign(_clip_factors(self._kernel(), self.spec))
 
     def advance(self, previous: int, step: int) -> None:
         """Updates the variables with everything that is due after step `previous` and before `step`."""
@@ -68,9 +77,9 @@ class QuantizerState:
             last_update, update = (max(-1, at - pruning.begin) // pruning.every for at in (previous, step))
             if update > last_update or step >= pruning.last:
                 share = tf.constant(scheduled_share(step, pruning), tf.float32)
-                self._mask.assign(_gradual_mask(self._kernel, self.spec, share))
+                self._mask.assign(_gradual_mask(self._kernel(), self.spec, share))
         if freeze is not None and previous < freeze <= step:
-            quantized = quantize_weights(self._kernel, self.spec, self.read(tf.constant(True), tf.constant(previous)))
+            quantized = quantize_weights(self._kernel(), self.spec, self.read(tf.constant(True), tf.constant(previous)))
             self._scales.assign(quantized.scales)
             if self._offsets is not None:
                 self._offsets.assign(quantized.offsets)
@@ -84,7 +93,7 @@ class QuantizerState:
         """
         clip = self._clip
         if isinstance(self.spec.clip, LearnedClip):
-            clip = with_lsq_gradient(tf.convert_to_tensor(clip), self._kernel.shape.num_elements(), self.spec)
+            clip = with_lsq_gradient(tf.convert_to_tensor(clip), self._size, self.spec)
         mask, pruning, freeze = self._mask, self.spec.sparsity_schedule, self.spec.schedule.freeze
         if pruning is not None:
             chosen = tf.logical_or(training, step >= pruning.last)
@@ -94,7 +103,7 @@ class QuantizerState:
 
     def _final_mask(self) -> tf.Tensor:
         assert self.spec.n_of_m is not None
-        return nm_mask(self._kernel, *self.spec.n_of_m)
+        return nm_mask(self._kernel(), *self.spec.n_of_m)
 
 
 def _factor_range(factors: tf.Tensor) -> tf.Tensor:

@@ -1,0 +1,1 @@
+"""Expansions of Keras layers, one file for each kind."""
