@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tfconformer.quantization import recipes
     from tfconformer.quantization.keras_models import load_model, quantize
-    from tfconformer.quantization.layers.quantize_config import WeightQuantizeConfig
+    from tfconformer.quantization.layers.quantize_config import WeightQuantizeConfig, WeightQuantizeScheme
     from tfconformer.quantization.layers.quantize_wrapper import QuantizationSteps, quantization_step
     from tfconformer.quantization.spec import ClipSearch, LearnedClip, PruningSchedule, QuantSpec, Schedule
 
@@ -25,6 +25,7 @@ __all__ = [
     "QuantizationSteps",
     "Schedule",
     "WeightQuantizeConfig",
+    "WeightQuantizeScheme",
     "load_model",
     "quantization_step",
     "quantize",
@@ -39,6 +40,7 @@ _PLACES = {
     "QuantizationSteps": "quantization.layers.quantize_wrapper",
     "Schedule": "quantization.spec",
     "WeightQuantizeConfig": "quantization.layers.quantize_config",
+    "WeightQuantizeScheme": "quantization.layers.quantize_config",
     "load_model": "quantization.keras_models",
     "quantization_step": "quantization.layers.quantize_wrapper",
     "quantize": "quantization.keras_models",

@@ -191,11 +191,11 @@ def _verify(
     kernel = model.kernels().name
     parities = []
     for name in expected[0]:
-        traces = [[Trace(one[name].reshape(-1)) for one in outputs] for outputs in (actual, expected)]
-        values = np.concatenate([trace.values for trace in traces[0]])
+        computed, wanted = ([Trace(one[name].reshape(-1)) for one in outputs] for outputs in (actual, expected))
+        values = np.concatenate([trace.values for trace in computed])
         if not np.isfinite(values).all() or not values.any():
             raise VerificationError(f"{path}: {model.runtime} computes {name} that are all zero or not finite")
-        parity = compare(*traces, model.runtime, kernel)
+        parity = compare(computed, wanted, model.runtime, kernel)
         require_close(path, name, parity, prepared.plans)
         parities.append(parity)
     return max(parities, key=lambda parity: parity.relative_rms)

@@ -13,8 +13,15 @@ from tfconformer.layers.from_keras.model import leaf_layers
 BATCH, STEPS, WIDTH = 3, 7, 6
 layers = keras.layers
 
+
+def self_attention(*args: object, **options: object) -> Callable[[object], object]:
+    """A causal self-attention, which is no layer of one input by itself."""
+    layer = layers.MultiHeadAttention(*args, **options)
+    return lambda x: layer(x, x, use_causal_mask=True)
+
+
 # The layers of each branch by the name of its output, which is that of its last layer.
-BRANCHES: dict[str, Callable[[], list[keras.layers.Layer]]] = {
+BRANCHES: dict[str, Callable[[], list[Callable]]] = {
     "dense": lambda: [layers.Dense(5, "tanh", name="dense")],
     "linear": lambda: [layers.Dense(5, use_bias=False, name="linear")],
     "conv1d": lambda: [layers.Conv1D(5, 3, padding="causal", dilation_rate=2, activation="relu", name="conv1d")],
@@ -25,6 +32,10 @@ BRANCHES: dict[str, Callable[[], list[keras.layers.Layer]]] = {
     ],
     "lstm": lambda: [layers.LSTM(5, return_sequences=True, name="lstm")],
     "gru": lambda: [layers.GRU(5, name="gru")],
+    "einsum": lambda: [
+        layers.EinsumDense("abc,cde->aebd", [4, None, 3], activation="relu", bias_axes="ed", name="einsum")
+    ],
+    "attention": lambda: [self_attention(2, 4, value_dim=3, name="attention")],
 }
 
 

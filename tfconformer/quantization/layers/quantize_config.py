@@ -4,7 +4,7 @@ It serves `QuantizedDense`, and any layer with an expansion (`layers/from_keras`
 
     annotated = quantize_annotate_layer(keras.layers.Dense(8), WeightQuantizeConfig([QuantSpec(bits=4)]))
     with quantize_scope():
-        model = quantize_apply(keras.Sequential([annotated]))
+        model = quantize_apply(keras.Sequential([annotated]), WeightQuantizeScheme())
 """
 
 from __future__ import annotations
@@ -14,7 +14,13 @@ from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
-from tensorflow_model_optimization.quantization.keras import QuantizeConfig, QuantizeWrapper
+from tensorflow_model_optimization.quantization.keras import (
+    QuantizeConfig,
+    QuantizeLayoutTransform,
+    QuantizeScheme,
+    QuantizeWrapper,
+)
+from tensorflow_model_optimization.quantization.keras.default_8bit import Default8BitQuantizeScheme
 from tensorflow_model_optimization.quantization.keras.quantizers import Quantizer
 
 from tfconformer.errors import InputError
@@ -63,6 +69,8 @@ class WeightQuantizer(Quantizer):
             kernel.initialize()
         return {KERNEL: kernel}
 
+    # There is no Python control flow on tensors here, and conversion makes tracing slow.
+    @tf.autograph.experimental.do_not_convert
     def __call__(
         self, inputs: tf.Tensor, training: bool, weights: dict[str, TrainedKernel], **kwargs: Any
     ) -> tf.Tensor:
@@ -124,6 +132,27 @@ class WeightQuantizeConfig(QuantizeConfig):
 
     def get_config(self) -> dict[str, Any]:
         return {"specs": [spec.model_dump() for spec in self.specs]}
+
+
+class WeightQuantizeScheme(QuantizeScheme):
+    """The scheme for `quantize_apply` that wraps layers and does nothing else.
+
+    The toolkit's default one also quantizes the inputs of the model. Layers of `quantize_annotate_model` without a
+    config get the toolkit's own 8 bits.
+    """
+
+    def get_layout_transformer(self) -> QuantizeLayoutTransform:
+        """Returns the transformation that leaves a model as it is."""
+        return _SameLayout()
+
+    def get_quantize_registry(self) -> Any:
+        """Returns the toolkit's configs of 8 bits."""
+        return Default8BitQuantizeScheme().get_quantize_registry()
+
+
+class _SameLayout(QuantizeLayoutTransform):
+    def apply(self, model: keras.Model, layer_quantize_map: dict[str, Any]) -> tuple[keras.Model, dict[str, Any]]:
+        return model, layer_quantize_map
 
 
 def _matrices(layer: keras.layers.Layer) -> tuple[WeightMatrix, ...]:
