@@ -49,4 +49,4 @@ def find_task(name: str) -> Task:
     return _REGISTERED[name]
 
 
-_SHARED = ("graphs", "recognition", "task")  # modules that are no task
+_SHARED = ("forced", "graphs", "recognition", "task")  # modules that are no task

@@ -14,10 +14,11 @@ from tfconformer.decoding.vocoder import NeuralVocoder, vocode
 from tfconformer.errors import InputError
 from tfconformer.models.config import ModelConfig
 from tfconformer.models.vocoder import vocoder, vocoder_parts
+from tfconformer.tasks.forced import ForcedSteps
 from tfconformer.tasks.graphs import AudioGraph, Floats, GraphCalls, StepGraph
 from tfconformer.tasks.speech_to_speech import SpeechToSpeech
 from tfconformer.tasks.task import Trace
-from tfconformer.tasks.vocoder import PhasedSteps, vocoder_step
+from tfconformer.tasks.vocoder import vocoder_step
 
 
 class Conversion(SpeechToSpeech):
@@ -50,16 +51,18 @@ class Conversion(SpeechToSpeech):
         return super().describe(exported) | {"bins": parts.bins, "hop": parts.hop}
 
     def trace(self, graphs: GraphCalls, waveform: Floats, path: Any = None) -> Trace:
-        """Traces the samples [samples, 1] of the utterance, converted after its end, see `Task.trace`.
+        """Traces the encoder's frames and all outputs of all steps, converted after the end, see `Task.trace`.
 
-        The path is the number of decoder steps, and the phase of the voice before every step of the vocoder.
+        The path is the number of decoder steps, and the inputs of all steps.
         """
-        steps, phases = path or (None, None)
-        converted = convert(graphs, graphs.run(waveform), steps=steps)
-        phased = PhasedSteps(graphs, phases)
+        count, calls = path or (None, None)
+        steps = ForcedSteps(graphs, calls)
+        encoded = graphs.run(waveform)
+        converted = convert(steps, encoded, steps=count)
         bins = graphs.zero_states("decode_step")["previous"].shape[-1]
-        samples = vocode(NeuralVocoder(phased), converted.spectrogram.reshape(-1, bins))
-        return Trace(samples[:, np.newaxis], path=(converted.steps, tuple(phased.phases)))
+        vocode(NeuralVocoder(steps), converted.spectrogram.reshape(-1, bins))
+        values = np.concatenate([encoded.reshape(-1, 1), steps.values()])
+        return Trace(values, path=(converted.steps, steps.path()))
 
 
 def joined(converter: keras.Model, voice: keras.Model) -> keras.Model:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,14 +10,14 @@ import tf_keras as keras
 
 from tfconformer.data.pipeline import WaveformFormat, WaveformTarget
 from tfconformer.data.tokenizer import Tokenizer
-from tfconformer.decoding.spectrogram import StepGraphs
 from tfconformer.decoding.vocoder import LOOK_AHEAD, STEP_FRAMES, NeuralVocoder, vocode
 from tfconformer.errors import InputError
 from tfconformer.layers.vocoder import ScaledLogMel, VoicePitch
 from tfconformer.losses.spectral import PitchLoss, SpectralLoss
 from tfconformer.models.config import ModelConfig
 from tfconformer.models.vocoder import PITCH, WAVEFORM, vocoder, vocoder_parts
-from tfconformer.tasks.graphs import AudioGraph, Floats, GraphCalls, StepGraph, Tensors
+from tfconformer.tasks.forced import ForcedSteps
+from tfconformer.tasks.graphs import AudioGraph, Floats, GraphCalls, StepGraph
 from tfconformer.tasks.task import DevMetric, Task, Trace
 
 _PITCH_WEIGHT = 0.1
@@ -92,43 +91,14 @@ class Vocoder(Task):
         return score
 
     def trace(self, graphs: GraphCalls, waveform: Floats, path: Any = None) -> Trace:
-        """Traces the samples [samples, 1] of the vocoder on the spectrogram of the utterance, see `Task.trace`.
+        """Traces all outputs of the vocoder's steps on the spectrogram of the utterance, see `Task.trace`.
 
-        The path is the phase of the voice before every step.
+        The path is the inputs of all steps.
         """
-        steps = PhasedSteps(graphs, path)
-        samples = vocode(NeuralVocoder(steps), graphs.run(waveform))
-        return Trace(samples[:, np.newaxis], path=tuple(steps.phases))
-
-
-class PhasedSteps:
-    """The steps of a vocoder at given phases of the voice.
-
-    The phase sums up the pitch of all frames, and its rounding errors: forced to the same phases, every step can be
-    compared by itself.
-
-    Attributes:
-      phases: the phases [1, 1] before the steps so far.
-
-    Args:
-      graphs: the graph `vocode_step`.
-      phases: the phase before every step; None leaves those that the steps return.
-    """
-
-    def __init__(self, graphs: StepGraphs, phases: Sequence[Floats] | None = None) -> None:
-        self._graphs = graphs
-        self._given = phases
-        self.phases: list[Floats] = []
-
-    def call(self, signature: str, inputs: Mapping[str, Floats]) -> Tensors:
-        """Calls the graph once, see `GraphCalls.call`."""
-        phase = inputs["pulses"] if self._given is None else self._given[len(self.phases)]
-        self.phases.append(phase)
-        return self._graphs.call(signature, {**inputs, "pulses": phase})
-
-    def zero_states(self, signature: str) -> Tensors:
-        """Returns the states at the start, see `GraphCalls.zero_states`."""
-        return self._graphs.zero_states(signature)
+        steps = ForcedSteps(graphs, path)
+        spectrogram = graphs.run(waveform)
+        vocode(NeuralVocoder(steps), spectrogram)
+        return Trace(np.concatenate([spectrogram.reshape(-1, 1), steps.values()]), path=steps.path())
 
 
 def vocoder_step(exported: keras.Model) -> StepGraph:

@@ -29,8 +29,8 @@ def test_one_file_has_all_steps(conversion: Conversion) -> None:
 def test_its_samples_are_those_of_keras_in_every_runtime(conversion: Conversion) -> None:
     report = conversion.report
     assert [parity.runtime.split()[0] for parity in report.parity] == list(RUNTIMES)
-    # Weights alone are quantized: only the order of float32 sums differs, through some tens of recurrent steps.
-    assert all(parity.relative_rms < 1e-4 for parity in report.parity)
+    # Weights alone are quantized: only the order of float32 sums differs, within a step.
+    assert all(parity.relative_rms < 5e-5 for parity in report.parity)
     quantized = {layer.name for layer in report.layers if layer.spec}
     assert {"attention_lstm_recurrent", "vocoder_gains"} < quantized
     custom = {name for name in report.operations if name.startswith("Tfconformer")}
