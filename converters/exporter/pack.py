@@ -16,6 +16,7 @@ from tfconformer.quantization.spec import QuantSpec
 FORMAT_VERSION = 3  # of the op attributes
 NR = 16  # output channels of a panel
 KR = 4  # bytes of each of them in a panel word
+UNIT_OF_3_BITS = 32  # weights of an output channel that three panel words hold
 WORD_BYTES = NR * KR
 SPARSE_GROUP = 4  # weights along K of which a sparse layer stores one or two
 INDEX_BITS = 2  # of a sparsity index, 0 to SPARSE_GROUP - 1
@@ -148,25 +149,47 @@ def pack_weights(
 
 
 def pack_entries(entries: NDArray[np.uint8], bits: int, lengths: list[int]) -> NDArray[np.uint8]:
-    """Packs unsigned numbers of `bits` bits into panel words; every block of K begins at a new word.
+    """Packs unsigned numbers of `bits` bits into panel words; every block of K begins at a new unit of words.
 
     Args:
       entries: [K, N], below 2^bits.
-      bits: 2, 4 or 8.
+      bits: 2, 3, 4 or 8.
       lengths: entries of each block along K; equal, but the last may be shorter.
 
     Returns:
       [panels, words, 64]. Entry KR * field + j of a word and channel c of its panel is that field of byte KR * c + j.
+      Numbers of 3 bits are packed as such of 4 bits, whose highest bits are then left out: three words of four.
     """
-    n = entries.shape[1]
-    fields, panels = 8 // bits, -(-n // NR)
-    words = [-(-length // (fields * KR)) for length in lengths]
-    padded = np.zeros((len(lengths), words[0] * fields * KR, panels * NR), np.uint8)
+    n, unit = entries.shape[1], _unit(bits)
+    units, panels = [-(-length // unit) for length in lengths], -(-n // NR)
+    padded = np.zeros((len(lengths), units[0] * unit, panels * NR), np.uint8)
     whole = len(lengths) - 1  # blocks of the same length
     padded[:whole, : lengths[0], :n] = entries[: whole * lengths[0]].reshape(whole, lengths[0], n)
     padded[whole, : lengths[-1], :n] = entries[whole * lengths[0] :]
-    # [blocks, words of a block * fields * KR, panels * NR] -> [words, fields, KR, panels, NR]
-    by_field = padded.reshape(-1, fields, KR, panels, NR)[: sum(words)]
+    # [blocks, entries of a block, panels * NR] -> [entries of all blocks, panels * NR]
+    flat = padded.reshape(-1, panels * NR)[: sum(units) * unit]
+    return _leave_out_highest_bits(_pack_fields(flat, 4)) if bits == 3 else _pack_fields(flat, bits)
+
+
+def unpack_entries(packed: NDArray[np.uint8], bits: int, lengths: list[int], n: int) -> NDArray[np.uint8]:
+    """Unpacks what `pack_entries` returned for `lengths` and N = `n`: the entries [K, N]."""
+    flat = _unpack_fields(_with_highest_bits(packed), 4) if bits == 3 else _unpack_fields(packed, bits)
+    blocks, start, unit = [], 0, _unit(bits)
+    for length in lengths:
+        blocks.append(flat[start : start + length, :n])
+        start += -(-length // unit) * unit
+    return np.concatenate(blocks)
+
+
+def _unit(bits: int) -> int:
+    """Returns the entries of a channel in the least number of whole words."""
+    return UNIT_OF_3_BITS if bits == 3 else 8 // bits * KR
+
+
+def _pack_fields(entries: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
+    """Packs [K, panels * NR] numbers in fields of 2, 4 or 8 bits: [panels, words, 64]."""
+    fields, panels = 8 // bits, entries.shape[1] // NR
+    by_field = entries.reshape(-1, fields, KR, panels, NR)
     packed = np.zeros((panels, len(by_field), NR, KR), np.uint8)
     for field in range(fields):
         # [words, KR, panels, NR] -> [panels, words, NR, KR]
@@ -175,20 +198,34 @@ def pack_entries(entries: NDArray[np.uint8], bits: int, lengths: list[int]) -> N
     return packed.reshape(panels, -1, WORD_BYTES)
 
 
-def unpack_entries(packed: NDArray[np.uint8], bits: int, lengths: list[int], n: int) -> NDArray[np.uint8]:
-    """Unpacks what `pack_entries` returned for `lengths` and N = `n`: the entries [K, N]."""
+def _unpack_fields(packed: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
+    """Reverses `_pack_fields`."""
     panels, words, _ = packed.shape
-    fields = 8 // bits
     shifts = np.arange(0, 8, bits, dtype=np.uint8)
     # [panels, words, NR * KR] -> [panels, words, NR, KR, fields]
     by_field = (packed.reshape(panels, words, NR, KR, 1) >> shifts) & np.uint8(2**bits - 1)
     # [panels, words, NR, KR, fields] -> [words, fields, KR, panels, NR] -> [words * fields * KR, panels * NR]
-    padded = by_field.transpose(1, 4, 3, 0, 2).reshape(words * fields * KR, panels * NR)
-    blocks, start = [], 0
-    for length in lengths:
-        blocks.append(padded[start : start + length, :n])
-        start += -(-length // (fields * KR)) * fields * KR
-    return np.concatenate(blocks)
+    return by_field.transpose(1, 4, 3, 0, 2).reshape(-1, panels * NR)
+
+
+def _leave_out_highest_bits(words: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Packs fields of 4 bits below 8 without their highest bit: four of the words [panels, words, 64] into three."""
+    a, b, c, d = np.moveaxis(words.reshape(len(words), -1, 4, WORD_BYTES), 2, 0)
+    low = [first & 0x33 | (second & 0x33) << 2 for first, second in ((a, b), (c, d))]
+    high = (a & 0x44) >> 2 | (b & 0x44) >> 1 | c & 0x44 | (d & 0x44) << 1
+    return np.stack([*low, high], axis=2).reshape(len(words), -1, WORD_BYTES)
+
+
+def _with_highest_bits(words: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Reverses `_leave_out_highest_bits`."""
+    first, second, high = np.moveaxis(words.reshape(len(words), -1, 3, WORD_BYTES), 2, 0)
+    whole = [
+        first & 0x33 | high << 2 & 0x44,
+        first >> 2 & 0x33 | high << 1 & 0x44,
+        second & 0x33 | high & 0x44,
+        second >> 2 & 0x33 | high >> 1 & 0x44,
+    ]
+    return np.stack(whole, axis=2).reshape(len(words), -1, WORD_BYTES)
 
 
 def _stored_lengths(k: int, spec: QuantSpec) -> list[int]:

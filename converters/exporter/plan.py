@@ -118,6 +118,10 @@ TARGETS: dict[str, Target] = {
         (
             _train_only,
             _rule(
+                lambda spec, k: spec.bits != 3,
+                "LiteRT has weights of 2, 4 or 8 bits: set bits to one of them or export to the target custom",
+            ),
+            _rule(
                 lambda spec, k: spec.symmetric,
                 "LiteRT has no offsets, and its integer zero points must be 0: set symmetric to true or export to the "
                 "target custom",

@@ -85,7 +85,8 @@ class PackedConstants:
         attributes, contents = self.attributes, self.contents
         bits, k, n, stored_of_four = attributes.bits, attributes.k, attributes.n, attributes.kept
         flags = (attributes.symmetric, attributes.has_bias)
-        if bits not in (2, 4, 8) or stored_of_four not in (0, 1, 2) or not {*flags} <= {0, 1}:
+        stored_counts = (0,) if bits == 3 else (0, 1, 2)
+        if bits not in (2, 3, 4, 8) or stored_of_four not in stored_counts or not {*flags} <= {0, 1}:
             raise ValueError(f"they are {attributes}")
         # A weight takes at least a sixteenth of a byte: 2 bits for one of four.
         if min(k, n) < 1 or attributes.block_size < 0 or k * n > 16 * len(contents[0]):
@@ -187,14 +188,22 @@ def _by_channel(content: bytes, blocks: int, n: int) -> NDArray[np.float32]:
 
 
 def _entries(content: bytes, bits: int, lengths: list[int], n: int) -> NDArray[np.int16]:
-    """Decodes unsigned numbers of `bits` bits to [N, sum of lengths]; each block of `lengths` begins a panel word."""
-    per_word = 32 // bits
-    first_words = np.cumsum([0] + [-(-length // per_word) for length in lengths])
-    panels = np.frombuffer(content, np.uint8).reshape(-(-n // _NR), first_words[-1], 64)
-    channel = np.arange(n)[:, np.newaxis]
+    """Decodes unsigned numbers of `bits` bits to [N, sum of lengths]; each block of `lengths` begins a unit of words."""
+    words_of_unit = 3 if bits == 3 else 1
+    per_unit = 32 * words_of_unit // bits
+    first_units = np.cumsum([0] + [-(-length // per_unit) for length in lengths])
+    panels = np.frombuffer(content, np.uint8).reshape(-(-n // _NR), first_units[-1] * words_of_unit, 64)
     index_in_block = np.concatenate([np.arange(length) for length in lengths])
-    word = np.repeat(first_words[:-1], lengths) + index_in_block // per_word
-    index_in_word = index_in_block % per_word
-    stored_bytes = panels[channel // _NR, word, 4 * (channel % _NR) + index_in_word % 4]
-    field = index_in_word // 4
-    return (stored_bytes >> (field * bits).astype(np.uint8)).astype(np.int16) % 2**bits
+    unit = np.repeat(first_units[:-1], lengths) + index_in_block // per_unit
+    index = index_in_block % per_unit  # in the unit
+    channel = np.arange(n)[:, np.newaxis]
+
+    def bits_at(word: NDArray[np.intp], first_bit: NDArray[np.intp], count: int) -> NDArray[np.int16]:
+        stored_bytes = panels[channel // _NR, word, 4 * (channel % _NR) + index % 4]
+        return (stored_bytes >> first_bit.astype(np.uint8)).astype(np.int16) % 2**count
+
+    if bits != 3:
+        return bits_at(unit, index // 4 * bits, bits)
+    eight, nibble = index // 8, index // 4 % 2
+    low = bits_at(3 * unit + eight // 2, 4 * nibble + 2 * (eight % 2), 2)
+    return low + 4 * bits_at(3 * unit + 2, 4 * nibble + eight, 1)

@@ -17,6 +17,8 @@ def pack_entries(entries: NDArray[np.integer], bits: int, blocks: list[int]) -> 
     Args:
       blocks: lengths along K; every block begins a cell.
     """
+    if bits == 3:
+        return _pack_3_bits(entries, blocks)
     per_cell = 32 // bits
     cells = [-(-length // per_cell) for length in blocks]
     in_block = np.concatenate([np.arange(length) for length in blocks])
@@ -27,6 +29,23 @@ def pack_entries(entries: NDArray[np.integer], bits: int, blocks: list[int]) -> 
     for part in range(8 // bits):  # of a byte
         k = np.flatnonzero(at // 4 == part)
         packed[row // 16, cell[k], 4 * (row % 16) + at[k] % 4] |= (entries[:, k] << part * bits).astype(np.uint8)
+    return packed
+
+
+def _pack_3_bits(entries: NDArray[np.integer], blocks: list[int]) -> NDArray[np.uint8]:
+    """The same of 3 bits: three cells have 32 entries of a row, four times two parts of four."""
+    triples = [-(-length // 32) for length in blocks]
+    in_block = np.concatenate([np.arange(length) for length in blocks])
+    first_cell = 3 * (np.repeat(np.cumsum([0, *triples[:-1]]), blocks) + in_block // 32)
+    row = np.arange(len(entries))[:, None]
+    packed = np.zeros((-(-len(entries) // 16), 3 * sum(triples), 64), np.uint8)
+    for part in range(8):
+        number, half = divmod(part, 2)
+        k = np.flatnonzero(in_block % 32 // 4 == part)
+        byte = 4 * (row % 16) + in_block[k] % 4
+        low, high = entries[:, k] % 4, entries[:, k] // 4
+        packed[row // 16, first_cell[k] + number // 2, byte] |= (low << 4 * half + 2 * (number % 2)).astype(np.uint8)
+        packed[row // 16, first_cell[k] + 2, byte] |= (high << 4 * half + number).astype(np.uint8)
     return packed
 
 

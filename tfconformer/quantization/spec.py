@@ -121,7 +121,7 @@ class QuantSpec(Section):
 
     bits: Literal[2, 3, 4, 8, 32] = Field(
         description="width of a quantized weight q, an integer in [-2^(bits-1), 2^(bits-1) - 1]; 32 leaves the weights "
-        "in float, for quantized activations alone (a comparison of 2203.15952); no file can hold 3 and 32"
+        "in float, for quantized activations alone (a comparison of 2203.15952); no file can hold 32"
     )
     symmetric: bool = Field(
         default=True,
@@ -253,9 +253,9 @@ class QuantSpec(Section):
     def train_only(self) -> str | None:
         """The reason why no exported file can hold this quantization, as a sentence; None if a file can."""
         if self.bits == FLOAT_BITS:
-            return "no operation multiplies quantized activations with float weights: set bits to 2, 4 or 8"
-        if self.bits == 3:
-            return "the file has codes of 2, 4 or 8 bits"
+            return "no operation multiplies quantized activations with float weights: set bits to 2, 3, 4 or 8"
+        if self.bits == 3 and self.n_of_m in ((1, 4), (2, 4)):
+            return "sparse weights of 3 bits have no form in a file: set bits to 2, 4 or 8 or sparsity to null"
         if self.activation_bits == 4:
             return "the operation quantizes activations to 8 bits: set activation_bits to 8 or null"
         if not self.symmetric and self.sparsity is not None:

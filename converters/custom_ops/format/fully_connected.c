@@ -14,8 +14,8 @@ bool tfc_fully_connected_parse(const int32_t params[TFC_FULLY_CONNECTED_ATTRIBUT
   const int32_t k = params[4], n = params[5], activation_bits = params[6], has_bias = params[7];
   const int32_t activation = params[8], kept = params[9], window = params[10], stride = params[11];
   if (version != TFC_FULLY_CONNECTED_VERSION) return tfc_refuse_attribute(message, "version", version, "3");
-  if (weight_bits != 2 && weight_bits != 4 && weight_bits != 8) {
-    return tfc_refuse_attribute(message, "bits", weight_bits, "2, 4 or 8");
+  if (weight_bits != 2 && weight_bits != 3 && weight_bits != 4 && weight_bits != 8) {
+    return tfc_refuse_attribute(message, "bits", weight_bits, "2, 3, 4 or 8");
   }
   if (symmetric != 0 && symmetric != 1) return tfc_refuse_attribute(message, "symmetric", symmetric, "0 or 1");
   if (block_size < 0 || block_size % BLOCK_MULTIPLE != 0) {
@@ -31,6 +31,7 @@ bool tfc_fully_connected_parse(const int32_t params[TFC_FULLY_CONNECTED_ATTRIBUT
     return tfc_refuse_attribute(message, "activation", activation, "0 (none), 1 (relu), 2 (relu_n1_to_1) or 3 (relu6)");
   }
   if (kept != 0 && kept != 1 && kept != 2) return tfc_refuse_attribute(message, "kept", kept, "0 (all), 1 or 2");
+  if (kept != 0 && weight_bits == 3) return tfc_refuse_attribute(message, "kept", kept, "0 (all) with 3 bits");
   if (window < 0 || window > TFC_MAX_WINDOW) {
     return tfc_refuse_attribute(message, "window", window, "0 (rows) or 1 to 16");
   }
@@ -90,7 +91,7 @@ static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static int64_t block_words(const tfc_fully_connected_attributes* attributes, int64_t length, int bits) {
   const bool is_dense = attributes->sparsity_n == TFC_SPARSITY_M;
   const int64_t stored = is_dense ? length : divide_up(length, TFC_SPARSITY_M) * attributes->sparsity_n;
-  return divide_up(stored, 8 * TFC_PANEL_WORD / (TFC_NR * bits));
+  return divide_up(stored, tfc_unit_entries(bits)) * tfc_unit_words(bits);
 }
 
 int64_t tfc_fully_connected_panels(const tfc_fully_connected_attributes* attributes) {

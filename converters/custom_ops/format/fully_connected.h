@@ -1,4 +1,4 @@
-/* The fully connected layer with packed 2-, 4- and 8-bit weights, as a file describes it; free of TFLite types.
+/* The fully connected layer with packed 2-, 3-, 4- and 8-bit weights, as a file describes it; free of TFLite types.
  *
  *   y[m, n] = activation( sum_k W[n, k] * x[m, k] + bias[n] )
  *   W[n, k] = scales[n, b] * q[n, k] - zero_points[n, b],   b = k / block_length
@@ -9,12 +9,19 @@
  * In a sparse layer (N:M sparsity, M = TFC_SPARSITY_M = 4) only `sparsity_n` weights of every four along k are stored;
  * the others are zero, also where there are zero points.
  *
- * Layout (docs/reference/format.md). TFC_NR output channels are interleaved: a panel. The unit of storage is a panel
- * word of TFC_PANEL_WORD bytes, which holds the next 32 / weight_bits weights of each channel of the panel: byte TFC_KR
- * * c + j has channel c's weights j, j + 4, j + 8, ..., low bits first. A weight q is stored as q + 2^(weight_bits -
- * 1), which is never negative. Every block begins at a new word; the rest of its last word, and the channels beyond n
- * in the last panel, are zero. Sparse layers have the indices 0..3 of the stored weights in words of the same kind, 2
- * bits each. The arrays are used in place.
+ * Layout (docs/reference/format.md). TFC_NR output channels are interleaved: a panel. A panel word of TFC_PANEL_WORD
+ * bytes holds the next 32 / weight_bits weights of each channel of the panel: byte TFC_KR * c + j has channel c's
+ * weights j, j + 4, j + 8, ..., low bits first. A weight q is stored as q + 2^(weight_bits - 1), which is never
+ * negative.
+ *
+ * Weights of 3 bits stand in fields of 4 bits, whose highest bit is zero and left out: three panel words have the bits
+ * of four, 32 weights of each channel. Of both fields of a byte of number i of the four, the low two bits are those
+ * from bit 2 * (i % 2) on of the field of word i / 2, and the high bit is bit i of the field of word 2. These three
+ * words, or the single one of other weights, are a unit.
+ *
+ * Every block begins at a new unit; the rest of its last unit, and the channels beyond n in the last panel, are zero.
+ * Sparse layers have the indices 0..3 of the stored weights in words like those of 2-bit weights. The arrays are used
+ * in place.
  *
  * Callers of the kernels have checked the attributes (`tfc_fully_connected_parse`), the constants
  * (`tfc_fully_connected_check_constants`) and that the buffers have the sizes given here. */
@@ -32,6 +39,7 @@ enum {
   TFC_PANEL_WORD = TFC_NR * TFC_KR, /* bytes */
   TFC_SPARSITY_M = 4,               /* M of N:M sparsity */
   TFC_INDEX_BITS = 2,               /* of a sparsity index */
+  TFC_MAX_UNIT_WORDS = 3,           /* panel words of a unit of 3-bit weights */
   TFC_MAX_WINDOW = 16,              /* longest side and stride of a window */
 };
 
@@ -44,7 +52,7 @@ typedef enum {
 } tfc_activation;
 
 typedef struct {
-  int32_t weight_bits;   /* 2, 4 or 8 */
+  int32_t weight_bits;   /* 2, 3, 4 or 8 */
   bool symmetric;        /* no zero points */
   int32_t block_length;  /* weights per scale, 1..k: all of a channel, or a multiple of 8 */
   int32_t blocks;        /* scales per channel; the last block may be shorter */
@@ -68,6 +76,12 @@ bool tfc_fully_connected_parse(const int32_t params[TFC_FULLY_CONNECTED_ATTRIBUT
  * `message` and returns false. */
 bool tfc_fully_connected_check_constants(const tfc_fully_connected_attributes* attributes,
                                          const tfc_fully_connected_weights* weights, char message[TFC_MESSAGE_SIZE]);
+
+/* Panel words of a unit, of entries of `bits` bits. */
+static inline int tfc_unit_words(int bits) { return bits == 3 ? TFC_MAX_UNIT_WORDS : 1; }
+
+/* Entries of a channel in a unit. */
+static inline int tfc_unit_entries(int bits) { return 8 * TFC_KR * tfc_unit_words(bits) / bits; }
 
 /* Number of panels. */
 int64_t tfc_fully_connected_panels(const tfc_fully_connected_attributes* attributes);

@@ -57,9 +57,18 @@ TFC_INLINE void clear(float (*acc)[TFC_NR], const int quarters, int count) {
   for (int i = 0; i < count; ++i) memset(acc[i], 0, (size_t)quarters * sizeof(float32x4_t));
 }
 
+/* A quarter of word `index` of the fields of a unit, whose quarter of the first word `unit` points at: the panel word
+ * itself or, of 3 bits, of two of its words; the highest bits of fields are anything then. */
+TFC_INLINE uint8x16_t load_fields(const uint8_t* unit, int index, const int bits) {
+  if (bits != 3) return vld1q_u8(unit);
+  const uint8x16_t low = vld1q_u8(unit + index / 2 * TFC_PANEL_WORD) >> (index % 2 * 2);
+  const uint8x16_t highs = vld1q_u8(unit + 2 * TFC_PANEL_WORD);
+  return vbslq_u8(vdupq_n_u8(0x33), low, index < 2 ? highs << (2 - index) : highs >> (index - 2));
+}
+
 /* Bit field `index` of every byte. */
 TFC_INLINE uint8x16_t field(uint8x16_t quarter, int index, const int bits) {
-  const uint8x16_t shifted = quarter >> (index * bits);
+  const uint8x16_t shifted = quarter >> (index * tfc_field_bits(bits));
   return (index + 1) * bits == 8 ? shifted : vandq_u8(shifted, vdupq_n_u8((uint8_t)((1 << bits) - 1)));
 }
 

@@ -50,9 +50,13 @@ KERNEL_INLINE void add_groups(const int8x16_t first[QUARTERS], const int8x16_t s
   }
 }
 
-KERNEL_INLINE void load_weights(const uint8_t* word, int index, const int bits, const int quarters,
+/* Loads a k group of a unit. */
+KERNEL_INLINE void load_weights(const uint8_t* unit, int group, const int bits, const int quarters,
                                 int8x16_t q[QUARTERS]) {
-  UNROLL for (int v = 0; v < quarters; ++v) q[v] = weights(vld1q_u8(word + v * 16), index, bits);
+  const int fields = 8 / tfc_field_bits(bits);
+  UNROLL for (int v = 0; v < quarters; ++v) {
+    q[v] = weights(load_fields(unit + v * 16, group / fields, bits), group % fields, bits);
+  }
 }
 
 KERNEL_INLINE void add_pairs(tfc_pair_acc pairs, const int quarters, const int mr, tfc_qd8_acc acc) {
@@ -74,11 +78,12 @@ KERNEL_INLINE void qd8_dense_i8mm(const tfc_fully_connected_attributes* attribut
     return;
   }
   enum { GROUPS = 2 }; /* of a matrix product */
-  const int fields = 8 / bits, words_at_once = bits == 8 ? GROUPS : 1, pair_bytes = mr * GROUPS * TFC_KR;
-  const tfc_block_words block = block_words(attributes, bits);
+  const int groups = tfc_unit_groups(bits), units_at_once = groups < GROUPS ? GROUPS : 1;
+  const int unit_bytes = tfc_unit_words(bits) * TFC_PANEL_WORD, pair_bytes = mr * GROUPS * TFC_KR;
+  const tfc_units block = block_units(attributes, bits);
   const int64_t blocks = attributes->blocks;
   const int32_t* row_sums = lhs->row_sums;
-  const uint8_t* word = panel->codes;
+  const uint8_t* unit = panel->codes;
   const int8_t* x = lhs->values;
   clear(acc, quarters, mr);
   for (int64_t b = 0; b < blocks; ++b, row_sums += mr) {
@@ -87,19 +92,19 @@ KERNEL_INLINE void qd8_dense_i8mm(const tfc_fully_connected_attributes* attribut
     UNROLL for (int p = 0; p < mr / 2; ++p) {
       UNROLL for (int c = 0; c < 2 * quarters; ++c) pairs[p][c] = vdupq_n_s32(0);
     }
-    int64_t words = b + 1 < blocks ? block.whole : block.last;
-    for (; words >= words_at_once; words -= words_at_once, word += words_at_once * TFC_PANEL_WORD) {
-      UNROLL for (int f = 0; f < fields * words_at_once; f += GROUPS, x += pair_bytes) {
+    int64_t units = b + 1 < blocks ? block.whole : block.last;
+    for (; units >= units_at_once; units -= units_at_once, unit += units_at_once * unit_bytes) {
+      UNROLL for (int g = 0; g < groups * units_at_once; g += GROUPS, x += pair_bytes) {
         int8x16_t first[QUARTERS], second[QUARTERS];
-        load_weights(word, f % fields, bits, quarters, first);
-        load_weights(word + (f + 1) / fields * TFC_PANEL_WORD, (f + 1) % fields, bits, quarters, second);
+        load_weights(unit, g % groups, bits, quarters, first);
+        load_weights(unit + (g + 1) / groups * unit_bytes, (g + 1) % groups, bits, quarters, second);
         add_groups(first, second, x, quarters, mr, pairs);
         load_barrier();
       }
     }
-    if (words > 0) { /* a single word of 8 bits, the end of x */
+    if (units > 0) { /* a single word of 8 bits, the end of x */
       int8x16_t first[QUARTERS], second[QUARTERS];
-      load_weights(word, 0, bits, quarters, first);
+      load_weights(unit, 0, bits, quarters, first);
       UNROLL for (int v = 0; v < quarters; ++v) second[v] = vdupq_n_s8(0);
       add_groups(first, second, x, quarters, mr, pairs);
     }

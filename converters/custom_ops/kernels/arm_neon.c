@@ -50,9 +50,9 @@ TFC_INLINE void clear_floats(float32x4_t (*values)[QUARTERS], const int count) {
   }
 }
 
-/* Entry `index` of a panel word, of each channel. */
+/* Entry `index` of a word of fields, of each channel. */
 TFC_INLINE int32x4_t entry(uint8x16_t quarter, int index, const int bits) {
-  const int32x4_t shift = vdupq_n_s32(-(index % TFC_KR * 8 + index / TFC_KR * bits));
+  const int32x4_t shift = vdupq_n_s32(-(index % TFC_KR * 8 + index / TFC_KR * tfc_field_bits(bits)));
   const uint32x4_t shifted = vshlq_u32(vreinterpretq_u32_u8(quarter), shift);
   return vreinterpretq_s32_u32(vandq_u32(shifted, vdupq_n_u32((1u << bits) - 1)));
 }
@@ -61,43 +61,49 @@ TFC_INLINE float32x4_t quantized_floats(uint8x16_t quarter, int index, const int
   return vcvtq_f32_s32(vsubq_s32(entry(quarter, index, bits), vdupq_n_s32(1 << (bits - 1))));
 }
 
-/* The next panel word of each panel, and the inputs that it is multiplied with. */
+/* The next unit of each panel, and the inputs that it is multiplied with. */
 typedef struct {
-  const uint8_t* words[TFC_MAX_NT];
+  const uint8_t* units[TFC_MAX_NT];
   const float* x;
   int64_t k;
 } tfc_f32_cursor;
 
-/* Multiplies the first `entries` weights of the next panel words, and moves on. */
-TFC_INLINE void f32_add_words(tfc_f32_cursor* cursor, int entries, const int bits, const int nt, const int mr,
+/* Multiplies the first `count` weights of the next units, and moves on. */
+TFC_INLINE void f32_add_units(tfc_f32_cursor* cursor, int count, const int bits, const int nt, const int mr,
                               float32x4_t (*acc)[QUARTERS]) {
-  for (int i = 0; i < entries; ++i) {
+  const int entries = tfc_unit_entries(bits) / tfc_field_words(bits);
+  for (int w = 0; w < tfc_field_words(bits); ++w) {
+    uint8x16_t quarter[TFC_MAX_NT][QUARTERS];
     for (int t = 0; t < nt; ++t) {
-      for (int v = 0; v < QUARTERS; ++v) {
-        const float32x4_t q = quantized_floats(vld1q_u8(cursor->words[t] + v * 16), i, bits);
-        for (int m = 0; m < mr; ++m) {
-          acc[t * mr + m][v] = vfmaq_n_f32(acc[t * mr + m][v], q, cursor->x[m * cursor->k + i]);
+      for (int v = 0; v < QUARTERS; ++v) quarter[t][v] = load_fields(cursor->units[t] + v * 16, w, bits);
+    }
+    for (int i = 0; i < entries && w * entries + i < count; ++i) {
+      const float* x = cursor->x + w * entries + i;
+      for (int t = 0; t < nt; ++t) {
+        for (int v = 0; v < QUARTERS; ++v) {
+          const float32x4_t q = quantized_floats(quarter[t][v], i, bits);
+          for (int m = 0; m < mr; ++m) acc[t * mr + m][v] = vfmaq_n_f32(acc[t * mr + m][v], q, x[m * cursor->k]);
         }
       }
     }
   }
-  for (int t = 0; t < nt; ++t) cursor->words[t] += TFC_PANEL_WORD;
-  cursor->x += entries;
+  for (int t = 0; t < nt; ++t) cursor->units[t] += tfc_unit_words(bits) * TFC_PANEL_WORD;
+  cursor->x += count;
 }
 
 TFC_INLINE void f32_dense(const tfc_fully_connected_attributes* attributes, const tfc_weight_panel* panels,
                           const tfc_f32_lhs* lhs, const int bits, const int nt, const int mr, float (*acc)[TFC_NR]) {
-  const int64_t entries = tfc_word_entries(bits);
+  const int entries = tfc_unit_entries(bits);
   tfc_f32_cursor cursor = {.k = attributes->k};
-  for (int t = 0; t < nt; ++t) cursor.words[t] = panels[t].codes;
+  for (int t = 0; t < nt; ++t) cursor.units[t] = panels[t].codes;
   clear(acc, QUARTERS, nt * mr);
   for (int64_t b = 0; b < attributes->blocks; ++b) {
     float32x4_t block_acc[F32_ACCS][QUARTERS], row_sums[F32_MR][QUARTERS];
     clear_floats(block_acc, nt * mr);
     cursor.x = lhs->values + b * attributes->block_length;
     int64_t left = tfc_stored_weights(attributes, b);
-    for (; left >= entries; left -= entries) f32_add_words(&cursor, (int)entries, bits, nt, mr, block_acc);
-    if (left > 0) f32_add_words(&cursor, (int)left, bits, nt, mr, block_acc);
+    for (; left >= entries; left -= entries) f32_add_units(&cursor, entries, bits, nt, mr, block_acc);
+    if (left > 0) f32_add_units(&cursor, (int)left, bits, nt, mr, block_acc);
     for (int m = 0; m < mr; ++m) {
       const float row_sum = lhs->row_sums == NULL ? 0.0f : lhs->row_sums[b * mr + m];
       for (int v = 0; v < QUARTERS; ++v) row_sums[m][v] = vdupq_n_f32(row_sum);
@@ -118,7 +124,7 @@ TFC_INLINE float32x4_t choose(const float four[TFC_SPARSITY_M], int32x4_t index)
 
 TFC_INLINE void f32_sparse(const tfc_fully_connected_attributes* attributes, const tfc_weight_panel* panel,
                            const tfc_f32_lhs* lhs, const int bits, const int mr, float (*acc)[TFC_NR]) {
-  const int64_t k = attributes->k, entries = tfc_word_entries(bits), index_entries = tfc_word_entries(TFC_INDEX_BITS);
+  const int64_t k = attributes->k, entries = tfc_unit_entries(bits), index_entries = tfc_unit_entries(TFC_INDEX_BITS);
   const uint8_t *word = panel->codes, *indices = panel->indices;
   clear(acc, QUARTERS, mr);
   for (int64_t b = 0; b < attributes->blocks; ++b) {

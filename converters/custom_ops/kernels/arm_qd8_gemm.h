@@ -68,8 +68,8 @@ KERNEL_INLINE void add_dense_block(const tfc_weight_panel* panel, int64_t block,
   subtract_zero_points(panel, block, floats, quarters, mr, acc);
 }
 
-/* sum q x = sum u x - 2^(bits - 1) sum x, where u = q + 2^(bits - 1) is stored in the panel word; of 8 bits, whose u is
- * no signed byte, q itself is used unless `is_unsigned`. */
+/* sum q x = sum u x - 2^(bits - 1) sum x, where u = q + 2^(bits - 1) is stored in the unit; of 8 bits, whose u is no
+ * signed byte, q itself is used unless `is_unsigned`. */
 KERNEL_INLINE void start_block(const int32_t* row_sums, const int bits, const bool is_unsigned, const int quarters,
                                const int mr, tfc_qd8_acc block_acc) {
   fill(row_sums, bits == 8 && !is_unsigned ? 0 : -(1 << (bits - 1)), quarters, mr, block_acc);
@@ -99,18 +99,20 @@ KERNEL_INLINE int32x4_t multiply_add_lane_unsigned(int32x4_t acc, uint8x16_t a, 
 }
 #endif
 
-/* Multiplies a panel word with its values of x. Of less than four rows, `fours` has them from number `first` on, four
- * in each register; of more rows those of a bit field fill registers, which are loaded just before they are used. */
-KERNEL_INLINE void add_word(const uint8_t* word, const int8_t* x, const int8x16_t* fours, int first, const int bits,
+/* Multiplies a unit with its values of x. Of less than four rows, `fours` has them from number `first` on, four in each
+ * register; of more rows those of a bit field fill registers, which are loaded just before they are used. */
+KERNEL_INLINE void add_unit(const uint8_t* unit, const int8_t* x, const int8x16_t* fours, int first, const int bits,
                             const int quarters, const int mr, tfc_qd8_acc block_acc) {
+  const int fields = 8 / tfc_field_bits(bits);
   uint8x16_t registers[QUARTERS];
-  UNROLL for (int v = 0; v < quarters; ++v) registers[v] = vld1q_u8(word + v * 16);
-  UNROLL for (int f = 0; f < 8 / bits; ++f) {
+  UNROLL for (int g = 0; g < tfc_unit_groups(bits); ++g) {
+    const int f = g % fields;
     int8x16_t rows[(QD8_MR + 3) / 4];
-    UNROLL for (int i = 0; i < mr / 4; ++i) rows[i] = vld1q_s8(x + f * mr * TFC_KR + i * 16);
+    UNROLL for (int i = 0; i < mr / 4; ++i) rows[i] = vld1q_s8(x + g * mr * TFC_KR + i * 16);
     UNROLL for (int v = 0; v < quarters; ++v) {
+      if (f == 0) registers[v] = load_fields(unit + v * 16, g / fields, bits);
       UNROLL for (int m = 0; m < mr; ++m) {
-        const int lane = first + f * mr + m;
+        const int lane = first + g * mr + m;
         const int8x16_t four = mr >= 4 ? rows[m / 4] : fours[lane / 4];
         int32x4_t* acc = &block_acc[m][v];
         if (bits == 8 && HAS_UNSIGNED) {
@@ -124,47 +126,47 @@ KERNEL_INLINE void add_word(const uint8_t* word, const int8_t* x, const int8x16_
   }
 }
 
-/* Panel words of a block that is not the last, and of that. */
+/* Units of a block that is not the last, and of that. */
 typedef struct {
   int64_t whole, last;
-} tfc_block_words;
+} tfc_units;
 
-KERNEL_INLINE tfc_block_words block_words(const tfc_fully_connected_attributes* attributes, const int bits) {
-  const int fields = 8 / bits, last = attributes->blocks - 1;
-  return (tfc_block_words){
-      .whole = tfc_block_groups(tfc_stored_weights(attributes, 0), bits) / fields,
-      .last = tfc_block_groups(tfc_stored_weights(attributes, last), bits) / fields,
+KERNEL_INLINE tfc_units block_units(const tfc_fully_connected_attributes* attributes, const int bits) {
+  return (tfc_units){
+      .whole = tfc_block_units(tfc_stored_weights(attributes, 0), bits),
+      .last = tfc_block_units(tfc_stored_weights(attributes, attributes->blocks - 1), bits),
   };
 }
 
 KERNEL_INLINE void qd8_dense(const tfc_fully_connected_attributes* attributes, const tfc_weight_panel* panel,
                              const tfc_qd8_lhs* lhs, const int bits, const int quarters, const int mr,
                              float (*acc)[TFC_NR]) {
-  const int fields = 8 / bits, count = fields * mr;     /* fours of x that go with a word */
-  const int unroll = count < FOURS ? FOURS / count : 1; /* words whose values of x are loaded at once */
-  const tfc_block_words block = block_words(attributes, bits);
+  const int count = tfc_unit_groups(bits) * mr;         /* fours of x that go with a unit */
+  const int unroll = count < FOURS ? FOURS / count : 1; /* units whose values of x are loaded at once */
+  const int unit_bytes = tfc_unit_words(bits) * TFC_PANEL_WORD;
+  const tfc_units block = block_units(attributes, bits);
   const int64_t blocks = attributes->blocks;
   const int32_t* row_sums = lhs->row_sums;
-  const uint8_t* word = panel->codes;
+  const uint8_t* unit = panel->codes;
   const int8_t* x = lhs->values;
   clear(acc, quarters, mr);
   for (int64_t b = 0; b < blocks; ++b, row_sums += mr) {
     tfc_qd8_acc block_acc;
     start_block(row_sums, bits, HAS_UNSIGNED, quarters, mr, block_acc);
-    int64_t words = b + 1 < blocks ? block.whole : block.last;
-    for (; words >= unroll; words -= unroll, word += unroll * TFC_PANEL_WORD, x += unroll * count * TFC_KR) {
+    int64_t units = b + 1 < blocks ? block.whole : block.last;
+    for (; units >= unroll; units -= unroll, unit += unroll * unit_bytes, x += unroll * count * TFC_KR) {
       int8x16_t fours[FOURS / 4];
       if (mr < 4) {
         UNROLL for (int i = 0; i < FOURS; i += 4) fours[i / 4] = vld1q_s8(x + i * TFC_KR);
       }
       UNROLL for (int i = 0; i < unroll; ++i) {
-        add_word(word + i * TFC_PANEL_WORD, x + i * count * TFC_KR, fours, i * count, bits, quarters, mr, block_acc);
+        add_unit(unit + i * unit_bytes, x + i * count * TFC_KR, fours, i * count, bits, quarters, mr, block_acc);
       }
     }
-    DO_NOT_UNROLL for (; words > 0; --words, word += TFC_PANEL_WORD, x += count * TFC_KR) {
+    DO_NOT_UNROLL for (; units > 0; --units, unit += unit_bytes, x += count * TFC_KR) {
       int8x16_t fours[FOURS / 4];
       UNROLL for (int i = 0; i < count && i < FOURS; i += 4) fours[i / 4] = load_fours(x + i * TFC_KR, count);
-      add_word(word, x, fours, 0, bits, quarters, mr, block_acc);
+      add_unit(unit, x, fours, 0, bits, quarters, mr, block_acc);
     }
     add_dense_block(panel, b, block_acc, row_sums, quarters, mr, acc);
   }
@@ -188,7 +190,7 @@ KERNEL_INLINE void qd8_dense_2_bit_row(const tfc_fully_connected_attributes* att
                                        const tfc_qd8_lhs* lhs, float (*acc)[TFC_NR]) {
   enum { FIELDS = 4, WORDS = FOURS / FIELDS };
   const int quarters = QUARTERS;
-  const tfc_block_words block = block_words(attributes, 2);
+  const tfc_units block = block_units(attributes, 2);
   const int64_t blocks = attributes->blocks;
   const int32_t* row_sums = lhs->row_sums;
   const uint8_t* word = panel->codes;

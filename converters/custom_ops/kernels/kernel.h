@@ -34,8 +34,8 @@ typedef struct {
 /* A packed LHS panel: mr rows of x, quantized to int8.
  *
  * A row has `lhs_kr` values for every k group, those that its weights may be multiplied with: TFC_KR in a dense layer,
- * 8 or 16 if two or one of four weights are stored. Values beyond the end of a block, up to its last panel word, are
- * zero. Their order is that of the GEMM kernels of an instruction set, and written by its `pack_lhs`: the rows are
+ * 8 or 16 if two or one of four weights are stored. Values beyond the end of a block, up to its last unit, are zero.
+ * Their order is that of the GEMM kernels of an instruction set, and written by its `pack_lhs`: the rows are
  * interleaved, or for kernels of any number of rows follow each other. A constant may be added to all values.
  *
  * `values` begins at a cache line. Kernels of any number of rows may read rows up to a multiple of TFC_MR_MULTIPLE, and
@@ -55,7 +55,7 @@ typedef struct {
 } tfc_f32_lhs;
 
 /* Indices into the tables of GEMM kernels: bit widths, and layouts of the weights that have kernels of their own. */
-#define TFC_WIDTH(bits) ((bits) / 4)
+#define TFC_WIDTH(bits) ((bits) < 8 ? (bits) - 2 : 3)
 enum { TFC_WIDTHS = TFC_WIDTH(8) + 1 };
 enum {
   TFC_QD8_DENSE,

@@ -19,8 +19,13 @@ TFC_INLINE int64_t tfc_max(int64_t a, int64_t b) { return a > b ? a : b; }
 
 /* ---- Packed weights ---- */
 
-/* Entries of a channel in one panel word. */
-TFC_INLINE int64_t tfc_word_entries(int bits) { return 8 * TFC_PANEL_WORD / (TFC_NR * bits); }
+/* The k groups of a unit. */
+TFC_INLINE int tfc_unit_groups(int bits) { return tfc_unit_entries(bits) / TFC_KR; }
+
+/* Bits from a field of a word to the next, and the words that have the fields of a unit: of 3 bits more than are
+ * stored. */
+TFC_INLINE int tfc_field_bits(int bits) { return bits == 3 ? 4 : bits; }
+TFC_INLINE int tfc_field_words(int bits) { return bits == 3 ? 4 : 1; }
 
 /* Values of x per row and k group: see tfc_qd8_lhs. */
 TFC_INLINE int tfc_lhs_kr(const tfc_fully_connected_attributes* attributes) {
@@ -39,10 +44,15 @@ TFC_INLINE int64_t tfc_stored_weights(const tfc_fully_connected_attributes* attr
   return (length + TFC_SPARSITY_M - 1) / TFC_SPARSITY_M * attributes->sparsity_n;
 }
 
-/* The k groups of a block with so many stored weights, up to the end of its last panel word. */
+/* The units of a block with so many stored weights. */
+TFC_INLINE int64_t tfc_block_units(int64_t stored, int bits) {
+  const int64_t entries = tfc_unit_entries(bits);
+  return (stored + entries - 1) / entries;
+}
+
+/* The k groups of such a block, up to the end of its last unit. */
 TFC_INLINE int64_t tfc_block_groups(int64_t stored, int bits) {
-  const int64_t entries = tfc_word_entries(bits);
-  return (stored + entries - 1) / entries * (entries / TFC_KR);
+  return tfc_block_units(stored, bits) * tfc_unit_groups(bits);
 }
 
 /* Whether a matmul of so many rows is bound by memory, which is fastest when read in one sequence: panels should be

@@ -5,10 +5,21 @@ static bool is_available(void) { return true; }
 
 /* Entry `index` of a channel, from panel words of `bits` wide entries. */
 TFC_INLINE int entry(const uint8_t* words, int64_t index, int channel, int bits) {
-  const int64_t entries = tfc_word_entries(bits);
+  const int64_t entries = tfc_unit_entries(bits);
   const int at = (int)(index % entries);
   const uint8_t byte = words[index / entries * TFC_PANEL_WORD + TFC_KR * channel + at % TFC_KR];
   return (byte >> (at / TFC_KR * bits)) & ((1 << bits) - 1);
+}
+
+/* Weight `index` of a channel, as it is stored. */
+TFC_INLINE int stored_weight(const uint8_t* words, int64_t index, int channel, int bits) {
+  if (bits != 3) return entry(words, index, channel, bits);
+  const int at = (int)(index % tfc_unit_entries(bits)), word = at / 8, field = at / TFC_KR % 2;
+  const uint8_t* bytes = words + index / tfc_unit_entries(bits) * tfc_unit_words(bits) * TFC_PANEL_WORD;
+  bytes += TFC_KR * channel + at % TFC_KR;
+  const int low = bytes[word / 2 * TFC_PANEL_WORD] >> (4 * field + 2 * (word % 2)) & 3;
+  const int high = bytes[2 * TFC_PANEL_WORD] >> (4 * field + word) & 1;
+  return high << 2 | low;
 }
 
 /* The stored weights of one channel in one block. */
@@ -37,7 +48,7 @@ TFC_INLINE tfc_channel_weights channel_weights(const tfc_fully_connected_attribu
 
 /* The quantized weight q. */
 TFC_INLINE int quantized(const tfc_channel_weights* weights, int64_t index) {
-  return entry(weights->codes, index, weights->channel, weights->bits) - (1 << (weights->bits - 1));
+  return stored_weight(weights->codes, index, weights->channel, weights->bits) - (1 << (weights->bits - 1));
 }
 
 /* The input feature of the block that the weight is multiplied with. */

@@ -88,7 +88,7 @@ typedef struct {
 /* Bit field `index` of every byte as a signed number at the top of the byte: q of u = q + 2^(bits - 1). */
 KERNEL_INLINE __m512i top_weights(__m512i word, const int index, const int bits) {
   enum { AND_XOR = (0xF0 & 0xCC) ^ 0xAA }; /* (a & b) ^ c, as the truth table of vpternlog */
-  const __m512i shifted = _mm512_slli_epi16(word, 8 - bits - index * bits);
+  const __m512i shifted = _mm512_slli_epi16(word, 8 - bits - index * tfc_field_bits(bits));
   const __m512i top = _mm512_set1_epi8((char)(255 << (8 - bits)));
   return _mm512_ternarylogic_epi64(shifted, top, _mm512_set1_epi8((char)128), AND_XOR);
 }
@@ -112,11 +112,11 @@ KERNEL_INLINE void expand_group(__m512i q, __m512i indices, const int sparsity_n
 KERNEL_INLINE void unpack(tfc_weight_cursor* cursor, int64_t groups, const int bits, const int sparsity_n,
                           int8_t* target) {
   enum { INDEX_FIELDS = 8 / TFC_INDEX_BITS };
-  const int fields = 8 / bits, group_bytes = TFC_PANEL_WORD * TFC_SPARSITY_M / sparsity_n;
-  for (int64_t group = 0; group < groups; cursor->word += TFC_PANEL_WORD) {
-    const __m512i word = _mm512_loadu_si512(cursor->word);
-    for (int f = 0; f < fields; ++f, ++group, target += group_bytes) {
-      const __m512i q = top_weights(word, f, bits);
+  const int fields = 8 / tfc_field_bits(bits), unit_groups = tfc_unit_groups(bits);
+  const int group_bytes = TFC_PANEL_WORD * TFC_SPARSITY_M / sparsity_n;
+  for (int64_t group = 0; group < groups; cursor->word += tfc_unit_words(bits) * TFC_PANEL_WORD) {
+    for (int g = 0; g < unit_groups; ++g, ++group, target += group_bytes) {
+      const __m512i q = top_weights(load_fields(cursor->word, g / fields, bits), g % fields, bits);
       if (sparsity_n == TFC_SPARSITY_M) {
         _mm512_store_si512(target, q);
         continue;
@@ -362,7 +362,9 @@ static bool is_available(void) {
   F(BITS, qb##BITS##w, TFC_QD8_DENSE, TFC_SPARSITY_M) \
   F(BITS, qb##BITS##w_sp24, TFC_QD8_SPARSE_2_4, 2)    \
   F(BITS, qb##BITS##w_sp14, TFC_QD8_SPARSE_1_4, 1)
-#define EACH_KERNEL(F) EACH_LAYOUT(F, 2) EACH_LAYOUT(F, 4) EACH_LAYOUT(F, 8)
+#define EACH_KERNEL(F) \
+  EACH_LAYOUT(F, 2)    \
+  F(3, qb3w, TFC_QD8_DENSE, TFC_SPARSITY_M) EACH_LAYOUT(F, 4) EACH_LAYOUT(F, 8)
 
 #define QD8_KERNEL(BITS, WEIGHTS, LAYOUT, SPARSITY_N)                                                             \
   TARGET static void tfc_qd8_f32_##WEIGHTS##_gemm_256x16c4__amx(const tfc_fully_connected_attributes* attributes, \

@@ -55,10 +55,10 @@ KERNEL_INLINE void clear(__m256 (*values)[HALVES], const int count) {
   for (int s = 0; s < count; ++s) values[s][0] = values[s][1] = _mm256_setzero_ps();
 }
 
-/* Bit field `index` of every byte of half a panel word. */
+/* Bit field `index` of every byte of half a word. */
 KERNEL_INLINE __m256i field(__m256i half, int index, const int bits) {
   if (bits == 8) return half;
-  const __m256i shifted = _mm256_srl_epi16(half, _mm_cvtsi32_si128(index * bits));
+  const __m256i shifted = _mm256_srl_epi16(half, _mm_cvtsi32_si128(index * tfc_field_bits(bits)));
   return _mm256_and_si256(shifted, _mm256_set1_epi8((char)((1 << bits) - 1)));
 }
 
@@ -70,11 +70,25 @@ KERNEL_INLINE __m256i load_half(const uint8_t* word, int half) {
   return _mm256_loadu_si256((const __m256i*)(word + half * TFC_PANEL_WORD / HALVES));
 }
 
+/* Half of word `index` of the fields of a unit: of the panel word itself or, of 3 bits, of two of its words; the
+ * highest bits of fields are anything then. */
+KERNEL_INLINE __m256i load_fields(const uint8_t* unit, const int index, const int half, const int bits) {
+  if (bits != 3) return load_half(unit, half);
+  const __m256i is_low = _mm256_set1_epi8(0x33), highs = load_half(unit + 2 * TFC_PANEL_WORD, half);
+  const __m256i low = _mm256_srli_epi16(load_half(unit + index / 2 * TFC_PANEL_WORD, half), index % 2 * 2);
+  const __m256i high = index < 2 ? _mm256_slli_epi16(highs, 2 - index) : _mm256_srli_epi16(highs, index - 2);
+  return _mm256_or_si256(_mm256_and_si256(is_low, low), _mm256_andnot_si256(is_low, high));
+}
+
+KERNEL_INLINE void prefetch_unit(const uint8_t* unit, int64_t distance, const int bits) {
+  for (int i = 0; i < tfc_unit_words(bits); ++i) prefetch(unit + i * TFC_PANEL_WORD, distance);
+}
+
 /* ---- Integer activations ---- */
 
 /* k groups that may be added in 16 bits: the largest |product| is 2^(bits - 1) or, unsigned, 2^bits - 1, times 127 or
  * 128; a k group adds two of them. */
-KERNEL_INLINE int narrow_groups(const int bits) { return bits == 2 ? 40 : bits == 4 ? 8 : 1; }
+KERNEL_INLINE int narrow_groups(const int bits) { return bits == 2 ? 40 : bits == 3 ? 16 : bits == 4 ? 8 : 1; }
 
 /* Pairs of products q * x, in 16 bits. */
 KERNEL_INLINE __m256i signed_products(__m256i q, __m256i x) {
@@ -85,12 +99,12 @@ KERNEL_INLINE __m256i widen(__m256i acc, __m256i narrow) {
   return _mm256_add_epi32(acc, _mm256_madd_epi16(narrow, _mm256_set1_epi16(1)));
 }
 
-/* Of 2 and 4 bits, sum q x = sum u x - 2^(bits - 1) sum x, where u = q + 2^(bits - 1) is stored in the panel word. */
+/* Of 2 to 4 bits, sum q x = sum u x - 2^(bits - 1) sum x, where u = q + 2^(bits - 1) is stored in the unit. */
 KERNEL_INLINE void qd8_dense(const tfc_fully_connected_attributes* attributes, const tfc_weight_panel* panel,
                              const tfc_qd8_lhs* lhs, const int bits, const int mr, float (*result)[TFC_NR]) {
-  const int fields = 8 / bits;
-  const int64_t narrow_words = narrow_groups(bits) / fields;
-  const uint8_t* word = panel->codes;
+  const int fields = 8 / tfc_field_bits(bits), groups = tfc_unit_groups(bits);
+  const int64_t narrow_units = narrow_groups(bits) / groups;
+  const uint8_t* unit = panel->codes;
   const int8_t* x = lhs->values;
   __m256 acc[QD8_MR][HALVES];
   clear(acc, mr);
@@ -101,16 +115,16 @@ KERNEL_INLINE void qd8_dense(const tfc_fully_connected_attributes* attributes, c
       const __m256i surplus = _mm256_slli_epi32(_mm256_set1_epi32(-row_sums[m]), bits - 1);
       block_acc[m][0] = block_acc[m][1] = bits == 8 ? _mm256_setzero_si256() : surplus;
     }
-    int64_t words = tfc_block_groups(tfc_stored_weights(attributes, b), bits) / fields;
-    while (words > 0) {
+    int64_t units = tfc_block_units(tfc_stored_weights(attributes, b), bits);
+    while (units > 0) {
       __m256i narrow[QD8_MR][HALVES];
       for (int m = 0; m < mr; ++m) narrow[m][0] = narrow[m][1] = _mm256_setzero_si256();
-      const int64_t count = tfc_min(words, narrow_words);
-      for (int64_t i = 0; i < count; ++i, word += TFC_PANEL_WORD) {
-        const __m256i halves[HALVES] = {load_half(word, 0), load_half(word, 1)};
-        prefetch(word, panel->codes_prefetch);
-        for (int f = 0; f < fields; ++f) {
-          const __m256i first = field(halves[0], f, bits), second = field(halves[1], f, bits);
+      const int64_t count = tfc_min(units, narrow_units);
+      for (int64_t i = 0; i < count; ++i, unit += tfc_unit_words(bits) * TFC_PANEL_WORD) {
+        prefetch_unit(unit, panel->codes_prefetch, bits);
+        for (int g = 0; g < groups; ++g) {
+          const __m256i first = field(load_fields(unit, g / fields, 0, bits), g % fields, bits);
+          const __m256i second = field(load_fields(unit, g / fields, 1, bits), g % fields, bits);
           for (int m = 0; m < mr; ++m, x += TFC_KR) {
             int32_t four;
             memcpy(&four, x, sizeof four);
@@ -129,7 +143,7 @@ KERNEL_INLINE void qd8_dense(const tfc_fully_connected_attributes* attributes, c
       for (int m = 0; m < mr; ++m) {
         for (int h = 0; h < HALVES; ++h) block_acc[m][h] = widen(block_acc[m][h], narrow[m][h]);
       }
-      words -= count;
+      units -= count;
     }
     __m256 block_floats[QD8_MR][HALVES], row_sum_floats[QD8_MR][HALVES];
     for (int m = 0; m < mr; ++m) {
@@ -211,9 +225,9 @@ KERNEL_INLINE void qd8_gemm(const tfc_fully_connected_attributes* attributes, co
 
 /* ---- Float activations ---- */
 
-/* Entry `index` of a panel word, of each channel. */
+/* Entry `index` of a word of fields, of each channel. */
 KERNEL_INLINE __m256i entry(__m256i half, int index, const int bits) {
-  const __m256i shift = _mm256_set1_epi32(index % TFC_KR * 8 + index / TFC_KR * bits);
+  const __m256i shift = _mm256_set1_epi32(index % TFC_KR * 8 + index / TFC_KR * tfc_field_bits(bits));
   return _mm256_and_si256(_mm256_srlv_epi32(half, shift), _mm256_set1_epi32((1 << bits) - 1));
 }
 
@@ -221,51 +235,54 @@ KERNEL_INLINE __m256 quantized_floats(__m256i half, int index, const int bits) {
   return _mm256_cvtepi32_ps(_mm256_sub_epi32(entry(half, index, bits), _mm256_set1_epi32(1 << (bits - 1))));
 }
 
-/* The next panel word of each panel, and the inputs that it is multiplied with. */
+/* The next unit of each panel, and the inputs that it is multiplied with. */
 typedef struct {
-  const uint8_t* words[TFC_MAX_NT];
+  const uint8_t* units[TFC_MAX_NT];
   int64_t prefetch[TFC_MAX_NT];
   const float* x;
   int64_t k;
 } tfc_f32_cursor;
 
-/* Multiplies the first `entries` weights of the next panel words, and moves on. */
-KERNEL_INLINE void f32_add_words(tfc_f32_cursor* cursor, int entries, const int bits, const int nt, const int mr,
+/* Multiplies the first `count` weights of the next units, and moves on. */
+KERNEL_INLINE void f32_add_units(tfc_f32_cursor* cursor, int count, const int bits, const int nt, const int mr,
                                  __m256 (*acc)[HALVES]) {
-  __m256i half[TFC_MAX_NT][HALVES];
-  for (int t = 0; t < nt; ++t) {
-    prefetch(cursor->words[t], cursor->prefetch[t]);
-    for (int h = 0; h < HALVES; ++h) half[t][h] = load_half(cursor->words[t], h);
-    cursor->words[t] += TFC_PANEL_WORD;
-  }
-  for (int i = 0; i < entries; ++i) {
+  const int entries = tfc_unit_entries(bits) / tfc_field_words(bits);
+  for (int t = 0; t < nt; ++t) prefetch_unit(cursor->units[t], cursor->prefetch[t], bits);
+  for (int w = 0; w < tfc_field_words(bits); ++w) {
+    __m256i half[TFC_MAX_NT][HALVES];
     for (int t = 0; t < nt; ++t) {
-      const __m256 first = quantized_floats(half[t][0], i, bits), second = quantized_floats(half[t][1], i, bits);
-      for (int m = 0; m < mr; ++m) {
-        const __m256 value = _mm256_set1_ps(cursor->x[m * cursor->k + i]);
-        acc[t * mr + m][0] = _mm256_fmadd_ps(first, value, acc[t * mr + m][0]);
-        acc[t * mr + m][1] = _mm256_fmadd_ps(second, value, acc[t * mr + m][1]);
+      for (int h = 0; h < HALVES; ++h) half[t][h] = load_fields(cursor->units[t], w, h, bits);
+    }
+    for (int i = 0; i < entries && w * entries + i < count; ++i) {
+      for (int t = 0; t < nt; ++t) {
+        const __m256 first = quantized_floats(half[t][0], i, bits), second = quantized_floats(half[t][1], i, bits);
+        for (int m = 0; m < mr; ++m) {
+          const __m256 value = _mm256_set1_ps(cursor->x[m * cursor->k + w * entries + i]);
+          acc[t * mr + m][0] = _mm256_fmadd_ps(first, value, acc[t * mr + m][0]);
+          acc[t * mr + m][1] = _mm256_fmadd_ps(second, value, acc[t * mr + m][1]);
+        }
       }
     }
   }
-  cursor->x += entries;
+  for (int t = 0; t < nt; ++t) cursor->units[t] += tfc_unit_words(bits) * TFC_PANEL_WORD;
+  cursor->x += count;
 }
 
 KERNEL_INLINE void f32_dense(const tfc_fully_connected_attributes* attributes, const tfc_weight_panel* panels,
                              const tfc_f32_lhs* lhs, const int bits, const int nt, const int mr,
                              float (*result)[TFC_NR]) {
-  const int64_t entries = tfc_word_entries(bits);
+  const int entries = tfc_unit_entries(bits);
   tfc_f32_cursor cursor = {.k = attributes->k};
   __m256 acc[F32_ACCS][HALVES];
-  for (int t = 0; t < nt; ++t) cursor.words[t] = panels[t].codes, cursor.prefetch[t] = panels[t].codes_prefetch;
+  for (int t = 0; t < nt; ++t) cursor.units[t] = panels[t].codes, cursor.prefetch[t] = panels[t].codes_prefetch;
   clear(acc, nt * mr);
   for (int64_t b = 0; b < attributes->blocks; ++b) {
     __m256 block_acc[F32_ACCS][HALVES], row_sums[F32_MR][HALVES];
     clear(block_acc, nt * mr);
     cursor.x = lhs->values + b * attributes->block_length;
     int64_t left = tfc_stored_weights(attributes, b);
-    for (; left >= entries; left -= entries) f32_add_words(&cursor, (int)entries, bits, nt, mr, block_acc);
-    if (left > 0) f32_add_words(&cursor, (int)left, bits, nt, mr, block_acc);
+    for (; left >= entries; left -= entries) f32_add_units(&cursor, entries, bits, nt, mr, block_acc);
+    if (left > 0) f32_add_units(&cursor, (int)left, bits, nt, mr, block_acc);
     for (int m = 0; m < mr; ++m) {
       row_sums[m][0] = row_sums[m][1] = _mm256_set1_ps(lhs->row_sums == NULL ? 0.0f : lhs->row_sums[b * mr + m]);
     }
@@ -281,7 +298,7 @@ KERNEL_INLINE __m256 choose(const float four[TFC_SPARSITY_M], __m256i index) {
 
 KERNEL_INLINE void f32_sparse(const tfc_fully_connected_attributes* attributes, const tfc_weight_panel* panel,
                               const tfc_f32_lhs* lhs, const int bits, const int mr, float (*result)[TFC_NR]) {
-  const int64_t k = attributes->k, entries = tfc_word_entries(bits), index_entries = tfc_word_entries(TFC_INDEX_BITS);
+  const int64_t k = attributes->k, entries = tfc_unit_entries(bits), index_entries = tfc_unit_entries(TFC_INDEX_BITS);
   const uint8_t *word = panel->codes, *indices = panel->indices;
   __m256 acc[F32_MR][HALVES];
   clear(acc, mr);

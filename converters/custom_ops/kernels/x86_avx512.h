@@ -25,6 +25,17 @@ KERNEL_INLINE __m512i multiply_add(__m512i acc, __m512i a, __m512i b) {
   return acc;
 }
 
+/* Word `index` of the fields of a unit: the panel word itself or, of 3 bits, of two of its words; the highest bits of
+ * fields are anything then. */
+KERNEL_INLINE __m512i load_fields(const uint8_t* unit, const int index, const int bits) {
+  enum { SELECT = (0xF0 & 0xCC) | (0x0F & 0xAA) }; /* (a & b) | (~a & c), as the truth table of vpternlog */
+  if (bits != 3) return _mm512_loadu_si512(unit);
+  const __m512i low = _mm512_srli_epi16(_mm512_loadu_si512(unit + index / 2 * TFC_PANEL_WORD), index % 2 * 2);
+  const __m512i highs = _mm512_loadu_si512(unit + 2 * TFC_PANEL_WORD);
+  const __m512i high = index < 2 ? _mm512_slli_epi16(highs, 2 - index) : _mm512_srli_epi16(highs, index - 2);
+  return _mm512_ternarylogic_epi64(_mm512_set1_epi8(0x33), low, high, SELECT);
+}
+
 KERNEL_INLINE __m512 load_halves(const uint16_t* halves) {
   return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)halves));
 }

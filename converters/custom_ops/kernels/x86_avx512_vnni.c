@@ -1,16 +1,16 @@
 /* AVX-512 with VNNI: a panel word is one register, and `vpdpbusd` multiplies unsigned bytes with signed ones and adds
  * fours of products to 32-bit accumulators, exactly.
  *
- * The loop nest of a dense layer, outermost first (mr rows, nt panels, FIELDS = 8 / bits weights in a byte):
+ * The loop nest of a dense layer, outermost first (mr rows, nt panels, GROUPS k groups in a unit):
  *
  *   ops/fully_connected.c   rows of x    64 at a time: packed once, then used by all panels
  *                           panels       TFC_MAX_NT at a time: a task of the threads
  *                           mr           8, 4, 2 or 1 rows of a packed LHS panel: one call of a kernel
  *   qd8_gemm                nt           as many panels as fit QD8_ACCS accumulators
  *   qd8_dense               blocks       acc[nt][mr] += scale * block_acc - zero_point * row sum
- *                           words        of the block, `unroll` at a time
- *   qd8_add_words           unroll       load one word of each panel, prefetch
- *                           FIELDS       unpack 4 weights of 16 channels of each panel (a k group)
+ *                           units        of the block, `unroll` at a time
+ *   qd8_add_units           unroll       prefetch one unit of each panel
+ *                           GROUPS       load and unpack 4 weights of 16 channels of each panel (a k group)
  *                           mr           broadcast 4 values of x
  *                           nt           block_acc[k_accs][nt][mr] += 4 products a channel: one vpdpbusd
  *
@@ -70,12 +70,14 @@ KERNEL_INLINE void add_block(const tfc_weight_panel* panel, int64_t block, const
 /* Bit field `index` of every byte. */
 KERNEL_INLINE __m512i field(__m512i word, const int index, const int bits) {
   if (bits == 8) return word;
-  return _mm512_and_si512(_mm512_srli_epi16(word, index * bits), _mm512_set1_epi8((char)((1 << bits) - 1)));
+  const __m512i shifted = _mm512_srli_epi16(word, index * tfc_field_bits(bits));
+  return _mm512_and_si512(shifted, _mm512_set1_epi8((char)((1 << bits) - 1)));
 }
 
-/* The same, 2^(index * bits) times its value. */
+/* The same, at its place: 2^(index * tfc_field_bits(bits)) times its value. */
 KERNEL_INLINE __m512i field_in_place(__m512i word, const int index, const int bits) {
-  return bits == 8 ? word : _mm512_and_si512(word, _mm512_set1_epi8((char)(((1 << bits) - 1) << index * bits)));
+  if (bits == 8) return word;
+  return _mm512_and_si512(word, _mm512_set1_epi8((char)(((1 << bits) - 1) << index * tfc_field_bits(bits))));
 }
 
 /* Loads a panel word and prefetches the one at this distance. */
@@ -104,29 +106,32 @@ KERNEL_INLINE int panels_at_once(const int bits, const int mr) {
   return mr * TFC_MAX_NT <= QD8_ACCS ? TFC_MAX_NT : QD8_ACCS / mr;
 }
 
-/* The next reads of a dense layer: a word of each panel, the values of x, and the words to prefetch. */
+/* The next reads of a dense layer: a unit of each panel, the values of x, and the units to prefetch. */
 typedef struct {
-  const uint8_t* words[TFC_MAX_NT];
+  const uint8_t* units[TFC_MAX_NT];
   const uint8_t* prefetch;
   const int8_t* x;
 } tfc_qd8_cursor;
 
-/* Multiplies the next `unroll` words of each panel with their values of x, and prefetches as many. Successive products
+/* Multiplies the next `unroll` units of each panel with their values of x, and prefetches as many. Successive products
  * of a channel go to `k_accs` accumulators in turn. */
-KERNEL_INLINE void qd8_add_words(tfc_qd8_cursor* cursor, const int unroll, const int bits, const int nt, const int mr,
+KERNEL_INLINE void qd8_add_units(tfc_qd8_cursor* cursor, const int unroll, const int bits, const int nt, const int mr,
                                  const int k_accs, __m512i* block_acc) {
-  const int fields = 8 / bits;
+  const int fields = 8 / tfc_field_bits(bits), groups = tfc_unit_groups(bits);
+  const int unit_bytes = tfc_unit_words(bits) * TFC_PANEL_WORD;
   for (int i = 0; i < unroll; ++i) {
-    __m512i word[TFC_MAX_NT];
-    for (int t = 0; t < nt; ++t) {
-      _mm_prefetch((const char*)cursor->prefetch + (i * nt + t) * TFC_PANEL_WORD, _MM_HINT_T0);
-      word[t] = _mm512_loadu_si512(cursor->words[t] + i * TFC_PANEL_WORD);
-      if (bits == 8) word[t] = in_register(word[t]);
+    for (int line = 0; line < nt * unit_bytes; line += TFC_CACHE_LINE) {
+      _mm_prefetch((const char*)cursor->prefetch + i * nt * unit_bytes + line, _MM_HINT_T0);
     }
-    for (int f = 0; f < fields; ++f) {
-      const int k = (i * fields + f) % k_accs;
+    __m512i word[TFC_MAX_NT];
+    for (int g = 0; g < groups; ++g) {
+      const int f = g % fields, k = (i * groups + g) % k_accs;
       __m512i u[TFC_MAX_NT];
-      for (int t = 0; t < nt; ++t) u[t] = mr == 1 ? field_in_place(word[t], f, bits) : field(word[t], f, bits);
+      for (int t = 0; t < nt; ++t) {
+        if (f == 0) word[t] = load_fields(cursor->units[t] + i * unit_bytes, g / fields, bits);
+        if (bits == 8) word[t] = in_register(word[t]);
+        u[t] = mr == 1 ? field_in_place(word[t], f, bits) : field(word[t], f, bits);
+      }
       for (int m = 0; m < mr; ++m, cursor->x += TFC_KR) {
         const __m512i values = broadcast_four(cursor->x);
         for (int t = 0; t < nt; ++t) {
@@ -136,8 +141,8 @@ KERNEL_INLINE void qd8_add_words(tfc_qd8_cursor* cursor, const int unroll, const
       }
     }
   }
-  for (int t = 0; t < nt; ++t) cursor->words[t] += unroll * TFC_PANEL_WORD;
-  cursor->prefetch += unroll * nt * TFC_PANEL_WORD;
+  for (int t = 0; t < nt; ++t) cursor->units[t] += unroll * unit_bytes;
+  cursor->prefetch += unroll * nt * unit_bytes;
 }
 
 /* sum q x = sum u x - 2^(bits - 1) sum x, where u = q + 2^(bits - 1) is stored in the panel word. A single row, for
@@ -146,24 +151,24 @@ KERNEL_INLINE void qd8_add_words(tfc_qd8_cursor* cursor, const int unroll, const
 KERNEL_INLINE void qd8_dense(const tfc_fully_connected_attributes* attributes, const tfc_weight_panel* panels,
                              const tfc_qd8_lhs* lhs, const int bits, const int nt, const int mr,
                              float (*result)[TFC_NR]) {
-  const int fields = 8 / bits, outputs = nt * mr;
-  const int unroll = outputs * fields < ACCS_IN_FLIGHT ? ACCS_IN_FLIGHT / (outputs * fields) : 1;
-  const int k_accs = outputs * fields * unroll <= QD8_ACCS ? fields * unroll : QD8_ACCS / outputs;
+  const int fields = 8 / tfc_field_bits(bits), groups = tfc_unit_groups(bits), outputs = nt * mr;
+  const int unroll = outputs * groups < ACCS_IN_FLIGHT ? ACCS_IN_FLIGHT / (outputs * groups) : 1;
+  const int k_accs = outputs * groups * unroll <= QD8_ACCS ? groups * unroll : QD8_ACCS / outputs;
   tfc_qd8_cursor cursor = {.prefetch = panels[0].codes + panels[0].codes_prefetch, .x = lhs->values};
   __m512 acc[QD8_ACCS];
-  for (int t = 0; t < nt; ++t) cursor.words[t] = panels[t].codes;
+  for (int t = 0; t < nt; ++t) cursor.units[t] = panels[t].codes;
   for (int s = 0; s < outputs; ++s) acc[s] = _mm512_setzero_ps();
   for (int64_t b = 0; b < attributes->blocks; ++b) {
     const int32_t* row_sums = lhs->row_sums + b * mr;
     __m512i block_acc[QD8_ACCS]; /* [k_accs][nt][mr] */
     for (int s = 0; s < k_accs * outputs; ++s) block_acc[s] = _mm512_setzero_si512();
-    int64_t left = tfc_block_groups(tfc_stored_weights(attributes, b), bits) / fields;
-    for (; left >= unroll; left -= unroll) qd8_add_words(&cursor, unroll, bits, nt, mr, k_accs, block_acc);
-    for (; unroll > 1 && left > 0; --left) qd8_add_words(&cursor, 1, bits, nt, mr, k_accs, block_acc);
+    int64_t left = tfc_block_units(tfc_stored_weights(attributes, b), bits);
+    for (; left >= unroll; left -= unroll) qd8_add_units(&cursor, unroll, bits, nt, mr, k_accs, block_acc);
+    for (; unroll > 1 && left > 0; --left) qd8_add_units(&cursor, 1, bits, nt, mr, k_accs, block_acc);
     __m512 block_floats[QD8_ACCS], row_sum_floats[QD8_MR];
     for (int s = 0; s < outputs; ++s) {
       for (int k = 1; k < k_accs; ++k) {
-        const int shift = mr == 1 ? k % fields * bits : 0;
+        const int shift = mr == 1 ? k % fields * tfc_field_bits(bits) : 0;
         block_acc[s] = _mm512_add_epi32(block_acc[s], _mm512_srai_epi32(block_acc[k * outputs + s], shift));
       }
       const __m512i surplus = _mm512_slli_epi32(_mm512_set1_epi32(row_sums[s % mr]), bits - 1);
@@ -270,9 +275,9 @@ KERNEL_INLINE __m512 value_table(const int bits) {
   return _mm512_cvtepi32_ps(_mm512_sub_epi32(u, _mm512_set1_epi32(1 << (bits - 1))));
 }
 
-/* Moves the entry `index` of a panel word, of each channel, to the low bits of the channel's four bytes. */
+/* Moves the entry `index` of a word of fields, of each channel, to the low bits of the channel's four bytes. */
 KERNEL_INLINE __m512i shift_entry(__m512i word, int index, const int bits) {
-  return _mm512_srlv_epi32(word, _mm512_set1_epi32(index % TFC_KR * 8 + index / TFC_KR * bits));
+  return _mm512_srlv_epi32(word, _mm512_set1_epi32(index % TFC_KR * 8 + index / TFC_KR * tfc_field_bits(bits)));
 }
 
 KERNEL_INLINE __m512 quantized_floats(__m512i word, int index, __m512 table, const int bits) {
@@ -282,49 +287,57 @@ KERNEL_INLINE __m512 quantized_floats(__m512i word, int index, __m512 table, con
   return _mm512_cvtepi32_ps(_mm512_sub_epi32(u, _mm512_set1_epi32(128)));
 }
 
-/* The next panel word of each panel, and the inputs that it is multiplied with. */
+/* The next unit of each panel, and the inputs that it is multiplied with. */
 typedef struct {
-  const uint8_t* words[TFC_MAX_NT];
+  const uint8_t* units[TFC_MAX_NT];
   int64_t prefetch[TFC_MAX_NT];
   const float* x;
   int64_t k;
 } tfc_f32_cursor;
 
-/* Multiplies the first `entries` weights of the next panel words, and moves on. */
-KERNEL_INLINE void f32_add_words(tfc_f32_cursor* cursor, __m512 table, int entries, const int bits, const int nt,
+/* Multiplies the first `count` weights of the next units, and moves on. */
+KERNEL_INLINE void f32_add_units(tfc_f32_cursor* cursor, __m512 table, int count, const int bits, const int nt,
                                  const int mr, __m512* acc) {
-  __m512i word[TFC_MAX_NT];
+  const int entries = tfc_unit_entries(bits) / tfc_field_words(bits),
+            unit_bytes = tfc_unit_words(bits) * TFC_PANEL_WORD;
   for (int t = 0; t < nt; ++t) {
-    word[t] = load_word(cursor->words[t], cursor->prefetch[t]);
-    cursor->words[t] += TFC_PANEL_WORD;
+    for (int line = 0; line < unit_bytes; line += TFC_CACHE_LINE) {
+      _mm_prefetch((const char*)cursor->units[t] + cursor->prefetch[t] + line, _MM_HINT_T0);
+    }
   }
-  for (int i = 0; i < entries; ++i) {
-    for (int t = 0; t < nt; ++t) {
-      const __m512 q = quantized_floats(word[t], i, table, bits);
-      for (int m = 0; m < mr; ++m) {
-        acc[t * mr + m] = _mm512_fmadd_ps(q, _mm512_set1_ps(cursor->x[m * cursor->k + i]), acc[t * mr + m]);
+  for (int w = 0; w < tfc_field_words(bits); ++w) {
+    __m512i word[TFC_MAX_NT];
+    for (int t = 0; t < nt; ++t) word[t] = load_fields(cursor->units[t], w, bits);
+    for (int i = 0; i < entries && w * entries + i < count; ++i) {
+      for (int t = 0; t < nt; ++t) {
+        const __m512 q = quantized_floats(word[t], i, table, bits);
+        for (int m = 0; m < mr; ++m) {
+          const __m512 value = _mm512_set1_ps(cursor->x[m * cursor->k + w * entries + i]);
+          acc[t * mr + m] = _mm512_fmadd_ps(q, value, acc[t * mr + m]);
+        }
       }
     }
   }
-  cursor->x += entries;
+  for (int t = 0; t < nt; ++t) cursor->units[t] += unit_bytes;
+  cursor->x += count;
 }
 
 KERNEL_INLINE void f32_dense(const tfc_fully_connected_attributes* attributes, const tfc_weight_panel* panels,
                              const tfc_f32_lhs* lhs, const int bits, const int nt, const int mr,
                              float (*result)[TFC_NR]) {
-  const int64_t entries = tfc_word_entries(bits);
+  const int entries = tfc_unit_entries(bits);
   const __m512 table = value_table(bits);
   tfc_f32_cursor cursor = {.k = attributes->k};
   __m512 acc[F32_MR];
-  for (int t = 0; t < nt; ++t) cursor.words[t] = panels[t].codes, cursor.prefetch[t] = panels[t].codes_prefetch;
+  for (int t = 0; t < nt; ++t) cursor.units[t] = panels[t].codes, cursor.prefetch[t] = panels[t].codes_prefetch;
   for (int s = 0; s < nt * mr; ++s) acc[s] = _mm512_setzero_ps();
   for (int64_t b = 0; b < attributes->blocks; ++b) {
     __m512 block_acc[F32_MR], row_sums[F32_MR];
     for (int s = 0; s < nt * mr; ++s) block_acc[s] = _mm512_setzero_ps();
     cursor.x = lhs->values + b * attributes->block_length;
     int64_t left = tfc_stored_weights(attributes, b);
-    for (; left >= entries; left -= entries) f32_add_words(&cursor, table, (int)entries, bits, nt, mr, block_acc);
-    if (left > 0) f32_add_words(&cursor, table, (int)left, bits, nt, mr, block_acc);
+    for (; left >= entries; left -= entries) f32_add_units(&cursor, table, entries, bits, nt, mr, block_acc);
+    if (left > 0) f32_add_units(&cursor, table, (int)left, bits, nt, mr, block_acc);
     for (int m = 0; m < mr; ++m) row_sums[m] = _mm512_set1_ps(lhs->row_sums == NULL ? 0.0f : lhs->row_sums[b * mr + m]);
     for (int t = 0; t < nt; ++t) add_block(&panels[t], b, block_acc + t * mr, row_sums, mr, acc + t * mr);
   }
@@ -333,7 +346,7 @@ KERNEL_INLINE void f32_dense(const tfc_fully_connected_attributes* attributes, c
 
 KERNEL_INLINE void f32_sparse(const tfc_fully_connected_attributes* attributes, const tfc_weight_panel* panel,
                               const tfc_f32_lhs* lhs, const int bits, const int mr, float (*result)[TFC_NR]) {
-  const int64_t k = attributes->k, entries = tfc_word_entries(bits), index_entries = tfc_word_entries(TFC_INDEX_BITS);
+  const int64_t k = attributes->k, entries = tfc_unit_entries(bits), index_entries = tfc_unit_entries(TFC_INDEX_BITS);
   const __m512 table = value_table(bits);
   const uint8_t *word = panel->codes, *indices = panel->indices;
   __m512 acc[F32_MR];

@@ -49,7 +49,8 @@ static int64_t round_up(int64_t value, int64_t multiple) { return (value + multi
 /* Room for the packed values of a row: see tfc_qd8_lhs. */
 static int64_t row_bytes(const tfc_fully_connected_attributes* attributes) {
   const int bits = attributes->weight_bits;
-  const int64_t groups = tfc_fully_connected_panel_words(attributes, bits) * (tfc_word_entries(bits) / TFC_KR);
+  const int64_t units = tfc_fully_connected_panel_words(attributes, bits) / tfc_unit_words(bits);
+  const int64_t groups = units * tfc_unit_groups(bits);
   const int64_t bytes = round_up(groups * tfc_lhs_kr(attributes), TFC_CACHE_LINE);
   return bytes / TFC_CACHE_LINE % 2 == 0 ? bytes + TFC_CACHE_LINE : bytes;
 }

@@ -36,7 +36,7 @@ def model():
 @pytest.mark.parametrize(
     ("name", "spec", "reason"),
     [
-        ("layer", QuantSpec(bits=3), "codes of 2, 4 or 8 bits"),
+        ("layer", QuantSpec(bits=3), "weights of 2, 4 or 8 bits"),
         ("layer", QuantSpec(bits=4, activation_bits=4), "quantizes activations to 8 bits"),
         ("layer", QuantSpec(bits=2, symmetric=False), "LiteRT has no offsets, and its integer zero points must be 0"),
         ("layer", QuantSpec(bits=4, block_size=32, scale_dtype="float32"), "scales of blocks in float16"),

@@ -30,7 +30,7 @@ def test_layers_without_a_spec_stay_float(model):
     ("name", "spec", "reason"),
     [
         ("first", QuantSpec(bits=4, scale_dtype="float32"), "stores scales and offsets in float16"),
-        ("first", QuantSpec(bits=3), "codes of 2, 4 or 8 bits"),
+        ("first", QuantSpec(bits=3, sparsity="2:4"), "sparse weights of 3 bits"),
         ("first", QuantSpec(bits=32, activation_bits=8), "quantized activations with float weights"),
         ("first", QuantSpec(bits=4, activation_bits=4), "quantizes activations to 8 bits"),
         ("first", QuantSpec(bits=4, symmetric=False, sparsity="2:4"), "asymmetric weight cannot be exactly zero"),
