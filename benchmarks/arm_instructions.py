@@ -116,7 +116,8 @@ def layers(k: int, n: int) -> Iterator[Layer]:
     for bits in (2, 4, 8):
         for sparsity in (None, "2:4", "1:4"):
             yield _ours(QuantSpec(bits=bits, activation_bits=8, sparsity=sparsity), k, n)
-    for bits, block_size in ((2, 64), (4, 32), (4, 64), (4, 128)):
+    yield _ours(QuantSpec(bits=3, activation_bits=8), k, n)
+    for bits, block_size in ((2, 64), (3, 64), (4, 32), (4, 64), (4, 128)):
         yield _ours(QuantSpec(bits=bits, block_size=block_size, activation_bits=8), k, n)
     yield _ours(QuantSpec(bits=2, block_size=64, symmetric=False, activation_bits=8), k, n)
     builtin = [QuantSpec(bits=bits) for bits in (2, 4, 8)] + [QuantSpec(bits=4, block_size=size) for size in (32, 128)]

@@ -135,9 +135,9 @@ def onnx_blockwise(bits: int, block_size: int) -> Candidate:
 def candidates(k: int) -> Iterator[Candidate]:
     """Yields the candidates for layers with that K; blocks are whole."""
     block = 64 if k % 64 == 0 else 16
-    for bits in (2, 4, 8):
+    for bits in (2, 3, 4, 8):
         yield ours(QuantSpec(bits=bits, activation_bits=8))
-    for bits in (2, 4):
+    for bits in (2, 3, 4):
         yield ours(QuantSpec(bits=bits, block_size=block, activation_bits=8))
     yield ours(QuantSpec(bits=2, block_size=block, symmetric=False, activation_bits=8))
     for sparsity in ("2:4", "1:4"):

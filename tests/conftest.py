@@ -138,7 +138,7 @@ def whole_of_stream(tmp_path_factory) -> Exported:
 
 @pytest.fixture(scope="session")
 def stream(tmp_path_factory) -> Exported:
-    """Packed layers of 2, 4 and 8 bits and float ones, in chunks of three frames."""
+    """Packed layers of 2 to 8 bits and float ones, in chunks of three frames."""
     return _export(WEIGHTS_ONLY, tmp_path_factory.mktemp("stream"), STREAMING, streaming=True)
 
 
@@ -156,7 +156,7 @@ def late_packed_stream(tmp_path_factory) -> Exported:
 
 @pytest.fixture(scope="session")
 def transducer_stream(tmp_path_factory) -> Exported:
-    """A transducer with packed layers of 2, 4 and 8 bits in its encoder and decoder, in chunks of three frames."""
+    """A transducer with packed layers of 2 to 8 bits in its encoder and decoder, in chunks of three frames."""
     return _export(TRANSDUCER_RULES, tmp_path_factory.mktemp("transducer"), STREAMING | TRANSDUCER, streaming=True)
 
 

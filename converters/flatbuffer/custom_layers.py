@@ -188,7 +188,7 @@ def _by_channel(content: bytes, blocks: int, n: int) -> NDArray[np.float32]:
 
 
 def _entries(content: bytes, bits: int, lengths: list[int], n: int) -> NDArray[np.int16]:
-    """Decodes unsigned numbers of `bits` bits to [N, sum of lengths]; each block of `lengths` begins a unit of words."""
+    """Decodes unsigned numbers of `bits` bits to [N, sum of lengths]; each block of `lengths` begins a unit."""
     words_of_unit = 3 if bits == 3 else 1
     per_unit = 32 * words_of_unit // bits
     first_units = np.cumsum([0] + [-(-length // per_unit) for length in lengths])

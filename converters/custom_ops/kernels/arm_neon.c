@@ -72,7 +72,7 @@ typedef struct {
 TFC_INLINE void f32_add_units(tfc_f32_cursor* cursor, int count, const int bits, const int nt, const int mr,
                               float32x4_t (*acc)[QUARTERS]) {
   const int entries = tfc_unit_entries(bits) / tfc_field_words(bits);
-  for (int w = 0; w < tfc_field_words(bits); ++w) {
+  UNROLL for (int w = 0; w < tfc_field_words(bits); ++w) {
     uint8x16_t quarter[TFC_MAX_NT][QUARTERS];
     for (int t = 0; t < nt; ++t) {
       for (int v = 0; v < QUARTERS; ++v) quarter[t][v] = load_fields(cursor->units[t] + v * 16, w, bits);

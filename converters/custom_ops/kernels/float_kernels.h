@@ -11,7 +11,6 @@
 #define KERNEL(name) TFC_JOIN(tfc_##name, TFC_ISA)
 
 #define FLOAT_INLINE static inline __attribute__((always_inline)) TARGET
-#define UNROLLED _Pragma("GCC unroll 16")
 
 /* ---- Depthwise convolution ---- */
 

@@ -13,6 +13,7 @@
 _Static_assert(FLT_EVAL_METHOD == 0, "float expressions must be evaluated in float");
 
 #define TFC_INLINE static inline __attribute__((always_inline))
+#define UNROLLED _Pragma("GCC unroll 16")
 
 TFC_INLINE int64_t tfc_min(int64_t a, int64_t b) { return a < b ? a : b; }
 TFC_INLINE int64_t tfc_max(int64_t a, int64_t b) { return a > b ? a : b; }

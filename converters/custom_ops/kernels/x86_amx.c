@@ -112,19 +112,21 @@ KERNEL_INLINE void expand_group(__m512i q, __m512i indices, const int sparsity_n
 KERNEL_INLINE void unpack(tfc_weight_cursor* cursor, int64_t groups, const int bits, const int sparsity_n,
                           int8_t* target) {
   enum { INDEX_FIELDS = 8 / TFC_INDEX_BITS };
-  const int fields = 8 / tfc_field_bits(bits), unit_groups = tfc_unit_groups(bits);
-  const int group_bytes = TFC_PANEL_WORD * TFC_SPARSITY_M / sparsity_n;
+  const int fields = 8 / tfc_field_bits(bits), group_bytes = TFC_PANEL_WORD * TFC_SPARSITY_M / sparsity_n;
   for (int64_t group = 0; group < groups; cursor->word += tfc_unit_words(bits) * TFC_PANEL_WORD) {
-    for (int g = 0; g < unit_groups; ++g, ++group, target += group_bytes) {
-      const __m512i q = top_weights(load_fields(cursor->word, g / fields, bits), g % fields, bits);
-      if (sparsity_n == TFC_SPARSITY_M) {
-        _mm512_store_si512(target, q);
-        continue;
+    UNROLLED for (int w = 0; w < tfc_field_words(bits); ++w) {
+      const __m512i word = load_fields(cursor->word, w, bits);
+      for (int f = 0; f < fields; ++f, ++group, target += group_bytes) {
+        const __m512i q = top_weights(word, f, bits);
+        if (sparsity_n == TFC_SPARSITY_M) {
+          _mm512_store_si512(target, q);
+          continue;
+        }
+        const uint8_t* index_word = cursor->indices + group / INDEX_FIELDS * TFC_PANEL_WORD;
+        const __m128i shift = _mm_cvtsi32_si128((int)(group % INDEX_FIELDS) * TFC_INDEX_BITS);
+        const __m512i indices = _mm512_srl_epi16(_mm512_loadu_si512(index_word), shift);
+        expand_group(q, _mm512_and_si512(indices, _mm512_set1_epi8(TFC_SPARSITY_M - 1)), sparsity_n, target);
       }
-      const uint8_t* index_word = cursor->indices + group / INDEX_FIELDS * TFC_PANEL_WORD;
-      const __m128i shift = _mm_cvtsi32_si128((int)(group % INDEX_FIELDS) * TFC_INDEX_BITS);
-      const __m512i indices = _mm512_srl_epi16(_mm512_loadu_si512(index_word), shift);
-      expand_group(q, _mm512_and_si512(indices, _mm512_set1_epi8(TFC_SPARSITY_M - 1)), sparsity_n, target);
     }
   }
   if (sparsity_n != TFC_SPARSITY_M) cursor->indices += (groups + INDEX_FIELDS - 1) / INDEX_FIELDS * TFC_PANEL_WORD;

@@ -102,8 +102,8 @@ KERNEL_INLINE __m256i widen(__m256i acc, __m256i narrow) {
 /* Of 2 to 4 bits, sum q x = sum u x - 2^(bits - 1) sum x, where u = q + 2^(bits - 1) is stored in the unit. */
 KERNEL_INLINE void qd8_dense(const tfc_fully_connected_attributes* attributes, const tfc_weight_panel* panel,
                              const tfc_qd8_lhs* lhs, const int bits, const int mr, float (*result)[TFC_NR]) {
-  const int fields = 8 / tfc_field_bits(bits), groups = tfc_unit_groups(bits);
-  const int64_t narrow_units = narrow_groups(bits) / groups;
+  const int fields = 8 / tfc_field_bits(bits);
+  const int64_t narrow_units = narrow_groups(bits) / tfc_unit_groups(bits);
   const uint8_t* unit = panel->codes;
   const int8_t* x = lhs->values;
   __m256 acc[QD8_MR][HALVES];
@@ -122,20 +122,22 @@ KERNEL_INLINE void qd8_dense(const tfc_fully_connected_attributes* attributes, c
       const int64_t count = tfc_min(units, narrow_units);
       for (int64_t i = 0; i < count; ++i, unit += tfc_unit_words(bits) * TFC_PANEL_WORD) {
         prefetch_unit(unit, panel->codes_prefetch, bits);
-        for (int g = 0; g < groups; ++g) {
-          const __m256i first = field(load_fields(unit, g / fields, 0, bits), g % fields, bits);
-          const __m256i second = field(load_fields(unit, g / fields, 1, bits), g % fields, bits);
-          for (int m = 0; m < mr; ++m, x += TFC_KR) {
-            int32_t four;
-            memcpy(&four, x, sizeof four);
-            const __m256i values = _mm256_set1_epi32(four);
-            if (bits == 8) {
-              const __m256i flip = _mm256_set1_epi8((char)128);
-              narrow[m][0] = signed_products(_mm256_xor_si256(first, flip), values);
-              narrow[m][1] = signed_products(_mm256_xor_si256(second, flip), values);
-            } else {
-              narrow[m][0] = _mm256_add_epi16(narrow[m][0], _mm256_maddubs_epi16(first, values));
-              narrow[m][1] = _mm256_add_epi16(narrow[m][1], _mm256_maddubs_epi16(second, values));
+        UNROLLED for (int w = 0; w < tfc_field_words(bits); ++w) {
+          const __m256i halves[HALVES] = {load_fields(unit, w, 0, bits), load_fields(unit, w, 1, bits)};
+          for (int f = 0; f < fields; ++f) {
+            const __m256i first = field(halves[0], f, bits), second = field(halves[1], f, bits);
+            for (int m = 0; m < mr; ++m, x += TFC_KR) {
+              int32_t four;
+              memcpy(&four, x, sizeof four);
+              const __m256i values = _mm256_set1_epi32(four);
+              if (bits == 8) {
+                const __m256i flip = _mm256_set1_epi8((char)128);
+                narrow[m][0] = signed_products(_mm256_xor_si256(first, flip), values);
+                narrow[m][1] = signed_products(_mm256_xor_si256(second, flip), values);
+              } else {
+                narrow[m][0] = _mm256_add_epi16(narrow[m][0], _mm256_maddubs_epi16(first, values));
+                narrow[m][1] = _mm256_add_epi16(narrow[m][1], _mm256_maddubs_epi16(second, values));
+              }
             }
           }
         }
@@ -248,7 +250,7 @@ KERNEL_INLINE void f32_add_units(tfc_f32_cursor* cursor, int count, const int bi
                                  __m256 (*acc)[HALVES]) {
   const int entries = tfc_unit_entries(bits) / tfc_field_words(bits);
   for (int t = 0; t < nt; ++t) prefetch_unit(cursor->units[t], cursor->prefetch[t], bits);
-  for (int w = 0; w < tfc_field_words(bits); ++w) {
+  UNROLLED for (int w = 0; w < tfc_field_words(bits); ++w) {
     __m256i half[TFC_MAX_NT][HALVES];
     for (int t = 0; t < nt; ++t) {
       for (int h = 0; h < HALVES; ++h) half[t][h] = load_fields(cursor->units[t], w, h, bits);

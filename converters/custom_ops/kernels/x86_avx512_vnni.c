@@ -10,7 +10,7 @@
  *   qd8_dense               blocks       acc[nt][mr] += scale * block_acc - zero_point * row sum
  *                           units        of the block, `unroll` at a time
  *   qd8_add_units           unroll       prefetch one unit of each panel
- *                           GROUPS       load and unpack 4 weights of 16 channels of each panel (a k group)
+ *                           GROUPS       unpack 4 weights of 16 channels of each panel (a k group)
  *                           mr           broadcast 4 values of x
  *                           nt           block_acc[k_accs][nt][mr] += 4 products a channel: one vpdpbusd
  *
@@ -123,20 +123,22 @@ KERNEL_INLINE void qd8_add_units(tfc_qd8_cursor* cursor, const int unroll, const
     for (int line = 0; line < nt * unit_bytes; line += TFC_CACHE_LINE) {
       _mm_prefetch((const char*)cursor->prefetch + i * nt * unit_bytes + line, _MM_HINT_T0);
     }
-    __m512i word[TFC_MAX_NT];
-    for (int g = 0; g < groups; ++g) {
-      const int f = g % fields, k = (i * groups + g) % k_accs;
-      __m512i u[TFC_MAX_NT];
+    UNROLLED for (int w = 0; w < tfc_field_words(bits); ++w) {
+      __m512i word[TFC_MAX_NT];
       for (int t = 0; t < nt; ++t) {
-        if (f == 0) word[t] = load_fields(cursor->units[t] + i * unit_bytes, g / fields, bits);
+        word[t] = load_fields(cursor->units[t] + i * unit_bytes, w, bits);
         if (bits == 8) word[t] = in_register(word[t]);
-        u[t] = mr == 1 ? field_in_place(word[t], f, bits) : field(word[t], f, bits);
       }
-      for (int m = 0; m < mr; ++m, cursor->x += TFC_KR) {
-        const __m512i values = broadcast_four(cursor->x);
-        for (int t = 0; t < nt; ++t) {
-          __m512i* acc = &block_acc[(k * nt + t) * mr + m];
-          *acc = multiply_add(*acc, u[t], values);
+      for (int f = 0; f < fields; ++f) {
+        const int k = (i * groups + w * fields + f) % k_accs;
+        __m512i u[TFC_MAX_NT];
+        for (int t = 0; t < nt; ++t) u[t] = mr == 1 ? field_in_place(word[t], f, bits) : field(word[t], f, bits);
+        for (int m = 0; m < mr; ++m, cursor->x += TFC_KR) {
+          const __m512i values = broadcast_four(cursor->x);
+          for (int t = 0; t < nt; ++t) {
+            __m512i* acc = &block_acc[(k * nt + t) * mr + m];
+            *acc = multiply_add(*acc, u[t], values);
+          }
         }
       }
     }
@@ -305,7 +307,7 @@ KERNEL_INLINE void f32_add_units(tfc_f32_cursor* cursor, __m512 table, int count
       _mm_prefetch((const char*)cursor->units[t] + cursor->prefetch[t] + line, _MM_HINT_T0);
     }
   }
-  for (int w = 0; w < tfc_field_words(bits); ++w) {
+  UNROLLED for (int w = 0; w < tfc_field_words(bits); ++w) {
     __m512i word[TFC_MAX_NT];
     for (int t = 0; t < nt; ++t) word[t] = load_fields(cursor->units[t], w, bits);
     for (int i = 0; i < entries && w * entries + i < count; ++i) {

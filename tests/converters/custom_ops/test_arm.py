@@ -82,7 +82,10 @@ def rows_of_all_kinds(rng: np.random.Generator, rows: int, k: int) -> NDArray[np
 def layers() -> list[tuple[PackedLayer, NDArray[np.float32]]]:
     """Every kind of layer, in shapes with all groups of rows, short blocks, cells, groups and tiles."""
     rng = np.random.default_rng(31)
-    kinds = itertools.product((2, 4, 8), (True, False), (0, 8, 32), (True, False), (None, 1, 2))
+    kinds = [
+        *itertools.product((2, 4, 8), (True, False), (0, 8, 32), (True, False), (None, 1, 2)),
+        *itertools.product((3,), (True, False), (0, 8, 32), (True, False), (None,)),
+    ]
     found = []
     for i, (bits, symmetric, block_size, int8_activations, kept) in enumerate(kinds):
         rows, k, n = [(15, 75, 21), (1, 100, 17), (4, 24, 3), (2, 33, 40)][i % 4]

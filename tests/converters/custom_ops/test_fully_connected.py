@@ -18,7 +18,12 @@ KERNELS = kernel_names()
 # Rows: none, one, every group of rows that a kernel may form, one more than the chunk of 64. K: one, parts of a cell
 # and of a block, more than the pieces of 256 codes. N: one, parts of a tile, more than the four tiles taken together.
 SHAPES = [(1, 1, 1), (0, 24, 5), (3, 7, 2), (65, 24, 17), (15, 133, 33), (5, 300, 3), (2, 70, 85), (1, 96, 130)]
-KINDS = list(itertools.product((2, 4, 8), (True, False), (0, 8, 32), (True, False), (None, 1, 2)))
+KINDS = [
+    kind
+    for kind in itertools.product((2, 3, 4, 8), (True, False), (0, 8, 32), (True, False), (None, 1, 2))
+    if kind[0] != 3 or kind[4] is None
+]
+WIDTHS = [(bits, kept) for bits, kept in itertools.product((2, 3, 4, 8), (None, 1, 2)) if bits != 3 or kept is None]
 kind = pytest.mark.parametrize(("bits", "symmetric", "block_size", "int8_activations", "kept"), KINDS)
 
 
@@ -108,9 +113,8 @@ def test_equals_the_definition_bit_for_bit(
             np.testing.assert_array_equal(run(layer, x, kernel), expected, err_msg=kernel)
 
 
-@pytest.mark.parametrize("kept", [None, 1, 2])
 @pytest.mark.parametrize(("block_size", "symmetric"), [(0, True), (0, False), (24, True), (64, False), (128, True)])
-@pytest.mark.parametrize("bits", [2, 4, 8])
+@pytest.mark.parametrize(("bits", "kept"), WIDTHS)
 def test_many_rows_equal_the_definition(bits: int, block_size: int, symmetric: bool, kept: int | None) -> None:
     """Kernels of matrix tiles: more rows than they take at once, parts of a long block, an odd panel at the end."""
     seed = 100 * bits + block_size
@@ -159,8 +163,7 @@ def test_is_close_to_exact_arithmetic(
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("kept", [None, 1, 2])
-@pytest.mark.parametrize("bits", [2, 4, 8])
+@pytest.mark.parametrize(("bits", "kept"), WIDTHS)
 def test_extreme_codes_do_not_overflow(bits: int, kept: int | None, kernel: str) -> None:
     """Long blocks of the lowest and highest codes with the largest activations, where 16-bit sums would not hold."""
     k = 4 * 333
@@ -188,7 +191,7 @@ def test_integer_sums_are_exact_up_to_their_limit() -> None:
         run(longer, np.full((1, k + 1), 127, np.float32))
 
 
-@pytest.mark.parametrize("bits", [2, 4])
+@pytest.mark.parametrize("bits", [2, 3, 4])
 @pytest.mark.parametrize("k", [2**17, 2**20])
 def test_enlarged_sums_of_a_single_row_do_not_overflow(bits: int, k: int) -> None:
     """The longest block whose codes kernels multiply where they stand in their bytes, and one too long for that."""
@@ -209,10 +212,10 @@ def test_a_sparse_block_that_is_too_long_for_enlarged_sums() -> None:
         assert run(layer, np.full((1, 4 * groups), 127, np.float32), kernel)[0, 0] == np.float32(127 * groups)
 
 
-@pytest.mark.parametrize("bits", [2, 4, 8])
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
 def test_every_code_is_unpacked(bits: int) -> None:
-    """All codes of a width at every place of a byte, read one by one with unit vectors."""
-    codes = np.arange(-(2 ** (bits - 1)), 2 ** (bits - 1))
+    """All codes of a width at every place of a word, read one by one with unit vectors."""
+    codes = np.tile(np.arange(-(2 ** (bits - 1)), 2 ** (bits - 1)), 4 if bits == 3 else 1)
     layer = PackedLayer(bits, np.array([np.roll(codes, shift) for shift in range(8)]), np.ones((8, 1), np.float16))
     for kernel in KERNELS:
         np.testing.assert_array_equal(run(layer, np.eye(len(codes), dtype=np.float32), kernel), layer.codes.T)
@@ -263,7 +266,8 @@ def test_ties_round_to_even_and_extremes_are_clamped() -> None:
     ("index", "value", "word"),
     [
         (0, 1, "version"),
-        (1, 3, "bits"),
+        (1, 1, "bits"),
+        (1, 5, "bits"),
         (2, 2, "symmetric"),
         (3, -8, "block_size"),
         (3, 12, "block_size"),
@@ -286,6 +290,15 @@ def test_bad_params_are_refused(index: int, value: int, word: str) -> None:
     params = layer.params
     params[index] = value
     with pytest.raises(ValueError, match=rf"params: {word} is {value}, expected"):
+        run(layer, np.ones((1, 8), np.float32), params=params)
+
+
+@pytest.mark.parametrize("kept", [1, 2])
+def test_sparse_weights_of_3_bits_are_refused(kept: int) -> None:
+    layer = random_layer(np.random.default_rng(13), 3, 8, 2)
+    params = layer.params
+    params[9] = kept
+    with pytest.raises(ValueError, match=rf"params: kept is {kept}, expected 0 \(all\) with 3 bits"):
         run(layer, np.ones((1, 8), np.float32), params=params)
 
 

@@ -20,6 +20,27 @@ def test_int2_by_hand():
     assert not packed[0, 0, 8:].any()
 
 
+def test_int3_by_hand():
+    """Weights 0, 9, 21 and 31 of channel 1 as 7, 5, 3 and 6 (0b111, 0b101, 0b011 and 0b110), all others as 0.
+
+    Number 9 is in number 1 of the four eights of weights, in the first four: its low bits are those from 2 on of byte 5
+    of word 0. Number 31 is in eight 3, in the second four: the low bits are those from 6 on of byte 7 of word 1.
+    """
+    codes = np.full((33, 2), -4, np.float32)
+    codes[[0, 9, 21, 31], 1] = 3, 1, -1, 2
+    codes[32, 1] = 3
+    packed = pack_weights(codes, np.ones((1, 2), np.float32), None, QuantSpec(bits=3)).codes
+    assert packed.shape == (1, 6, 64)
+    assert packed[0, :3, 4:8].tolist() == [
+        [0b11, 0b01_00, 0, 0],
+        [0, 0b11_0000, 0, 0b10_00_0000],
+        [0b0001, 0b0010, 0, 0b1000_0000],
+    ]
+    assert packed[0, 3:, 4].tolist() == [0b11, 0, 1]
+    packed[0, :3, 4:8] = packed[0, 3:, 4] = 0
+    assert not packed.any()
+
+
 def test_int4_2_to_4_by_hand():
     """One channel: of 0, 7, 0, -8 the codes 7 and -8 are kept, at 1 and 3; of 0, 0, 0, 5 also the first zero."""
     codes = np.array([[0, 7, 0, -8, 0, 0, 0, 5]], np.float32).T
@@ -43,13 +64,13 @@ def test_a_last_group_of_one_weight_stores_an_index_past_the_end(last):
     np.testing.assert_array_equal(packed.dequantize(), codes)
 
 
-@pytest.mark.parametrize("bits", [2, 4, 8])
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
 @pytest.mark.parametrize("seed", range(5))
 def test_any_codes_come_back_and_match_the_definition(bits, seed):
     print(f"seed {seed}")
     random = np.random.default_rng(seed)
     n, k = (int(size) for size in random.integers(1, 90, 2))
-    kept = (None, 1, 2)[seed % 3]
+    kept = None if bits == 3 else (None, 1, 2)[seed % 3]
     if kept is not None:
         k += -k % 4  # in an incomplete group, the place of a weight that is not there is anyone's choice
     layer = packed_layer.random_layer(
@@ -79,6 +100,8 @@ def test_any_codes_come_back_and_match_the_definition(bits, seed):
     [
         QuantSpec(bits=8),
         QuantSpec(bits=4, block_size=16),
+        QuantSpec(bits=3, symmetric=False, block_size=16),
+        QuantSpec(bits=3, sparsity="3:8"),
         QuantSpec(bits=2, symmetric=False, block_size=24, clip=0.8),
         QuantSpec(bits=4, symmetric=False),
         QuantSpec(bits=4, sparsity="2:4", block_size=16),

@@ -48,8 +48,8 @@ def test_what_is_refused_in_one_block_is_possible_in_many(model):
 
 
 def test_a_refusal_says_of_the_spec_what_is_not_default(model):
-    with pytest.raises(InputError, match=r"as \(bits: 3, block_size: 16, schedule: {'begin': 5}\): the file"):
-        plan(model, {"first": QuantSpec(bits=3, block_size=16, schedule={"begin": 5})})
+    with pytest.raises(InputError, match=r"as \(bits: 4, activation_bits: 4, schedule: {'begin': 5}\): the op"):
+        plan(model, {"first": QuantSpec(bits=4, activation_bits=4, schedule={"begin": 5})})
 
 
 def test_an_unknown_target_is_an_error(model):

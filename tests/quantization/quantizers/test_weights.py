@@ -281,6 +281,7 @@ def test_rows_are_rounded_half_to_even_with_their_own_scale():
 def test_spec_counts_the_stored_bits():
     assert QuantSpec(bits=2, symmetric=False, block_size=64).code_bits_per_weight == 2
     assert QuantSpec(bits=4).code_bits_per_weight == 4
+    assert QuantSpec(bits=3, block_size=64).code_bits_per_weight == 3
     assert QuantSpec(bits=4, sparsity="2:4").code_bits_per_weight == 3
     assert QuantSpec(bits=2, sparsity="2:4").code_bits_per_weight == 2
     assert QuantSpec(bits=4, sparsity="3:8").code_bits_per_weight == 4  # zeros are stored

@@ -86,7 +86,10 @@ def write_corpus(path: Path) -> Path:
     """Nodes of every scheme, rows and some convolutions, and the float operations, as the exporter writes them."""
     nodes = []
     rng = np.random.default_rng(0)
-    schemes = itertools.product((2, 4, 8), (True, False), (None, 32, 64), (None, 8), (None, "2:4", "1:4"))
+    schemes = itertools.chain(
+        itertools.product((2, 4, 8), (True, False), (None, 32, 64), (None, 8), (None, "2:4", "1:4")),
+        itertools.product((3,), (True, False), (None, 24, 64), (None, 8), (None,)),
+    )
     for number, (bits, symmetric, block_size, activation_bits, sparsity) in enumerate(schemes):
         spec = QuantSpec(
             bits=bits,
