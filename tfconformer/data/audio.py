@@ -72,6 +72,11 @@ class AudioFile(soundfile.SoundFile):
 
     def __init__(self, path: Path) -> None:
         try:
+            with path.open("rb"):
+                pass
+        except (OSError, ValueError) as error:
+            raise UnusableError("unreadable file", getattr(error, "strerror", None) or str(error)) from None
+        try:
             super().__init__(str(path))
         except (soundfile.SoundFileError, OSError, ValueError, TypeError) as error:
             raise UnusableError("corrupt audio", one_line(error)) from None

@@ -130,7 +130,7 @@ def test_bad_audio_loses_no_other_result(whole_of_stream, tmp_path, wavs):
     soundfile.write(tmp_path / "long.wav", np.zeros(2 * RATE), RATE)
     soundfile.write(tmp_path / "opposite.wav", np.stack([np.ones(RATE), -np.ones(RATE)], axis=1) / 2, RATE)
     reasons = {
-        "missing.wav": "corrupt audio",
+        "missing.wav": "unreadable file (No such file or directory)",
         "text.wav": "corrupt audio",
         "empty.wav": "0.000 s of audio, needs 0.025 s",
         "short.wav": "0.025 s of audio, needs 0.025 s",
