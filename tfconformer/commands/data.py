@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tfconformer.commands.numbers import Finite
 from tfconformer.data.limits import MAX_SECONDS
 from tfconformer.errors import InputError
+
+if TYPE_CHECKING:
+    from tfconformer.data.shards import ShardRunner
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
@@ -127,23 +130,43 @@ def sample(output: Path, jobs: int) -> None:
 @click.argument("manifests", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--output", type=_FOLDER, required=True, help="Folder for the shards.")
 @click.option("--wav", is_flag=True, help="Store 16-bit PCM: larger, and nearly free to decode.")
+@click.option("--runner", metavar="NAME", help="Write by Apache Beam: DirectRunner, FlinkRunner, DataflowRunner, ...")
+@click.option("--runner-option", "arguments", multiple=True, metavar="--KEY=VALUE", help="Option of the Beam pipeline.")
 @_MAX_SECONDS
 @_NORMALIZE
-def shards(manifests: tuple[Path, ...], output: Path, wav: bool, max_seconds: float, normalize: bool) -> None:
+def shards(
+    manifests: tuple[Path, ...],
+    output: Path,
+    wav: bool,
+    runner: str | None,
+    arguments: tuple[str, ...],
+    max_seconds: float,
+    normalize: bool,
+) -> None:
     """Turn MANIFESTS (JSON lines: audio_filepath, duration, text, speaker) into OUTPUT/NAME-*.tfrecord."""
+    if arguments and runner is None:
+        raise InputError("--runner-option needs --runner")
     encoding = "wav" if wav else "original"
-    _write_shards(manifests, output, encoding=encoding, max_duration=max_seconds, normalize=normalize)
+    settings: dict[str, Any] = {"encoding": encoding, "max_duration": max_seconds, "normalize": normalize}
+    if runner is None:
+        _write_shards(manifests, output, **settings)
+        return
+    from tfconformer.data.beam_shards import beam_runner
+
+    _write_shards(manifests, output, beam_runner(runner, arguments), **settings)
 
 
-def _write_shards(manifests: Sequence[Path], folder: Path, **options: Any) -> None:
-    from tfconformer.data.shards import ShardOptions, read_index, write_shards
+def _write_shards(manifests: Sequence[Path], folder: Path, runner: ShardRunner | None = None, **options: Any) -> None:
+    from tfconformer.data.shards import ShardOptions, read_index, write_locally, write_shards
 
     names = [manifest.stem for manifest in manifests]
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"several manifests are named {name}: rename all but one, or give each its own --output")
     for manifest in manifests:
-        written = write_shards(manifest, folder, manifest.stem, options=ShardOptions(**options))
+        written = write_shards(
+            manifest, folder, manifest.stem, options=ShardOptions(**options), runner=runner or write_locally
+        )
         indexes = [read_index(shard) for shard in written]
         utterances = sum(len(index.samples) for index in indexes)
         hours = sum(sum(index.samples) / index.sample_rate for index in indexes) / 3600

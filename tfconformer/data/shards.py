@@ -15,7 +15,7 @@ import io
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -100,6 +100,40 @@ class ShardIndex:
 _INDEX = TypeAdapter(ShardIndex)
 
 
+@dataclass(frozen=True)
+class ShardJob:
+    """A shard to write.
+
+    Attributes:
+      path: the shard.
+      utterances: the lines of the manifest that it holds.
+      fingerprint: see `ShardIndex`.
+      options: options of the conversion.
+      manifest: see `ShardIndex`.
+    """
+
+    path: Path
+    utterances: tuple[Utterance, ...]
+    fingerprint: str
+    options: ShardOptions
+    manifest: str
+
+
+# Writes shards in any order and place, and returns how often each remark about a used utterance was made.
+ShardRunner = Callable[[Sequence[ShardJob]], Counter[str]]
+
+
+def write_locally(jobs: Sequence[ShardJob]) -> Counter[str]:
+    """Writes shards in this process, one after the other; see `ShardRunner`."""
+    remarks: Counter[str] = Counter()
+    total = sum(len(job.utterances) for job in jobs)
+    with tqdm(total=total, desc="shards", unit="utt", disable=None) as progress:
+        for job in jobs:
+            remarks += write_shard(job)
+            progress.update(len(job.utterances))
+    return remarks
+
+
 def write_shards(
     manifest: str | Path,
     output_dir: str | Path,
@@ -107,6 +141,7 @@ def write_shards(
     *,
     utterances_per_shard: int = 256,
     options: ShardOptions | None = None,
+    runner: ShardRunner = write_locally,
 ) -> list[Path]:
     """Writes the shards of a manifest, except those that are already up to date.
 
@@ -116,6 +151,7 @@ def write_shards(
       name: first part of the file names.
       utterances_per_shard: number of manifest lines per shard; order is kept.
       options: options of the conversion; None takes the defaults.
+      runner: writes those that are not up to date; by default this process does.
 
     Returns:
       The shards in order. Their indexes (`read_index`) list the skipped utterances.
@@ -134,14 +170,12 @@ def write_shards(
     source = str(Path(manifest).resolve())
     _require_own(output_dir, name, source)
     _remove_stale(output_dir, name, paths)
-    indexes = []
-    remarks: Counter[str] = Counter()
-    with tqdm(total=len(utterances), desc=f"shards {name}", unit="utt", disable=None) as progress:
-        for path, group in zip(paths, groups, strict=True):
-            fingerprint = _fingerprint(group, options)
-            index = _current_index(path, fingerprint)
-            indexes.append(index or _write_shard(path, group, fingerprint, options, remarks, source))
-            progress.update(len(group))
+    jobs = [
+        ShardJob(path, tuple(group), _fingerprint(group, options), options, source)
+        for path, group in zip(paths, groups, strict=True)
+    ]
+    remarks = runner([job for job in jobs if not _is_current(job)])
+    indexes = [read_index(path) for path in paths]
     _log_summary(name, indexes, options.sample_rate)
     if remarks:
         logger.warning("%s: used nevertheless: %s", name, _counts(remarks))
@@ -194,19 +228,19 @@ def shards_by_set(patterns: Sequence[str]) -> dict[str, list[Path]]:
     return sets
 
 
-def _write_shard(
-    path: Path,
-    utterances: Sequence[Utterance],
-    fingerprint: str,
-    options: ShardOptions,
-    remarks: Counter[str],
-    manifest: str,
-) -> ShardIndex:
+def write_shard(job: ShardJob) -> Counter[str]:
+    """Writes a shard and, after it, its index; returns how often each remark about a used utterance was made.
+
+    Raises:
+      InputError: the shard cannot be written.
+    """
+    path, options = job.path, job.options
     _index_path(path).unlink(missing_ok=True)
+    remarks: Counter[str] = Counter()
     samples, skipped = [], []
     characters: set[str] = set()
     with _writer(path) as writer:
-        for utterance in utterances:
+        for utterance in job.utterances:
             try:
                 converted = _convert(utterance, options)
                 target = _convert(_target(utterance), options) if utterance.target_filepath else None
@@ -222,11 +256,10 @@ def _write_shard(
             writer.write(records.serialize(converted.audio, converted.samples, options.sample_rate, *texts, pair))
             samples.append(max(converted.samples, target.samples if target else 0))
             characters.update(utterance.text)
-    index = ShardIndex(
-        fingerprint, options.sample_rate, tuple(samples), "".join(sorted(characters)), tuple(skipped), manifest
-    )
+    text = "".join(sorted(characters))
+    index = ShardIndex(job.fingerprint, options.sample_rate, tuple(samples), text, tuple(skipped), job.manifest)
     atomic.write_text(_index_path(path), json.dumps(asdict(index)) + "\n")
-    return index
+    return remarks
 
 
 @contextlib.contextmanager
@@ -335,12 +368,11 @@ def _file_state(path: str) -> tuple[int, int] | None:
     return status.st_size, status.st_mtime_ns
 
 
-def _current_index(path: Path, fingerprint: str) -> ShardIndex | None:
+def _is_current(job: ShardJob) -> bool:
     try:
-        index = read_index(path)
+        return read_index(job.path).fingerprint == job.fingerprint and job.path.exists()
     except InputError:
-        return None
-    return index if index.fingerprint == fingerprint and path.exists() else None
+        return False
 
 
 def _index_path(shard: Path) -> Path:
