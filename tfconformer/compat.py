@@ -37,6 +37,11 @@ def variable_without_value(name: str, shape: Any, dtype: tf.DType, trainable: bo
     return UninitializedVariable(name=name, dtype=dtype, shape=shape, trainable=trainable)
 
 
+def integer(variable: tf.Variable) -> int:
+    """Returns the value of a scalar variable as an integer, of one with a copy on each replica as well."""
+    return int(tf.convert_to_tensor(variable))
+
+
 def ctc_loss(labels: tf.Tensor, present: tf.Tensor, logits: tf.Tensor, frames: tf.Tensor) -> tf.Tensor:
     """Computes the CTC losses [B] by TensorFlow's C++ operation, which has no public name beside the deprecated one.
 
@@ -45,20 +50,21 @@ def ctc_loss(labels: tf.Tensor, present: tf.Tensor, logits: tf.Tensor, frames: t
       present: [B, U] bool, false where a label is padding.
       logits: [B, T, V], the blank at 0.
       frames: [B] int32, valid frames. An utterance whose labels have no alignment, since they need more frames, has
-        the loss and the gradient 0.
+        the loss and the gradient 0; so has one without frames and labels.
     """
-    feasible = ctc_frames_needed(labels, present) <= frames
-    # The operation returns an infinite loss where blanks between equal labels do not fit. So it gets the first label
-    # alone there, and the loss is replaced.
-    present = present & (feasible[:, tf.newaxis] | (tf.range(tf.shape(labels)[1]) == 0))
+    feasible = (ctc_frames_needed(labels, present) <= frames) & (frames > 0)
+    # The operation returns an infinite loss where blanks between equal labels do not fit, and refuses an utterance
+    # without labels. So it gets the first label alone there, and one frame at least, and the loss is replaced.
+    first = tf.range(tf.shape(labels)[1]) == 0
+    present = (present & (feasible[:, tf.newaxis] | first)) | ((frames == 0)[:, tf.newaxis] & first)
     # The operation takes sparse labels that are counted from 0, and the blank last.
     sparse = tf.SparseTensor(
-        tf.where(present), tf.boolean_mask(labels, present) - 1, tf.shape(labels, out_type=tf.int64)
+        tf.where(present), tf.boolean_mask(tf.maximum(labels, 1), present) - 1, tf.shape(labels, out_type=tf.int64)
     )
     losses = tf.compat.v1.nn.ctc_loss(
         sparse,
         tf.concat([logits[:, :, 1:], logits[:, :, :1]], axis=-1),
-        frames,
+        tf.maximum(frames, 1),
         ignore_longer_outputs_than_inputs=True,
         time_major=False,
     )

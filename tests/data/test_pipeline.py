@@ -9,7 +9,13 @@ import tensorflow as tf
 
 from tfconformer.data.config import AugmentConfig, DataConfig, TokenizerConfig
 from tfconformer.data.manifest import read_manifest
-from tfconformer.data.pipeline import batches_per_pass, evaluation_batches, evaluation_utterances, training_dataset
+from tfconformer.data.pipeline import (
+    Replicas,
+    batches_per_pass,
+    evaluation_batches,
+    evaluation_utterances,
+    training_dataset,
+)
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
 from tfconformer.features.config import FeatureConfig
@@ -71,6 +77,34 @@ def test_features_and_labels_are_those_of_the_files(shards: list[Path], manifest
             np.testing.assert_array_equal(mel[row, frames[row] :], 0)
             ids = tokenizer.encode(text)
             assert labels[row].tolist() == ids + [-1] * (labels.shape[1] - len(ids))
+
+
+@pytest.mark.parametrize("total", [2, 5])
+def test_the_parts_of_replicas_make_up_each_batch(shards: list[Path], tokenizer: Tokenizer, total: int) -> None:
+    data = config()
+    count = batches_per_pass(shards, FEATURES, data)
+    whole = draw(training_dataset(shards, tokenizer, FEATURES, data, 1), count)
+    # A process of one replica and one of all others, whose parts come in turn.
+    one = draw(training_dataset(shards, tokenizer, FEATURES, data, 1, replicas=Replicas(total, 0, 1)), count)
+    rest = draw(
+        training_dataset(shards, tokenizer, FEATURES, data, 1, replicas=Replicas(total, 1, total - 1)),
+        count * (total - 1),
+    )
+    filled = 0
+    for index, (mel, frames, labels) in enumerate(whole):
+        parts = [one[index], *rest[index * (total - 1) : (index + 1) * (total - 1)]]
+        assert {len(part[0]) for part in parts} == {-(-len(frames) // total)}
+        for row in range(total * len(parts[0][0])):
+            part = [array[row // total] for array in parts[row % total]]
+            if row >= len(frames):
+                filled += 1
+                assert part[1] == 0 and not part[0].any() and (part[2] == -1).all()
+                continue
+            assert part[1] == frames[row]
+            # Other batches round matrix products of the front end otherwise.
+            np.testing.assert_allclose(part[0][: frames[row]], mel[row, : frames[row]], rtol=0, atol=1e-3)
+            assert [i for i in part[2] if i >= 0] == [i for i in labels[row] if i >= 0]
+    assert filled
 
 
 AUGMENTED = AugmentConfig(speeds=(0.9, 1.0, 1.1), ramp_batches=(3, 20))

@@ -23,5 +23,6 @@ def main() -> None:
     import converters
 
     model, audio = sys.argv[1:]
-    assert converters.Recognizer and converters.Converter and converters.load_delegate_path().is_file()
+    assert converters.Recognizer and converters.Converter and converters.load
+    assert converters.load_delegate_path().is_file()
     print(converters.transcribe(model, audio).text)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from tfconformer.commands.replicas import REPLICAS
 from tfconformer.errors import InputError
 
 
@@ -13,6 +14,7 @@ from tfconformer.errors import InputError
 @click.argument("config_file", type=click.Path(path_type=Path))
 @click.argument("float_run", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.argument("run_directory", type=click.Path(path_type=Path, file_okay=False))
+@REPLICAS
 @click.option(
     "--set",
     "overrides",
@@ -20,13 +22,17 @@ from tfconformer.errors import InputError
     metavar="SECTION.KEY=VALUE",
     help="Replace a value; paths are relative to the working directory.",
 )
-def quantize(config_file: Path, float_run: Path, run_directory: Path, overrides: tuple[str, ...]) -> None:
+def quantize(
+    config_file: Path, float_run: Path, run_directory: Path, overrides: tuple[str, ...], replicas: int | None
+) -> None:
     """Fine-tune the model of FLOAT_RUN with the quantization rules of CONFIG_FILE."""
     from tfconformer.config import load_config
+    from tfconformer.training.distribution import process_strategy
     from tfconformer.training.run import RunDirectory
     from tfconformer.training.train import train as run_training
 
     config = load_config(config_file, [*overrides, f"training.initial_weights={float_run}"])
     if not config.quantization:
         raise InputError(f"{config_file}: 'quantization' has no rule; use `tfconformer train` for a float model")
-    run_training(config, RunDirectory(run_directory))
+    with process_strategy(replicas).scope():
+        run_training(config, RunDirectory(run_directory))

@@ -34,6 +34,23 @@ _INTERLEAVED_SHARDS = 8
 Paths = Sequence[str | Path]
 
 
+class Replicas(NamedTuple):
+    """The replicas that share the batches of a training, and those among them that this process computes.
+
+    Attributes:
+      total: number of all replicas.
+      first: number of this process's first one, counted from 0.
+      local: number of this process's replicas.
+    """
+
+    total: int = 1
+    first: int = 0
+    local: int = 1
+
+
+ALONE = Replicas()
+
+
 class TargetFormat(Protocol):
     """The format of targets that are more than labels."""
 
@@ -141,6 +158,7 @@ def training_dataset(
     seed: int,
     start_batch: int = 0,
     target: TargetFormat | None = None,
+    replicas: Replicas = ALONE,
 ) -> tf.data.Dataset:
     """Returns an endless dataset of training batches.
 
@@ -156,6 +174,9 @@ def training_dataset(
       seed: seed of order and augmentation.
       start_batch: number of batches of the same dataset to skip, at least 0.
       target: format of the targets; None for labels alone.
+      replicas: several replicas share a batch: replica r takes the utterances r, r + total, r + 2 total, ... of it. The
+        dataset holds the parts of this process's replicas in turn. All parts of a batch have as many utterances: a
+        shorter one is filled up with an utterance without frames and labels.
 
     Returns:
       A dataset of ((features [batch, frames, mel] float32, zero beyond the lengths; lengths [batch] int32, in frames),
@@ -163,8 +184,10 @@ def training_dataset(
 
     Raises:
       InputError: a shard has no index or another sample rate, no utterance is left, transcripts have characters that
-        the tokenizer lacks, or recordings for augmentation cannot be read.
+        the tokenizer lacks, recordings for augmentation cannot be read, or several replicas train a vocoder.
     """
+    if replicas.total > 1 and isinstance(target, WaveformFormat):
+        raise InputError("a vocoder is trained with --replicas 1: its losses count the utterances that fill up a part")
     for shard in shards:
         _check(shard, features, tokenizer)
     per_pass = batches_per_pass(shards, features, data)
@@ -178,16 +201,29 @@ def training_dataset(
         tf.random.set_seed(seed + 1)
         return buckets.batches(_shuffled(paths, data.shuffle_buffer, number))
 
-    def prepare(batch: tf.Tensor, serialized: tf.Tensor) -> tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor]:
+    def prepare(batch: tf.Tensor, serialized: tf.Tensor, key: tf.Tensor) -> tuple[tuple[tf.Tensor, tf.Tensor], Any]:
         fields = records.parse(serialized)
-        key = tf.stack([tf.constant(seed, tf.int32), tf.cast(batch, tf.int32)])
         inputs = _augmented_features(fields.audio, batch, key, features, augmentation)
         labels = _labels(fields.text, tokenizer)
         return inputs, labels if target is None else target.targets(labels, fields)
 
+    def whole(batch: tf.Tensor, serialized: tf.Tensor) -> tuple[tuple[tf.Tensor, tf.Tensor], Any]:
+        return prepare(batch, serialized, _key(seed, batch))
+
+    def part(batch: tf.Tensor, replica: tf.Tensor, serialized: tf.Tensor) -> tuple[tuple[tf.Tensor, tf.Tensor], Any]:
+        rows, own = _rows_of(replica, tf.size(serialized), replicas.total)
+        key = tf.random.experimental.stateless_fold_in(_key(seed, batch), replica)
+        return _emptied(*prepare(batch, tf.gather(serialized, rows), key), own)
+
     first_pass, skipped = divmod(start_batch, per_pass)
     dataset = tf.data.Dataset.range(first_pass, tf.int64.max).flat_map(one_pass).skip(skipped)
-    dataset = dataset.enumerate(start_batch).map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+    dataset = dataset.enumerate(start_batch)
+    if replicas.total == 1:
+        dataset = dataset.map(whole, num_parallel_calls=tf.data.AUTOTUNE)
+    else:
+        numbers = tf.data.Dataset.range(replicas.first, replicas.first + replicas.local)
+        dataset = dataset.flat_map(lambda batch, serialized: numbers.map(lambda replica: (batch, replica, serialized)))
+        dataset = dataset.map(part, num_parallel_calls=tf.data.AUTOTUNE)
     return dataset.prefetch(tf.data.AUTOTUNE).with_options(_options())
 
 
@@ -289,6 +325,29 @@ def transcripts(shards: Paths) -> list[str]:
     """Returns the transcripts of the shards, in their order."""
     dataset = tf.data.TFRecordDataset([str(path) for path in shards]).batch(256).map(lambda r: records.parse(r).text)
     return [text.decode("utf-8") for batch in dataset.as_numpy_iterator() for text in batch]
+
+
+def _key(seed: int, batch: tf.Tensor) -> tf.Tensor:
+    return tf.stack([tf.constant(seed, tf.int32), tf.cast(batch, tf.int32)])
+
+
+def _rows_of(replica: tf.Tensor, size: tf.Tensor, total: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the rows of a batch that a replica takes, and [rows] bool, false for the one that only fills up."""
+    rows = tf.range(-(-size // total)) * total + tf.cast(replica, tf.int32)
+    return rows % size, rows < size
+
+
+def _emptied(
+    inputs: tuple[tf.Tensor, tf.Tensor], target: tf.Tensor | SpeechTarget, own: tf.Tensor
+) -> tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor | SpeechTarget]:
+    """Takes frames, labels and steps from the utterances that are not `own` [batch], so that no loss counts them."""
+    mel, lengths = inputs
+    lengths = tf.where(own, lengths, 0)
+    emptied = _zero_padding(mel, lengths), lengths
+    if isinstance(target, SpeechTarget):
+        labels = tf.where(own[:, tf.newaxis], target.labels, LABEL_PADDING)
+        return emptied, SpeechTarget(labels, target.spectrogram, tf.where(own, target.steps, -1))
+    return emptied, tf.where(own[:, tf.newaxis], target, LABEL_PADDING)
 
 
 def _shuffled(paths: Sequence[str], buffer: int, number: tf.Tensor) -> tf.data.Dataset:

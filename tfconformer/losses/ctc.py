@@ -11,6 +11,9 @@ from tfconformer.compat import ctc_frames_needed, ctc_loss
 from tfconformer.data.pipeline import LABEL_PADDING
 from tfconformer.layers.masking import valid_frames
 from tfconformer.layers.registry import register
+from tfconformer.losses.normalization import per_unit
+
+INFEASIBLE = "infeasible"
 
 
 @register
@@ -20,8 +23,9 @@ class CTCLoss(keras.losses.Loss):
     Call: (labels [B, U] int32 padded with -1, logits [B, T, V] float32, whose frames after the end of an utterance are
     forced blanks) -> [B] losses, scaled so that their mean is the batch's negative log-likelihood divided by its number
     of labels: utterances are weighted by their length. Utterances whose labels, with a blank between equal neighbors,
-    need more frames than there are contribute nothing (`InfeasibleUtterances` counts them); an utterance without labels
-    is an error (shards hold none).
+    need more frames than there are contribute nothing (`InfeasibleUtterances` counts them). Those without frames and
+    labels, which fill up the part of a replica, contribute nothing either; others without labels are an error (shards
+    hold none).
     """
 
     def __init__(self, name: str = "ctc_loss", **kwargs: Any):
@@ -31,15 +35,14 @@ class CTCLoss(keras.losses.Loss):
         labels = tf.cast(labels, tf.int32)
         present = labels != LABEL_PADDING
         losses = ctc_loss(labels, present, logits, valid_frames(logits))
-        count = tf.reduce_sum(tf.cast(present, tf.float32))
-        return losses * tf.cast(tf.shape(labels)[0], tf.float32) / tf.maximum(count, 1.0)
+        return per_unit(losses, tf.reduce_sum(tf.cast(present, tf.float32)))
 
 
 @register
 class InfeasibleUtterances(keras.metrics.Sum):
     """The number of utterances whose labels need more frames than they have, so that CTC has no alignment of them."""
 
-    def __init__(self, name: str = "infeasible", **kwargs: Any):
+    def __init__(self, name: str = INFEASIBLE, **kwargs: Any):
         super().__init__(name=name, **kwargs)
 
     def update_state(self, labels: tf.Tensor, logits: tf.Tensor, sample_weight: Any = None) -> Any:

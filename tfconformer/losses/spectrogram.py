@@ -8,6 +8,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from tfconformer.layers.registry import register
+from tfconformer.losses.normalization import per_unit
 
 
 @register
@@ -59,5 +60,4 @@ class StopLoss(keras.losses.Loss):
 
 def _mean_of_valid(losses: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     """Returns losses [B, S] summed over the steps that count, scaled so that their mean over B is that of all steps."""
-    sums = tf.reduce_sum(losses * weights, axis=1)
-    return sums * tf.cast(tf.shape(losses)[0], sums.dtype) / tf.maximum(tf.reduce_sum(weights), 1.0)
+    return per_unit(tf.reduce_sum(losses * weights, axis=1), tf.reduce_sum(weights))

@@ -20,6 +20,7 @@ import tf_keras as keras
 
 from tfconformer.data.pipeline import LABEL_PADDING
 from tfconformer.layers.registry import register
+from tfconformer.losses.normalization import per_unit
 
 # Logarithm of probability 0: finite, so that differences are finite, and below all values that a network computes.
 _IMPOSSIBLE = -1e30
@@ -40,8 +41,7 @@ class TransducerLoss(keras.losses.Loss):
     def call(self, labels: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
         counts = tf.reduce_sum(tf.cast(labels != LABEL_PADDING, tf.int32), axis=1)
         losses = -transducer_log_likelihood(scores, counts)
-        total = tf.cast(tf.reduce_sum(counts), losses.dtype)
-        return losses * tf.cast(tf.shape(labels)[0], losses.dtype) / tf.maximum(total, 1.0)
+        return per_unit(losses, tf.cast(tf.reduce_sum(counts), losses.dtype))
 
 
 def transducer_log_likelihood(scores: tf.Tensor, label_counts: tf.Tensor) -> tf.Tensor:

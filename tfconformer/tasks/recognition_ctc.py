@@ -66,9 +66,11 @@ class CTCRecognition(RecognitionTask):
 
     def recognizer(self, model: keras.Model, tokenizer: Tokenizer, search: BeamSearch | None = None) -> Recognizer:
         """Returns a greedy or beam search recognizer, see `RecognitionTask.recognizer`; padding decodes as blanks."""
+        # Not `Model.predict`, which under a strategy computes the batch on every replica and joins the results.
+        predict = tf.function(lambda inputs: model(inputs, training=False)[LOGITS], reduce_retracing=True)
 
         def logits(features: Any, lengths: Any) -> Any:
-            return model.predict_on_batch([features, lengths])[LOGITS]
+            return predict([tf.convert_to_tensor(features), tf.convert_to_tensor(lengths)]).numpy()
 
         if search is None:
             return lambda features, lengths: list(map(greedy_decode, logits(features, lengths)))

@@ -12,10 +12,11 @@ import tensorflow as tf
 import tf_keras as keras
 
 from tfconformer import atomic
+from tfconformer.compat import integer
 from tfconformer.config import TrainingConfig
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
-from tfconformer.losses.ctc import InfeasibleUtterances
+from tfconformer.losses.ctc import INFEASIBLE
 from tfconformer.quantization.layers.quantize_wrapper import set_active_bits, trained_bits
 from tfconformer.tasks.task import Task
 from tfconformer.training.run import RunDirectory
@@ -126,13 +127,13 @@ class DevMetric(keras.callbacks.Callback):
         logs[metric] = errors / words
         if logs[metric] < min((entry[metric] for entry in self._history), default=float("inf")):
             save_weights(self.model, self._run)
-        steps = int(self.model.optimizer.iterations.numpy())
+        steps = integer(self.model.optimizer.iterations)
         numbers = {name: round(float(value), 6) for name, value in logs.items()}
         self._history.append({"epoch": epoch + 1, "steps": steps, **numbers, "seconds": round(training_seconds, 1)})
         self._run.write_history(self._history)
 
     def _warn_of_infeasible(self, epoch: int, logs: dict[str, Any]) -> None:
-        count = int(sum(value for name, value in logs.items() if name.endswith(InfeasibleUtterances().name)))
+        count = int(sum(value for name, value in logs.items() if name.endswith(INFEASIBLE)))
         if count:
             logger.warning(
                 "epoch %d: %d utterances added nothing to the CTC loss: their labels, with a blank between equal ones, "

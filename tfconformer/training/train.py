@@ -16,7 +16,7 @@ import tf_keras as keras
 
 from tfconformer import atomic
 from tfconformer.config import Config
-from tfconformer.data.pipeline import evaluation_batches, training_dataset, transcripts
+from tfconformer.data.pipeline import ALONE, Replicas, evaluation_batches, training_dataset, transcripts
 from tfconformer.data.shards import find_shards, shards_by_set
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
@@ -27,6 +27,7 @@ from tfconformer.quantization.layers.quantize_wrapper import QuantizationSteps
 from tfconformer.tasks import find_task
 from tfconformer.training.callbacks import DevMetric, DivergenceStop
 from tfconformer.training.checkpoint import float_model, load_model
+from tfconformer.training.distribution import replicas_of
 from tfconformer.training.run import RunDirectory
 from tfconformer.training.schedules import WarmupCosine
 
@@ -35,6 +36,10 @@ logger = logging.getLogger(__name__)
 
 def train(config: Config, run: RunDirectory) -> keras.Model:
     """Trains a model, or continues an interrupted training.
+
+    In the scope of a strategy of `tf.distribute`, its replicas share each batch of the configuration. With several
+    workers, each of which calls this function, the first one alone scores the dev sets and writes the run directory,
+    which all must be able to read. All workers must be started again to continue after one of them ended.
 
     Training starts from random weights, or from `training.initial_weights`: the run directory of a float model, whose
     tokenizer is then used too; a transducer may take its encoder from a CTC model. With quantization rules this is
@@ -49,41 +54,58 @@ def train(config: Config, run: RunDirectory) -> keras.Model:
 
     Raises:
       InputError: the directory holds a run of another configuration or cannot be written, no shard matches a pattern,
-        the initial weights do not fit the model, or the training diverges.
+        the initial weights do not fit the model, the training diverges, or another worker of it ended.
     """
+    strategy = tf.distribute.get_strategy()
+    try:
+        with strategy.scope():
+            return _train(config, run, strategy)
+    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
+        if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            raise
+        reason = " ".join(error.message.split())[:200]
+        raise InputError(f"another worker of the training ended: start all again to continue ({reason})") from error
+
+
+def _train(config: Config, run: RunDirectory, strategy: tf.distribute.Strategy) -> keras.Model:
     run.require(config)
     shards = find_shards(config.data.train)
     dev_sets = shards_by_set(config.data.dev)
-    atomic.require_writable(run.history_file)
+    writes = strategy.extended.should_checkpoint
+    if writes:
+        atomic.require_writable(run.history_file)
     keras.utils.set_random_seed(config.training.seed)
     tokenizer = _tokenizer(config, run, shards)
     start = completed_batches(run)
     task = find_task(config.task)
     target = task.target_format(config.model)
-    batches = training_dataset(shards, tokenizer, config.features, config.data, config.training.seed, start, target)
-    model = _initial_model(config, tokenizer, batches)
-    run.claim(config)
-    tokenizer.save(run.tokenizer_file)
+
+    def batches(replicas: Replicas = ALONE) -> tf.data.Dataset:
+        seed = config.training.seed
+        return training_dataset(shards, tokenizer, config.features, config.data, seed, start, target, replicas)
+
+    def examples(replicas: Replicas = ALONE) -> tf.data.Dataset:
+        return batches(replicas).map(lambda inputs, labels: task.example(model, inputs, labels))
+
+    model = _initial_model(config, tokenizer, batches())
+    if writes:
+        run.claim(config)
+        tokenizer.save(run.tokenizer_file)
     compile_model(model, config)
     steps = config.training.steps_per_epoch
+    callbacks = [DivergenceStop(config.training), QuantizationSteps()]
+    if writes:
+        dev = {name: evaluation_batches(paths, config.features, target=target) for name, paths in dev_sets.items()}
+        callbacks.append(DevMetric(run, dev, tokenizer, task, completed_epochs=start // steps))
+        callbacks.append(keras.callbacks.TensorBoard(run.tensorboard, profile_batch=0))
     model.fit(
-        batches.map(lambda inputs, labels: task.example(model, inputs, labels)),
+        examples()
+        if strategy.num_replicas_in_sync == 1
+        else strategy.distribute_datasets_from_function(lambda context: examples(replicas_of(context))),
         epochs=config.training.epochs,
         steps_per_epoch=steps,
-        verbose=2,
-        callbacks=[
-            DivergenceStop(config.training),
-            QuantizationSteps(),
-            DevMetric(
-                run,
-                {name: evaluation_batches(paths, config.features, target=target) for name, paths in dev_sets.items()},
-                tokenizer,
-                task,
-                completed_epochs=start // steps,
-            ),
-            keras.callbacks.TensorBoard(run.tensorboard, profile_batch=0),
-            keras.callbacks.BackupAndRestore(run.backup, delete_checkpoint=False),
-        ],
+        verbose=2 if writes else 0,
+        callbacks=[*callbacks, keras.callbacks.BackupAndRestore(str(run.backup), delete_checkpoint=False)],
     )
     return model
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 import tf_keras as keras
 from tensorflow_model_optimization.quantization.keras import QuantizeWrapper, QuantizeWrapperV2
 
+from tfconformer.compat import integer
 from tfconformer.errors import InputError
 from tfconformer.layers.dense import DenseWrapper, Matmul
 from tfconformer.layers.registry import register
@@ -88,7 +89,7 @@ def quantization_step(model: keras.Model, step: int) -> None:
       step: the step that is about to begin, from 0.
     """
     for layer in quantized_layers(model):
-        previous, kernels = int(layer.optimizer_step), trained_kernels(layer)
+        previous, kernels = integer(layer.optimizer_step), trained_kernels(layer)
         if any(kernel.has_schedule for kernel in kernels):
             for kernel in kernels:
                 kernel.advance(previous, step)
@@ -107,11 +108,11 @@ class QuantizationSteps(keras.callbacks.Callback):
         scheduled = any(
             kernel.has_schedule for layer in quantized_layers(self.model) for kernel in trained_kernels(layer)
         )
-        if scheduled and int(self.model._steps_per_execution or 1) > 1:
+        if scheduled and integer(self.model._steps_per_execution or 1) > 1:
             raise InputError("quantization with a schedule needs every step by itself: set steps_per_execution to 1")
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        quantization_step(self.model, int(self.model.optimizer.iterations))
+        quantization_step(self.model, integer(self.model.optimizer.iterations))
 
 
 def quantized_layers(model: keras.Model) -> Iterator[QuantizeWrapper]:

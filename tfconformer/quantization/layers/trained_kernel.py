@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from tfconformer.compat import is_compiled_by_xla
+from tfconformer.compat import integer, is_compiled_by_xla
 from tfconformer.errors import InputError
 from tfconformer.layers.dense import BoundMatmul, Matmul, float_matmul
 from tfconformer.quantization.layers.matmul import bind_quantized
@@ -102,7 +102,7 @@ class TrainedKernel:
 
     @property
     def _active_state(self) -> QuantizerState:
-        return self._states[0 if self.precision is None else int(self.precision)]
+        return self._states[0 if self.precision is None else integer(self.precision)]
 
 
 class _TrainedMatmul(Matmul):
