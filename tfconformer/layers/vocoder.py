@@ -65,6 +65,9 @@ class CausalDepthwiseConvolution(DepthwiseConvolution):
             return self.convolve(tf.concat([before, x], axis=1))
         return self.convolve(tf.pad(inputs, [(0, 0), (self.kernel_size - 1, 0), (0, 0)]))
 
+    def macs_per_frame(self, input_shape: Any) -> int:
+        return self.kernel_size * int(self.bias.shape[0])
+
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         del config["causal"]

@@ -17,8 +17,17 @@ from tfconformer.models.config import ModelConfig
 
 def input_rates(features: FeatureConfig, model: ModelConfig) -> dict[str, float]:
     """Returns the frames per second of a model's inputs, by name; labels count as if every encoder frame had one."""
-    frames = features.sample_rate / features.frame_step
-    return {"features": frames, "labels": frames / model.encoder_stride}
+    frames = _frames_per_second(features)
+    rates = {"features": frames, "labels": frames / model.encoder_stride}
+    if model.parrotron is not None:
+        rates["target"] = _frames_per_second(model.parrotron.target) / model.parrotron.frames_per_step
+    if model.vocoder is not None:
+        rates["spectrogram"] = _frames_per_second(model.vocoder.spectrogram)
+    return rates
+
+
+def _frames_per_second(features: FeatureConfig) -> float:
+    return features.sample_rate / features.frame_step
 
 
 def macs_per_second(model: keras.Model, rates: Mapping[str, float]) -> dict[str, float]:

@@ -6,6 +6,7 @@ import pytest
 
 from converters.exporter.run_model import RunModel, with_vocoder
 from converters.flatbuffer.metadata import ModelMetadata
+from converters.flatbuffer.model_file import read_model_file
 from converters.runtime.model import RUNTIMES
 from tests.conftest import Conversion
 from tests.support.tiny_conformer import tiny_config
@@ -35,6 +36,13 @@ def test_its_samples_are_those_of_keras_in_every_runtime(conversion: Conversion)
     assert {"attention_lstm_recurrent", "vocoder_gains"} < quantized
     custom = {name for name in report.operations if name.startswith("Tfconformer")}
     assert "TfconformerFullyConnected" in custom
+
+
+def test_its_summary_counts_all_layers(conversion: Conversion) -> None:
+    rows = {row.name: row for row in read_model_file(conversion.path).layer_rows()}
+    assert rows["vocoder_gains"].macs_per_second == 100 * 12 * 1026
+    assert rows["vocoder_block_00_depthwise"].macs_per_second == 100 * 3 * 12
+    assert rows["spectrogram_projection"].macs_per_second == 50 * (20 + 16) * 16  # steps of two frames
 
 
 def test_what_does_not_belong_together_is_refused(conversion: Conversion) -> None:
