@@ -288,6 +288,10 @@ def test_a_model_whose_tokenizer_is_another_one_s(tmp_path, good, capfd):
     require_one_sentence(["evaluate", str(tmp_path / "other.tflite"), "--shards", good["shards"]], capfd)
 
 
+def test_an_option_of_made_speech_is_none_of_a_recognizer(good, capfd):
+    require_one_sentence(["evaluate", good["tflite"], "--shards", good["shards"], "--utterances", "2"], capfd)
+
+
 def test_a_file_without_metadata(tmp_path, good, capfd):
     path = tmp_path / "plain.tflite"
     path.write_bytes(RecognizerBuilder([random_layer(np.random.default_rng(0), 4, FRAME, 9)]).finish())

@@ -74,6 +74,11 @@ def evaluate(
         if not language_model.is_file():
             raise InputError(f"there is no language model {language_model}")
         beam = replace(beam, language_model=language_model, language_model_weight=language_model_weight)
+    made_speech = None if source.is_dir() else SCORERS.get(ModelMetadata.read(source).task.name)
+    if utterances is not None and made_speech is None:
+        raise InputError(f"--utterances is for a file that makes speech, got {source}")
+    if beam is not None and made_speech is not None:
+        raise InputError(f"a beam is for a recognizer, got {source}, which makes speech")
     scores: Iterator[Score]
     if source.is_dir():
         scores = evaluate_run(RunDirectory(source), test_sets, name or source.name, beam, max_seconds)
@@ -82,7 +87,6 @@ def evaluate(
         raise InputError(f"--language-model is for the directory of a run, got {source}")
     else:
         model = name or source.stem
-        made_speech = SCORERS.get(ModelMetadata.read(source).task.name)
         if made_speech is None:
             scores = score_file(source, model, test_sets, runtime, threads, max_seconds, beam)
         else:
