@@ -96,6 +96,7 @@ VOCODER_RULES = [
 # In chunks of three frames, with a look back that is shorter than the utterances.
 STREAMING = {"causal": True, "left_context": 10, "attention_chunk": 3}
 LOOK_AHEAD = {"left_context": 6, "right_context": 1}
+ONE_BLOCK = {"blocks": 1, "intermediate_ctc": None}
 
 
 def tiny_config(rules: list[dict] | None = None, context: dict | None = None) -> Config:

@@ -12,7 +12,7 @@ import tensorflow as tf
 from converters.exporter.pipeline import ExportReport, export
 from converters.flatbuffer.metadata import ModelMetadata
 from converters.runtime.model import RUNTIMES, open_model
-from tests.support.tiny_conformer import PARROTRON, PARROTRON_RULES, STREAMING, tiny_config, tiny_waveforms
+from tests.support.tiny_conformer import ONE_BLOCK, PARROTRON, PARROTRON_RULES, STREAMING, tiny_config, tiny_waveforms
 from tfconformer.config import Config
 from tfconformer.data.manifest import Utterance, write_manifest
 from tfconformer.data.pipeline import SpectrogramFormat, SpeechTarget, evaluation_batches, training_dataset
@@ -76,11 +76,10 @@ def test_targets_are_causal_spectrograms_in_steps_and_silence(pairs: tuple[str, 
 @pytest.fixture(scope="module")
 def run(pairs: tuple[str, list[np.ndarray]], tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     """A run of one step of quantization-aware training with a frozen encoder."""
-    tree = tiny_config(PARROTRON_RULES, STREAMING | PARROTRON).model_dump()
     # Frames of 80 ms, by a stacker that reads 3 frames ahead.
-    tree["model"] |= {"blocks": 1, "intermediate_ctc": None, "stackers": [{"after": 0, "right": 3}]}
-    tree["model"] |= {"attention_chunk": None, "right_context": [1]}
-    tree["model"]["parrotron"] |= {"memory_blocks": [1]}
+    encoder = {"stackers": [{"after": 0, "right": 3}], "attention_chunk": None, "right_context": [1]}
+    decoder = PARROTRON["parrotron"] | {"memory_blocks": [1]}
+    tree = tiny_config(PARROTRON_RULES, STREAMING | ONE_BLOCK | encoder | {"parrotron": decoder}).model_dump()
     tree["training"]["frozen"] = ["block_.*", "subsampling.*"]
     data = {"train": [pairs[0]], "dev": [pairs[0]]}
     config = Config.model_validate(tree | {"task": "speech_to_speech", "data": data})

@@ -18,7 +18,7 @@ from converters.runtime.model import RUNTIMES, open_model
 from converters.runtime.search import new_search
 from converters.runtime.stream_model import StreamModel
 from converters.runtime.transcribe import transcribe
-from tests.support.tiny_conformer import STREAMING, tiny_config, tiny_waveforms
+from tests.support.tiny_conformer import ONE_BLOCK, STREAMING, tiny_config, tiny_waveforms
 from tfconformer.config import Config
 from tfconformer.errors import InputError
 from tfconformer.layers.dense import Dense, float_layer
@@ -104,8 +104,7 @@ def registered():
 @pytest.fixture(scope="module")
 def run(registered, tiny_shards, tmp_path_factory) -> RunDirectory:
     """A run of one step of quantization-aware training."""
-    tree = tiny_config([{"layers": ".*", "spec": {"bits": 4, "block_size": 16}}], STREAMING).model_dump()
-    tree["model"] |= {"blocks": 1, "intermediate_ctc": None}
+    tree = tiny_config([{"layers": ".*", "spec": {"bits": 4, "block_size": 16}}], STREAMING | ONE_BLOCK).model_dump()
     config = Config.model_validate(tree | {"task": "loudness", "data": {"train": [tiny_shards], "dev": [tiny_shards]}})
     directory = RunDirectory(tmp_path_factory.mktemp("loudness"))
     train(config, directory)

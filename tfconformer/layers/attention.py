@@ -35,7 +35,8 @@ class RelativePositions(ContextLayer):
 
     def stream(self, inputs: Frames, step: StreamStep) -> Constant:
         left, farthest = _limits(self.context)
-        return Constant(lambda: _sinusoids(tf.range(left, -farthest - 1, -1), inputs.values.shape[-1]))
+        width = inputs.values.shape[-1]
+        return Constant(lambda: _sinusoids(tf.range(left, -farthest - 1, -1), width))
 
 
 @register

@@ -76,7 +76,11 @@ class AttentionValidity:
 
 @dataclass(frozen=True)
 class Constant:
-    """A tensor that is the same in every step, computed when a stream begins."""
+    """A tensor that is the same in every step.
+
+    Attributes:
+      value: computes it, of no tensor of a step.
+    """
 
     value: Callable[[], tf.Tensor]
 

@@ -37,7 +37,6 @@ class StreamingModel:
     Attributes:
       model: the functional model; its weights are used, not copied.
       states: the state tensors, `position` and `received` [B] among them.
-      constants: names of the tensors that a step needs and does not change (`StreamingModel.prepare`).
       step_multiple: a step takes a multiple of so many inputs.
       stride: inputs per output.
       output_shape: shape of one output frame.
@@ -57,11 +56,10 @@ class StreamingModel:
             step, outputs = self._trace(step.multiple)
         counters = tuple(StateSpec(name, (), tf.int32) for name in (POSITION, RECEIVED))
         self.states: tuple[StateSpec, ...] = (*step.specs.values(), *counters)
-        self.constants = tuple(step.constants)
+        self._constants = step.constants
         self.step_multiple = step.multiple
         self.stride = outputs.stride
         self.delay = outputs.delay
-        self._input_shape = tuple(model.inputs[0].shape[2:])
         self._shapes = {spec.name: spec.shape for spec in self.states}
         self.output_shape = tuple(outputs.values.shape[2:])
         self.compiled_step = tf.function(self.step, reduce_retracing=True)
@@ -82,9 +80,7 @@ class StreamingModel:
 
     def prepare(self) -> dict[str, tf.Tensor]:
         """Computes the constants of every step of every stream: projected positions, which depend on weights alone."""
-        inputs, start = tf.zeros([1, self.step_multiple, *self._input_shape]), tf.zeros([1], tf.int32)
-        step, _ = self._run(inputs, start, start, None, {})
-        return {name: value() for name, value in step.constants.items()}
+        return {name: value() for name, value in self._constants.items()}
 
     def step(
         self, inputs: tf.Tensor, count: tf.Tensor, state: Mapping[str, tf.Tensor], constants: Mapping[str, tf.Tensor]

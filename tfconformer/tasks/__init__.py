@@ -32,8 +32,11 @@ def register_task(task: Task) -> None:
 
 def task_names() -> list[str]:
     """Returns the names of all tasks, sorted."""
-    modules = [module.name for module in pkgutil.iter_modules(__path__)]
-    return sorted({*_REGISTERED, *(name for name in modules if name not in _SHARED)})
+    for module in pkgutil.iter_modules(__path__):
+        task = getattr(importlib.import_module(f"{__name__}.{module.name}"), "TASK", None)
+        if task is not None:
+            _REGISTERED[task.name] = task
+    return sorted(_REGISTERED)
 
 
 def find_task(name: str) -> Task:
@@ -42,11 +45,6 @@ def find_task(name: str) -> Task:
     Raises:
       InputError: there is no such task; the message lists the names.
     """
-    if name not in task_names():
+    if name not in _REGISTERED and name not in task_names():
         raise InputError(f"unknown task {name!r}, expected one of {', '.join(task_names())}")
-    if name not in _REGISTERED:
-        _REGISTERED[name] = importlib.import_module(f"{__name__}.{name}").TASK
     return _REGISTERED[name]
-
-
-_SHARED = ("forced", "graphs", "recognition", "task")  # modules that are no task

@@ -14,7 +14,7 @@ from converters.commands.export import export as export_command
 from converters.exporter import allocate
 from converters.exporter.allocate import CANDIDATES, parse_size
 from converters.flatbuffer.model_file import read_model_file
-from tests.support.tiny_conformer import tiny_config, write_run
+from tests.support.tiny_conformer import ONE_BLOCK, tiny_config, write_run
 from tfconformer.config import load_config
 from tfconformer.errors import InputError
 from tfconformer.training.run import RunDirectory
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("native_library")
 @pytest.fixture(scope="module")
 def run(tiny_shards, tmp_path_factory) -> RunDirectory:
     """A float run whose training data are there."""
-    config = tiny_config(context={"blocks": 1, "intermediate_ctc": None})
+    config = tiny_config(context=ONE_BLOCK)
     data = config.data.model_copy(update={"train": (tiny_shards,), "dev": (tiny_shards,)})
     return write_run(RunDirectory(tmp_path_factory.mktemp("run")), config.model_copy(update={"data": data}))
 

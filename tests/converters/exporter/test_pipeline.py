@@ -14,6 +14,7 @@ from converters.flatbuffer.model_file import read_model_file
 from converters.runtime.model import RUNTIMES
 from converters.runtime.stream_model import open_stream
 from tests.support.tiny_conformer import (
+    ONE_BLOCK,
     WEIGHTS_ONLY,
     tiny_config,
     tiny_model,
@@ -28,7 +29,6 @@ from tfconformer.tasks import find_task
 from tfconformer.training.run import RunDirectory
 
 pytestmark = pytest.mark.usefixtures("native_library")
-ONE_BLOCK = {"blocks": 1, "intermediate_ctc": None}
 
 
 @pytest.fixture(scope="module")
