@@ -67,12 +67,11 @@ def config(tmp_path_factory) -> Config:
                 "batch_seconds": 4,
             },
             "model": {
-                "blocks": 2,
+                "blocks": 1,
                 "dim": 16,
                 "heads": 2,
                 "conv_kernel": 5,
                 "subsampling_channels": 4,
-                "intermediate_ctc": 1,
                 "training_chunks": [1, 4, 100],  # drawn at random, so a continued run must know how far it was
             },
             "training": {"epochs": EPOCHS, "steps_per_epoch": STEPS_PER_EPOCH, "learning_rate": 1e-3},
@@ -80,7 +79,7 @@ def config(tmp_path_factory) -> Config:
             "quantization": [
                 {"layers": ".*_head", "spec": None},
                 {
-                    "layers": "block_00_.*",
+                    "layers": "block_00_(ff1|attention)_.*",
                     "spec": {"bits": 2, "clip": {"learn": "channel"}},
                     "co_train": [{"bits": 8, "activation_bits": 8}],
                 },

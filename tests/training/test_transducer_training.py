@@ -8,6 +8,7 @@ import soundfile
 from click.testing import CliRunner
 
 from converters.evaluation.evaluate_run import evaluate_run
+from tests.support.tiny_conformer import write_run
 from tfconformer.cli import cli
 from tfconformer.config import Config
 from tfconformer.data.manifest import Utterance, write_manifest
@@ -17,14 +18,14 @@ from tfconformer.errors import InputError
 from tfconformer.training.run import RunDirectory
 from tfconformer.training.train import train
 
-pytestmark = pytest.mark.timeout(900)  # two trainings, each of which traces a model
+pytestmark = pytest.mark.timeout(900)  # a training, which traces a model
 
 TEXTS = ["YES", "NO MORE", "OH"]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Shards of noise, a CTC run of one step, and a transducer run of two that starts from it."""
+    """Shards of noise, a CTC run as a training leaves it, and a transducer run of two steps that starts from it."""
     folder = tmp_path_factory.mktemp("transducer")
     random = np.random.default_rng(0)
     for name, count in (("train", 6), ("dev", 2)):
@@ -44,7 +45,7 @@ def folder(tmp_path_factory):
         "model": {"blocks": 1, "dim": 16, "heads": 2, "conv_kernel": 5, "subsampling_channels": 4},
         "training": {"epochs": 1, "steps_per_epoch": 1, "learning_rate": 1e-3},
     }
-    train(Config.model_validate(tree), RunDirectory(folder / "ctc"))
+    write_run(RunDirectory(folder / "ctc"), Config.model_validate(tree))
     tree["model"] |= {"transducer": {"embedding": 8, "lstm_units": 12, "joint": 10}}
     # So slowly that the encoder stays what it was.
     tree["training"] |= {

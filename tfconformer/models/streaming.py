@@ -12,6 +12,7 @@ underneath, with explicit state, which is what export freezes.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,7 +41,6 @@ class StreamingModel:
       step_multiple: a step takes a multiple of so many inputs.
       stride: inputs per output.
       output_shape: shape of one output frame.
-      compiled_step: `step` as a graph.
       delay: output frames by which the outputs lag: after n inputs, floor(n / m) * m / stride - delay outputs are out,
         m being `step_multiple`.
 
@@ -62,7 +62,15 @@ class StreamingModel:
         self.delay = outputs.delay
         self._shapes = {spec.name: spec.shape for spec in self.states}
         self.output_shape = tuple(outputs.values.shape[2:])
-        self.compiled_step = tf.function(self.step, reduce_retracing=True)
+
+    @functools.cached_property
+    def compiled_step(self) -> Any:
+        """`step` as one graph for any batch and any number of inputs."""
+        inputs = tf.TensorSpec([None, None, *self.model.inputs[0].shape[2:]], tf.float32)
+        state = {spec.name: tf.TensorSpec([None, *spec.shape], spec.dtype) for spec in self.states}
+        constants = tf.nest.map_structure(tf.TensorSpec.from_tensor, self.prepare())
+        signature = (inputs, tf.TensorSpec([None], tf.int32), state, constants)
+        return tf.function(self.step, input_signature=signature)
 
     @property
     def lookahead(self) -> int:

@@ -32,9 +32,9 @@ def run(tiny_shards, tmp_path_factory) -> RunDirectory:
 
 @pytest.fixture(scope="module", autouse=True)
 def measured_once() -> Iterator[None]:
-    """All allocations are of one run: the first one's candidates and their sensitivities serve the others too."""
+    """All allocations are of one run: what the first one measured and converted serves the others too."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("_candidates", "sensitivities"):
+        for name in ("_candidates", "sensitivities", "freeze_prepared"):
             patch.setattr(allocate, name, once(getattr(allocate, name)))
         yield
 

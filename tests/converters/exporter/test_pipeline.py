@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import tf_keras as keras
 from click.testing import CliRunner
 
 from converters.commands.export import export as export_command
@@ -22,6 +23,7 @@ from tests.support.tiny_conformer import (
     tiny_waveforms,
     write_run,
 )
+from tfconformer.config import Config
 from tfconformer.errors import InputError
 from tfconformer.quantization.layers.quantize_wrapper import set_active_bits
 from tfconformer.quantization.quantizers.weights import quantize_weights
@@ -34,6 +36,21 @@ pytestmark = pytest.mark.usefixtures("native_library")
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> RunDirectory:
     return write_run(RunDirectory(tmp_path_factory.mktemp("run")), tiny_config(WEIGHTS_ONLY))
+
+
+@pytest.fixture(scope="module")
+def float_config() -> Config:
+    return tiny_config(context=ONE_BLOCK)
+
+
+@pytest.fixture(scope="module")
+def float_model(float_config) -> keras.Model:
+    return tiny_model(float_config)
+
+
+@pytest.fixture(scope="module")
+def float_run(float_config, tmp_path_factory) -> RunDirectory:
+    return write_run(RunDirectory(tmp_path_factory.mktemp("float_run")), float_config)
 
 
 def invoke(*arguments):
@@ -68,9 +85,9 @@ def test_a_run_becomes_a_streaming_file_of_another_context(run, tiny_shards, tmp
     assert read_model_file(output).metadata.config["model"]["attention_chunk"] == 2
 
 
-def test_a_float_model_takes_the_same_path(tmp_path):
-    output, config = tmp_path / "float.tflite", tiny_config(context=ONE_BLOCK)
-    report = export_model(tiny_model(config), config, tiny_tokenizer(), output, tiny_waveforms())
+def test_a_float_model_takes_the_same_path(float_model, float_config, tmp_path):
+    output = tmp_path / "float.tflite"
+    report = export_model(float_model, float_config, tiny_tokenizer(), output, tiny_waveforms())
     assert report.bits_per_weight is None
     assert report.parity[0].kernel in ("xnnpack", "builtin")
     assert report.parity[0].different_hypotheses == 0
@@ -94,25 +111,27 @@ def test_a_co_trained_model_is_packed_in_the_chosen_precision():
         np.testing.assert_array_equal(packed["block_00_ff1_expand"].dequantize(), expected.dequantize())
 
 
-def test_a_failed_verification_leaves_what_was_there(tmp_path, monkeypatch):
-    output, config = tmp_path / "old.tflite", tiny_config(context=ONE_BLOCK)
+def test_a_failed_verification_leaves_what_was_there(float_model, float_config, tmp_path, monkeypatch):
+    output = tmp_path / "old.tflite"
     output.write_bytes(b"old")
     monkeypatch.setitem(RELATIVE_RMS_LIMIT, None, 1e-12)
     with pytest.raises(VerificationError, match="relative RMS"):
-        export_model(tiny_model(config), config, tiny_tokenizer(), output, tiny_waveforms()[:1])
+        export_model(float_model, float_config, tiny_tokenizer(), output, tiny_waveforms()[:1])
     assert [entry.name for entry in tmp_path.iterdir()] == ["old.tflite"]
     assert output.read_bytes() == b"old"
 
 
-def test_different_transcripts_beyond_the_limit_are_one_sentence_and_no_file(run, tiny_shards, tmp_path, monkeypatch):
+def test_different_transcripts_beyond_the_limit_are_one_sentence_and_no_file(
+    float_run, tiny_shards, tmp_path, monkeypatch
+):
     found = Parity("litert", "amx", utterances=3, max_abs_difference=0.1, relative_rms=0.01, different_hypotheses=2)
     monkeypatch.setattr(pipeline, "verify_outputs", lambda *_: found)
-    result = invoke(run.path, tmp_path / "m.tflite", "--shards", tiny_shards, "--allow-different", 1)
+    result = invoke(float_run.path, tmp_path / "m.tflite", "--shards", tiny_shards, "--allow-different", 1)
     assert isinstance(result.exception, VerificationError)
     assert result.exception.exit_status == 1
     assert "2 of 3 transcripts in litert are not the Keras model's, expected at most 1" in str(result.exception)
     assert not list(tmp_path.iterdir())
-    result = invoke(run.path, tmp_path / "m.tflite", "--shards", tiny_shards, "--allow-different", 2)
+    result = invoke(float_run.path, tmp_path / "m.tflite", "--shards", tiny_shards, "--allow-different", 2)
     assert result.exit_code == 0
     assert "2 of 3 transcripts differ" in result.output
 
@@ -127,10 +146,9 @@ def test_weights_that_no_code_can_stand_for_are_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_file_is_never_left_unverified(tmp_path):
-    config = tiny_config(context=ONE_BLOCK)
+def test_a_file_is_never_left_unverified(float_model, float_config, tmp_path):
     with pytest.raises(InputError, match="at least one utterance"):
-        export_model(tiny_model(config), config, tiny_tokenizer(), tmp_path / "x.tflite", [])
+        export_model(float_model, float_config, tiny_tokenizer(), tmp_path / "x.tflite", [])
     assert not list(tmp_path.iterdir())
 
 
