@@ -113,17 +113,23 @@ def test_equals_the_definition_bit_for_bit(
             np.testing.assert_array_equal(run(layer, x, kernel), expected, err_msg=kernel)
 
 
-@pytest.mark.parametrize(("block_size", "symmetric"), [(0, True), (0, False), (24, True), (64, False), (128, True)])
+@pytest.mark.parametrize(
+    ("k", "block_size", "symmetric"),
+    [
+        *((610, size, symmetric) for size, symmetric in ((0, True), (0, False), (24, True), (64, False), (128, True))),
+        *((640, size, symmetric) for size, symmetric in ((0, False), (256, True))),  # tiles of 64 fill the blocks
+    ],
+)
 @pytest.mark.parametrize(("bits", "kept"), WIDTHS)
-def test_many_rows_equal_the_definition(bits: int, block_size: int, symmetric: bool, kept: int | None) -> None:
+def test_many_rows_equal_the_definition(bits: int, k: int, block_size: int, symmetric: bool, kept: int | None) -> None:
     """Kernels of matrix tiles: more rows than they take at once, parts of a long block, an odd panel at the end."""
     seed = 100 * bits + block_size
     print(f"seed {seed}")
     rng = np.random.default_rng(seed)
     layer = random_layer(
-        rng, bits, 610, 104, symmetric=symmetric, block_size=block_size, int8_activations=True, kept=kept
+        rng, bits, k, 104, symmetric=symmetric, block_size=block_size, int8_activations=True, kept=kept
     )
-    x = random_input(rng, 256 + 19, 610)
+    x = random_input(rng, 256 + 19, k)
     expected = layer.float32(x)
     for kernel in KERNELS[:-1]:  # the portable one takes a row at a time
         for rows in (12, 32, 49, len(x)):
@@ -189,6 +195,16 @@ def test_integer_sums_are_exact_up_to_their_limit() -> None:
     longer = PackedLayer(8, np.full((1, k + 1), -128), np.ones((1, 1), np.float16), int8_activations=True)
     with pytest.raises(ValueError, match="block length"):
         run(longer, np.full((1, k + 1), 127, np.float32))
+
+
+@pytest.mark.parametrize("code", [-128, 127])
+def test_exact_sums_of_many_rows_and_a_long_block(code: int) -> None:
+    """The longest block that kernels of matrix tiles take, whose sums they may hold modulo 2^32."""
+    k = 2**17
+    layer = PackedLayer(8, np.full((1, k), code), np.ones((1, 1), np.float16), int8_activations=True)
+    for kernel, x_code in itertools.product(KERNELS, (-127, 127)):
+        y = run(layer, np.full((12, k), x_code, np.float32), kernel)
+        assert (y == np.float32(code * x_code * k)).all()
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4])
