@@ -37,7 +37,7 @@ from converters.flatbuffer.metadata import FREE, GraphDescription, TaskDescripti
 from converters.runtime.tensor_model import load
 from tfconformer import atomic
 from tfconformer.errors import InputError
-from tfconformer.layers.from_keras.model import expand, require_functional
+from tfconformer.layers.from_keras.model import expand, is_functional, require_functional
 from tfconformer.quantization.layers.quantize_wrapper import QuantizedDense, quantized_layers
 from tfconformer.tasks.task import Trace
 
@@ -82,7 +82,7 @@ def export_keras_model(
                 f"the layer {layer.name} is in the wrapper of the model optimization toolkit, which cannot be "
                 "exported: quantize the model by tfconformer.quantize"
             )
-    flat = expand(model, names=()).model
+    flat = expand(model, names=()).model if any(map(is_functional, model.layers)) else model
     graph = _describe(flat)
     examples = list(_random_examples(flat, graph) if verify_with is None else _examples(flat, graph, verify_with))
     if not examples:

@@ -10,6 +10,8 @@ import tf_keras as keras
 class Layer(keras.layers.Layer):
     """A Keras layer that describes itself. Reports and export read these attributes and depend on no class.
 
+    It computes in float32, whatever the global policy of Keras is: quantized values are not those of float16.
+
     Attributes:
       kind: group of the layer in reports: "dense", "convolution", "depthwise", "normalization", "attention", "other".
       operation: name of the operation that computes the layer in a file whose exporter has it ("fully_connected",
@@ -25,6 +27,9 @@ class Layer(keras.layers.Layer):
     constants: ClassVar[tuple[str, ...]] = ()
     exported_as: ClassVar[type[Layer] | None] = None
     frame_rate: float = 1.0
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**{"dtype": "float32", **kwargs})
 
     def macs_per_frame(self, input_shape: Any) -> int:
         """Returns the multiplications with weights, elementwise scales left out, that one output frame costs.

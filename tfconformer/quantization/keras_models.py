@@ -76,7 +76,7 @@ def _named(model: keras.Model) -> list[tuple[str, keras.layers.Layer]]:
     named = list(leaf_layers(model))
     names = [name for name, _ in named]
     for name, layer in named:
-        if isinstance(layer, (DenseWrapper, keras.layers.Wrapper)) and hasattr(layer, "quantize_config"):
+        if isinstance(layer, DenseWrapper) or hasattr(layer, "quantize_config"):
             raise InputError(f"the model {model.name} is quantized already: its layer {name} is")
         if names.count(name) > 1:
             raise InputError(f"two layers of the model {model.name} would have the name {name}: rename one of them")

@@ -97,6 +97,20 @@ class Expansion(ABC):
                 one.dense.bias.assign(one.bias())
 
 
+def activation(layer: keras.layers.Layer, name: str, function: Any) -> Callable[[Any], Any]:
+    """Returns a function that computes the activation of a Keras layer, in its precision; that of float32 may be none.
+
+    Args:
+      layer: the Keras layer, whose policy counts.
+      name: name of the layer that computes it.
+      function: the activation.
+    """
+    if function is keras.activations.linear and layer.compute_dtype == "float32":
+        return lambda x: x
+    computed: Callable[[Any], Any] = keras.layers.Activation(function, name=name, dtype=layer.dtype_policy)
+    return computed
+
+
 _EXPANSIONS: dict[type, type[Expansion]] = {}
 
 

@@ -154,4 +154,6 @@ class _Copier:
 
 def _with_name(name: str, output: Any) -> Any:
     """Returns an output that Keras calls by a name, in `compile(loss={name: ...})` for example."""
-    return output if output.node.layer.name == name else keras.layers.Activation("linear", name=name)(output)
+    if output.node.layer.name == name:
+        return output
+    return keras.layers.Activation("linear", name=name, dtype=output.dtype.name)(output)

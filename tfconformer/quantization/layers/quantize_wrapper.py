@@ -12,9 +12,9 @@ from tensorflow_model_optimization.quantization.keras import QuantizeWrapper, Qu
 
 from tfconformer.compat import integer
 from tfconformer.errors import InputError
-from tfconformer.layers.dense import DenseWrapper, Matmul
+from tfconformer.layers.dense import Dense, DenseWrapper, Matmul
 from tfconformer.layers.registry import register
-from tfconformer.quantization.layers.quantize_config import KERNEL, WeightQuantizer
+from tfconformer.quantization.layers.quantize_config import KERNEL, WeightQuantizeConfig, WeightQuantizer
 from tfconformer.quantization.layers.trained_kernel import TrainedKernel
 from tfconformer.quantization.quantizers.weights import QuantizedWeights
 from tfconformer.quantization.spec import QuantSpec
@@ -33,6 +33,9 @@ class QuantizedDense(DenseWrapper, QuantizeWrapperV2):
 
     _weight_vars: list[Any]
     _trainable_weights: list[tf.Variable]
+
+    def __init__(self, layer: Dense, quantize_config: WeightQuantizeConfig, **kwargs: Any):
+        super().__init__(layer, quantize_config, **{"dtype": layer.dtype, **kwargs})
 
     def build(self, input_shape: tf.TensorShape) -> None:
         super().build(input_shape)

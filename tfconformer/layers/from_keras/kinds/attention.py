@@ -35,7 +35,7 @@ class DotProductAttention(Layer):
     def __init__(self, causal: bool = False, dropout: float = 0.0, **kwargs: Any):
         super().__init__(**kwargs)
         self.causal = causal
-        self.dropout = keras.layers.Dropout(dropout)
+        self.dropout = keras.layers.Dropout(dropout, dtype="float32")
 
     def call(self, inputs: tuple[tf.Tensor, ...], training: bool | None = None) -> tf.Tensor:
         query, key, value, *masks = inputs

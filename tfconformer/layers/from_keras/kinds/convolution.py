@@ -8,8 +8,7 @@ from typing import Any
 import tf_keras as keras
 
 from tfconformer.layers.dense import Dense
-from tfconformer.layers.from_keras.expansion import Expansion, expands
-from tfconformer.layers.from_keras.kinds.dense import activation
+from tfconformer.layers.from_keras.expansion import Expansion, activation, expands
 from tfconformer.layers.from_keras.matrix import WeightMatrix
 from tfconformer.layers.windows import Windows
 
@@ -36,7 +35,7 @@ class ConvolutionExpansion(Expansion):
         self.dense = self.matrix(
             "kernel", lambda **options: Dense(layer.filters, layer.use_bias, **options), bias=lambda: layer.bias.numpy()
         )
-        self.activation = activation(layer.activation, self.name)
+        self.activation = activation(layer, self.name, layer.activation)
 
     def call(self, inputs: Any) -> Any:
         return self.activation(self.dense(self.windows(inputs)))

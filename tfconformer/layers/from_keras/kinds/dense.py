@@ -8,7 +8,7 @@ from typing import Any
 import tf_keras as keras
 
 from tfconformer.layers.dense import Dense
-from tfconformer.layers.from_keras.expansion import Expansion, expands
+from tfconformer.layers.from_keras.expansion import Expansion, activation, expands
 from tfconformer.layers.from_keras.matrix import WeightMatrix
 
 
@@ -25,14 +25,7 @@ class DenseExpansion(Expansion):
         self.dense = self.matrix(
             "kernel", lambda **options: Dense(layer.units, layer.use_bias, **options), bias=lambda: layer.bias.numpy()
         )
-        self.activation = activation(layer.activation, self.name)
+        self.activation = activation(layer, self.name, layer.activation)
 
     def call(self, inputs: Any) -> Any:
         return self.activation(self.dense(inputs))
-
-
-def activation(function: Any, name: str) -> Any:
-    """Returns the layer of an activation function, which takes the name of the Keras layer; of none the identity."""
-    if function is keras.activations.linear:
-        return lambda x: x
-    return keras.layers.Activation(function, name=name)

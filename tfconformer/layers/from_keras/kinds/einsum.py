@@ -11,8 +11,7 @@ import numpy as np
 import tf_keras as keras
 
 from tfconformer.layers.dense import Dense
-from tfconformer.layers.from_keras.expansion import Expansion, expands
-from tfconformer.layers.from_keras.kinds.dense import activation
+from tfconformer.layers.from_keras.expansion import Expansion, activation, expands
 from tfconformer.layers.from_keras.matrix import WeightMatrix
 from tfconformer.layers.rearrangement import Rearrangement
 
@@ -100,7 +99,7 @@ class EinsumExpansion(Expansion):
             merged=1,
             name=f"{self.name}_axes",
         )
-        self.activation = activation(layer.activation, self.name)
+        self.activation = activation(layer, self.name, layer.activation)
 
     def call(self, inputs: Any) -> Any:
         return self.activation(self.after(self.dense(self.before(inputs))))

@@ -9,7 +9,7 @@ from typing import Any
 import tf_keras as keras
 
 from tfconformer.layers.dense import Dense
-from tfconformer.layers.from_keras.expansion import Expansion, expands
+from tfconformer.layers.from_keras.expansion import Expansion, activation, expands
 from tfconformer.layers.from_keras.matrix import WeightMatrix
 from tfconformer.layers.recurrence import GatedRecurrence, Recurrence, ZeroState
 
@@ -56,6 +56,7 @@ class _RecurrentExpansion(Expansion):
         )
         self.zeros = ZeroState((layer.units,) * self.states, name=f"{self.name}_zeros")
         self.recurrence = self.matrix("recurrent_kernel", self._recurrence)
+        self.activation = activation(layer, self.name, keras.activations.linear)
 
     @abstractmethod
     def _recurrence(self, **options: Any) -> Dense:
@@ -70,7 +71,7 @@ class _RecurrentExpansion(Expansion):
         state = self.zeros(inputs) if initial_state is None else initial_state
         state = list(state) if isinstance(state, (list, tuple)) else [state]
         outputs, *last = self.recurrence([self.inputs(inputs), *state])
-        result = outputs if self.layer.return_sequences else last[0]
+        result = self.activation(outputs if self.layer.return_sequences else last[0])
         return [result, *last] if self.layer.return_state else result
 
 
