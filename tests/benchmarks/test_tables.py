@@ -9,7 +9,10 @@ from benchmarks.tables import SIZE_PLOT, layer_table, litert_table, main, time_a
 from tfconformer.reports.rows import Gemm, Quantization, ResultRow, Size, Speed, StepTime
 from tfconformer.reports.tables import DASH
 
-PAGES = ["README.md", "docs/results/benchmarks.md", "docs/guides/streaming.md", "docs/reference/transducer.md"]
+PAGES = [
+    *("README.md", "docs/results/benchmarks.md", "docs/guides/streaming.md"),
+    *("docs/reference/conversion.md", "docs/reference/transducer.md"),
+]
 
 
 @pytest.fixture
