@@ -59,14 +59,14 @@ def convert_audio(
 
     def advance() -> Iterator[NDArray[np.float32]]:
         began = time.perf_counter()
-        waits_for_sound = True
+        silent = True
         while converter.advance():
             samples = converter.read_audio()
             if len(samples):
                 now = time.perf_counter()
-                if waits_for_sound:
+                if silent:
                     timing.first_sound_seconds.append(now - began)
-                    waits_for_sound = False
+                    silent = False
                 timing.compute_seconds += now - began
                 timing.speech_seconds += len(samples) / converter.sample_rate
                 yield samples

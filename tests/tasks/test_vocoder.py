@@ -18,6 +18,7 @@ from tfconformer.decoding.vocoder import NeuralVocoder, vocode
 from tfconformer.errors import InputError
 from tfconformer.features.config import FeatureConfig
 from tfconformer.features.log_mel import scaled_log_mel
+from tfconformer.models.config import ModelConfig
 from tfconformer.tasks import find_task
 from tfconformer.training.run import RunDirectory
 from tfconformer.training.train import train
@@ -84,6 +85,13 @@ def test_its_file_makes_the_samples_that_keras_makes(run: RunDirectory, tmp_path
     samples = vocode(NeuralVocoder(model), model.run(tiny_waveforms()[2]))
     assert samples.shape == (196 * 160,)  # 196 frames of 800 samples lie within two seconds
     assert np.isfinite(samples).all()
+
+
+@pytest.mark.parametrize("length", [320, 700])
+def test_windows_that_do_not_add_up_are_refused(length: int) -> None:
+    tree = {"vocoder": {"spectrogram": {"frame_length": length, "fft_length": 1024}}}
+    with pytest.raises(ValueError, match=f"frame_length {length} must be three or more times frame_step 160"):
+        ModelConfig.model_validate(tree)
 
 
 def test_the_task_needs_its_section_and_its_features() -> None:

@@ -77,6 +77,13 @@ class VocoderConfig(Section):
     expansion: int = Field(3, gt=0, description="width between the two dense layers of a block, as a multiple of dim")
     kernel: int = Field(5, gt=0, description="kernel of the convolutions, in frames; they read past frames alone")
 
+    @model_validator(mode="after")
+    def _windows_add_up(self) -> VocoderConfig:
+        length, step = self.spectrogram.frame_length, self.spectrogram.frame_step
+        if length % step or length < 3 * step:
+            raise ValueError(f"frame_length {length} must be three or more times frame_step {step}, a whole number")
+        return self
+
 
 class ModelConfig(Section):
     """The Conformer encoder (2005.08100) and what follows it: a CTC head, or a transducer.
