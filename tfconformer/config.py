@@ -82,6 +82,17 @@ class Config(Section):
         transducer = model.get("transducer") if isinstance(model, dict) else getattr(model, "transducer", None)
         return {"task": "recognition_transducer", **tree} if transducer is not None else tree
 
+    @model_validator(mode="after")
+    def _one_clock(self) -> Config:
+        """Checks that the frames of source and target are equally long, since a decoder counts time in both."""
+        target = self.model.parrotron.target if self.model.parrotron else self.features
+        if self.features.frame_step * target.sample_rate != target.frame_step * self.features.sample_rate:
+            raise ValueError(
+                f"frames of features and of model.parrotron.target differ: {self.features.frame_step} and "
+                f"{target.frame_step} samples; give both the same frame_step"
+            )
+        return self
+
     @field_validator("quantization")
     @classmethod
     def _same_widths(cls, rules: tuple[QuantizationRule, ...]) -> tuple[QuantizationRule, ...]:

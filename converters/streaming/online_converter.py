@@ -168,7 +168,7 @@ class OnlineConverter:
         self._search.push(encoded[:, self._memory :])
 
     def _decode(self) -> None:
-        step = self._decoder.step()
+        step = next(self._decoder.steps())
         self._require_finite(step.frames)
         self._audio.append(self._vocoder.push(step.frames.reshape(-1, self._bins)))
         self.stopped = step.stop > 0

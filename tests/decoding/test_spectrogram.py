@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tfconformer.decoding.spectrogram import MEMORY_FRAMES, SpectrogramDecoder, convert
+from tfconformer.decoding.spectrogram import MEMORY_FRAMES, Pace, SpectrogramDecoder, convert
 
-FRAMES_PER_STEP = 1.5
+FRAMES_PER_STEP, REACH = 1.5, 2.25
 
 
 class Reader:
@@ -43,6 +44,7 @@ class Reader:
             "frames": np.array([[read]], np.float32),
             "stop": np.array([[1.0 if read >= self._last else -1.0]], np.float32),
             "attention": attention,
+            "reach": np.array([[position.mean() + REACH]], np.float32),
             "position": position,
             "context": inputs["context"],
             "steps": inputs["steps"] + 1,
@@ -65,13 +67,79 @@ def test_the_window_follows_the_position_over_any_length(count: int) -> None:
 
 
 def test_memory_is_constant() -> None:
-    decoder = SpectrogramDecoder(Reader())
+    decoder = SpectrogramDecoder(Reader(), Pace(10, FRAMES_PER_STEP))
+    steps = 0
     for start in range(0, 3000, 30):
         decoder.extend(numbered(3000)[start : start + 30])
-        for _ in range(20):
-            decoder.step()
+        steps += len(list(decoder.steps()))
         assert len(decoder._frames) <= MEMORY_FRAMES + 30
-    assert decoder.position == pytest.approx(FRAMES_PER_STEP * 2000)
+    assert steps == int((3000 - 10) / FRAMES_PER_STEP) + 1
+    assert decoder.position == pytest.approx(FRAMES_PER_STEP * steps)
+
+
+# Slower than the attention moves, so that it waits; as fast; and faster.
+@pytest.mark.parametrize("clock", [1.0, FRAMES_PER_STEP, 2.0])
+@pytest.mark.parametrize("lag", [1, 6.5, 40])
+def test_a_paced_decoder_reads_what_is_due_or_in_reach(lag: float, clock: float) -> None:
+    count = 300
+    converted = convert(Reader(last=count - 2), numbered(count), pace=Pace(lag, clock))
+    assert converted.stopped
+    expected, due = [], lag
+    for step in range(converted.steps):
+        due = max(due, int(FRAMES_PER_STEP * (step + 1) + REACH) + 1)
+        expected.append(min(int(due), count))
+        due += clock
+    np.testing.assert_array_equal(converted.read, expected)
+    np.testing.assert_array_equal(converted.spectrogram, convert(Reader(last=count - 2), numbered(count)).spectrogram)
+
+
+@pytest.mark.parametrize("sizes", [(1,), (7,), (3, 0, 50)])
+def test_steps_do_not_depend_on_the_time_at_which_frames_arrive(sizes: tuple[int, ...]) -> None:
+    count, pace, last = 300, Pace(6.5, 1.25), 290
+    expected = convert(Reader(last), numbered(count), pace=pace)
+    decoder = SpectrogramDecoder(Reader(last), pace)
+    done, start = [], 0
+    for size in itertools.cycle(sizes):
+        decoder.extend(numbered(count)[start : start + size])
+        start += size
+        if start >= count:
+            break
+        found = list(decoder.steps())
+        assert all(step.read <= start for step in found)
+        done += found
+    decoder.complete()
+    done += itertools.islice(decoder.steps(), expected.steps - len(done))
+    assert [step.read for step in done] == expected.read.tolist()
+    np.testing.assert_array_equal([step.frames for step in done], expected.spectrogram)
+
+
+def test_a_lag_longer_than_the_utterance_converts_after_its_end() -> None:
+    after, paced = (convert(Reader(last=60), numbered(80), pace=pace) for pace in (None, Pace(80, 1.0)))
+    for name in ("spectrogram", "attention", "read"):
+        np.testing.assert_array_equal(getattr(after, name), getattr(paced, name))
+    decoder = SpectrogramDecoder(Reader(), Pace(80, 1.0))
+    decoder.extend(numbered(79))
+    assert decoder.step() is None
+
+
+def test_the_window_takes_the_weights_of_its_frames_along() -> None:
+    class Locator(Reader):
+        """A reader whose states also hold its last weights, and the frames of their sums by number."""
+
+        def zero_states(self, signature: str) -> dict[str, NDArray[Any]]:
+            window = np.zeros([1, MEMORY_FRAMES], np.float32)
+            return super().zero_states(signature) | {"last_weights": window, "weight_sums": window}
+
+        def call(self, signature: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+            outputs = super().call(signature, inputs)
+            last = inputs["last_weights"][0]
+            if inputs["steps"][0, 0]:
+                assert last.argmax() == int(inputs["position"].mean())
+                assert inputs["weight_sums"].sum() > 0
+            outputs["last_weights"] = outputs["attention"]
+            return outputs | {"weight_sums": inputs["weight_sums"] + outputs["attention"]}
+
+    assert convert(Locator(last=298), numbered(300)).stopped
 
 
 def test_a_decoder_that_does_not_end_is_cut_off() -> None:

@@ -8,8 +8,9 @@ import tensorflow as tf
 import tf_keras as keras
 from numpy.typing import NDArray
 
+from tfconformer.layers.attention_recurrence import LocationAttention, MixtureAttention
 from tfconformer.layers.dense import Dense
-from tfconformer.layers.recurrence import AttentionRecurrence, Recurrence, ZeroState
+from tfconformer.layers.recurrence import Recurrence, ZeroState
 from tfconformer.quantization.layers.quantize_config import WeightQuantizeConfig
 from tfconformer.quantization.layers.quantize_wrapper import QuantizedDense
 from tfconformer.quantization.spec import QuantSpec
@@ -40,7 +41,7 @@ def test_the_recurrence_is_the_lstm_of_keras():
     np.testing.assert_allclose(tf.concat(outputs, axis=1), expected[0], atol=1e-6)
 
 
-def attention_inputs() -> tuple[tf.Tensor, ...]:
+def attention_inputs(certain: float = 1e6) -> tuple[tf.Tensor, ...]:
     mask = np.ones([BATCH, FRAMES, 1], np.float32)
     mask[1, 6:] = 0
     arrays = (
@@ -51,16 +52,32 @@ def attention_inputs() -> tuple[tf.Tensor, ...]:
         normal(BATCH, UNITS, seed=3),
         normal(BATCH, MEMORY, seed=4),
         np.abs(normal(BATCH, COMPONENTS, seed=5)),
+        np.full([BATCH, 1], certain, np.float32),
     )
     return tuple(map(tf.constant, arrays))
 
 
-def attention_layer() -> AttentionRecurrence:
+def attention_layer() -> MixtureAttention:
     keras.utils.set_random_seed(0)
-    layer = AttentionRecurrence(UNITS, COMPONENTS, frames_per_step=1.25)
+    layer = MixtureAttention(UNITS, COMPONENTS, frames_per_step=1.25, clock=0.75)
     layer(attention_inputs())
     layer.mixture_kernel.assign(normal(64, 3 * COMPONENTS, seed=6) / 4)
     return layer
+
+
+def location_layer() -> LocationAttention:
+    keras.utils.set_random_seed(0)
+    layer = LocationAttention(UNITS, width=5, clock=0.75)
+    layer(location_inputs())
+    for variable in (layer.location_filters, layer.score_bias, layer.score_kernel):
+        variable.assign(normal(*variable.shape, seed=variable.shape.num_elements()))
+    return layer
+
+
+def location_inputs(certain: float = 1e6) -> tuple[tf.Tensor, ...]:
+    *inputs, _, there = attention_inputs(certain)
+    last, sums = (tf.nn.softmax(normal(BATCH, FRAMES, seed=seed)) for seed in (7, 8))
+    return *inputs, tf.zeros([BATCH, 1]), last, sums, there
 
 
 def sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -71,10 +88,12 @@ def softplus(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.log1p(np.exp(x))
 
 
-def test_attention_is_the_mixture_of_the_paper() -> None:
-    layer, inputs = attention_layer(), attention_inputs()
-    outputs, contexts, weights, *_ = layer(inputs)
-    gates, memory, mask, hidden, cell, context, position = (x.numpy().astype(np.float64) for x in inputs)
+@pytest.mark.parametrize("certain", [1e6, 2.5])
+def test_attention_is_the_mixture_of_the_paper(certain: float) -> None:
+    layer, inputs = attention_layer(), attention_inputs(certain)
+    outputs, contexts, weights, reaches, *_, later = layer(inputs)
+    gates, memory, mask, hidden, cell, context, position, _ = (x.numpy().astype(np.float64) for x in inputs)
+    waited = set()
     kernel, query, query_bias, mixture, mixture_bias = (
         variable.numpy().astype(np.float64)
         for variable in (
@@ -82,28 +101,83 @@ def test_attention_is_the_mixture_of_the_paper() -> None:
         )
     )  # fmt: skip
     for row in range(BATCH):
-        h, c, ctx, mu = hidden[row], cell[row], context[row], position[row]
+        h, c, ctx, mu, there = hidden[row], cell[row], context[row], position[row], certain
         for step in range(STEPS):
             i, f, g, o = np.split(gates[row, step] + np.concatenate([h, ctx]) @ kernel, 4)
             c = sigmoid(f + 1) * c + sigmoid(i) * np.tanh(g)
             h = sigmoid(o) * np.tanh(c)
             w, d, s = np.split(np.tanh(h @ query + query_bias) @ mixture + mixture_bias, 3)
             w, mu, s = np.exp(w) / np.exp(w).sum(), mu + softplus(d), softplus(s) + 0.3
+            reach = w @ (mu + 2 * s)
+            waited.add(there < np.floor(reach) + 1)
+            there = max(there, np.floor(reach) + 1)
             alpha = [
                 mask[row, j, 0] * np.sum(w / np.sqrt(2 * np.pi * s**2) * np.exp(-((j - mu) ** 2) / (2 * s**2)))
                 for j in range(FRAMES)
             ]
+            alpha = np.where(np.arange(FRAMES) < np.floor(there), alpha, 0)
             ctx = alpha @ memory[row]
             # Float32 through six steps of tanh and exp.
             np.testing.assert_allclose(weights[row, step], alpha, atol=1e-5)
             np.testing.assert_allclose(contexts[row, step], ctx, atol=1e-5)
             np.testing.assert_allclose(outputs[row, step], h, atol=1e-5)
+            np.testing.assert_allclose(reaches[row, step, 0], reach, rtol=1e-5)
+            there += 0.75
+        np.testing.assert_allclose(later[row, 0], there, rtol=1e-6)
+    assert waited == ({False} if certain == 1e6 else {False, True})
+
+
+@pytest.mark.parametrize("certain", [1e6, 2.5])
+def test_location_sensitive_attention_is_that_of_the_paper(certain: float) -> None:
+    layer, inputs = location_layer(), location_inputs(certain)
+    outputs, contexts, weights, reaches, *_, position, last, sums, later = layer(inputs)
+    gates, memory, mask, hidden, cell, context, _, before, total, _ = (x.numpy().astype(np.float64) for x in inputs)
+    names = (
+        "kernel",
+        "query_kernel",
+        "key_kernel",
+        "location_filters",
+        "location_kernel",
+        "score_bias",
+        "score_kernel",
+    )
+    kernel, query, key, filters, location, bias, score = (
+        getattr(layer, name).numpy().astype(np.float64) for name in names
+    )
+    half = len(filters) // 2
+    for row in range(BATCH):
+        h, c, ctx = hidden[row], cell[row], context[row]
+        for step in range(STEPS):
+            i, f, g, o = np.split(gates[row, step] + np.concatenate([h, ctx]) @ kernel, 4)
+            c = sigmoid(f + 1) * c + sigmoid(i) * np.tanh(g)
+            h = sigmoid(o) * np.tanh(c)
+            around = np.pad(np.stack([before[row], total[row]], axis=1), ((half, half), (0, 0)))
+            scores = np.array([
+                np.tanh(
+                    h @ query + memory[row, j] @ key + bias
+                    + np.einsum("kc,kcf->f", around[j : j + len(filters)], filters) @ location
+                ) @ score[:, 0]
+                for j in range(FRAMES)
+            ])  # fmt: skip
+            read = (mask[row, :, 0] > 0) & (np.arange(FRAMES) < np.floor(certain + 0.75 * step))
+            alpha = np.where(read, np.exp(scores), 0)
+            alpha /= alpha.sum()
+            ctx, before[row], total[row] = alpha @ memory[row], alpha, total[row] + alpha
+            # Float32 through six steps of tanh and exp.
+            np.testing.assert_allclose(weights[row, step], alpha, atol=1e-5)
+            np.testing.assert_allclose(contexts[row, step], ctx, atol=1e-5)
+            np.testing.assert_allclose(outputs[row, step], h, atol=1e-5)
+        np.testing.assert_allclose(position[row, 0], alpha @ np.arange(FRAMES), atol=1e-4)
+    np.testing.assert_allclose(last, before, atol=1e-5)
+    np.testing.assert_allclose(sums, total, atol=1e-5)
+    np.testing.assert_allclose(later, certain + 0.75 * STEPS, rtol=1e-6)
+    assert not reaches.numpy().any()
 
 
 def test_untrained_attention_moves_at_its_rate() -> None:
-    layer = AttentionRecurrence(UNITS, COMPONENTS, frames_per_step=1.25)
+    layer = MixtureAttention(UNITS, COMPONENTS, frames_per_step=1.25)
     inputs = attention_inputs()
-    *_, position = layer((*inputs[:-1], tf.zeros([BATCH, COMPONENTS])))
+    *_, position, _ = layer((*inputs[:-2], tf.zeros([BATCH, COMPONENTS]), inputs[-1]))
     # The mixture's kernel is drawn with a deviation of 0.01 over 64 inputs of at most 1: 0.1 at most per step.
     np.testing.assert_allclose(position, 1.25 * STEPS, atol=0.1 * STEPS)
 
@@ -113,10 +187,12 @@ def specs() -> list[QuantSpec | None]:
 
 
 @pytest.mark.parametrize("spec", specs(), ids=["float", "int4", "int4, int8 activations"])
-@pytest.mark.parametrize("kind", ["lstm", "attention"])
+@pytest.mark.parametrize("kind", ["lstm", "attention", "location"])
 def test_the_loop_has_values_and_gradients_of_single_steps(kind: str, spec: QuantSpec | None) -> None:
     if kind == "attention":
-        layer, inputs, states = attention_layer(), attention_inputs(), 4
+        layer, inputs, states = attention_layer(), attention_inputs(certain=2.5), 5
+    elif kind == "location":
+        layer, inputs, states = location_layer(), location_inputs(certain=2.5), 7
     else:
         inputs, states = (tf.constant(normal(BATCH, STEPS, 4 * UNITS)), *attention_inputs()[3:5]), 2
         layer = Recurrence(UNITS)

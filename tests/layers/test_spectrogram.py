@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
+import tensorflow as tf
+import tf_keras as keras
 
-from tfconformer.layers.spectrogram import CausalWindows, PreviousFrame
+from tfconformer.layers.spectrogram import CausalWindows, CertainFrames, PreviousFrame
 
 
 def normal(*shape: int) -> np.ndarray:
@@ -22,3 +24,15 @@ def test_causal_windows_hold_the_frame_and_those_before() -> None:
         padded = np.concatenate([past, x], axis=1)
         for frame in range(5):
             np.testing.assert_array_equal(windows[:, frame], padded[:, frame : frame + 3].reshape(2, 9))
+
+
+def test_the_first_certain_frames_are_drawn_only_while_training() -> None:
+    keras.utils.set_random_seed(0)
+    layer, batch = CertainFrames(lags=[6.25, 300.0]), tf.zeros([3, 5, 2])
+    drawn = [layer(batch, training=True).numpy() for _ in range(20)]
+    assert all(one.shape == (3, 1) and len(set(one.flat)) == 1 for one in drawn)
+    assert {float(one[0, 0]) for one in drawn} == {6.25, 300.0}
+    for unlimited in (layer(batch), CertainFrames()(batch, training=True)):
+        assert unlimited.numpy().min() > 1e5
+    copy = CertainFrames.from_config(layer.get_config())
+    assert copy.lags == layer.lags

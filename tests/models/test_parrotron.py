@@ -20,18 +20,23 @@ def normal(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-def model(spec: QuantSpec | None) -> keras.Model:
+def model(spec: QuantSpec | None, attention: str = "mixture") -> keras.Model:
     keras.utils.set_random_seed(0)
-    built = parrotron(tiny_config(context=PARROTRON).model, 80, VOCABULARY)
+    sizes = PARROTRON["parrotron"] | {"attention": attention}
+    built = parrotron(tiny_config(context={"parrotron": sizes}).model, 80, VOCABULARY)
     for weight in built.trainable_weights:  # biases and gains too
         weight.assign_add(0.1 * normal(*weight.shape, seed=weight.shape.num_elements()))
     names = [layer.name for layer in built.layers if isinstance(layer, Dense)]
     return built if spec is None else quantize_model(built, dict.fromkeys(names, spec))
 
 
-@pytest.mark.parametrize("spec", [None, QuantSpec(bits=4, block_size=16)], ids=["float", "int4"])
-def test_steps_are_the_training_model_with_the_same_previous_frames(spec: QuantSpec | None) -> None:
-    whole = model(spec)
+@pytest.mark.parametrize(
+    ("spec", "attention"),
+    [(None, "mixture"), (QuantSpec(bits=4, block_size=16), "mixture"), (None, "location")],
+    ids=["float", "int4", "location-sensitive"],
+)
+def test_steps_are_the_training_model_with_the_same_previous_frames(spec: QuantSpec | None, attention: str) -> None:
+    whole = model(spec, attention)
     lengths = np.array([FRAMES, 23], np.int32)
     features, target = normal(2, FRAMES, 80, seed=1), normal(2, STEPS, 2 * BINS, seed=2)
     expected = whole([features, lengths, target])
@@ -42,10 +47,11 @@ def test_steps_are_the_training_model_with_the_same_previous_frames(spec: QuantS
     np.testing.assert_allclose(encoded[..., parts.memory :], expected[LOGITS], atol=1e-5)
     memory = encoded[..., : parts.memory]
     mask = tf.cast(tf.range(tf.shape(memory)[1]) < -(-lengths[:, np.newaxis] // 4), tf.float32)[..., tf.newaxis]
-    states = [tf.zeros([2, *shape]) for shape in parts.states.values()]
+    frames = memory.shape[1]
+    states = [tf.zeros([2, *(frames if size is None else size for size in shape)]) for shape in parts.states.values()]
     previous = tf.zeros([2, BINS])
     for step in range(STEPS):
-        frames, stop, attention, last, *states = parts.step([previous, memory, mask, *states])
+        frames, stop, attention, _, last, *states = parts.step([previous, memory, mask, *states])
         # Float32 sums in another order, through a few recurrent steps.
         np.testing.assert_allclose(frames, expected[REFINED][:, step], atol=1e-4)
         np.testing.assert_allclose(last, expected[SPECTROGRAM][:, step, BINS:], atol=1e-4)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 import tensorflow as tf
+from tensorflow.core.util.event_pb2 import Event
 
 from converters.exporter.pipeline import ExportReport, export
 from converters.flatbuffer.metadata import ModelMetadata
@@ -18,7 +19,7 @@ from tfconformer.data.manifest import Utterance, write_manifest
 from tfconformer.data.pipeline import SpectrogramFormat, SpeechTarget, evaluation_batches, training_dataset
 from tfconformer.data.shards import write_shards
 from tfconformer.data.tokenizer import Tokenizer
-from tfconformer.decoding.spectrogram import convert
+from tfconformer.decoding.spectrogram import Pace, convert
 from tfconformer.errors import InputError
 from tfconformer.features.config import FeatureConfig
 from tfconformer.features.log_mel import scaled_log_mel
@@ -78,7 +79,7 @@ def run(pairs: tuple[str, list[np.ndarray]], tmp_path_factory: pytest.TempPathFa
     """A run of one step of quantization-aware training with a frozen encoder."""
     # Frames of 80 ms, by a stacker that reads 3 frames ahead.
     encoder = {"stackers": [{"after": 0, "right": 3}], "attention_chunk": None, "right_context": [1]}
-    decoder = PARROTRON["parrotron"] | {"memory_blocks": [1]}
+    decoder = PARROTRON["parrotron"] | {"memory_blocks": [1], "training_lags": [0.1, 9.0]}
     tree = tiny_config(PARROTRON_RULES, STREAMING | ONE_BLOCK | encoder | {"parrotron": decoder}).model_dump()
     tree["training"]["frozen"] = ["block_.*", "subsampling.*"]
     data = {"train": [pairs[0]], "dev": [pairs[0]]}
@@ -99,6 +100,21 @@ def test_a_step_of_training_is_scored_by_the_error_of_spectrograms(run: RunDirec
         "stop_head_loss",
         "ctc_logits_loss",
     }
+
+
+def test_every_epoch_converts_freely_and_draws_attention(run: RunDirectory) -> None:
+    (epoch,) = run.history()
+    assert 0 <= epoch["stopped_pairs"] <= 1
+    assert min(epoch["length_ratio_pairs"], epoch["free_mel_l1_pairs"]) > 0
+    assert abs(epoch["attention_lag_ms_pairs"]) < 2000
+    records = tf.data.TFRecordDataset([str(path) for path in (run.tensorboard / "dev").glob("events*")])
+    values = [value for record in records for value in Event.FromString(record.numpy()).summary.value]
+    frames = [-(-((len(wave) - 400) // 160 + 1) // 8) for wave in tiny_waveforms()]
+    assert [value.tag for value in values] == [f"attention_pairs/{index}" for index in range(3)]
+    for value in values:
+        width, height = value.tensor.string_val[:2]
+        assert int(height) in frames
+        assert int(width) > 0
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["offline", "streaming"])
@@ -123,6 +139,23 @@ def test_its_files_convert_as_keras_does(exported: tuple[Path, ExportReport]) ->
     converted = convert(model, model.run(tiny_waveforms()[2]))
     assert converted.spectrogram.shape == (converted.steps, 16)
     assert converted.attention.shape == (converted.steps, 25)
+
+
+def test_no_step_behind_the_speaker_reads_what_comes_later(exported: tuple[Path, ExportReport]) -> None:
+    """Changing the audio from a sample on changes no step that may read only frames that are certain before it."""
+    model, waveform = open_model(exported[0]), tiny_waveforms()[2]
+    frame, delay, changed = 1280, 2, 28000  # attention waits for one frame of 80 ms, and the stacker for two of 40 ms
+    other = waveform.copy()
+    other[changed:] = np.random.default_rng(7).uniform(-0.5, 0.5, len(other) - changed)
+    pace = Pace(lag=3, clock=0.25)
+    expected, actual = (convert(model, model.run(one), steps=60, pace=pace) for one in (waveform, other))
+    earlier = (expected.read + delay) * frame <= changed
+    assert 10 < earlier.sum() < 60
+    np.testing.assert_array_equal(actual.spectrogram[earlier], expected.spectrogram[earlier])
+    assert not np.array_equal(actual.spectrogram, expected.spectrogram)
+    encoded = model.run(waveform)
+    after, paced = (convert(model, encoded, pace=pace).spectrogram for pace in (None, Pace(len(encoded), 0.25)))
+    np.testing.assert_array_equal(after, paced)
 
 
 def test_layers_that_are_to_stay_as_they_are_must_exist(run: RunDirectory, tmp_path: Path) -> None:

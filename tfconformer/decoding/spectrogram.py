@@ -1,14 +1,18 @@
 """Decoding of a spectrogram, step by step, from the frames that attention reads.
 
-    converted = convert(graphs, encoded)        # an utterance after its end
+    converted = convert(graphs, encoded)              # an utterance after its end
+    converted = convert(graphs, encoded, pace=pace)   # behind the speaker: no step reads what comes later
 
 NumPy only: the step graph `decode_step` runs in Keras or in a runtime. Attention reads a window of the frames that
-follows its position, so that memory is constant for any length of speech.
+follows its position, so that memory is constant for any length of speech. With a pace, the frames that a step reads
+depend on the number of the step and on its attention alone, not on the time at which frames arrive: a stream gives the
+spectrogram of the whole utterance.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -19,6 +23,8 @@ from numpy.typing import NDArray
 # components of a few frames' deviation, what lies farther away has no weight.
 MEMORY_FRAMES = 64
 _FRAMES_BEHIND = 24
+# States that have a number for each frame of the window.
+_FRAME_STATES = {"last_weights", "weight_sums"}
 
 Floats = NDArray[np.float32]
 Tensors = dict[str, NDArray[Any]]
@@ -34,6 +40,18 @@ class StepGraphs(Protocol):
         """Returns the states of a graph at the start, by name."""
 
 
+class Pace(NamedTuple):
+    """The pace of a decoder that converts while the speaker speaks, in frames of the encoder.
+
+    Attributes:
+      lag: frames before the first step.
+      clock: frames that the speaker takes for a step.
+    """
+
+    lag: float
+    clock: float
+
+
 @dataclass(frozen=True)
 class Conversion:
     """A converted utterance.
@@ -41,11 +59,14 @@ class Conversion:
     Attributes:
       spectrogram: [steps, frames_per_step * bins], scaled log-mel.
       attention: [steps, frames], the weights of the frames of the encoder.
+      read: [steps] int, the numbers of frames that the steps may read, counted from the beginning: a step can be
+        computed as soon as these are certain.
       stopped: false if the decoder did not end and was cut off.
     """
 
     spectrogram: Floats
     attention: Floats
+    read: NDArray[np.int64]
     stopped: bool
 
     @property
@@ -62,79 +83,118 @@ class DecoderStep(NamedTuple):
       stop: logit of the end.
       attention: [at most MEMORY_FRAMES], the weights of the frames of the window.
       first: number of the first of these frames in the utterance.
+      read: number of frames that the step may read, from the beginning of the utterance.
     """
 
     frames: Floats
     stop: float
     attention: Floats
     first: int
+    read: int
 
 
 class SpectrogramDecoder:
     """The decoder of one utterance, which keeps its states and the frames that attention reads.
 
+    With a pace, it begins when `pace.lag` frames are there, and takes a step for every `pace.clock` more; a step whose
+    attention reaches beyond them waits for the frames in reach, and delays those after it. Without a pace, a step reads
+    all frames that are there: the first one should follow the last frame.
+
     Args:
       graphs: the graph `decode_step`.
+      pace: the pace; None for conversion after the end.
     """
 
-    def __init__(self, graphs: StepGraphs) -> None:
+    def __init__(self, graphs: StepGraphs, pace: Pace | None = None) -> None:
         self._graphs = graphs
         self._states = graphs.zero_states("decode_step")
         self._frames = np.zeros([0, self._states["context"].shape[-1]], np.float32)
         self._first = 0
+        self._due, self._clock = (pace.lag, pace.clock) if pace else (math.inf, 0.0)
+        self._complete = pace is None
 
     @property
     def position(self) -> float:
         """The mean position of the attention's components, in frames from the beginning of the utterance."""
         return self._first + float(np.mean(self._states["position"]))
 
+    @property
+    def received(self) -> int:
+        """The number of frames so far."""
+        return self._first + len(self._frames)
+
     def extend(self, encoded: Floats) -> None:
         """Adds outputs of the encoder [count, memory and more] at the end; attention reads the first columns."""
         self._frames = np.concatenate([self._frames, encoded[:, : self._frames.shape[1]]])
 
-    def step(self) -> DecoderStep:
-        """Computes a step."""
-        self._move_window()
-        count = min(len(self._frames), MEMORY_FRAMES)
-        window = np.zeros([1, MEMORY_FRAMES, self._frames.shape[1]], np.float32)
-        mask = np.zeros([1, MEMORY_FRAMES, 1], np.float32)
-        window[0, :count], mask[0, :count] = self._frames[:count], 1.0
-        outputs = self._graphs.call("decode_step", {"memory": window, "mask": mask, **self._states})
-        self._states = {name: outputs[name] for name in self._states}
-        return DecoderStep(
-            outputs["frames"][0], float(outputs["stop"][0, 0]), outputs["attention"][0, :count], self._first
-        )
+    def complete(self) -> None:
+        """Marks the end of the utterance: no frame follows, so that no step waits."""
+        self._complete = True
 
-    def _move_window(self) -> None:
-        """Drops frames that lie behind the position, as soon as there are more than the window holds."""
+    def steps(self) -> Iterator[DecoderStep]:
+        """Yields the steps that can be computed; after the end of the utterance they go on without limit."""
+        while (step := self.step()) is not None:
+            yield step
+
+    def step(self) -> DecoderStep | None:
+        """Computes a step; returns None if it waits for frames."""
+        while self._complete or self._due < self.received + 1:
+            read = int(min(self._due, self.received))
+            self._move_window(read)
+            count = min(read - self._first, MEMORY_FRAMES)
+            window = np.zeros([1, MEMORY_FRAMES, self._frames.shape[1]], np.float32)
+            mask = np.zeros([1, MEMORY_FRAMES, 1], np.float32)
+            window[0, :count], mask[0, :count] = self._frames[:count], 1.0
+            outputs = self._graphs.call("decode_step", {"memory": window, "mask": mask, **self._states})
+            if not self._complete or read < self.received:
+                needed = self._first + int(outputs["reach"][0, 0]) + 1
+                if needed > read:
+                    self._due = needed
+                    continue
+            self._due += self._clock
+            self._states = {name: outputs[name] for name in self._states}
+            attention = outputs["attention"][0, :count]
+            return DecoderStep(outputs["frames"][0], float(outputs["stop"][0, 0]), attention, self._first, read)
+        return None
+
+    def _move_window(self, read: int) -> None:
+        """Drops frames that lie behind the position, as soon as a step reads more than the window holds."""
         passed = int(np.min(self._states["position"])) - _FRAMES_BEHIND
-        dropped = min(passed, len(self._frames) - MEMORY_FRAMES)
+        dropped = min(passed, read - self._first - MEMORY_FRAMES)
         if dropped > 0:
             self._frames = self._frames[dropped:]
             self._first += dropped
             self._states["position"] = self._states["position"] - np.float32(dropped)
+            for name in _FRAME_STATES & self._states.keys():
+                self._states[name] = np.pad(self._states[name][:, dropped:], ((0, 0), (0, dropped)))
 
 
-def convert(graphs: StepGraphs, encoded: Floats, steps: int | None = None) -> Conversion:
-    """Decodes an utterance after its end.
+def convert(graphs: StepGraphs, encoded: Floats, steps: int | None = None, pace: Pace | None = None) -> Conversion:
+    """Decodes an utterance.
 
     Args:
       graphs: the graph `decode_step`.
       encoded: [frames, memory and more], outputs of the encoder.
-      steps: number of steps; None ends where the decoder says, at the latest after twice as many steps as frames.
+      steps: number of steps; None ends where the decoder says, once it reads all frames, at the latest after twice as
+        many steps as frames.
+      pace: the pace of conversion while the speaker speaks; None converts after the end.
 
     Returns:
       The spectrogram, of one step at least.
     """
-    decoder = SpectrogramDecoder(graphs)
+    decoder = SpectrogramDecoder(graphs, pace)
     decoder.extend(encoded)
+    decoder.complete()
     done: list[DecoderStep] = []
     stopped = False
     limit = steps if steps is not None else 2 * len(encoded) + 1
-    while len(done) < limit and not stopped:
-        done.append(decoder.step())
-        stopped = steps is None and done[-1].stop > 0
+    for step in decoder.steps():
+        done.append(step)
+        stopped = steps is None and step.stop > 0 and step.read == len(encoded)
+        if stopped or len(done) == limit:
+            break
     attention = np.zeros([len(done), len(encoded)], np.float32)
     for row, step in zip(attention, done, strict=True):
         row[step.first : step.first + len(step.attention)] = step.attention
-    return Conversion(np.stack([step.frames for step in done]), attention, stopped or steps is not None)
+    read = np.array([step.read for step in done])
+    return Conversion(np.stack([step.frames for step in done]), attention, read, stopped or steps is not None)

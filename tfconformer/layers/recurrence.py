@@ -1,4 +1,4 @@
-"""Recurrent layers: the LSTM, the GRU, and the LSTM that reads a memory through attention by position.
+"""Recurrent layers: their loop, the LSTM and the GRU.
 
 A recurrence is `state = update(state, gates + rows(state) @ kernel)` in every step. Its matrix is that of a `Dense`, so
 that the same rules quantize it. Its loop (`recurrent_scan`) leaves the gradient of the matrix to one matmul for all
@@ -7,11 +7,9 @@ steps, which is faster than a product in every step.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from tfconformer.errors import InputError
@@ -23,13 +21,6 @@ from tfconformer.layers.streaming import StreamStep
 State = tuple[tf.Tensor, ...]
 Rows = Callable[[State], tf.Tensor]
 Update = Callable[[State, tf.Tensor, State], State]
-
-# Width of the hidden layer of the network that moves the attention.
-_QUERY_WIDTH = 64
-# Standard deviation of the components of the attention, in frames of the memory: the least one, which keeps the weights
-# of neighbouring frames different from zero, and the one of an untrained layer.
-_LEAST_DEVIATION = 0.3
-_FIRST_DEVIATION = 6.0
 
 
 def recurrent_scan(
@@ -82,11 +73,13 @@ def _forward(
     steps = tf.shape(gates)[0]
 
     def step(index: tf.Tensor, state: State, histories: tuple[tf.TensorArray, ...]) -> tuple[Any, ...]:
-        state = update(state, gates[index] + matmul.multiply(rows(state)), constants)
+        after = update(state, gates[index] + matmul.multiply(rows(state)), constants)
+        for part, before in zip(after, state, strict=True):
+            part.set_shape(before.shape)  # a static batch of one is lost where it is broadcast
         return (
             index + 1,
-            state,
-            tuple(history.write(index, part) for history, part in zip(histories, state, strict=True)),
+            after,
+            tuple(history.write(index, part) for history, part in zip(histories, after, strict=True)),
         )
 
     histories = tuple(tf.TensorArray(part.dtype, steps, element_shape=part.shape) for part in state)
@@ -143,7 +136,7 @@ def _swapped(x: tf.Tensor) -> tf.Tensor:
     return tf.transpose(x, [1, 0, *range(2, x.shape.rank)])
 
 
-def _lstm(gates: tf.Tensor, cell: tf.Tensor, forget_bias: float = 1.0) -> tuple[tf.Tensor, tf.Tensor]:
+def lstm_step(gates: tf.Tensor, cell: tf.Tensor, forget_bias: float = 1.0) -> tuple[tf.Tensor, tf.Tensor]:
     """Computes (hidden, cell) of an LSTM from its summed gates [B, 4 * units] and the cell before."""
     enter, keep, candidate, leave = tf.split(gates, 4, axis=-1)
     cell = tf.sigmoid(keep + forget_bias) * cell + tf.sigmoid(enter) * tf.tanh(candidate)
@@ -152,20 +145,24 @@ def _lstm(gates: tf.Tensor, cell: tf.Tensor, forget_bias: float = 1.0) -> tuple[
 
 @register
 class ZeroState(Layer):
-    """The states of a recurrence before the first step, zeros [B, width] for each of `widths`, given any [B, ...]."""
+    """The states of a recurrence before the first step, zeros [B, width] for each of `widths`, given any [B, ...].
 
-    def __init__(self, widths: tuple[int, ...], **kwargs: Any):
+    A width of None is that of the second axis of the input.
+    """
+
+    def __init__(self, widths: tuple[int | None, ...], **kwargs: Any):
         super().__init__(**kwargs)
         self.widths = tuple(widths)
 
     def call(self, inputs: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        return tuple(tf.zeros([tf.shape(inputs)[0], width]) for width in self.widths)
+        batch, *second = tf.unstack(tf.shape(inputs)[:2])
+        return tuple(tf.zeros([batch, *(second if width is None else [width])]) for width in self.widths)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "widths": self.widths}
 
 
-class _RecurrentDense(Dense):
+class RecurrentDense(Dense):
     """A `Dense` in a loop, which holds the recurrent half of an LSTM of `units` in its kernel [K, 4 * units].
 
     A `Dense` of 4 * `units` outputs before it is the other half. The gates are, in this order, input, forget, candidate
@@ -185,7 +182,7 @@ class _RecurrentDense(Dense):
 
 
 @register
-class Recurrence(_RecurrentDense):
+class Recurrence(RecurrentDense):
     """The recurrent half of an LSTM.
 
     Call: (inputs of the gates [B, S, 4 * units], hidden [B, units], cell [B, units]) -> (outputs [B, S, units],
@@ -209,12 +206,12 @@ class Recurrence(_RecurrentDense):
     def call(self, inputs: tuple[tf.Tensor, ...], matmul: Matmul | None = None) -> tuple[tf.Tensor, ...]:
         gates, hidden, cell = inputs
         if gates.shape[1] == 1:  # a step of its own needs no loop
-            hidden, cell = _lstm(gates[:, 0] + self.affine(hidden, matmul), cell, self.forget_bias)
+            hidden, cell = lstm_step(gates[:, 0] + self.affine(hidden, matmul), cell, self.forget_bias)
             return hidden[:, tf.newaxis], hidden, cell
         hiddens, cells = recurrent_scan(
             self.bind(matmul),
             rows=lambda state: state[0],
-            update=lambda state, gates, _: _lstm(gates, state[1], self.forget_bias),
+            update=lambda state, gates, _: lstm_step(gates, state[1], self.forget_bias),
             gates=gates,
             state=(hidden, cell),
         )
@@ -306,100 +303,3 @@ def _gru(gates: tf.Tensor, hidden: tf.Tensor) -> tf.Tensor:
     update, reset, products, candidate = tf.split(gates, 4, axis=-1)
     update = tf.sigmoid(update)
     return update * hidden + (1.0 - update) * tf.tanh(candidate + tf.sigmoid(reset) * products)
-
-
-@register
-class AttentionRecurrence(_RecurrentDense):
-    """The recurrent half of an LSTM that reads a memory through GMM attention (1910.10288, the variant V2b).
-
-    In every step the attention's components move forward along the memory by a positive distance, and the context is
-    the sum of the frames around them: attention is monotonic from the first training step on, and a window of frames
-    suffices for a memory of any length. The network that moves them stays float: its errors would add up.
-
-    Call: (inputs of the gates [B, S, 4 * units], memory [B, T, M], mask [B, T, 1], hidden [B, units], cell [B, units],
-    context [B, M], position [B, components]) -> (outputs [B, S, units], contexts [B, S, M], attention weights
-    [B, S, T], hidden, cell, context, position). The position is counted in frames of the memory.
-
-    Attributes:
-      kernel: [units + M, 4 * units], for hidden and context.
-      query_kernel, query_bias, mixture_kernel, mixture_bias: of the network from the hidden state to weights, distances
-        and deviations of the components.
-
-    Args:
-      units: width of the LSTM.
-      components: number of Gaussian components.
-      frames_per_step: frames of the memory that an untrained layer moves in a step.
-    """
-
-    constants = ("kernel",)
-
-    def __init__(self, units: int, components: int, frames_per_step: float = 1.0, **kwargs: Any):
-        super().__init__(units, **kwargs)
-        self.components = components
-        self.frames_per_step = frames_per_step
-
-    def _contraction(self, input_shape: Any) -> int:
-        return self.units // 4 + int(input_shape[1][-1])
-
-    def build(self, input_shape: Any) -> None:
-        units, outputs = self.units // 4, 3 * self.components
-        self.query_kernel = self.add_weight("query_kernel", [units, _QUERY_WIDTH], initializer="glorot_uniform")
-        self.query_bias = self.add_weight("query_bias", [_QUERY_WIDTH], initializer="zeros")
-        self.mixture_kernel = self.add_weight("mixture_kernel", [_QUERY_WIDTH, outputs], initializer=_small_normal)
-        self.mixture_bias = self.add_weight("mixture_bias", [outputs], initializer=self._first_mixture)
-        super().build(input_shape)
-
-    def call(self, inputs: tuple[tf.Tensor, ...], matmul: Matmul | None = None) -> tuple[tf.Tensor, ...]:
-        gates, memory, mask, hidden, cell, context, position = inputs
-        weights = (
-            memory,
-            mask,
-            *map(tf.convert_to_tensor, (self.query_kernel, self.query_bias, self.mixture_kernel, self.mixture_bias)),
-        )
-        none = tf.zeros_like(mask[..., 0])
-        start = hidden, cell, context, position, none
-        if gates.shape[1] == 1:  # a step of its own needs no loop
-            summed = gates[:, 0] + self.affine(_hidden_and_context(start), matmul)
-            state = _attend(start, summed, weights)
-            hidden, cell, context, position, attention = state
-            return hidden[:, tf.newaxis], context[:, tf.newaxis], attention[:, tf.newaxis], *state[:4]
-        states = recurrent_scan(self.bind(matmul), _hidden_and_context, _attend, gates, start, weights)
-        return states[0], states[2], states[4], *(part[:, -1] for part in states[:4])
-
-    def compute_output_shape(self, input_shape: tuple[tf.TensorShape, ...]) -> tuple[tf.TensorShape, ...]:
-        gates, memory, _, *states = map(tf.TensorShape, input_shape)
-        widths = self.units // 4, memory[-1], memory[1]
-        return *(tf.TensorShape([*gates[:2], width]) for width in widths), *states
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "components": self.components, "frames_per_step": self.frames_per_step}
-
-    def _first_mixture(self, shape: Any, dtype: Any = None) -> tf.Tensor:
-        """Returns biases of equal weights, of steps of `frames_per_step`, and of broad components."""
-        inverses = (math.log(math.expm1(value)) for value in (self.frames_per_step, _FIRST_DEVIATION))
-        return tf.constant(np.repeat([0.0, *inverses], self.components), dtype)
-
-
-def _small_normal(shape: Any, dtype: Any = None) -> tf.Tensor:
-    return tf.random.normal(shape, stddev=0.01, dtype=dtype)
-
-
-def _hidden_and_context(state: State) -> tf.Tensor:
-    return tf.concat([state[0], state[2]], axis=-1)
-
-
-def _attend(state: State, gates: tf.Tensor, constants: State) -> State:
-    """Computes a step of the LSTM and of its attention: the next (hidden, cell, context, position, weights)."""
-    _, cell, _, position, _ = state
-    memory, mask, query_kernel, query_bias, mixture_kernel, mixture_bias = constants
-    hidden, cell = _lstm(gates, cell)
-    mixture = tf.matmul(tf.tanh(tf.matmul(hidden, query_kernel) + query_bias), mixture_kernel) + mixture_bias
-    shares, distances, deviations = tf.split(mixture, 3, axis=-1)
-    position += tf.nn.softplus(distances)
-    deviations = (tf.nn.softplus(deviations) + _LEAST_DEVIATION)[..., tf.newaxis]
-    frames = tf.range(tf.shape(memory)[1])
-    distance = (tf.cast(frames, tf.float32) - position[..., tf.newaxis]) / deviations
-    densities = tf.exp(-0.5 * tf.square(distance)) / (deviations * math.sqrt(2 * math.pi))
-    weights = tf.matmul(tf.nn.softmax(shares)[:, tf.newaxis], densities)[:, 0] * mask[..., 0]
-    context = tf.matmul(weights[:, tf.newaxis], memory)[:, 0]
-    return hidden, cell, context, position, weights

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -9,6 +11,9 @@ import tensorflow as tf
 from tfconformer.layers.base import Layer
 from tfconformer.layers.registry import register
 from tfconformer.layers.streaming import Frames, StreamStep
+
+# More frames than any utterance has, and a number that float32 counts on from.
+_UNLIMITED = 1e6
 
 
 @register
@@ -24,6 +29,31 @@ class PreviousFrame(Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "bins": self.bins}
+
+
+@register
+class CertainFrames(Layer):
+    """The number of frames that attention may read in its first step, [B, 1] float32, given any [B, ...].
+
+    There is no limit, but while training it is one of `lags` if there are any, drawn for every batch; their generator
+    is part of a checkpoint, as that of `Dropout`.
+    """
+
+    def __init__(self, lags: Sequence[float] = (), **kwargs: Any):
+        super().__init__(**kwargs)
+        self.lags = tuple(lags)
+        if self.lags:
+            self.generator = tf.random.Generator.from_seed(random.getrandbits(31))
+
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        certain = tf.constant(_UNLIMITED)
+        if training and self.lags:
+            drawn = self.generator.uniform([], maxval=len(self.lags), dtype=tf.int32)
+            certain = tf.gather(tf.constant(self.lags, tf.float32), drawn)
+        return tf.fill([tf.shape(inputs)[0], 1], certain)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "lags": self.lags}
 
 
 @register

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from tfconformer.features.config import FeatureConfig
 from tfconformer.section import Section
@@ -53,12 +53,22 @@ class ParrotronConfig(Section):
         0.5, ge=0, lt=1, description="share of their activations that dropout sets to zero in training"
     )
     lstm_units: int = Field(256, gt=0, description="width of the attention LSTM and of the decoder LSTM")
-    components: int = Field(5, gt=0, description="Gaussian components of the attention")
+    attention: Literal["mixture", "location"] = Field(
+        "mixture",
+        description="kind of attention: a mixture of Gaussians that moves forward (1910.10288), or location-sensitive "
+        "attention (1506.07503), which aligns later",
+    )
+    components: int = Field(5, gt=0, description="Gaussian components of the mixture")
     encoder_frames_per_step: float | None = Field(
         None,
         gt=0,
         description="encoder frames that untrained attention moves in a decoder step; null: frames_per_step divided by "
         "the feature frames of an encoder frame",
+    )
+    training_lags: tuple[PositiveFloat, ...] = Field(
+        (),
+        description="seconds by which the decoder begins behind the speaker, of which one is drawn per training batch, "
+        "so that the weights serve all of them; one longer than the utterances converts after their end; none: always",
     )
     postnet: int = Field(128, gt=0, description="width of the convolutions that refine the spectrogram")
     postnet_layers: int = Field(5, gt=0, description="number of these convolutions")
@@ -194,6 +204,12 @@ class ModelConfig(Section):
         """The number of feature frames for one encoder frame."""
         subsampling = 1 if self.subsampling_channels is None else SUBSAMPLING
         return subsampling * math.prod(stacker.stride for stacker in self.stackers)
+
+    @property
+    def decoder_clock(self) -> float:
+        """The number of encoder frames that a speaker takes for a step of the spectrogram decoder."""
+        assert self.parrotron is not None
+        return self.parrotron.frames_per_step / self.encoder_stride
 
     def right_context_of(self, block: int) -> int | None:
         """Returns the number of future frames that the attention of a block, counted from 0, reads; None: all."""

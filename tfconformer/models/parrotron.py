@@ -18,12 +18,13 @@ from dataclasses import dataclass
 import tensorflow as tf
 import tf_keras as keras
 
+from tfconformer.layers.attention_recurrence import AttentionRecurrence, LocationAttention, MixtureAttention
 from tfconformer.layers.dense import Dense, float_layer
 from tfconformer.layers.dropout import Dropout
 from tfconformer.layers.normalization import LayerNormalization
-from tfconformer.layers.recurrence import AttentionRecurrence, Recurrence, ZeroState
+from tfconformer.layers.recurrence import Recurrence, ZeroState
 from tfconformer.layers.residual import ScaledResidual
-from tfconformer.layers.spectrogram import CausalWindows, PreviousFrame
+from tfconformer.layers.spectrogram import CausalWindows, CertainFrames, PreviousFrame
 from tfconformer.models.config import ModelConfig, ParrotronConfig
 from tfconformer.models.encoder import Encoding, ctc_head, encoder, encoder_inputs
 
@@ -56,12 +57,16 @@ def parrotron(config: ModelConfig, mel_bins: int, vocabulary: int) -> keras.Mode
     target = keras.Input([None, sizes.frames_per_step * bins], name="target")
     encoding = encoder(config, features, lengths, vocabulary)
     memory = attention_memory(sizes, encoding)
-    encoder_frames_per_step = sizes.encoder_frames_per_step or sizes.frames_per_step / config.encoder_stride
-    layers = {layer.name: layer for layer in _decoder_layers(sizes, encoder_frames_per_step)}
-    widths = sizes.lstm_units, sizes.lstm_units, sizes.memory, sizes.components
+    layers = {layer.name: layer for layer in _decoder_layers(sizes, config.decoder_clock)}
+    positions = sizes.components if sizes.attention == "mixture" else 1
+    frame_states = layers["attention_lstm_recurrent"].frame_states
+    widths = sizes.lstm_units, sizes.lstm_units, sizes.memory, positions, *[None] * len(frame_states)
     start = ZeroState(widths, name="attention_start")(memory)
     previous = PreviousFrame(bins, name="previous_frame")(target)
-    hidden, context, attention, _ = attend(layers, previous, memory, encoding.mask, start)
+    step_seconds = sizes.frames_per_step * sizes.target.frame_step / sizes.target.sample_rate
+    lags = [lag / step_seconds * config.decoder_clock for lag in sizes.training_lags]
+    certain = CertainFrames(lags, name="certain_frames")(memory)
+    hidden, context, attention, _, _ = attend(layers, previous, memory, encoding.mask, (*start, certain))
     start = ZeroState((sizes.lstm_units,) * 2, name="decoder_start")(memory)
     spectrogram, stop, _ = decode(layers, hidden, context, start)
     refined, _ = refine(layers, spectrogram)
@@ -83,7 +88,7 @@ def attention_memory(sizes: ParrotronConfig, encoding: Encoding) -> tf.Tensor:
     return LayerNormalization(name="memory_norm")(Dense(sizes.memory, name="memory_projection")(joined))
 
 
-def _decoder_layers(sizes: ParrotronConfig, encoder_frames_per_step: float) -> Iterator[keras.layers.Layer]:
+def _decoder_layers(sizes: ParrotronConfig, clock: float) -> Iterator[keras.layers.Layer]:
     """Makes the layers with weights of the decoder, and those of its pre-net and PostNet in between."""
     bins = sizes.target.mel_bins
     for index in range(_PRENET_LAYERS):
@@ -91,12 +96,7 @@ def _decoder_layers(sizes: ParrotronConfig, encoder_frames_per_step: float) -> I
         yield keras.layers.Activation("relu", name=f"prenet_{index}_relu")
         yield Dropout(sizes.prenet_dropout, name=f"prenet_{index}_dropout")
     yield Dense(4 * sizes.lstm_units, name="attention_lstm_input")
-    yield AttentionRecurrence(
-        sizes.lstm_units,
-        sizes.components,
-        frames_per_step=encoder_frames_per_step,
-        name="attention_lstm_recurrent",
-    )
+    yield _attention_layer(sizes, clock)
     yield keras.layers.Concatenate(name="decoder_input")
     yield Dense(4 * sizes.lstm_units, name="decoder_lstm_input")
     yield Recurrence(sizes.lstm_units, name="decoder_lstm_recurrent")
@@ -112,20 +112,30 @@ def _decoder_layers(sizes: ParrotronConfig, encoder_frames_per_step: float) -> I
     yield ScaledResidual(name="postnet_residual")
 
 
+def _attention_layer(sizes: ParrotronConfig, clock: float) -> AttentionRecurrence:
+    name = "attention_lstm_recurrent"
+    if sizes.attention == "location":
+        return LocationAttention(sizes.lstm_units, sizes.memory, clock, name=name)
+    return MixtureAttention(
+        sizes.lstm_units, sizes.components, sizes.encoder_frames_per_step or clock, clock, name=name
+    )
+
+
 def attend(
     layers: Layers, previous: tf.Tensor, memory: tf.Tensor, mask: tf.Tensor, state: Tensors
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, Tensors]:
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, Tensors]:
     """Applies pre-net and attention LSTM to previous frames [B, S, bins].
 
     Returns:
-      Outputs [B, S, units], contexts [B, S, memory], attention weights [B, S, T], and the state after them.
+      Outputs [B, S, units], contexts [B, S, memory], attention weights [B, S, T], their reach [B, S, 1] in frames, and
+      the state after them.
     """
     x = previous
     for index in range(_PRENET_LAYERS):
         x = layers[f"prenet_{index}_dropout"](layers[f"prenet_{index}_relu"](layers[f"prenet_{index}"](x)))
     gates = layers["attention_lstm_input"](x)
-    hidden, contexts, weights, *state = layers["attention_lstm_recurrent"]([gates, memory, mask, *state])
-    return hidden, contexts, weights, tuple(state)
+    hidden, contexts, weights, reach, *state = layers["attention_lstm_recurrent"]([gates, memory, mask, *state])
+    return hidden, contexts, weights, reach, tuple(state)
 
 
 def decode(
@@ -177,15 +187,17 @@ class ParrotronParts:
       encoder: (features [B, T, mel_bins], lengths [B]) -> [B, T', memory + vocabulary + 1]: the frames that
         attention reads, and the logits of the CTC head. It streams.
       step: (previous frame [B, bins], memory [B, T, memory], mask [B, T, 1], states) -> (frames
-        [B, frames_per_step * bins], stop [B, 1], attention [B, T], last frame [B, bins], states after the step).
-      states: shapes of the states without the batch, by name, in the order of the arguments.
+        [B, frames_per_step * bins], stop [B, 1], attention [B, T], reach of the attention [B, 1], last frame [B, bins],
+        states after the step). The mask limits what attention reads.
+      states: shapes of the states without the batch, by name, in the order of the arguments; None stands for the frames
+        of the memory.
       memory: width of the frames that attention reads.
       bins: width of a frame of the spectrogram.
     """
 
     encoder: keras.Model
     step: keras.Model
-    states: dict[str, tuple[int, ...]]
+    states: dict[str, tuple[int | None, ...]]
     memory: int
     bins: int
 
@@ -195,8 +207,9 @@ def parrotron_parts(model: keras.Model) -> ParrotronParts:
     layers = {float_layer(layer).name: layer for layer in model.layers}
     memory, bins = int(layers["memory_norm"].output.shape[-1]), layers["previous_frame"].bins
     attention, decoder = layers["attention_start"].widths, layers["decoder_start"].widths
-    names = ("hidden", "cell", "context", "position", "decoder_hidden", "decoder_cell")
-    states: dict[str, tuple[int, ...]] = {
+    frame_states = float_layer(layers["attention_lstm_recurrent"]).frame_states
+    names = ("hidden", "cell", "context", "position", *frame_states, "decoder_hidden", "decoder_cell")
+    states: dict[str, tuple[int | None, ...]] = {
         name: (width,) for name, width in zip(names, (*attention, *decoder), strict=True)
     }
     for index in range(_postnet_layers(layers)):
@@ -205,10 +218,9 @@ def parrotron_parts(model: keras.Model) -> ParrotronParts:
     inputs = {name: keras.Input(shape, name=name) for name, shape in states.items()}
     previous, frames = keras.Input([bins], name="previous"), keras.Input([None, memory], name="memory")
     mask = keras.Input([None, 1], name="mask")
-    hidden, context, weights, attended = attend(
-        layers, previous[:, tf.newaxis], frames, mask, tuple(inputs[name] for name in names[:4])
-    )
-    spectrogram, stop, decoded = decode(layers, hidden, context, tuple(inputs[name] for name in names[4:]))
+    start = *(inputs[name] for name in names[:-2]), CertainFrames()(mask)
+    hidden, context, weights, reach, (*attended, _) = attend(layers, previous[:, tf.newaxis], frames, mask, start)
+    spectrogram, stop, decoded = decode(layers, hidden, context, tuple(inputs[name] for name in names[-2:]))
     before = list(inputs.values())[len(names) :]
     refined, read = refine(layers, spectrogram, before)
     kept = [tf.concat([old, new], axis=1)[:, -old.shape[1] :] for old, new in zip(before, read, strict=True)]
@@ -216,6 +228,7 @@ def parrotron_parts(model: keras.Model) -> ParrotronParts:
         tf.reshape(refined, [-1, spectrogram.shape[-1]]),
         stop[:, 0],
         weights[:, 0],
+        reach[:, 0],
         spectrogram[:, 0, -bins:],
         *attended,
         *decoded,

@@ -11,13 +11,15 @@ from tfconformer.data.pipeline import SpectrogramFormat, SpeechTarget
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.decoding.spectrogram import MEMORY_FRAMES, convert
 from tfconformer.errors import InputError
+from tfconformer.features.config import FeatureConfig
 from tfconformer.losses.ctc import CTCLoss
 from tfconformer.losses.spectrogram import SpectrogramLoss, StopLoss
 from tfconformer.models.config import ModelConfig
 from tfconformer.models.parrotron import LOGITS, REFINED, SPECTROGRAM, STOP, parrotron, parrotron_parts
 from tfconformer.tasks.graphs import AudioGraph, Floats, GraphCalls, StepGraph
+from tfconformer.tasks.inspection import ConversionInspector
 from tfconformer.tasks.recognition_ctc import INTERMEDIATE
-from tfconformer.tasks.task import DevMetric, Task, Trace
+from tfconformer.tasks.task import DevMetric, Inspector, Task, Trace
 
 _STOP_WEIGHT = 0.1
 _SQUARED_WEIGHT = 0.5
@@ -84,6 +86,11 @@ class SpeechToSpeech(Task):
 
         return score
 
+    def inspector(self, model: keras.Model, features: FeatureConfig) -> Inspector:
+        """Returns the function that converts some utterances freely and draws their attention, see `Task.inspector`."""
+        exported = self.exported_part(model, streaming=False)
+        return ConversionInspector(model, self.graphs(exported), features, parrotron_parts(exported).bins)
+
     def exported_part(self, trained: keras.Model, streaming: bool) -> keras.Model:
         """Returns the model without its intermediate CTC head, see `Task.exported_part`."""
         outputs = {name: output for name, output in trained.output.items() if name != INTERMEDIATE}
@@ -96,17 +103,21 @@ class SpeechToSpeech(Task):
         memory = tf.TensorSpec([1, MEMORY_FRAMES, parts.memory], tf.float32, "memory")
         mask = tf.TensorSpec([1, MEMORY_FRAMES, 1], tf.float32, "mask")
         previous = tf.TensorSpec([1, parts.bins], tf.float32, "previous")
-        states = [tf.TensorSpec([1, *shape], tf.float32, name) for name, shape in parts.states.items()]
+        states = [
+            tf.TensorSpec([1, *(MEMORY_FRAMES if size is None else size for size in shape)], tf.float32, name)
+            for name, shape in parts.states.items()
+        ]
         width = int(parts.step.output[0].shape[-1])
         outputs = (
             tf.TensorSpec([1, width], tf.float32, "frames"),
             tf.TensorSpec([1, 1], tf.float32, "stop"),
             tf.TensorSpec([1, MEMORY_FRAMES], tf.float32, "attention"),
+            tf.TensorSpec([1, 1], tf.float32, "reach"),
         )
 
         def decode(memory: tf.Tensor, mask: tf.Tensor, previous: tf.Tensor, *states: tf.Tensor) -> dict[str, tf.Tensor]:
-            frames, stop, attention, last, *after = parts.step([previous, memory, mask, *states])
-            results = {"frames": frames, "stop": stop, "attention": attention, "previous": last}
+            frames, stop, attention, reach, last, *after = parts.step([previous, memory, mask, *states])
+            results = {"frames": frames, "stop": stop, "attention": attention, "reach": reach, "previous": last}
             return results | dict(zip(names, after, strict=True))
 
         step = StepGraph(

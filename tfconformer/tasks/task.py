@@ -13,6 +13,7 @@ import tf_keras as keras
 
 from tfconformer.data.pipeline import TargetFormat
 from tfconformer.data.tokenizer import Tokenizer
+from tfconformer.features.config import FeatureConfig
 from tfconformer.models.config import ModelConfig
 from tfconformer.tasks.graphs import AudioGraph, Floats, GraphCalls, StepGraph
 
@@ -37,6 +38,23 @@ class Trace:
     values: Floats
     hypothesis: tuple[int, ...] | None = None
     path: Any = None
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Measures and pictures of a model on a dev set, beside its metric.
+
+    Attributes:
+      measures: numbers by name.
+      pictures: [height, width, 1] in [0, 1], by name.
+    """
+
+    measures: dict[str, float]
+    pictures: dict[str, Floats]
+
+
+# Batches of ((features, lengths), targets, ids) -> their inspection.
+Inspector = Callable[[tf.data.Dataset], Inspection]
 
 
 class Task(ABC):
@@ -124,6 +142,15 @@ class Task(ABC):
     @abstractmethod
     def dev_metric(self, model: keras.Model, tokenizer: Tokenizer) -> DevMetric:
         """Returns the function that scores a dev set; it reads the weights of `model` at every call."""
+
+    def inspector(self, model: keras.Model, features: FeatureConfig) -> Inspector | None:
+        """Returns the function that inspects a dev set, which reads the weights of `model` at every call; None: none.
+
+        Args:
+          model: the training model.
+          features: the front end of its features.
+        """
+        return None
 
     def trace(self, graphs: GraphCalls, waveform: Floats, path: Any = None) -> Trace:
         """Computes an utterance through all graphs.

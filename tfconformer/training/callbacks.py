@@ -16,9 +16,10 @@ from tfconformer.compat import integer
 from tfconformer.config import TrainingConfig
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
+from tfconformer.features.config import FeatureConfig
 from tfconformer.losses.ctc import INFEASIBLE
 from tfconformer.quantization.layers.quantize_wrapper import set_active_bits, trained_bits
-from tfconformer.tasks.task import Task
+from tfconformer.tasks.task import Inspector, Task
 from tfconformer.training.run import RunDirectory
 
 logger = logging.getLogger(__name__)
@@ -87,6 +88,8 @@ class DevMetric(keras.callbacks.Callback):
       tokenizer: the tokenizer of the model.
       task: the task of the model.
       completed_epochs: number of epochs in the backup that this training continues from, 0 for a new training.
+      features: the front end, for the inspection of tasks that have one: its measures join the logs as `NAME_SET`, its
+        pictures TensorBoard.
     """
 
     def __init__(
@@ -96,16 +99,19 @@ class DevMetric(keras.callbacks.Callback):
         tokenizer: Tokenizer,
         task: Task,
         completed_epochs: int,
+        features: FeatureConfig,
     ):
         super().__init__()
         self._run = run
         self._dev_sets = dev_sets
         self._tokenizer = tokenizer
         self._task = task
+        self._features = features
         self._history = run.history()[:completed_epochs]
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._score = self._task.dev_metric(self.model, self._tokenizer)
+        self._inspect = self._task.inspector(self.model, self._features)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._started = time.monotonic()
@@ -125,12 +131,25 @@ class DevMetric(keras.callbacks.Callback):
         metric = self._task.metric
         logs.update({f"{metric}_{name}": e / w for name, (e, w) in counts.items()})
         logs[metric] = errors / words
+        if self._inspect is not None:
+            logs.update(self._inspected(self._inspect, epoch))
         if logs[metric] < min((entry[metric] for entry in self._history), default=float("inf")):
             save_weights(self.model, self._run)
         steps = integer(self.model.optimizer.iterations)
         numbers = {name: round(float(value), 6) for name, value in logs.items()}
         self._history.append({"epoch": epoch + 1, "steps": steps, **numbers, "seconds": round(training_seconds, 1)})
         self._run.write_history(self._history)
+
+    def _inspected(self, inspect: Inspector, epoch: int) -> dict[str, float]:
+        """Inspects the dev sets, writes the pictures, and returns the measures."""
+        measures: dict[str, float] = {}
+        with tf.summary.create_file_writer(str(self._run.tensorboard / "dev")).as_default(epoch):
+            for name, batches in self._dev_sets.items():
+                inspection = inspect(batches)
+                measures |= {f"{measure}_{name}": value for measure, value in inspection.measures.items()}
+                for title, picture in inspection.pictures.items():
+                    tf.summary.image(f"attention_{name}/{title}", picture[tf.newaxis])
+        return measures
 
     def _warn_of_infeasible(self, epoch: int, logs: dict[str, Any]) -> None:
         count = int(sum(value for name, value in logs.items() if name.endswith(INFEASIBLE)))

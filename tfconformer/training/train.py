@@ -96,7 +96,7 @@ def _train(config: Config, run: RunDirectory, strategy: tf.distribute.Strategy) 
     callbacks = [DivergenceStop(config.training), QuantizationSteps()]
     if writes:
         dev = {name: evaluation_batches(paths, config.features, target=target) for name, paths in dev_sets.items()}
-        callbacks.append(DevMetric(run, dev, tokenizer, task, completed_epochs=start // steps))
+        callbacks.append(DevMetric(run, dev, tokenizer, task, start // steps, config.features))
         callbacks.append(keras.callbacks.TensorBoard(run.tensorboard, profile_batch=0))
     model.fit(
         examples()
