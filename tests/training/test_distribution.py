@@ -1,8 +1,10 @@
-"""Training on several replicas: the curve of one, and equal state everywhere."""
+"""Training on several replicas: the curve of one, equal state everywhere, and continuation after a worker is killed."""
 
 from __future__ import annotations
 
+import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +20,7 @@ from tfconformer.data.shards import write_shards
 from tfconformer.errors import InputError
 from tfconformer.training.distribution import process_strategy
 from tfconformer.training.run import RunDirectory
-from tfconformer.training.train import train
+from tfconformer.training.train import completed_batches, train
 
 STEPS_PER_EPOCH = 2
 EPOCHS = 2
@@ -82,12 +84,28 @@ def config_file(config, tmp_path_factory) -> Path:
     return path
 
 
-def start(config_file: Path, run: Path, last: Path, replicas: int) -> subprocess.Popen:
+def start(config_file: Path, run: Path, last: Path, replicas: int, *kill: int, cluster: dict | None = None):
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [sys.executable, "-m", train_worker.__name__, config_file, run, last, replicas]
+    if cluster is not None:
+        environment["TF_CONFIG"] = json.dumps(cluster)
+    command = [sys.executable, "-m", train_worker.__name__, config_file, run, last, replicas, *kill]
     return subprocess.Popen(
         [str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     )
+
+
+def start_workers(config_file: Path, run: Path, *kill: int) -> list[subprocess.Popen]:
+    """Starts two workers, of which the second one kills itself before the step `kill`."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
+    for one in sockets:
+        one.close()
+    workers = []
+    for index in range(2):
+        cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+        arguments = kill if index == 1 else ()
+        workers.append(start(config_file, run, last_of(run, index), 1, *arguments, cluster=cluster))
+    return workers
 
 
 def last_of(run: Path, index: int) -> Path:
@@ -121,6 +139,27 @@ def test_two_replicas_have_the_curve_of_one(config, two_replicas, tmp_path):
             np.testing.assert_allclose(
                 variables[str(index)], variable.numpy(), rtol=0, atol=5e-5, err_msg=variable.name
             )
+
+
+@pytest.mark.timeout(900)
+def test_a_training_continues_after_a_worker_is_killed(config_file, two_replicas, tmp_path):
+    run = tmp_path / "run"
+    chief, killed = start_workers(config_file, run, STEPS_PER_EPOCH + 1)
+    _, errors = chief.communicate()
+    killed.communicate()
+    assert "another worker of the training ended: start all again to continue" in errors, errors[-3000:]
+    assert completed_batches(RunDirectory(run)) == STEPS_PER_EPOCH
+    for worker in start_workers(config_file, run):
+        finish(worker)
+    _, expected = two_replicas
+    first, second = (dict(np.load(last_of(run, index))) for index in range(2))
+    for name, value in first.items():
+        np.testing.assert_array_equal(second[name], value, err_msg=name)
+        # As two replicas of one process, whose sums may have another order.
+        np.testing.assert_allclose(value, expected[name], rtol=0, atol=5e-5, err_msg=name)
+    losses = [[epoch["loss"] for epoch in RunDirectory(one).history()] for one in (run, two_replicas[0])]
+    assert len(losses[0]) == EPOCHS
+    np.testing.assert_allclose(*losses, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

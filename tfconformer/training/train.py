@@ -39,7 +39,8 @@ def train(config: Config, run: RunDirectory) -> keras.Model:
 
     In the scope of a strategy of `tf.distribute`, its replicas share each batch of the configuration. With several
     workers, each of which calls this function, the first one alone scores the dev sets and writes the run directory,
-    which all must be able to read. All workers must be started again to continue after one of them ended.
+    which all must be able to read. All workers must be started again to continue after one of them ended; dropout then
+    draws other numbers than it would have drawn.
 
     Training starts from random weights, or from `training.initial_weights`: the run directory of a float model, whose
     tokenizer is then used too; a transducer may take its encoder from a CTC model. With quantization rules this is
