@@ -155,8 +155,8 @@ class ZeroState(Layer):
         self.widths = tuple(widths)
 
     def call(self, inputs: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        batch, *second = tf.unstack(tf.shape(inputs)[:2])
-        return tuple(tf.zeros([batch, *(second if width is None else [width])]) for width in self.widths)
+        sizes = tf.shape(inputs)  # sliced, not unstacked, so that a static batch stays one
+        return tuple(tf.zeros([sizes[0], sizes[1] if width is None else width]) for width in self.widths)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "widths": self.widths}
