@@ -71,6 +71,8 @@ def evaluate(
     if language_model is not None:
         if beam is None:
             raise InputError("--language-model needs --beam-width")
+        if not source.is_dir():
+            raise InputError(f"--language-model is for the directory of a run, got {source}")
         if not language_model.is_file():
             raise InputError(f"there is no language model {language_model}")
         beam = replace(beam, language_model=language_model, language_model_weight=language_model_weight)
@@ -83,8 +85,6 @@ def evaluate(
     if source.is_dir():
         scores = evaluate_run(RunDirectory(source), test_sets, name or source.name, beam, max_seconds)
         layers: tuple[LayerError, ...] = ()
-    elif language_model is not None:
-        raise InputError(f"--language-model is for the directory of a run, got {source}")
     else:
         model = name or source.stem
         if made_speech is None:
