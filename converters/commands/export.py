@@ -24,6 +24,7 @@ from tfconformer.quantization.spec import Rounding
     help="Operations for the quantized layers: this project's, which hold everything, or those built into LiteRT.",
 )
 @click.option("--shards", multiple=True, metavar="GLOB", help="Shards to verify with [default: the run's dev shards].")
+@click.option("--bundled-utterances", is_flag=True, help="Verify with those of the package, which need no corpus.")
 @click.option("--utterances", type=click.IntRange(min=1), default=8, show_default=True, help="How many to verify with.")
 @click.option(
     "--allow-different",
@@ -71,6 +72,7 @@ def export(
     output: Path,
     target: str,
     shards: tuple[str, ...],
+    bundled_utterances: bool,
     utterances: int,
     allow_different: int,
     runtimes: tuple[str, ...],
@@ -89,6 +91,7 @@ def export(
     """
     if output.suffix != ".tflite":
         raise InputError(f"the output {output} should have a name that ends in .tflite")
+    from converters.exporter.bundled_utterances import bundled_utterances as bundled
     from converters.exporter.pipeline import export_model
     from converters.exporter.run_model import load_run_model, with_vocoder
     from tfconformer.config import load_config
@@ -98,8 +101,13 @@ def export(
     from tfconformer.training.run import RunDirectory
 
     run = RunDirectory(run_directory)
-    paths = find_shards(shards or run.config().data.dev)
-    waveforms = [one.waveform for one in evaluation_utterances(paths, limit=utterances)]
+    if bundled_utterances:
+        if shards:
+            raise InputError("give either --shards or --bundled-utterances")
+        waveforms = bundled(run.config().features.sample_rate)[:utterances]
+    else:
+        paths = find_shards(shards or run.config().data.dev)
+        waveforms = [one.waveform for one in evaluation_utterances(paths, limit=utterances)]
     tokenizer = Tokenizer.from_file(run.tokenizer_file)
     rules = None if quantization is None else load_config(quantization).quantization
     loaded = load_run_model(run, overrides, bits, rules, rounding)

@@ -9,6 +9,7 @@ from typing import Any
 
 import tf_keras as keras
 
+from converters.exporter.bundled_utterances import bundled_utterances
 from converters.exporter.keras_model import export_keras_model
 from converters.exporter.pipeline import ExportReport
 from converters.exporter.pipeline import export as export_run
@@ -30,7 +31,7 @@ def export(
       source: a functional Keras model, quantized or not, or the directory of a finished training of a speech model.
       output: the file; its report is written beside it, as `NAME.export.json`.
       verify_with: inputs of the Keras model, as `Model.predict` takes them, None for a few random ones; of a speech
-        model utterances, each [samples] in [-1, 1] at its sample rate.
+        model utterances, each [samples] in [-1, 1] at its sample rate, None for those that come with the package.
       runtimes: the runtimes of the verification, of "ai-edge-litert", "tflite-runtime" and "tensorflow".
       target: "custom" for this project's operations, "litert" for LiteRT's own.
       streaming: True for a speech model that takes audio in steps as it arrives.
@@ -40,9 +41,9 @@ def export(
       VerificationError: the file is not the model.
     """
     if isinstance(source, RunDirectory | str | os.PathLike):
-        if verify_with is None:
-            raise InputError("a speech model is verified with utterances: give verify_with some of them")
         run = source if isinstance(source, RunDirectory) else RunDirectory(Path(source))
+        if verify_with is None:
+            verify_with = bundled_utterances(run.config().features.sample_rate)
         return export_run(run, Path(output), verify_with, runtimes, target=target, streaming=streaming)
     if streaming:
         raise InputError("only speech models run on streams: leave out streaming")

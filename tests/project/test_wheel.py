@@ -102,6 +102,7 @@ def test_the_wheel_carries_a_library_that_loads(wheel, tmp_path):
         library = archive.extract("converters/custom_ops/libtfconformer_ops.so", tmp_path)
     assert "converters/runtime/model.py" in names
     assert "tfconformer/errors.py" in names
+    assert len([name for name in names if name.startswith("converters/exporter/utterances/")]) == 3
     header = "converters/custom_ops/include/tfconformer_ops.h"
     assert [name for name in names if name.endswith((".c", ".h"))] == [header]
     loaded = ctypes.CDLL(library)

@@ -137,7 +137,7 @@ def test_what_cannot_be_exported_is_refused(tmp_path):
         (keras_model(["dense"]), {"streaming": True}, "only speech models run on streams"),
         (keras_model(["dense"]), {"verify_with": X[:0]}, "at least one example"),
         (keras_model(["dense"]), {"verify_with": [X, X]}, "has 1 inputs, got 2 to verify with"),
-        (tmp_path, {}, "give verify_with some of them"),
+        (tmp_path, {}, "is not a run directory"),
         (3, {}, "expected a functional or Sequential model of tf_keras, got builtins.int"),
     ]:
         with pytest.raises(InputError, match=sentence):

@@ -7,8 +7,10 @@ import pytest
 import tf_keras as keras
 from click.testing import CliRunner
 
+import converters
 from converters.commands.export import export as export_command
 from converters.exporter import pipeline
+from converters.exporter.bundled_utterances import bundled_utterances
 from converters.exporter.pipeline import export_model, prepare, report_path
 from converters.exporter.verify import RELATIVE_RMS_LIMIT, Parity, VerificationError
 from converters.flatbuffer.model_file import read_model_file
@@ -144,6 +146,17 @@ def test_weights_that_no_code_can_stand_for_are_refused(tmp_path):
     with pytest.raises(InputError, match="layer ctc_head cannot be packed"):
         export_model(model, config, tiny_tokenizer(), tmp_path / "nan.tflite", tiny_waveforms()[:1])
     assert not list(tmp_path.iterdir())
+
+
+def test_without_a_corpus_the_utterances_of_the_package_verify(float_run, tiny_shards, tmp_path):
+    report = converters.export(float_run, tmp_path / "a.tflite")
+    assert [parity.utterances for parity in report.parity] == [3]
+    result = invoke(float_run.path, tmp_path / "b.tflite", "--bundled-utterances")
+    assert result.exit_code == 0 and "0 of 3 transcripts differ" in result.output
+    error = invoke(float_run.path, tmp_path / "c.tflite", "--bundled-utterances", "--shards", tiny_shards).exception
+    assert str(error) == "give either --shards or --bundled-utterances"
+    seconds = [len(waveform) / 8000 for waveform in bundled_utterances(8000)]
+    assert len(seconds) == 3 and 1 < min(seconds) < max(seconds) < 5
 
 
 def test_a_file_is_never_left_unverified(float_model, float_config, tmp_path):
