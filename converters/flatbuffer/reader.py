@@ -218,7 +218,8 @@ def _builtin_code(code: dict[str, Any]) -> int:
 def _check_order(subgraph: dict[str, Any], buffers: list[dict[str, Any]], codes: list[int]) -> None:
     """Checks that operators read only tensors written before them: the runtimes crash on a graph with a loop.
 
-    They crash too where a built-in operation lacks an input that it needs, or has other outputs than it knows.
+    They crash too where a built-in operation lacks an input that it needs, or has other outputs than it knows, and on a
+    variable that is a graph's input or an operator's output, since a variable has memory of its own.
     """
     tensors = subgraph.get("tensors", [])
     available = set(subgraph.get("inputs", ())) | {-1}  # -1: an optional input that is left out
@@ -230,6 +231,10 @@ def _check_order(subgraph: dict[str, Any], buffers: list[dict[str, Any]], codes:
         elif tensor.get("is_variable"):
             available.add(index)
     available |= constants
+    variables = {index for index, tensor in enumerate(tensors) if tensor.get("is_variable")}
+    written = (output for operator in subgraph.get("operators", []) for output in operator.get("outputs", ()))
+    if not variables.isdisjoint((*subgraph.get("inputs", ()), *written)):
+        raise _BrokenFileError("a variable is the input of a graph or the output of an operator")
     unwritable = constants.copy()
     for operator in subgraph.get("operators", []):
         inputs, outputs = operator.get("inputs", ()), operator.get("outputs", ())

@@ -100,6 +100,14 @@ def two_outputs(builder: RecognizerBuilder) -> None:
     builder.subgraph.operators[1].outputs = np.array([*builder.subgraph.operators[1].outputs, builder.logits], np.int32)
 
 
+def variable_output(builder: RecognizerBuilder) -> None:
+    builder.subgraph.tensors[int(builder.subgraph.operators[0].outputs[0])].isVariable = True
+
+
+def variable_input(builder: RecognizerBuilder) -> None:
+    builder.subgraph.tensors[int(builder.inputs[0])].isVariable = True
+
+
 def with_bad(field: str, value: float) -> NDArray[np.float16]:
     """A constant whose value for the last block of the last channel is bad."""
     content = np.array(getattr(layers()[0], f"packed_{field}"))
@@ -185,6 +193,8 @@ HOSTILE: dict[str, tuple[Callable[[RecognizerBuilder], None], str]] = {
     "output type": (output_type, "'layer2': the output is INT32, expected FLOAT32"),
     "constant output": (constant_output, "fixed-size tensor"),
     "two outputs": (two_outputs, "a node must have exactly one output"),
+    "variable output": (variable_output, "a variable is the input of a graph or the output of an operator"),
+    "variable input": (variable_input, "a variable is the input of a graph or the output of an operator"),
 }
 
 
