@@ -211,6 +211,8 @@ def open_by_commands(shards: Path, recording: Path, runtime: str) -> Opening:
             ["summary", path],
             ["evaluate", path, "--shards", shards, "--runtime", runtime],
             ["stream", path, "--wav", recording, "--runtime", runtime],
+            ["transcribe", path, recording, "--runtime", runtime],
+            ["convert", recording, path.with_name("out.wav"), path, "--runtime", runtime],
             ["bench", path, "--shards", shards, "--rounds", "1"],
         ]
         if number % 25 == 0:  # three quantizations
