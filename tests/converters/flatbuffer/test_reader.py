@@ -122,6 +122,7 @@ def test_tables_that_refer_to_the_same_ones_do_not_take_forever(tmp_path: Path) 
     [
         ([-1, 1], [2], "the built-in operation 22 lacks its input 0"),
         ([0, -1], [2], "the built-in operation 22 lacks its input 1"),
+        ([], [2], "the built-in operation 22 has 0 inputs, needs 1"),
         ([0, 1], [2, 3], "the built-in operation 22 has 2 outputs, expected 1"),
         ([0, 1], [], "the built-in operation 22 has 0 outputs, expected 1"),
         ([0, 1], [1], "the built-in operation 22 writes a constant"),
@@ -139,6 +140,17 @@ def test_built_in_operations_have_the_inputs_and_outputs_that_they_know(
     operator.inputs, operator.outputs = np.array(inputs, np.int32), np.array(outputs, np.int32)
     with pytest.raises(InputError, match=message):
         read(builder.build([x], [extra]), tmp_path)
+
+
+def test_a_slice_with_steps_has_four_inputs(tmp_path: Path) -> None:
+    builder = ModelBuilder()
+    x, y = builder.tensor("x", [1, 4]), builder.tensor("y", [1, 2])
+    limits = [builder.constant(name, np.array([0, 1], np.int32)) for name in ("begin", "end", "strides")]
+    builder.operator(schema.BuiltinOperator.STRIDED_SLICE, [x, *limits], y)
+    read(builder.build([x], [y]), tmp_path)
+    builder.subgraph.operators[0].inputs = np.array([x, *limits[:2]], np.int32)
+    with pytest.raises(InputError, match="the built-in operation 45 has 3 inputs, needs 4"):
+        read(builder.build([x], [y]), tmp_path)
 
 
 def test_a_split_has_as_many_outputs_as_its_options_say(tmp_path: Path) -> None:
