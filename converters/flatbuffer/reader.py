@@ -161,46 +161,15 @@ _OPTIONAL_INPUTS = {
     **dict.fromkeys((16, 27, 35, 44, 46, 52), 1),  # LSTM, SVDF, sequences of RNN and LSTM in one direction and both
 }
 # Least numbers of inputs of built-in operations that need others than one, those that may be left out counted.
+_TWO_INPUTS = (
+    0, 7, 9, 15, 18, 23, 34, 36, 39, 40, 41, 42, 48, 49, 54, 55, 56, 57, 58, 61, 62, 63, 69, 70, 71, 72, 74, 78, 79, 81,
+    82, 84, 86, 89, 90, 91, 94, 95, 97, 99, 100, 105, 107, 112, 115, 125, 126, 128, 130, 131, 140, 144, 156, 160, 161,
+)  # fmt: skip
+_THREE_INPUTS = (3, 4, 10, 37, 38, 60, 64, 65, 67, 96, 102, 122, 123, 137, 138, 151, 153, 154, 155, 157)
 _LEAST_INPUTS = {
     **dict.fromkeys((31, 118, 119, 129, 136, 142), 0),  # control flow, HASHTABLE, VAR_HANDLE
-    **dict.fromkeys(
-        (
-            *(
-                0,
-                3,
-                4,
-                7,
-                9,
-                15,
-                18,
-                23,
-                34,
-                36,
-                39,
-                40,
-                41,
-                42,
-                48,
-                49,
-                54,
-                55,
-                56,
-                57,
-                58,
-                61,
-                62,
-                63,
-                69,
-                70,
-                71,
-                72,
-            ),
-            *(74, 78, 79, 81, 82, 84, 86, 89, 90, 91, 94, 95, 97, 99, 100, 105, 107, 112, 115, 125, 126, 128, 130, 131),
-            *(140, 144, 156, 160, 161),
-        ),
-        2,
-    ),
-    **dict.fromkeys((10, 37, 38, 60, 64, 65, 67, 96, 102, 122, 123, 137, 138, 151, 153, 154, 155, 157), 3),
+    **dict.fromkeys(_TWO_INPUTS, 2),
+    **dict.fromkeys(_THREE_INPUTS, 3),
     **dict.fromkeys((45, 68, 85), 4),  # STRIDED_SLICE, SPARSE_TO_DENSE, ONE_HOT
     **dict.fromkeys((16, 24, 27, 35), 5),  # LSTM, RNN, SVDF, sequences of RNN
     **dict.fromkeys((44, 52), 20),  # sequences of LSTM in one direction and both

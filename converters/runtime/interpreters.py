@@ -177,7 +177,7 @@ class LoadedFile:
           inputs: its inputs and states by name.
 
         Raises:
-          InputError: an input has another shape or type than the graph's, or the runtime cannot compute the graph.
+          InputError: an input or output has another shape or type than the graph's, or the runtime cannot compute it.
         """
         for tensor in self._graphs[signature].all_inputs:
             value = np.asarray(inputs[tensor.name])
@@ -188,7 +188,15 @@ class LoadedFile:
                 )
         with self.one_sentence(f"compute {signature}"):
             # Not cached: while a runner exists, the interpreter refuses to run another graph on its tensors.
-            return dict(self.interpreter.get_signature_runner(signature)(**inputs))
+            outputs = dict(self.interpreter.get_signature_runner(signature)(**inputs))
+        for tensor in self._graphs[signature].all_outputs:
+            value = outputs[tensor.name]
+            if not tensor.accepts(value.shape, value.dtype.name):
+                found = show_tensor(value.shape, value.dtype.name)
+                raise InputError(
+                    f"{self.path}: {signature} computes {found} as {tensor.name}, which should be {tensor}"
+                )
+        return outputs
 
     def zero_states(self, signature: str) -> dict[str, NDArray[Any]]:
         """Returns the states of a step graph at the start, all zero, by name."""

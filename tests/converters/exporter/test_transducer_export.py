@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 from converters.evaluation.evaluate import evaluate
 from converters.exporter.verify import (
@@ -15,6 +16,7 @@ from converters.exporter.verify import (
     verify_outputs,
     verify_weights,
 )
+from converters.flatbuffer.editor import GraphFile
 from converters.flatbuffer.metadata import METADATA, ModelMetadata
 from converters.flatbuffer.model_file import read_model_file
 from converters.flatbuffer.reader import Signature, read_tflite
@@ -217,6 +219,21 @@ def test_wrong_states_and_labels_are_refused(transducer_stream):
         decoder.join(prediction[:, :19], prediction)
     with pytest.raises(InputError, match=r"the prediction is not of this model"):
         decoder.join(prediction, prediction[:, :19])
+
+
+def test_outputs_of_another_shape_are_refused(transducer_stream, tmp_path):
+    """A graph whose activation reads another tensor: the search would fail far from the file."""
+    file = GraphFile.parse(transducer_stream.path.read_bytes())
+    (join,) = (one for one in file.model.signatureDefs if one.signatureKey == b"join")
+    subgraph = file.graphs[join.subgraphIndex].subgraph
+    codes = [file.model.operatorCodes[one.opcodeIndex].builtinCode for one in subgraph.operators]
+    (matrix,) = (index for index, one in enumerate(subgraph.tensors) if len(one.shape) == 2 and one.shape[0] > 1)
+    subgraph.operators[codes.index(schema.BuiltinOperator.TANH)].inputs = np.array([matrix], np.int32)
+    (tmp_path / "damaged.tflite").write_bytes(file.to_bytes())
+    model = open_model(tmp_path / "damaged.tflite")
+    rows = np.zeros([1, 20], np.float32)
+    with pytest.raises(InputError, match=r"damaged.tflite: join computes float32 \[.*\] as logits, which should be"):
+        StepNetwork(model).join(rows, rows)
 
 
 @pytest.mark.parametrize("layer", ["prediction_lstm_recurrent", "prediction_embedding", "joint_encoder", "joint_head"])
