@@ -161,21 +161,6 @@ def streaming_table(rows: Sequence[ResultRow]) -> str:
     return _numbers(header, lines)
 
 
-def made_speech_table(rows: Sequence[ResultRow]) -> str:
-    """Renders a line for every system that makes speech: errors of the independent recognizer, and lengths."""
-    header = ["speech", "WER, %", "CER, %", "utterances", "words", "length of the target's, p10 / p50 / p90", "RTF p50"]
-    lines = []
-    for row in rows:
-        errors, speech = row.accuracy, row.made_speech
-        if errors is None or speech is None:
-            continue
-        lengths = (speech.length_ratio_p10, speech.length_ratio_p50, speech.length_ratio_p90)
-        wer = f"{percent(errors.wer)} [{interval(errors.wer_low, errors.wer_high)}]"
-        cells = [str(row.model), wer, percent(speech.cer), str(errors.utterances), str(errors.words)]
-        lines.append([*cells, " / ".join(number(one, 2) for one in lengths), number(row.speed.rtf_p50, 3)])
-    return _numbers(header, lines)
-
-
 def _chunk_ms(row: ResultRow) -> float | None:
     return None if row.stream is None else row.stream.chunk_ms
 
@@ -247,7 +232,6 @@ def main(results: Path, root: Path) -> None:
     pages = {
         "docs/results/benchmarks.md": benchmarks,
         "docs/guides/streaming.md": {"streaming": streaming_table(rows("streaming"))},
-        "docs/reference/conversion.md": {"parrotron_vocoders": made_speech_table(rows("parrotron_vocoders"))},
         "docs/reference/transducer.md": {"transducer": render_markdown_table(transducers)},
         "README.md": {"litert": litert_table(rows("encoder"))},
     }

@@ -49,7 +49,7 @@ TOGETHER = {
     "exporter/test_verify": "whole utterances",
     "runtime/test_compiled_model": "whole utterances",
     "commands/test_convert": "conversion",
-    "evaluation/test_made_speech": "conversion",
+    "evaluation/test_generated_speech": "conversion",
     "commands/test_stream.py": "streams",
     "exporter/test_conversion_export": "conversion",
     "streaming/test_online_converter": "conversion",

@@ -288,7 +288,7 @@ def test_a_model_whose_tokenizer_is_another_one_s(tmp_path, good, capfd):
     require_one_sentence(["evaluate", str(tmp_path / "other.tflite"), "--shards", good["shards"]], capfd)
 
 
-def test_an_option_of_made_speech_is_none_of_a_recognizer(good, capfd):
+def test_an_option_of_generated_speech_is_none_of_a_recognizer(good, capfd):
     require_one_sentence(["evaluate", good["tflite"], "--shards", good["shards"], "--utterances", "2"], capfd)
 
 

@@ -22,7 +22,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BeforeValidator, PlainSerializer, SerializationInfo, WithJsonSchema
 
-from tfconformer.errors import InputError
+from tfconformer.errors import InputError, one_line
 
 _MOST_NODES = 100_000
 _DEEP = re.compile(r"(?:[\[{]\s*){100}")
@@ -91,11 +91,11 @@ def load_yaml(text: str, folder: Path | None = None) -> Any:
     try:
         return yaml.load(text, Loader)
     except yaml.YAMLError as error:
-        raise ValueError(" ".join(str(error).split())) from None
+        raise ValueError(one_line(error)) from None
     except RecursionError:
         raise ValueError("it is nested too deep") from None
     except (ValueError, TypeError, AttributeError, LookupError, OverflowError) as error:  # of values such as 2024-99-99
-        raise ValueError(f"a value cannot be read ({' '.join(str(error).split())})") from None
+        raise ValueError(f"a value cannot be read ({one_line(error)})") from None
 
 
 class _StrictLoader(yaml.SafeLoader):

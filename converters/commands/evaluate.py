@@ -35,7 +35,7 @@ _PATH = click.Path(path_type=Path)
     show_default=True,
     help="Longest utterance; longer ones are skipped and counted.",
 )
-@click.option("--utterances", type=click.IntRange(min=1), help="Of made speech: so many of each set, not all.")
+@click.option("--utterances", type=click.IntRange(min=1), help="Of generated speech: so many of each set, not all.")
 @beam_options
 @click.option("--language-model", type=_PATH, help="Of a run with CTC: an n-gram model, ARPA or KenLM's binary format.")
 @click.option("--language-model-weight", type=Finite(min=0), default=0.5, show_default=True)
@@ -56,12 +56,12 @@ def evaluate(
 ) -> None:
     """Score SOURCE on test sets: a .tflite file in a real runtime, or the directory of a run in Keras.
 
-    Shards are named NAME-00000-of-00005.tfrecord; every NAME is a test set of its own. A file that makes speech, of the
-    task conversion or vocoder, is scored on shards of pairs by an independent recognizer, beside the source, the target
-    voice and, for a vocoder, Griffin-Lim; this needs the extra `moonshine`.
+    Shards are named NAME-00000-of-00005.tfrecord; every NAME is a test set of its own. A file that generates speech, of
+    the task conversion or vocoder, is scored on shards of pairs by an independent recognizer, beside the source, the
+    target voice and, for a vocoder, Griffin-Lim; this needs the extra `moonshine`.
     """
     from converters.evaluation.evaluate_run import evaluate_run
-    from converters.evaluation.made_speech import SCORERS
+    from converters.evaluation.generated_speech import SCORERS
     from converters.evaluation.scoring import Score, file_layer_errors, score_file
     from converters.flatbuffer.metadata import ModelMetadata
     from tfconformer.data.shards import shards_by_set
@@ -76,21 +76,21 @@ def evaluate(
         if not language_model.is_file():
             raise InputError(f"there is no language model {language_model}")
         beam = replace(beam, language_model=language_model, language_model_weight=language_model_weight)
-    made_speech = None if source.is_dir() else SCORERS.get(ModelMetadata.read(source).task.name)
-    if utterances is not None and made_speech is None:
-        raise InputError(f"--utterances is for a file that makes speech, got {source}")
-    if beam is not None and made_speech is not None:
-        raise InputError(f"a beam is for a recognizer, got {source}, which makes speech")
+    generated_speech = None if source.is_dir() else SCORERS.get(ModelMetadata.read(source).task.name)
+    if utterances is not None and generated_speech is None:
+        raise InputError(f"--utterances is for a file that generates speech, got {source}")
+    if beam is not None and generated_speech is not None:
+        raise InputError(f"a beam is for a recognizer, got {source}, which generates speech")
     scores: Iterator[Score]
     if source.is_dir():
         scores = evaluate_run(RunDirectory(source), test_sets, name or source.name, beam, max_seconds)
         layers: tuple[LayerError, ...] = ()
     else:
         model = name or source.stem
-        if made_speech is None:
+        if generated_speech is None:
             scores = score_file(source, model, test_sets, runtime, threads, max_seconds, beam)
         else:
-            scores = made_speech(source, model, test_sets, runtime, utterances)
+            scores = generated_speech(source, model, test_sets, runtime, utterances)
         layers = file_layer_errors(source, model)
     rows: list[ResultRow] = []
     transcripts: list[Transcript] = []

@@ -1,4 +1,4 @@
-"""An independent recognizer for made speech: Moonshine base (2410.15608, MIT), 8-bit, in onnxruntime.
+"""An independent recognizer for generated speech: Moonshine base (2410.15608, MIT), 8-bit, in onnxruntime.
 
     recognize = Moonshine(Path("build/moonshine"))
     recognize(waveform)                     # "TURN THE LIGHT ON"
@@ -94,7 +94,7 @@ class Moonshine:
             import onnxruntime
         except ImportError:
             raise UnavailableError(
-                "made speech is scored by an independent recognizer, which needs onnxruntime: "
+                "generated speech is scored by an independent recognizer, which needs onnxruntime: "
                 "pip install 'tfconformer[moonshine]'"
             ) from None
         options = onnxruntime.SessionOptions()

@@ -18,7 +18,7 @@ from converters.flatbuffer.custom_layers import read_packed
 from converters.flatbuffer.metadata import LayerRecord, ModelMetadata
 from converters.flatbuffer.summary import FLOAT_BYTES, LayerRow, layer_rows
 from tfconformer.config import Config
-from tfconformer.errors import InputError
+from tfconformer.errors import InputError, one_line
 from tfconformer.quantization.spec import FLOAT_BITS, QuantSpec
 from tfconformer.reports.rows import Quantization, Size, Training, common
 
@@ -104,7 +104,7 @@ class ModelFile:
         try:
             model = abstract_model(config, self.metadata.tokenizer.vocabulary_size)
         except (ValueError, OverflowError, MemoryError) as error:
-            reason = " ".join(str(error).split())
+            reason = one_line(error)
             raise InputError(f"{self.path}: the configuration in its metadata has no model ({reason})") from None
         return layer_rows(self.records, macs_per_second(model, input_rates(config.features, config.model)))
 

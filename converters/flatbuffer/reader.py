@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from converters.flatbuffer.builtin_operations import CUSTOM, operand_fault
 from tfconformer.errors import InputError
 
 # The tables of TFLite's schema (version 3), fields in their order. `str` is a string, `[x]` a vector, `options` a
@@ -154,46 +155,6 @@ def _check_indices(what: str, indices: tuple[int, ...], count: int, *, lowest: i
             raise _BrokenFileError(f"{what} has the index {index}, but there are {count}")
 
 
-# Built-in operations whose inputs may be left out (index -1), from this input on: the bias, and parts of the cells.
-_OPTIONAL_INPUTS = {
-    **dict.fromkeys((3, 4, 9), 2),  # CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED
-    67: 3,  # TRANSPOSE_CONV
-    **dict.fromkeys((16, 27, 35, 44, 46, 52), 1),  # LSTM, SVDF, sequences of RNN and LSTM in one direction and both
-}
-# Least numbers of inputs of built-in operations that need others than one, those that may be left out counted.
-_TWO_INPUTS = (
-    0, 7, 9, 15, 18, 23, 34, 36, 39, 40, 41, 42, 48, 49, 54, 55, 56, 57, 58, 61, 62, 63, 69, 70, 71, 72, 74, 78, 79, 81,
-    82, 84, 86, 89, 90, 91, 94, 95, 97, 99, 100, 105, 107, 112, 115, 125, 126, 128, 130, 131, 140, 144, 156, 160, 161,
-)  # fmt: skip
-_THREE_INPUTS = (3, 4, 10, 37, 38, 60, 64, 65, 67, 96, 102, 122, 123, 137, 138, 151, 153, 154, 155, 157)
-_LEAST_INPUTS = {
-    **dict.fromkeys((31, 118, 119, 129, 136, 142), 0),  # control flow, HASHTABLE, VAR_HANDLE
-    **dict.fromkeys(_TWO_INPUTS, 2),
-    **dict.fromkeys(_THREE_INPUTS, 3),
-    **dict.fromkeys((45, 68, 85), 4),  # STRIDED_SLICE, SPARSE_TO_DENSE, ONE_HOT
-    **dict.fromkeys((16, 24, 27, 35), 5),  # LSTM, RNN, SVDF, sequences of RNN
-    **dict.fromkeys((44, 52), 20),  # sequences of LSTM in one direction and both
-}
-# Numbers of outputs of built-in operations that do not have one. Those whose first option is the number, and those with
-# varying numbers: control flow and cells; StableHLO, which no runtime computes by itself, begins at 162.
-_OUTPUTS = {
-    **dict.fromkeys((48, 103, 120), 2),  # TOPK_V2, UNIQUE, NON_MAX_SUPPRESSION_V4
-    121: 3,  # NON_MAX_SUPPRESSION_V5
-    **dict.fromkeys((129, 138, 144), 0),  # CALL_ONCE, HASHTABLE_IMPORT, ASSIGN_VARIABLE
-}
-_OUTPUTS_OF_OPTION = frozenset({49, 88, 102})  # SPLIT, UNPACK, SPLIT_V
-_ANY_OUTPUTS = frozenset(
-    {
-        10, 33,  # HASHTABLE_LOOKUP, EMBEDDING_LOOKUP_SPARSE
-        16, 44, 46, 52,  # LSTM, sequences of it and of RNN
-        31, 118, 119,  # CALL, IF, WHILE
-        32, 51,  # CUSTOM, DELEGATE
-        *range(162, 256),
-    }
-)  # fmt: skip
-_CUSTOM = 32
-
-
 def _check_references(model: dict[str, Any], file_size: int) -> None:
     """Checks the indices by which the tables refer to one another."""
     buffers, subgraphs = model.get("buffers", []), model.get("subgraphs", [])
@@ -226,7 +187,7 @@ def _check_tensors(subgraph: dict[str, Any], buffers: list[dict[str, Any]]) -> N
 
 def _builtin_code(code: dict[str, Any]) -> int:
     number: int = max(code.get("builtin_code", 0), code.get("deprecated_builtin_code", 0))
-    return _CUSTOM if code.get("custom_code") else number
+    return CUSTOM if code.get("custom_code") else number
 
 
 def _check_order(subgraph: dict[str, Any], buffers: list[dict[str, Any]], codes: list[int]) -> None:
@@ -257,18 +218,10 @@ def _check_order(subgraph: dict[str, Any], buffers: list[dict[str, Any]], codes:
         _check_indices("an operator's output", outputs, len(tensors))
         _check_indices("an operator's intermediate", operator.get("intermediates", ()), len(tensors))
         code = codes[operator.get("opcode_index", 0)]
-        if code != _CUSTOM:  # of which the delegate checks the inputs and outputs
-            expected = _OUTPUTS.get(code, 1)
-            if code in _OUTPUTS_OF_OPTION:
-                expected = operator.get("builtin_options", {}).get("first", 0)
-            if code not in _ANY_OUTPUTS and len(outputs) != expected:
-                raise _BrokenFileError(f"the built-in operation {code} has {len(outputs)} outputs, expected {expected}")
-            least = _LEAST_INPUTS.get(code, 1)
-            if len(inputs) < least:
-                raise _BrokenFileError(f"the built-in operation {code} has {len(inputs)} inputs, needs {least}")
-            needed = inputs[: _OPTIONAL_INPUTS.get(code, len(inputs))]
-            if -1 in needed:
-                raise _BrokenFileError(f"the built-in operation {code} lacks its input {needed.index(-1)}")
+        if code != CUSTOM:  # of which the delegate checks the inputs and outputs
+            fault = operand_fault(code, inputs, outputs, operator.get("builtin_options", {}).get("first", 0))
+            if fault is not None:
+                raise _BrokenFileError(fault)
             if unwritable.intersection(outputs):
                 raise _BrokenFileError(f"the built-in operation {code} writes a constant, or what another one writes")
             unwritable.update(outputs)

@@ -94,7 +94,7 @@ class IsolatedRecognizer:
             stderr=self._log,
         )
         try:
-            self._write(json.dumps(beam and asdict(beam)).encode() + b"\n")
+            self._write(json.dumps(beam and asdict(beam), default=str).encode() + b"\n")
             self.runtime: str = self._receive("the opening of the model")["runtime"]
         except BaseException:
             self.close()

@@ -57,12 +57,17 @@ def new_search(model: SpeechModel, beam: BeamSearch | None = None) -> Search:
 
     Args:
       model: the model whose outputs will be pushed; the search calls its step graphs.
-      beam: settings of a beam search, without a language model; None searches greedily.
+      beam: settings of a beam search; None searches greedily.
 
     Raises:
-      InputError: the task of the model has no search, a beam search of CTC lacks flashlight-text, or a hotword cannot
-        be written.
+      InputError: the task of the model has no search, a beam search of CTC lacks flashlight-text, a hotword cannot be
+        written, or the settings have a language model, which only the search in Keras takes.
     """
+    if beam is not None and beam.language_model is not None:
+        raise InputError(
+            f"{model.path}: a language model is for the directory of a run, a file is searched without one"
+        )
+
     task = model.metadata.task
     if task.search not in SEARCHES:
         raise InputError(f"{model.path}: its task {task.name} has no search of {', '.join(SEARCHES)}")

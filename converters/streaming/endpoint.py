@@ -5,7 +5,10 @@ An utterance ends as soon as one of its rules holds. Frames that decode as blank
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from converters.runtime.search import Search
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,12 @@ class EndpointRule:
             and trailing_silence >= self.min_trailing_silence
             and utterance_length >= self.min_utterance_length
         )
+
+
+def is_endpoint(rules: Sequence[EndpointRule], search: Search, frame_seconds: float) -> bool:
+    """Returns True if the utterance of a search, whose frames have this length, is over by one of the rules."""
+    silence, length = search.trailing_blanks * frame_seconds, search.frames * frame_seconds
+    return any(rule.holds(bool(search.ids), silence, length) for rule in rules)
 
 
 def endpoint_rules(

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.runtime.stream_model import open_stream
-from converters.streaming.endpoint import EndpointRule, endpoint_rules
+from converters.streaming.endpoint import EndpointRule, endpoint_rules, is_endpoint
 from converters.streaming.waveform_input import WaveformInput
 from tfconformer.decoding.ctc import StreamingCTCDecoder
 from tfconformer.decoding.spectrogram import SpectrogramDecoder
@@ -139,9 +139,7 @@ class OnlineConverter:
     @property
     def is_endpoint(self) -> bool:
         """True if the utterance is over by one of the rules."""
-        seconds = self.model.metadata.frame_seconds
-        silence, length = self._search.trailing_blanks * seconds, self._search.frames * seconds
-        return any(rule.holds(bool(self._search.ids), silence, length) for rule in self._rules)
+        return is_endpoint(self._rules, self._search, self.model.metadata.frame_seconds)
 
     @property
     def was_cut_off(self) -> bool:

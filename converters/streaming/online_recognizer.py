@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from converters.runtime.search import new_search
 from converters.runtime.stream_model import open_stream
 from converters.runtime.words import Word, recognized_words
-from converters.streaming.endpoint import EndpointRule, endpoint_rules
+from converters.streaming.endpoint import EndpointRule, endpoint_rules, is_endpoint
 from converters.streaming.waveform_input import WaveformInput
 from tfconformer.decoding.beam import BeamSearch
 from tfconformer.errors import InputError
@@ -127,9 +127,7 @@ class OnlineRecognizer:
     @property
     def is_endpoint(self) -> bool:
         """True if the utterance is over by one of the rules."""
-        silence = self._search.trailing_blanks * self._frame_seconds
-        length = self._search.frames * self._frame_seconds
-        return any(rule.holds(bool(self._search.ids), silence, length) for rule in self._rules)
+        return is_endpoint(self._rules, self._search, self._frame_seconds)
 
     def reset(self) -> None:
         """Begins the next utterance, with the accepted samples that are not decoded unless the input was finished."""

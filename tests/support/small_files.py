@@ -48,3 +48,17 @@ def write_test_set(folder: Path, name: str, count: int = 3) -> None:
         utterances.append(Utterance(file, FRAME * (8 + i) / 16000, "CALL HOME", "speaker"))
     write_manifest(folder / f"{name}.jsonl", utterances)
     write_shards(folder / f"{name}.jsonl", folder, name)
+
+
+def write_noise_corpus(folder: Path, **counts: int) -> None:
+    """Writes shards of short noise with short transcripts, `counts` utterances by the name of the set."""
+    random = np.random.default_rng(0)
+    for name, count in counts.items():
+        utterances = []
+        for index in range(count):
+            samples = int(random.integers(8000, 16000))
+            path = folder / f"{name}{index}.wav"
+            soundfile.write(path, random.uniform(-0.3, 0.3, samples), 16000, subtype="PCM_16")
+            utterances.append(Utterance(path.name, samples / 16000, random.choice(["YES", "NO MORE", "OH"]), "a"))
+        write_manifest(folder / f"{name}.jsonl", utterances)
+        write_shards(folder / f"{name}.jsonl", folder / "shards", name)

@@ -11,12 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 
 from tests.support import train_worker
+from tests.support.small_files import write_noise_corpus
 from tfconformer.config import Config, dump_config
-from tfconformer.data.manifest import Utterance, write_manifest
-from tfconformer.data.shards import write_shards
 from tfconformer.errors import InputError
 from tfconformer.training.distribution import process_strategy
 from tfconformer.training.run import RunDirectory
@@ -30,16 +28,7 @@ EPOCHS = 2
 def config(tmp_path_factory) -> Config:
     """Batches of one to four utterances, and every state of a quantizer; no random choice differs between replicas."""
     folder = tmp_path_factory.mktemp("corpus")
-    random = np.random.default_rng(0)
-    for name, count in (("train", 9), ("dev", 2)):
-        utterances = []
-        for index in range(count):
-            samples = int(random.integers(8000, 16000))
-            path = folder / f"{name}{index}.wav"
-            soundfile.write(path, random.uniform(-0.3, 0.3, samples), 16000, subtype="PCM_16")
-            utterances.append(Utterance(path.name, samples / 16000, random.choice(["YES", "NO MORE", "OH"]), "a"))
-        write_manifest(folder / f"{name}.jsonl", utterances)
-        write_shards(folder / f"{name}.jsonl", folder / "shards", name)
+    write_noise_corpus(folder, train=9, dev=2)
     return Config.model_validate(
         {
             "data": {

@@ -7,11 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 
+from tests.support.small_files import write_noise_corpus
 from tfconformer.config import Config, dump_config
-from tfconformer.data.manifest import Utterance, write_manifest
-from tfconformer.data.shards import write_shards
 from tfconformer.errors import InputError
 from tfconformer.training.run import RunDirectory
 from tfconformer.training.train import completed_batches
@@ -49,16 +47,7 @@ model.save_weights(Path(sys.argv[2]) / "last.weights.h5")
 @pytest.fixture(scope="module")
 def config(tmp_path_factory) -> Config:
     folder = tmp_path_factory.mktemp("corpus")
-    random = np.random.default_rng(0)
-    for name, count in (("train", 12), ("dev", 3)):
-        utterances = []
-        for index in range(count):
-            samples = int(random.integers(8000, 16000))
-            path = folder / f"{name}{index}.wav"
-            soundfile.write(path, random.uniform(-0.3, 0.3, samples), 16000, subtype="PCM_16")
-            utterances.append(Utterance(path.name, samples / 16000, random.choice(["YES", "NO MORE", "OH"]), "a"))
-        write_manifest(folder / f"{name}.jsonl", utterances)
-        write_shards(folder / f"{name}.jsonl", folder / "shards", name)
+    write_noise_corpus(folder, train=12, dev=3)
     return Config.model_validate(
         {
             "data": {

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from tfconformer.data.shards import ShardJob, ShardRunner, write_shard
-from tfconformer.errors import InputError
+from tfconformer.errors import InputError, one_line
 
 _NAMESPACE = "shards"
 
@@ -41,7 +41,7 @@ def beam_runner(runner: str, arguments: Sequence[str] = ()) -> ShardRunner:
             result = pipeline.run()
             result.wait_until_finish()
         except (RuntimeError, ValueError) as error:
-            raise InputError(f"the pipeline on {runner} failed ({' '.join(str(error).split())[-500:]})") from error
+            raise InputError(f"the pipeline on {runner} failed ({one_line(error)[-500:]})") from error
         counters = result.metrics().query()["counters"]
         return Counter({one.key.metric.name: one.result for one in counters if one.key.metric.namespace == _NAMESPACE})
 

@@ -317,7 +317,7 @@ def evaluation_pairs(shards: Paths, limit: int | None = None) -> Iterator[Evalua
     for source, target, text, utterance_id in dataset.with_options(_options()).as_numpy_iterator():
         name = utterance_id.decode("utf-8")
         if not len(target):
-            raise InputError(f"the utterance {name} has no target: made speech is scored on shards of pairs")
+            raise InputError(f"the utterance {name} has no target: generated speech is scored on shards of pairs")
         yield EvaluationPair(source, target, text.decode("utf-8"), name)
 
 

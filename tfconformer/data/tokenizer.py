@@ -19,7 +19,7 @@ import sentencepiece
 
 from tfconformer import atomic
 from tfconformer.data.config import TokenizerConfig
-from tfconformer.errors import InputError
+from tfconformer.errors import InputError, one_line
 
 BLANK = 0
 # The largest sentence in bytes that SentencePiece trains on by default; it leaves out longer ones.
@@ -78,7 +78,7 @@ class Tokenizer:
                 minloglevel=2,
             )
         except RuntimeError as error:
-            raise InputError(f"cannot train a tokenizer: {' '.join(str(error).split())}") from None
+            raise InputError(f"cannot train a tokenizer: {one_line(error)}") from None
         tokenizer = cls(model.getvalue())
         missing = tokenizer.missing_characters("".join(texts))
         if missing:

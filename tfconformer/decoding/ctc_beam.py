@@ -21,7 +21,7 @@ import numpy as np
 from tfconformer.decoding.ctc import BLANK, CTCPath
 from tfconformer.decoding.hotwords import HotwordTree
 from tfconformer.decoding.probabilities import log_probabilities
-from tfconformer.errors import InputError
+from tfconformer.errors import InputError, one_line
 
 
 class BeamDecoder:
@@ -253,6 +253,6 @@ def _language_model(path: str | Path, dictionary: Any) -> Any:
     try:
         return KenLM(str(path), dictionary)
     except RuntimeError as error:
-        raise InputError(f"cannot read the language model {path}: {' '.join(str(error).split())}") from None
+        raise InputError(f"cannot read the language model {path}: {one_line(error)}") from None
     except UnicodeDecodeError:  # of the message of an error, which quotes the file
         raise InputError(f"cannot read the language model {path}: it is no ARPA file and none of KenLM") from None

@@ -27,7 +27,7 @@ Floats = NDArray[np.float32]
 
 
 class Vocoder(Protocol):
-    """A vocoder that makes speech from frames of a spectrogram as they arrive."""
+    """A vocoder that generates speech from frames of a spectrogram as they arrive."""
 
     def push(self, frames: Floats) -> Floats:
         """Takes frames [any number, bins], scaled log-mel; returns the samples in [-1, 1] that no later one changes."""

@@ -80,7 +80,7 @@ class VocoderConfig(Section):
 
     spectrogram: FeatureConfig = Field(
         FeatureConfig(frame_length=800, fft_length=1024),
-        description="log-mel spectrogram that it makes speech from, that of the decoder before it",
+        description="log-mel spectrogram that it generates speech from, that of the decoder before it",
     )
     blocks: int = Field(4, gt=0, description="number of its blocks: a depthwise convolution and two dense layers")
     dim: int = Field(160, gt=0, description="width of the blocks")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import tf_keras as keras
 
@@ -63,14 +63,31 @@ def extra_specs(model: keras.Model, rules: Sequence[QuantizationRule]) -> dict[s
 def _deciding_rules(model: keras.Model, rules: Sequence[QuantizationRule]) -> dict[str, QuantizationRule]:
     names = [layer.name for layer in model.layers if isinstance(layer, Dense)]
     deciding: dict[str, QuantizationRule] = {}
+    for rule, matching in matches(rules, names, "none of the model's dense layers"):
+        for name in matching:
+            deciding.setdefault(name, rule)
+    return deciding
+
+
+def matches(
+    rules: Sequence[QuantizationRule], names: Collection[str], nothing: str
+) -> Iterator[tuple[QuantizationRule, list[str]]]:
+    """Yields every rule with the names that it matches as a whole.
+
+    Args:
+      rules: rules, in their order.
+      names: names of layers.
+      nothing: the end of the sentence about a rule that matches none, after "matches".
+
+    Raises:
+      InputError: a rule is not a regular expression, or matches no name.
+    """
     for rule in rules:
         expression = compile_pattern(rule.layers, "quantization rule")
         matching = [name for name in names if expression.fullmatch(name)]
         if not matching:
-            raise InputError(f"quantization rule {rule.layers!r} matches none of the model's dense layers")
-        for name in matching:
-            deciding.setdefault(name, rule)
-    return deciding
+            raise InputError(f"quantization rule {rule.layers!r} matches {nothing}")
+        yield rule, matching
 
 
 def quantize_model(

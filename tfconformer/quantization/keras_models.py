@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import pkgutil
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 
 import tf_keras as keras
 
@@ -14,10 +12,10 @@ from tfconformer import layers
 from tfconformer.errors import InputError
 from tfconformer.layers.base import Layer
 from tfconformer.layers.dense import Dense, DenseWrapper
-from tfconformer.layers.from_keras.expansion import expansion_of
+from tfconformer.layers.from_keras.expansion import expansion_of, load_kinds
 from tfconformer.layers.from_keras.model import expand, leaf_layers, require_functional
-from tfconformer.patterns import compile_pattern
-from tfconformer.quantization.apply import quantize_model
+from tfconformer.modules import import_modules
+from tfconformer.quantization.apply import matches, quantize_model
 from tfconformer.quantization.spec import QuantizationRule, QuantSpec
 
 logger = logging.getLogger(__name__)
@@ -66,9 +64,8 @@ def load_model(path: str | os.PathLike[str]) -> keras.Model:
 
     It only makes the package's classes available first, which an `.h5` file in a new process needs.
     """
-    for module in pkgutil.iter_modules(layers.__path__):
-        import_module(f"{layers.__name__}.{module.name}")
-    expansion_of(keras.layers.Layer())
+    import_modules(layers)
+    load_kinds()
     return keras.models.load_model(os.fspath(path))
 
 
@@ -94,11 +91,7 @@ def _deciding_rules(
 ) -> dict[str, QuantizationRule]:
     """Returns the rule of every layer that one matches and that can be quantized, by the layer's name."""
     deciding: dict[str, QuantizationRule] = {}
-    for rule in rules:
-        expression = compile_pattern(rule.layers, "quantization rule")
-        matching = [name for name in named if expression.fullmatch(name)]
-        if not matching:
-            raise InputError(f"quantization rule {rule.layers!r} matches no layer of {', '.join(named)}")
+    for rule, matching in matches(rules, named, f"no layer of {', '.join(named)}"):
         if rule.spec is not None and not any(_has_matrix(named[name]) for name in matching):
             kinds = ", ".join(f"{name} ({type(named[name]).__name__})" for name in matching)
             raise InputError(f"quantization rule {rule.layers!r} matches only layers that have no matrix: {kinds}")

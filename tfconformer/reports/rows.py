@@ -196,7 +196,7 @@ class Execution(Columns):
     threads: int | None = Field(None, ge=1)
 
 
-class MadeSpeech(Columns):
+class GeneratedSpeech(Columns):
     """Speech that a system made, beside its word errors, which are those of an independent recognizer.
 
     Attributes:
@@ -342,7 +342,7 @@ class ResultRow(Record):
     quantization: Quantization = Quantization()
     training: Training = Training()
     accuracy: Accuracy | None = None
-    made_speech: MadeSpeech | None = None
+    generated_speech: GeneratedSpeech | None = None
     size: Size = Size()
     speed: Speed = Speed()
     execution: Execution = Execution()

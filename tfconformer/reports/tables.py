@@ -12,7 +12,7 @@ from pathlib import Path
 from tfconformer import atomic
 from tfconformer.errors import InputError
 from tfconformer.quantization.spec import FLOAT_BITS
-from tfconformer.reports.rows import Accuracy, MadeSpeech, Quantization, ResultRow
+from tfconformer.reports.rows import Accuracy, GeneratedSpeech, Quantization, ResultRow
 
 DASH = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
@@ -115,8 +115,8 @@ def describe(row: ResultRow) -> str:
     """Prints a row with word errors as one line of plain text."""
     accuracy, speed = row.accuracy, row.speed
     assert accuracy is not None, "the row has no word errors"
-    if row.made_speech is not None:
-        return f"{row.model} on {accuracy.test_set}: {_made_speech(accuracy, row.made_speech)}"
+    if row.generated_speech is not None:
+        return f"{row.model} on {accuracy.test_set}: {_generated_speech(accuracy, row.generated_speech)}"
     errors = f"S {accuracy.substitutions}, D {accuracy.deletions}, I {accuracy.insertions} of {accuracy.words} words"
     return (
         f"{row.model} on {accuracy.test_set}: WER {percent(accuracy.wer)} %"
@@ -127,7 +127,7 @@ def describe(row: ResultRow) -> str:
     )
 
 
-def _made_speech(accuracy: Accuracy, speech: MadeSpeech) -> str:
+def _generated_speech(accuracy: Accuracy, speech: GeneratedSpeech) -> str:
     ended = "" if speech.stopped is None else f", {percent(speech.stopped)} % ended by the decoder"
     return (
         f"WER {percent(accuracy.wer)} % [{percent(accuracy.wer_low)}, {percent(accuracy.wer_high)}],"

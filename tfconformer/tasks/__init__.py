@@ -10,10 +10,10 @@ task needs its own module here, or `register_task`, and nothing elsewhere.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
+import sys
 
 from tfconformer.errors import InputError
+from tfconformer.modules import import_modules
 from tfconformer.tasks.task import Task
 
 _REGISTERED: dict[str, Task] = {}
@@ -32,8 +32,8 @@ def register_task(task: Task) -> None:
 
 def task_names() -> list[str]:
     """Returns the names of all tasks, sorted."""
-    for module in pkgutil.iter_modules(__path__):
-        task = getattr(importlib.import_module(f"{__name__}.{module.name}"), "TASK", None)
+    for module in import_modules(sys.modules[__name__]):
+        task = getattr(module, "TASK", None)
         if task is not None:
             _REGISTERED[task.name] = task
     return sorted(_REGISTERED)

@@ -24,7 +24,7 @@ _PITCH_WEIGHT = 0.1
 
 
 class Vocoder(Task):
-    """Speech from its spectrogram. A file makes speech from the spectrogram of speech (copy synthesis)."""
+    """Speech from its spectrogram. A file generates speech from the spectrogram of speech (copy synthesis)."""
 
     name = "vocoder"
     metric = "spectral_distance"

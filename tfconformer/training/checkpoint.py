@@ -7,7 +7,7 @@ import tf_keras as keras
 
 from tfconformer.config import Config
 from tfconformer.data.tokenizer import Tokenizer
-from tfconformer.errors import InputError
+from tfconformer.errors import InputError, one_line
 from tfconformer.models.abstract import abstract
 from tfconformer.quantization.apply import new_model
 from tfconformer.tasks import find_task
@@ -57,7 +57,7 @@ def load_weights(model: keras.Model, run: RunDirectory) -> None:
         with h5py.File(run.weights_file) as file:
             _read_layers(model, file)
     except (ValueError, OSError, KeyError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise InputError(f"{run.weights_file} does not fit its configuration: {reason}") from None
 
 

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 import converters
 from converters.commands.transcribe import transcribe as command
 from converters.runtime.child_process import child_command
+from converters.runtime.isolated import IsolatedRecognizer
 from converters.runtime.model import open_model
 from tests.support import without_tensorflow
 from tests.support.tiny_conformer import tiny_tokenizer
@@ -78,6 +79,14 @@ def test_a_beam_searches_files_of_ctc_too(whole_of_stream, wavs):
     narrow, wide = (converters.transcribe(whole_of_stream.path, wavs[2], beam=BeamSearch(width)) for width in (1, 8))
     assert [word.text for word in wide.words] == wide.text.split()
     assert narrow.words and wide.words
+
+
+def test_a_language_model_is_for_runs(whole_of_stream, wavs, tmp_path):
+    beam = BeamSearch(4, language_model=tmp_path / "words.arpa")
+    with pytest.raises(InputError, match="a language model is for the directory of a run"):
+        converters.transcribe(whole_of_stream.path, wavs[0], beam=beam)
+    with pytest.raises(InputError, match="a language model is for the directory of a run"):
+        IsolatedRecognizer(whole_of_stream.path, "ai-edge-litert", beam=beam)
 
 
 @pytest.mark.parametrize("name", ["whole_of_stream", "transducer_stream"])

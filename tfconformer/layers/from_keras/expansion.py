@@ -6,12 +6,10 @@ its layers are quantized, trained, saved, exported and reported.
 
 from __future__ import annotations
 
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -22,6 +20,7 @@ from numpy.typing import NDArray
 from tfconformer.errors import InputError
 from tfconformer.layers.dense import Dense
 from tfconformer.layers.from_keras.matrix import WeightMatrix
+from tfconformer.modules import import_modules
 
 
 @dataclass(frozen=True)
@@ -124,15 +123,24 @@ def expands(*layer_classes: type) -> Callable[[type[Expansion]], type[Expansion]
     return register
 
 
+@cache
+def load_kinds() -> None:
+    """Imports all expansions, and with them the layers that they define."""
+    # Imported here, since the kinds import this module.
+    from tfconformer.layers.from_keras import kinds
+
+    import_modules(kinds)
+
+
 def expanded_classes() -> tuple[type, ...]:
     """Returns the Keras classes that have an expansion."""
-    _load_kinds()
+    load_kinds()
     return tuple(_EXPANSIONS)
 
 
 def expansion_of(layer: keras.layers.Layer) -> type[Expansion] | None:
     """Returns the expansion of a layer's class; None if there is none."""
-    _load_kinds()
+    load_kinds()
     return _EXPANSIONS.get(type(layer))
 
 
@@ -168,10 +176,3 @@ def _common_refusal(layer: keras.layers.Layer) -> str | None:
     if set_options:
         return f"with {set_options[0]}: set it to None, and use the weight decay of the optimizer"
     return None
-
-
-@cache
-def _load_kinds() -> None:
-    package = import_module("tfconformer.layers.from_keras.kinds")
-    for module in pkgutil.iter_modules(package.__path__):
-        import_module(f"{package.__name__}.{module.name}")

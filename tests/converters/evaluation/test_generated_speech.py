@@ -1,4 +1,4 @@
-"""Made speech is scored beside its source and target, by a recognizer that is not the model's."""
+"""Generated speech is scored beside its source and target, by a recognizer that is not the model's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from converters.evaluation import moonshine
-from converters.evaluation.made_speech import SCORERS, score_conversion
+from converters.evaluation.generated_speech import SCORERS, score_conversion
 from converters.evaluation.moonshine import Moonshine
 from tests.conftest import Conversion
 from tests.support.tiny_conformer import tiny_waveforms
@@ -47,11 +47,11 @@ def test_a_conversion_is_scored_beside_source_and_target(conversion: Conversion,
     assert [row.accuracy.wer for row in rows.values()] == [0.5, 0.0, 0.5]
     np.testing.assert_allclose(heard[0], tiny_waveforms()[0], atol=1e-4)
     np.testing.assert_allclose(heard[1], tiny_waveforms()[1], atol=1e-4)
-    assert rows["source"].made_speech.length_ratio_p50 == pytest.approx(1 / 3, rel=1e-3)
-    assert rows["source"].made_speech.stopped is None
-    assert rows["ours"].made_speech.stopped in (0.0, 1.0)
-    assert rows["ours"].made_speech.length_ratio_p50 == pytest.approx(len(heard[2]) / 16000)
-    assert rows["ours"].made_speech.cer == pytest.approx(1 / 7)  # TWO and TOO
+    assert rows["source"].generated_speech.length_ratio_p50 == pytest.approx(1 / 3, rel=1e-3)
+    assert rows["source"].generated_speech.stopped is None
+    assert rows["ours"].generated_speech.stopped in (0.0, 1.0)
+    assert rows["ours"].generated_speech.length_ratio_p50 == pytest.approx(len(heard[2]) / 16000)
+    assert rows["ours"].generated_speech.cer == pytest.approx(1 / 7)  # TWO and TOO
     assert rows["ours"].size.file_bytes == conversion.path.stat().st_size
     assert "ended by the decoder" in describe(rows["ours"])
     assert scores[2].transcripts[0].hypothesis == "ONE TOO"
@@ -59,7 +59,7 @@ def test_a_conversion_is_scored_beside_source_and_target(conversion: Conversion,
 
 def test_plain_shards_have_no_target(conversion: Conversion, tiny_shards: str) -> None:
     shards = sorted(Path(tiny_shards).parent.glob("*.tfrecord"))
-    with pytest.raises(InputError, match="has no target: made speech is scored on shards of pairs"):
+    with pytest.raises(InputError, match="has no target: generated speech is scored on shards of pairs"):
         next(score_conversion(conversion.path, "ours", {"test": shards}, "ai-edge-litert", recognizer=str))
 
 

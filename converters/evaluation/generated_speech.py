@@ -1,4 +1,4 @@
-"""Scores of made speech by an independent recognizer: conversions, and vocoders (copy synthesis).
+"""Scores of generated speech by an independent recognizer: conversions, and vocoders (copy synthesis).
 
 Beside the rows of a model there are always those of the source and of the target voice, on the same sentences. Each is
 speech that someone else recognizes: a row's word errors are relative to what the recognizer makes of the target voice.
@@ -28,18 +28,18 @@ from tfconformer.decoding.wer import character_error_rate, word_errors
 from tfconformer.features.config import FeatureConfig
 from tfconformer.features.log_mel import scaled_log_mel
 from tfconformer.reports.results import Transcript
-from tfconformer.reports.rows import Accuracy, Execution, MadeSpeech, ResultRow, Speed
+from tfconformer.reports.rows import Accuracy, Execution, GeneratedSpeech, ResultRow, Speed
 
 Samples = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Made:
-    """Speech that a system made of one utterance.
+class Generated:
+    """Speech that a system generated of one utterance.
 
     Attributes:
       speech: [samples] in [-1, 1].
-      seconds: compute time; None if it was not made but recorded.
+      seconds: compute time; None if it was not generated but recorded.
       stopped: False if the decoder did not end by itself; None without a decoder.
     """
 
@@ -51,7 +51,7 @@ class Made:
 _RATE = 16000  # of the shards and the recognizer
 _SHARES = (10, 50, 90)  # of the distribution of lengths, in percent
 
-System = Callable[[EvaluationPair], Made]
+System = Callable[[EvaluationPair], Generated]
 
 
 def score_conversion(
@@ -78,11 +78,11 @@ def score_conversion(
     opened = open_model(path, runtime)
     bins = opened.metadata.task.setting("bins")
 
-    def system(pair: EvaluationPair) -> Made:
+    def system(pair: EvaluationPair) -> Generated:
         began = time.perf_counter()
         converted = convert(opened, opened.run(pair.source))
         speech = vocode(NeuralVocoder(opened), converted.spectrogram.reshape(-1, bins))
-        return Made(speech, time.perf_counter() - began, converted.stopped)
+        return Generated(speech, time.perf_counter() - began, converted.stopped)
 
     systems = {"source": _source, "target": _target, model: system}
     return _scores(systems, model, opened, test_sets, limit, recognizer)
@@ -111,22 +111,22 @@ def score_vocoder(
     return _scores(systems, model, opened, test_sets, limit, recognizer)
 
 
-def _source(pair: EvaluationPair) -> Made:
-    return Made(pair.source)
+def _source(pair: EvaluationPair) -> Generated:
+    return Generated(pair.source)
 
 
-def _target(pair: EvaluationPair) -> Made:
-    return Made(pair.target)
+def _target(pair: EvaluationPair) -> Generated:
+    return Generated(pair.target)
 
 
 def _copy(features: FeatureConfig, new_vocoder: Callable[[], Vocoder]) -> System:
-    def copy(pair: EvaluationPair) -> Made:
+    def copy(pair: EvaluationPair) -> Generated:
         # Windows end where their hop does.
         padded = np.pad(pair.target, (features.frame_length - features.frame_step, 0))
         spectrogram = scaled_log_mel(tf.constant(padded), features).numpy()
         began = time.perf_counter()
         speech = vocode(new_vocoder(), spectrogram)
-        return Made(speech, time.perf_counter() - began)
+        return Generated(speech, time.perf_counter() - began)
 
     return copy
 
@@ -144,9 +144,9 @@ def _scores(
     for test_set, shards in test_sets.items():
         pairs = list(evaluation_pairs(shards, limit))
         for name, system in systems.items():
-            made = [system(pair) for pair in tqdm(pairs, desc=f"{name} on {test_set}", leave=False, disable=None)]
-            hypotheses = [recognize(one.speech) for one in made]
-            score = _score(name, test_set, pairs, made, hypotheses)
+            generated = [system(pair) for pair in tqdm(pairs, desc=f"{name} on {test_set}", leave=False, disable=None)]
+            hypotheses = [recognize(one.speech) for one in generated]
+            score = _score(name, test_set, pairs, generated, hypotheses)
             yield _with_file(score, file, opened) if name == model else score
 
 
@@ -154,17 +154,19 @@ def _score(
     model: str,
     test_set: str,
     pairs: Sequence[EvaluationPair],
-    made: Sequence[Made],
+    generated: Sequence[Generated],
     hypotheses: Sequence[str],
 ) -> Score:
     texts = [pair.text for pair in pairs]
-    timed = [(one.seconds, len(one.speech) / _RATE) for one in made if one.seconds is not None and len(one.speech)]
-    ratios = np.percentile([len(one.speech) / len(pair.target) for one, pair in zip(made, pairs, strict=True)], _SHARES)
-    stopped = [one.stopped for one in made if one.stopped is not None]
+    timed = [(one.seconds, len(one.speech) / _RATE) for one in generated if one.seconds is not None and len(one.speech)]
+    ratios = np.percentile(
+        [len(one.speech) / len(pair.target) for one, pair in zip(generated, pairs, strict=True)], _SHARES
+    )
+    stopped = [one.stopped for one in generated if one.stopped is not None]
     row = ResultRow(
         model=model,
         accuracy=Accuracy.of_errors(test_set, word_errors(texts, hypotheses), skipped=0),
-        made_speech=MadeSpeech(
+        generated_speech=GeneratedSpeech(
             cer=character_error_rate(texts, hypotheses),
             stopped=sum(stopped) / len(stopped) if stopped else None,
             **dict(zip(("length_ratio_p10", "length_ratio_p50", "length_ratio_p90"), ratios.tolist(), strict=True)),
