@@ -35,6 +35,12 @@ _PATH = click.Path(path_type=Path)
     show_default=True,
     help="Longest utterance; longer ones are skipped and counted.",
 )
+@click.option(
+    "--lag",
+    type=Finite(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Of a streaming conversion: convert so far behind the speaker, not after the end.",
+)
 @click.option("--utterances", type=click.IntRange(min=1), help="Of generated speech: so many of each set, not all.")
 @beam_options
 @click.option("--language-model", type=_PATH, help="Of a run with CTC: an n-gram model, ARPA or KenLM's binary format.")
@@ -47,6 +53,7 @@ def evaluate(
     runtime: str,
     threads: int,
     max_seconds: float,
+    lag: float | None,
     utterances: int | None,
     beam: BeamSearch | None,
     language_model: Path | None,
@@ -77,8 +84,9 @@ def evaluate(
             raise InputError(f"there is no language model {language_model}")
         beam = replace(beam, language_model=language_model, language_model_weight=language_model_weight)
     generated_speech = None if source.is_dir() else SCORERS.get(ModelMetadata.read(source).task.name)
-    if utterances is not None and generated_speech is None:
-        raise InputError(f"--utterances is for a file that generates speech, got {source}")
+    for option, value in (("--utterances", utterances), ("--lag", lag)):
+        if value is not None and generated_speech is None:
+            raise InputError(f"{option} is for a file that generates speech, got {source}")
     if beam is not None and generated_speech is not None:
         raise InputError(f"a beam is for a recognizer, got {source}, which generates speech")
     scores: Iterator[Score]
@@ -90,7 +98,7 @@ def evaluate(
         if generated_speech is None:
             scores = score_file(source, model, test_sets, runtime, threads, max_seconds, beam)
         else:
-            scores = generated_speech(source, model, test_sets, runtime, utterances)
+            scores = generated_speech(source, model, test_sets, runtime, utterances, lag=lag)
         layers = file_layer_errors(source, model)
     rows: list[ResultRow] = []
     transcripts: list[Transcript] = []

@@ -6,52 +6,32 @@ speech that someone else recognizes: a row's word errors are relative to what th
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
-from numpy.typing import NDArray
 from tqdm import tqdm
 
+from converters.evaluation import speech_systems as systems
 from converters.evaluation.moonshine import Moonshine, Recognize
 from converters.evaluation.scoring import Score, TestSets
+from converters.evaluation.speech_systems import RATE, Generated, System
+from converters.flatbuffer.metadata import ModelMetadata
 from converters.flatbuffer.model_file import ModelFile, read_model_file
 from converters.runtime.model import SpeechModel, open_model
+from converters.streaming.online_converter import OnlineConverter
 from tfconformer.data.pipeline import EvaluationPair, evaluation_pairs
 from tfconformer.decoding.griffin_lim import GriffinLim
-from tfconformer.decoding.spectrogram import convert
-from tfconformer.decoding.vocoder import NeuralVocoder, Vocoder, vocode
+from tfconformer.decoding.vocoder import NeuralVocoder
 from tfconformer.decoding.wer import character_error_rate, word_errors
-from tfconformer.features.config import FeatureConfig
-from tfconformer.features.log_mel import scaled_log_mel
+from tfconformer.errors import InputError
 from tfconformer.reports.results import Transcript
 from tfconformer.reports.rows import Accuracy, Execution, GeneratedSpeech, ResultRow, Speed
 
-Samples = NDArray[np.float32]
+# Ends of the names of a model's controls.
+FORCED, SHUFFLED = ", teacher forcing", ", another sentence"
 
-
-@dataclass(frozen=True)
-class Generated:
-    """Speech that a system generated of one utterance.
-
-    Attributes:
-      speech: [samples] in [-1, 1].
-      seconds: compute time; None if it was not generated but recorded.
-      stopped: False if the decoder did not end by itself; None without a decoder.
-    """
-
-    speech: Samples
-    seconds: float | None = None
-    stopped: bool | None = None
-
-
-_RATE = 16000  # of the shards and the recognizer
 _SHARES = (10, 50, 90)  # of the distribution of lengths, in percent
-
-System = Callable[[EvaluationPair], Generated]
 
 
 def score_conversion(
@@ -61,8 +41,12 @@ def score_conversion(
     runtime: str,
     limit: int | None = None,
     recognizer: Recognize | None = None,
+    lag: float | None = None,
 ) -> Iterator[Score]:
-    """Scores a file that converts speech after its end, decoding freely, beside the source and the target voice.
+    """Scores a file that converts speech, decoding freely, beside the source and the target voice.
+
+    A streaming file is scored as a stream, with its latencies. Two more rows are controls: the speech of another
+    sentence than the one that is scored, and the same file with teacher forcing, after the end of the utterance.
 
     Args:
       path: a file of the task conversion.
@@ -71,21 +55,24 @@ def score_conversion(
       runtime: one of `converters.runtime.model.RUNTIMES`.
       limit: largest number of utterances of each set.
       recognizer: the independent recognizer; None takes `Moonshine`.
+      lag: see `OnlineConverter`.
 
     Raises:
       InputError: the file or a shard cannot be used, or the recognizer is not available.
     """
-    opened = open_model(path, runtime)
-    bins = opened.metadata.task.setting("bins")
-
-    def system(pair: EvaluationPair) -> Generated:
-        began = time.perf_counter()
-        converted = convert(opened, opened.run(pair.source))
-        speech = vocode(NeuralVocoder(opened), converted.spectrogram.reshape(-1, bins))
-        return Generated(speech, time.perf_counter() - began, converted.stopped)
-
-    systems = {"source": _source, "target": _target, model: system}
-    return _scores(systems, model, opened, test_sets, limit, recognizer)
+    opened: SpeechModel
+    stream = ModelMetadata.read(path).graphs[0].stream
+    if stream is None:
+        if lag is not None:
+            raise InputError(f"a lag is for a streaming file, got {path}")
+        opened = open_model(path, runtime)
+        system = systems.whole_conversion(opened)
+    else:
+        converter = OnlineConverter(path, runtime, rules=(), lag=lag)
+        opened, system = converter.model, systems.live_conversion(converter)
+    forced = systems.forced_conversion(opened)
+    rows = {"source": systems.source, "target": systems.target, model: system, f"{model}{FORCED}": forced}
+    return _scores(rows, model, opened, test_sets, limit, recognizer, lag)
 
 
 def score_vocoder(
@@ -95,6 +82,7 @@ def score_vocoder(
     runtime: str,
     limit: int | None = None,
     recognizer: Recognize | None = None,
+    lag: float | None = None,
 ) -> Iterator[Score]:
     """Scores a vocoder on the spectrograms of the target voice (copy synthesis), beside streaming Griffin-Lim.
 
@@ -102,52 +90,38 @@ def score_vocoder(
     """
     opened = open_model(path, runtime)
     features = opened.metadata.features
-    systems = {
-        "source": _source,
-        "target": _target,
-        "griffin_lim": _copy(features, lambda: GriffinLim(features)),
-        model: _copy(features, lambda: NeuralVocoder(opened)),
+    if lag is not None:
+        raise InputError(f"a lag is for a file that converts speech, got the vocoder {path}")
+    rows = {
+        "source": systems.source,
+        "target": systems.target,
+        "griffin_lim": systems.copy_synthesis(features, lambda: GriffinLim(features)),
+        model: systems.copy_synthesis(features, lambda: NeuralVocoder(opened)),
     }
-    return _scores(systems, model, opened, test_sets, limit, recognizer)
-
-
-def _source(pair: EvaluationPair) -> Generated:
-    return Generated(pair.source)
-
-
-def _target(pair: EvaluationPair) -> Generated:
-    return Generated(pair.target)
-
-
-def _copy(features: FeatureConfig, new_vocoder: Callable[[], Vocoder]) -> System:
-    def copy(pair: EvaluationPair) -> Generated:
-        # Windows end where their hop does.
-        padded = np.pad(pair.target, (features.frame_length - features.frame_step, 0))
-        spectrogram = scaled_log_mel(tf.constant(padded), features).numpy()
-        began = time.perf_counter()
-        speech = vocode(new_vocoder(), spectrogram)
-        return Generated(speech, time.perf_counter() - began)
-
-    return copy
+    return _scores(rows, model, opened, test_sets, limit, recognizer)
 
 
 def _scores(
-    systems: Mapping[str, System],
+    rows: Mapping[str, System],
     model: str,
     opened: SpeechModel,
     test_sets: TestSets,
     limit: int | None,
     recognizer: Recognize | None,
+    lag: float | None = None,
 ) -> Iterator[Score]:
     recognize = recognizer or Moonshine()
     file = read_model_file(opened.path)
     for test_set, shards in test_sets.items():
         pairs = list(evaluation_pairs(shards, limit))
-        for name, system in systems.items():
+        for name, system in rows.items():
             generated = [system(pair) for pair in tqdm(pairs, desc=f"{name} on {test_set}", leave=False, disable=None)]
             hypotheses = [recognize(one.speech) for one in generated]
-            score = _score(name, test_set, pairs, generated, hypotheses)
+            score = _score(name, test_set, pairs, generated, hypotheses, lag if name == model else None)
             yield _with_file(score, file, opened) if name == model else score
+            if name == model and len(pairs) > 1:
+                shifted = [*generated[1:], generated[0]], [*hypotheses[1:], hypotheses[0]]
+                yield _score(f"{name}{SHUFFLED}", test_set, pairs, *shifted)
 
 
 def _score(
@@ -156,12 +130,11 @@ def _score(
     pairs: Sequence[EvaluationPair],
     generated: Sequence[Generated],
     hypotheses: Sequence[str],
+    lag: float | None = None,
 ) -> Score:
     texts = [pair.text for pair in pairs]
-    timed = [(one.seconds, len(one.speech) / _RATE) for one in generated if one.seconds is not None and len(one.speech)]
-    ratios = np.percentile(
-        [len(one.speech) / len(pair.target) for one, pair in zip(generated, pairs, strict=True)], _SHARES
-    )
+    timed = [(one.seconds, len(one.speech) / RATE) for one in generated if one.seconds is not None and len(one.speech)]
+    lengths = [len(one.speech) / len(pair.target) for one, pair in zip(generated, pairs, strict=True)]
     stopped = [one.stopped for one in generated if one.stopped is not None]
     row = ResultRow(
         model=model,
@@ -169,7 +142,12 @@ def _score(
         generated_speech=GeneratedSpeech(
             cer=character_error_rate(texts, hypotheses),
             stopped=sum(stopped) / len(stopped) if stopped else None,
-            **dict(zip(("length_ratio_p10", "length_ratio_p50", "length_ratio_p90"), ratios.tolist(), strict=True)),
+            lag_ms=None if lag is None else 1e3 * lag,
+            **_percentiles("length_ratio", lengths, _SHARES),
+            **_percentiles(
+                "first_sound_ms", [1e3 * one.first_sound for one in generated if one.first_sound is not None]
+            ),
+            **_percentiles("rest_ms", [1e3 * one.rest for one in generated if one.rest is not None]),
         ),
         speed=Speed.of_utterances(*map(list, zip(*timed, strict=True))) if timed else Speed(),
     )
@@ -178,6 +156,15 @@ def _score(
         for pair, hypothesis in zip(pairs, hypotheses, strict=True)
     )
     return Score(row, transcripts)
+
+
+def _percentiles(name: str, values: Sequence[float], shares: Sequence[int] = (50, 90)) -> dict[str, float]:
+    """Returns percentiles as columns of a row; none of no values."""
+    if not values:
+        return {}
+    return {
+        f"{name}_p{share}": float(value) for share, value in zip(shares, np.percentile(values, shares), strict=True)
+    }
 
 
 def _with_file(score: Score, file: ModelFile, opened: SpeechModel) -> Score:

@@ -13,10 +13,8 @@ from numpy.typing import NDArray
 from converters.flatbuffer.metadata import StreamDescription
 from converters.runtime.search import new_search
 from converters.runtime.stream_model import StreamModel
+from converters.streaming.speech_bounds import speech_bounds
 from tfconformer.steps import split_steps
-
-_ONSET_DB = 30.0
-_ONSET_SECONDS = 0.01
 
 
 @dataclass(frozen=True)
@@ -65,17 +63,9 @@ def run_live(model: StreamModel, waveform: NDArray[np.float32]) -> LiveUtterance
         ids=search.ids,
         step_seconds=tuple(seconds[:-1]),
         finish_seconds=seconds[-1],
-        first_token_seconds=None if first_token is None else first_token - speech_onset(waveform, rate),
+        first_token_seconds=None if first_token is None else first_token - speech_bounds(waveform, rate)[0],
         audio_seconds=len(waveform) / rate,
     )
-
-
-def speech_onset(waveform: NDArray[np.float32], rate: int) -> float:
-    """Returns the seconds until the first 10 ms whose energy is within 30 dB of that of the loudest."""
-    size = int(_ONSET_SECONDS * rate)
-    windows = np.pad(waveform, (0, -len(waveform) % size)).reshape(-1, size)
-    energy = np.square(windows, dtype=np.float64).mean(axis=1)
-    return float(np.argmax(energy >= energy.max() * 10 ** (-_ONSET_DB / 10))) * size / rate
 
 
 def interleaved_step_seconds(

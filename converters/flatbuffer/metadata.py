@@ -425,8 +425,7 @@ class ModelMetadata(_Record):
         stream = self.graphs[0].stream
         if stream is not None:
             return stream.frame_samples / stream.sample_rate
-        model = self._section("model", ModelConfig)
-        return model.encoder_stride * self.features.frame_step / self.features.sample_rate
+        return self.model.encoder_stride * self.features.frame_step / self.features.sample_rate
 
     @cached_property
     def features(self) -> FeatureConfig:
@@ -436,6 +435,15 @@ class ModelMetadata(_Record):
           InputError: the section is missing in the configuration of the training, or is not valid.
         """
         return self._section("features", FeatureConfig)
+
+    @cached_property
+    def model(self) -> ModelConfig:
+        """The configuration of the model.
+
+        Raises:
+          InputError: see `features`.
+        """
+        return self._section("model", ModelConfig)
 
     def _section(self, name: str, kind: type[_Section]) -> _Section:
         """Returns a section of the configuration of the training.

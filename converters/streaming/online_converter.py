@@ -13,22 +13,26 @@
     converter.convert()
     speaker.play(converter.sample_rate, converter.read_audio())
 
-The encoder runs while one speaks, decoder and vocoder after the end of the utterance. Memory is bounded by the longest
-utterance, which the endpoint rules end. A converter holds one stream.
+The encoder runs while one speaks, decoder and vocoder after the end of the utterance; with a lag they run while one
+speaks too, and there is speech to read before the end. Memory is bounded by the longest utterance, which the endpoint
+rules end. A converter holds one stream.
 """
 
 from __future__ import annotations
 
+import math
 import os
 
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.flatbuffer.metadata import ModelMetadata
 from converters.runtime.stream_model import open_stream
 from converters.streaming.endpoint import EndpointRule, endpoint_rules, is_endpoint
 from converters.streaming.waveform_input import WaveformInput
 from tfconformer.decoding.ctc import StreamingCTCDecoder
-from tfconformer.decoding.spectrogram import SpectrogramDecoder
+from tfconformer.decoding.onset import SpokenFrames
+from tfconformer.decoding.spectrogram import AFTER_THE_END, Pace, SpectrogramDecoder
 from tfconformer.decoding.vocoder import NeuralVocoder, Vocoder
 from tfconformer.errors import InputError
 
@@ -45,6 +49,7 @@ class OnlineConverter:
     Attributes:
       model: the streaming file in its runtime.
       sample_rate: of the converted speech, in Hz.
+      pace: the pace of the decoder.
       stopped: True once the decoder has ended the utterance by itself.
     """
 
@@ -55,6 +60,7 @@ class OnlineConverter:
         threads: int = 1,
         rules: tuple[EndpointRule, ...] | None = None,
         seed: int = 0,
+        lag: float | None = None,
     ) -> None:
         """Opens a file of `tfconformer export --streaming --vocoder RUN`.
 
@@ -64,9 +70,12 @@ class OnlineConverter:
           threads: number of threads of the runtime.
           rules: an utterance is over when one of them holds; None takes the defaults of `endpoint_rules`.
           seed: seed of the noise in every utterance.
+          lag: seconds by which the decoder begins behind the speaker, from shortly before the first word; one that the
+            model was trained for (`model.parrotron.training_lags`). None converts after the end of the utterance.
 
         Raises:
-          InputError: the file cannot be opened (see `open_stream`), or is one of another task.
+          InputError: the file cannot be opened (see `open_stream`), or is one of another task, or the lag is not
+            positive and finite.
         """
         self.model = open_stream(path, runtime, threads)
         metadata = self.model.metadata
@@ -80,12 +89,13 @@ class OnlineConverter:
         self.sample_rate = description.sample_rate
         self._memory = metadata.task.setting("memory")
         self._bins = metadata.task.setting("bins")
+        self.pace = AFTER_THE_END if lag is None else _pace(metadata, lag)
         self._rules = endpoint_rules() if rules is None else rules
         self._seed = seed
         self._input = WaveformInput(description.sample_rate, description.step_samples, "converter")
         self._audio: list[Samples] = []
-        self._limit: int | None = None  # of decoder steps; None while the source is encoded
-        self._converted = False
+        self._encoded: bool
+        self._converted: bool
         self._begin()
 
     def accept_waveform(self, sample_rate: int, samples: Samples) -> None:
@@ -97,7 +107,7 @@ class OnlineConverter:
         self._input.finish()
 
     def convert(self) -> None:
-        """Encodes the accepted audio, and once the input is finished, makes the converted speech."""
+        """Encodes the accepted audio and makes the speech that is due; all of it once the input is finished."""
         while self.advance():
             pass
 
@@ -110,25 +120,25 @@ class OnlineConverter:
         Raises:
           InputError: the model computes values that are not finite.
         """
+        if self._decode():
+            return True
         if self._input.has_step:
             self._encode(self.model.step(self._input.step()))
         elif not self._input.finished or self._converted:
             return False
-        elif self._limit is None:
+        elif not self._encoded:
             self._encode(self.model.finish(self._input.rest()))
-            # Nothing was said where no word is recognized, and a decoder of noise would babble.
-            self._limit = _LONGEST_RATIO * self._search.frames if self._search.ids else 0
-        elif self.stopped or not self._limit:
+            self._decoder.complete()
+            self._encoded = True
+        else:
             self._audio.append(self._vocoder.finish())
             self._converted = True
-        else:
-            self._decode()
-            self._limit -= 1
         return True
 
     def read_audio(self) -> Samples:
         """Takes out the converted speech [samples] in [-1, 1] that was not read yet."""
-        audio, self._audio = np.concatenate([np.zeros(0, np.float32), *self._audio]), []
+        audio = np.concatenate([np.zeros(0, np.float32), *self._audio])
+        self._audio = []
         return audio
 
     @property
@@ -144,7 +154,7 @@ class OnlineConverter:
     @property
     def was_cut_off(self) -> bool:
         """True if the utterance was ended after as many steps as its length allows, since the decoder did not stop."""
-        return self._converted and bool(self._search.ids) and not self.stopped
+        return self._converted and self._decoder.received > 0 and not self.stopped
 
     def reset(self) -> None:
         """Begins the next utterance, with the accepted samples that are not encoded unless the input was finished."""
@@ -153,24 +163,45 @@ class OnlineConverter:
         self._begin()
 
     def _begin(self) -> None:
-        self._decoder = SpectrogramDecoder(self.model)
+        self._decoder = SpectrogramDecoder(self.model, self.pace)
         self._vocoder: Vocoder = NeuralVocoder(self.model, self._seed)
         self._search = StreamingCTCDecoder()
+        self._spoken = SpokenFrames()
         self._audio = []
-        self._limit = None
-        self._converted = self.stopped = False
+        self._steps = 0
+        self._encoded = False
+        self._converted = False
+        self.stopped = False
 
     def _encode(self, encoded: Samples) -> None:
         self._require_finite(encoded)
-        self._decoder.extend(encoded)
         self._search.push(encoded[:, self._memory :])
+        self._decoder.extend(self._spoken.push(encoded, self._search))
 
-    def _decode(self) -> None:
-        step = next(self._decoder.steps())
+    def _decode(self) -> bool:
+        """Computes a step of decoder and vocoder if one is due."""
+        received = self._decoder.received
+        if self.stopped or not received or (self._encoded and self._steps >= _LONGEST_RATIO * received):
+            return False
+        step = self._decoder.step()
+        if step is None:
+            return False
         self._require_finite(step.frames)
         self._audio.append(self._vocoder.push(step.frames.reshape(-1, self._bins)))
-        self.stopped = step.stop > 0
+        self._steps += 1
+        self.stopped = self._encoded and step.read == received and step.stop > 0
+        return True
 
     def _require_finite(self, values: Samples) -> None:
         if not np.isfinite(values).all():
             raise InputError(f"{self.model.path}: it computes values that are not finite")
+
+
+def _pace(metadata: ModelMetadata, lag: float) -> Pace:
+    """Returns the pace of a decoder that begins so many seconds behind the speaker."""
+    if not (math.isfinite(lag) and lag > 0):
+        raise InputError(f"the lag should be a positive number of seconds, got {lag}")
+    (decode,) = (graph for graph in metadata.graphs if graph.signature == "decode_step")
+    count = decode.output.shape[-1] // metadata.task.setting("bins")
+    seconds = count * metadata.task.setting("hop") / metadata.features.sample_rate
+    return Pace(lag / metadata.frame_seconds, seconds / metadata.frame_seconds)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tfconformer.decoding.spectrogram import MEMORY_FRAMES, Pace, SpectrogramDecoder, convert
+from tfconformer.decoding.spectrogram import AFTER_THE_END, MEMORY_FRAMES, Pace, SpectrogramDecoder, convert
 
 FRAMES_PER_STEP, REACH = 1.5, 2.25
 
@@ -114,7 +114,7 @@ def test_steps_do_not_depend_on_the_time_at_which_frames_arrive(sizes: tuple[int
 
 
 def test_a_lag_longer_than_the_utterance_converts_after_its_end() -> None:
-    after, paced = (convert(Reader(last=60), numbered(80), pace=pace) for pace in (None, Pace(80, 1.0)))
+    after, paced = (convert(Reader(last=60), numbered(80), pace=pace) for pace in (AFTER_THE_END, Pace(80, 1.0)))
     for name in ("spectrogram", "attention", "read"):
         np.testing.assert_array_equal(getattr(after, name), getattr(paced, name))
     decoder = SpectrogramDecoder(Reader(), Pace(80, 1.0))

@@ -19,7 +19,7 @@ from tfconformer.data.manifest import Utterance, write_manifest
 from tfconformer.data.pipeline import SpectrogramFormat, SpeechTarget, evaluation_batches, training_dataset
 from tfconformer.data.shards import write_shards
 from tfconformer.data.tokenizer import Tokenizer
-from tfconformer.decoding.spectrogram import Pace, convert
+from tfconformer.decoding.spectrogram import AFTER_THE_END, Pace, convert
 from tfconformer.errors import InputError
 from tfconformer.features.config import FeatureConfig
 from tfconformer.features.log_mel import scaled_log_mel
@@ -154,7 +154,9 @@ def test_no_step_behind_the_speaker_reads_what_comes_later(exported: tuple[Path,
     np.testing.assert_array_equal(actual.spectrogram[earlier], expected.spectrogram[earlier])
     assert not np.array_equal(actual.spectrogram, expected.spectrogram)
     encoded = model.run(waveform)
-    after, paced = (convert(model, encoded, pace=pace).spectrogram for pace in (None, Pace(len(encoded), 0.25)))
+    after, paced = (
+        convert(model, encoded, pace=pace).spectrogram for pace in (AFTER_THE_END, Pace(len(encoded), 0.25))
+    )
     np.testing.assert_array_equal(after, paced)
 
 

@@ -3,6 +3,11 @@
     converted = convert(graphs, encoded)              # an utterance after its end
     converted = convert(graphs, encoded, pace=pace)   # behind the speaker: no step reads what comes later
 
+    decoder = SpectrogramDecoder(graphs, pace)        # frames as they arrive
+    decoder.extend(encoded)
+    for step in decoder.steps(): ...
+    decoder.complete()
+
 NumPy only: the step graph `decode_step` runs in Keras or in a runtime. Attention reads a window of the frames that
 follows its position, so that memory is constant for any length of speech. With a pace, the frames that a step reads
 depend on the number of the step and on its attention alone, not on the time at which frames arrive: a stream gives the
@@ -41,15 +46,18 @@ class StepGraphs(Protocol):
 
 
 class Pace(NamedTuple):
-    """The pace of a decoder that converts while the speaker speaks, in frames of the encoder.
+    """The pace of a decoder, in frames of the encoder.
 
     Attributes:
-      lag: frames before the first step.
+      lag: frames before the first step; infinite for conversion after the end of the utterance.
       clock: frames that the speaker takes for a step.
     """
 
     lag: float
     clock: float
+
+
+AFTER_THE_END = Pace(math.inf, 0.0)
 
 
 @dataclass(frozen=True)
@@ -96,22 +104,22 @@ class DecoderStep(NamedTuple):
 class SpectrogramDecoder:
     """The decoder of one utterance, which keeps its states and the frames that attention reads.
 
-    With a pace, it begins when `pace.lag` frames are there, and takes a step for every `pace.clock` more; a step whose
-    attention reaches beyond them waits for the frames in reach, and delays those after it. Without a pace, a step reads
-    all frames that are there: the first one should follow the last frame.
+    It begins when `pace.lag` frames are there, at the latest at the end of the utterance, and takes a step for every
+    `pace.clock` more; a step whose attention reaches beyond them waits for the frames in reach, and delays those after
+    it.
 
     Args:
       graphs: the graph `decode_step`.
-      pace: the pace; None for conversion after the end.
+      pace: the pace.
     """
 
-    def __init__(self, graphs: StepGraphs, pace: Pace | None = None) -> None:
+    def __init__(self, graphs: StepGraphs, pace: Pace = AFTER_THE_END) -> None:
         self._graphs = graphs
         self._states = graphs.zero_states("decode_step")
         self._frames = np.zeros([0, self._states["context"].shape[-1]], np.float32)
         self._first = 0
-        self._due, self._clock = (pace.lag, pace.clock) if pace else (math.inf, 0.0)
-        self._complete = pace is None
+        self._due, self._clock = pace
+        self._complete = False
 
     @property
     def position(self) -> float:
@@ -169,7 +177,7 @@ class SpectrogramDecoder:
                 self._states[name] = np.pad(self._states[name][:, dropped:], ((0, 0), (0, dropped)))
 
 
-def convert(graphs: StepGraphs, encoded: Floats, steps: int | None = None, pace: Pace | None = None) -> Conversion:
+def convert(graphs: StepGraphs, encoded: Floats, steps: int | None = None, pace: Pace = AFTER_THE_END) -> Conversion:
     """Decodes an utterance.
 
     Args:
@@ -177,7 +185,7 @@ def convert(graphs: StepGraphs, encoded: Floats, steps: int | None = None, pace:
       encoded: [frames, memory and more], outputs of the encoder.
       steps: number of steps; None ends where the decoder says, once it reads all frames, at the latest after twice as
         many steps as frames.
-      pace: the pace of conversion while the speaker speaks; None converts after the end.
+      pace: the pace of the decoder.
 
     Returns:
       The spectrogram, of one step at least.

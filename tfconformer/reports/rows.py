@@ -203,6 +203,10 @@ class GeneratedSpeech(Columns):
       cer: character errors of that recognizer, a fraction.
       stopped: share of utterances whose decoder ended by itself; None without a decoder.
       length_ratio_p10, length_ratio_p50, length_ratio_p90: length over that of the target voice.
+      lag_ms: time by which a stream's decoder begins behind the speaker; None if after the end of the utterance.
+      first_sound_ms_p50, first_sound_ms_p90: in a stream, from the onset of the source's speech to that of the
+        generated speech, compute time of this machine included; None of what is no stream.
+      rest_ms_p50, rest_ms_p90: likewise from the end of the source's speech to that of the generated speech.
     """
 
     cer: float = Field(ge=0)
@@ -210,6 +214,11 @@ class GeneratedSpeech(Columns):
     length_ratio_p10: float = Field(ge=0)
     length_ratio_p50: float = Field(ge=0)
     length_ratio_p90: float = Field(ge=0)
+    lag_ms: float | None = Field(None, gt=0)
+    first_sound_ms_p50: float | None = None
+    first_sound_ms_p90: float | None = None
+    rest_ms_p50: float | None = None
+    rest_ms_p90: float | None = None
 
 
 class Stream(Columns):

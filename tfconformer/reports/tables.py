@@ -133,7 +133,19 @@ def _generated_speech(accuracy: Accuracy, speech: GeneratedSpeech) -> str:
         f"WER {percent(accuracy.wer)} % [{percent(accuracy.wer_low)}, {percent(accuracy.wer_high)}],"
         f" CER {percent(speech.cer)} % ({accuracy.words} words, {accuracy.utterances} utterances);"
         f" length {number(speech.length_ratio_p50, 2)} of the target's"
-        f" (p10 {number(speech.length_ratio_p10, 2)}, p90 {number(speech.length_ratio_p90, 2)}){ended}"
+        f" (p10 {number(speech.length_ratio_p10, 2)}, p90 {number(speech.length_ratio_p90, 2)})"
+        f"{ended}{_latency(speech)}"
+    )
+
+
+def _latency(speech: GeneratedSpeech) -> str:
+    if speech.first_sound_ms_p50 is None:
+        return ""
+    mode = "after the end" if speech.lag_ms is None else f"{number(speech.lag_ms, 0)} ms behind the speaker"
+    return (
+        f"; {mode}: first sound {number(speech.first_sound_ms_p50, 0)} ms after the onset of speech"
+        f" (p90 {number(speech.first_sound_ms_p90, 0)}), last {number(speech.rest_ms_p50, 0)} ms after its end"
+        f" (p90 {number(speech.rest_ms_p90, 0)})"
     )
 
 

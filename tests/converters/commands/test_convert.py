@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -46,3 +48,51 @@ def test_bad_arguments_are_one_sentence(
         main(["convert", str(tmp_path / "missing.wav"), str(tmp_path / output), str(conversion.path)])
     assert message in capsys.readouterr().err
     assert not (tmp_path / output).exists()
+
+
+def test_a_microphone_is_converted_for_a_loudspeaker(
+    conversion: Conversion, waveforms: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played: list[np.ndarray] = []
+
+    class Stream:
+        def __init__(self, samplerate: int, channels: int, dtype: str) -> None:
+            assert (samplerate, channels, dtype) == (16000, 1, "float32")
+            self.blocks = iter(np.resize(waveforms[2], [20, 1600, 1]))
+
+        def __enter__(self) -> Stream:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def read(self, size: int) -> tuple[np.ndarray, bool]:
+            block = next(self.blocks, None)
+            if block is None:
+                raise KeyboardInterrupt
+            return block, False
+
+        def write(self, samples: np.ndarray) -> None:
+            played.append(samples)
+
+    module = types.SimpleNamespace(InputStream=Stream, OutputStream=Stream, PortAudioError=OSError)
+    monkeypatch.setitem(sys.modules, "sounddevice", module)
+    arguments = ["--mic", "--speaker", "--lag", "0.2", str(conversion.path)]
+    result = CliRunner().invoke(convert, arguments, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert result.output.startswith("2.0 s to ")
+    converter = OnlineConverter(conversion.path, lag=0.2)
+    converter.accept_waveform(16000, np.resize(waveforms[2], 32000))
+    converter.input_finished()
+    converter.convert()
+    assert sum(map(len, played)) == len(converter.read_audio()) > 0
+
+
+def test_files_are_counted(conversion: Conversion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = CliRunner().invoke(convert, ["--mic", str(conversion.path)])
+    assert result.exit_code == 2
+    assert "give OUT.wav FILE.tflite, got 1 files" in result.output
+    soundfile.write(tmp_path / "in.wav", np.zeros(100), 16000)
+    monkeypatch.setitem(sys.modules, "sounddevice", None)
+    result = CliRunner().invoke(convert, [str(tmp_path / "in.wav"), "--speaker", str(conversion.path)])
+    assert "the loudspeaker needs the package sounddevice" in str(result.exception)

@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from converters.commands.stream_report import stream_report
-from converters.evaluation.stream_timing import interleaved_step_seconds, run_live, speech_onset
+from converters.evaluation.stream_timing import interleaved_step_seconds, run_live
 from converters.flatbuffer.metadata import StreamDescription, TensorDescription
+from converters.streaming.speech_bounds import speech_bounds
 from tests.support.tiny_conformer import STREAMING, WEIGHTS_ONLY, tiny_config, write_run
 from tfconformer.errors import InputError
 from tfconformer.reports.results import read_results
@@ -58,7 +59,7 @@ def test_a_live_utterance_is_timed_from_the_onset_of_speech():
     assert live.ids == [1]
     assert len(live.outputs) == 10
     assert len(live.step_seconds) == 5
-    assert speech_onset(waveform, 16000) == 800 / 16000
+    assert speech_bounds(waveform, 16000)[0] == 800 / 16000
     assert live.first_token_seconds == pytest.approx((1280 - 800) / 16000 + live.step_seconds[3])
     assert live.rtf == (sum(live.step_seconds) + live.finish_seconds) / 0.1
     silent = run_live(FakeStream(), np.zeros(1500, np.float32))

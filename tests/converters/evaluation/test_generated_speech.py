@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import soundfile
 
 from converters.evaluation import moonshine
-from converters.evaluation.generated_speech import SCORERS, score_conversion
+from converters.evaluation.generated_speech import FORCED, SCORERS, SHUFFLED, score_conversion
 from converters.evaluation.moonshine import Moonshine
 from tests.conftest import Conversion
 from tests.support.tiny_conformer import tiny_waveforms
@@ -35,7 +36,7 @@ def test_a_conversion_is_scored_beside_source_and_target(conversion: Conversion,
 
     def recognize(waveform: np.ndarray) -> str:
         heard.append(waveform)
-        return ("ONE", "ONE TWO", "ONE TOO")[len(heard) - 1]
+        return ("ONE", "ONE TWO", "ONE TOO", "ONE")[len(heard) - 1]
 
     scores = list(
         score_conversion(
@@ -43,8 +44,8 @@ def test_a_conversion_is_scored_beside_source_and_target(conversion: Conversion,
         )
     )
     rows = {score.row.model: score.row for score in scores}
-    assert list(rows) == ["source", "target", "ours"]
-    assert [row.accuracy.wer for row in rows.values()] == [0.5, 0.0, 0.5]
+    assert list(rows) == ["source", "target", "ours", f"ours{FORCED}"]
+    assert [row.accuracy.wer for row in rows.values()] == [0.5, 0.0, 0.5, 0.5]
     np.testing.assert_allclose(heard[0], tiny_waveforms()[0], atol=1e-4)
     np.testing.assert_allclose(heard[1], tiny_waveforms()[1], atol=1e-4)
     assert rows["source"].generated_speech.length_ratio_p50 == pytest.approx(1 / 3, rel=1e-3)
@@ -53,8 +54,23 @@ def test_a_conversion_is_scored_beside_source_and_target(conversion: Conversion,
     assert rows["ours"].generated_speech.length_ratio_p50 == pytest.approx(len(heard[2]) / 16000)
     assert rows["ours"].generated_speech.cer == pytest.approx(1 / 7)  # TWO and TOO
     assert rows["ours"].size.file_bytes == conversion.path.stat().st_size
-    assert "ended by the decoder" in describe(rows["ours"])
+    assert "ended by the decoder; after the end: first sound" in describe(rows["ours"])
+    speech = rows["ours"].generated_speech
+    # It begins after the end of the source, two thirds of a second long.
+    assert 300 < speech.first_sound_ms_p50 <= speech.first_sound_ms_p90
+    assert speech.rest_ms_p50 > 0
+    # With teacher forcing there are as many steps, of two hops of 10 ms, as the target has.
+    assert len(heard[3]) == len(tiny_waveforms()[1]) // 320 * 320
     assert scores[2].transcripts[0].hypothesis == "ONE TOO"
+
+
+def test_a_lag_and_another_sentence_have_rows(conversion: Conversion, tmp_path: Path) -> None:
+    shards = {"pairs": [*shards_of_pairs(tmp_path)] * 2}
+    scores = score_conversion(conversion.path, "ours", shards, "ai-edge-litert", recognizer=str, lag=0.16)
+    rows = {score.row.model: score.row for score in itertools.islice(scores, 4)}
+    assert list(rows) == ["source", "target", "ours", f"ours{SHUFFLED}"]
+    assert rows["ours"].generated_speech.lag_ms == 160
+    assert "160 ms behind the speaker" in describe(rows["ours"])
 
 
 def test_plain_shards_have_no_target(conversion: Conversion, tiny_shards: str) -> None:

@@ -11,7 +11,8 @@ from converters.streaming.endpoint import EndpointRule
 from converters.streaming.online_converter import OnlineConverter
 from tests.conftest import Conversion
 from tfconformer.decoding.ctc import greedy_decode
-from tfconformer.decoding.spectrogram import convert
+from tfconformer.decoding.onset import LEAD_FRAMES, spoken_frames
+from tfconformer.decoding.spectrogram import Pace, convert
 from tfconformer.decoding.vocoder import NeuralVocoder, vocode
 from tfconformer.errors import InputError
 
@@ -39,7 +40,8 @@ def test_pieces_of_any_size_are_converted_like_the_whole(
 ) -> None:
     model = open_stream(conversion.path)
     encoded = model.run(waveforms[0])
-    converted = convert(model, encoded)
+    spoken = spoken_frames(encoded, encoded[:, 16:])
+    converted = convert(model, spoken)
     expected = vocode(NeuralVocoder(model), converted.spectrogram.reshape(-1, 8))
     for size in (333, 10**6):
         audio = feed(converter, RATE, waveforms[0], size)
@@ -47,9 +49,51 @@ def test_pieces_of_any_size_are_converted_like_the_whole(
         if converted.stopped:
             np.testing.assert_allclose(audio, expected, atol=1e-5)
         else:
-            assert len(audio) == 2 * 2 * len(encoded) * 160
+            assert len(audio) == 2 * 2 * len(spoken) * 160
             np.testing.assert_allclose(audio[:4000], expected[:4000], atol=1e-5)
         converter.reset()
+
+
+@pytest.mark.parametrize("size", [333, 10**6])
+def test_behind_the_speaker_it_speaks_before_the_end(
+    conversion: Conversion, waveforms: list[np.ndarray], size: int
+) -> None:
+    converter = OnlineConverter(conversion.path, lag=0.16)
+    # A step of the decoder is two hops of 10 ms, a frame of the encoder 40 ms.
+    assert converter.pace == Pace(4.0, 0.5)
+    encoded = converter.model.run(waveforms[2])
+    converter.reset()
+    spoken = spoken_frames(encoded, encoded[:, 16:])
+    expected = convert(converter.model, spoken, pace=converter.pace)
+    early = 0
+    for start in range(0, len(waveforms[2]), size):
+        converter.accept_waveform(RATE, waveforms[2][start : start + size])
+        converter.convert()
+        if start + size < len(waveforms[2]):
+            early = len(converter._audio)
+    converter.input_finished()
+    converter.convert()
+    assert early > 10 or size > RATE
+    speech = vocode(NeuralVocoder(converter.model), expected.spectrogram.reshape(-1, 8))
+    audio = converter.read_audio()
+    assert len(audio) > RATE
+    # Of a decoder without training the phase of the voice drifts by rounding, as the pitch has no meaning.
+    np.testing.assert_allclose(audio[:4000], speech[:4000], atol=1e-5)
+    assert converter._steps == min(expected.steps, 2 * len(spoken))
+
+
+def test_a_lag_is_positive(conversion: Conversion) -> None:
+    for lag in (0.0, -1.0, np.nan, np.inf):
+        with pytest.raises(InputError, match="the lag should be a positive number of seconds"):
+            OnlineConverter(conversion.path, lag=lag)
+
+
+def test_silence_before_speech_is_not_decoded(conversion: Conversion, waveforms: list[np.ndarray]) -> None:
+    converter = OnlineConverter(conversion.path)
+    Undecided(converter, 0.0)
+    feed(converter, RATE, np.concatenate([np.zeros(3 * RATE, np.float32), waveforms[0]]), 5000)
+    first = converter._search.starts[0]
+    assert converter._decoder.received == converter._search.frames - max(first - LEAD_FRAMES, 0)
 
 
 def test_another_rate_is_converted(converter: OnlineConverter, waveforms: list[np.ndarray]) -> None:
@@ -75,7 +119,8 @@ class Undecided:
 
 
 def test_a_decoder_that_never_stops_is_cut_off(converter: OnlineConverter, waveforms: list[np.ndarray]) -> None:
-    frames = len(converter.model.run(waveforms[0]))
+    encoded = converter.model.run(waveforms[0])
+    frames = len(spoken_frames(encoded, encoded[:, 16:]))
     converter.reset()
     Undecided(converter, 0.0)
     audio = feed(converter, RATE, waveforms[0], 5000)
