@@ -66,6 +66,13 @@ from tfconformer.quantization.spec import Rounding
     metavar="RUN",
     help="Of a run of speech-to-speech: the run of the vocoder that makes its speech, in the same file.",
 )
+@click.option(
+    "--vocoder-post-training",
+    "vocoder_quantization",
+    type=click.Path(path_type=Path),
+    metavar="CONFIG.yaml",
+    help="Quantize a float vocoder without training, with this configuration's rules.",
+)
 @click.option("--streaming", is_flag=True, help="Write a file that takes audio in steps, as it arrives.")
 def export(
     run_directory: Path,
@@ -81,6 +88,7 @@ def export(
     bits: int | None,
     overrides: tuple[str, ...],
     vocoder_directory: Path | None,
+    vocoder_quantization: Path | None,
     streaming: bool,
 ) -> None:
     """Write the best weights of RUN_DIRECTORY to a packed, verified .tflite file.
@@ -91,6 +99,8 @@ def export(
     """
     if output.suffix != ".tflite":
         raise InputError(f"the output {output} should have a name that ends in .tflite")
+    if vocoder_quantization is not None and vocoder_directory is None:
+        raise InputError("--vocoder-post-training needs --vocoder")
     from converters.exporter.bundled_utterances import bundled_utterances as bundled
     from converters.exporter.pipeline import export_model
     from converters.exporter.run_model import load_run_model, with_vocoder
@@ -109,10 +119,13 @@ def export(
         paths = find_shards(shards or run.config().data.dev)
         waveforms = [one.waveform for one in evaluation_utterances(paths, limit=utterances)]
     tokenizer = Tokenizer.from_file(run.tokenizer_file)
-    rules = None if quantization is None else load_config(quantization).quantization
+    rules, vocoder_rules = (
+        None if config is None else load_config(config).quantization for config in (quantization, vocoder_quantization)
+    )
     loaded = load_run_model(run, overrides, bits, rules, rounding)
     if vocoder_directory is not None:
-        loaded = with_vocoder(loaded, load_run_model(RunDirectory(vocoder_directory)))
+        voice = load_run_model(RunDirectory(vocoder_directory), rules=vocoder_rules, rounding=rounding)
+        loaded = with_vocoder(loaded, voice)
     report = export_model(
         loaded.model,
         loaded.config,

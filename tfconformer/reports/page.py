@@ -56,6 +56,29 @@ def render_report(results: ResultsFile, output: str | Path, title: str = "tfconf
     if not lines:
         raise InputError("the results hold no row with a model and a test set: there is nothing to report")
     colors = {model: index for index, model in enumerate(dict.fromkeys(line.model for line in lines))}
+    page = (
+        page_environment()
+        .get_template("report.html.j2")
+        .render(
+            title=title,
+            results=results,
+            lines=lines,
+            test_sets=tables.test_set_names(lines),
+            colors={model: index % charts.SERIES + 1 for model, index in colors.items()},
+            size_chart=_size_chart(lines, colors),
+            latency_chart=_latency_chart(lines, colors),
+            layer_chart=_layer_chart(results.layers, colors),
+            layer_models=list(dict.fromkeys(layer.model for layer in results.layers)),
+            layer_table=_layer_table(results.layers),
+            longest_stage=max((stage.seconds for stage in results.stages), default=0.0),
+            examples=choose_examples(results.transcripts),
+        )
+    )
+    atomic.write_text(output, page)
+
+
+def page_environment() -> jinja2.Environment:
+    """Returns the templates of the pages, with the functions that print numbers."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("tfconformer.reports"),
         autoescape=True,
@@ -73,21 +96,7 @@ def render_report(results: ResultsFile, output: str | Path, title: str = "tfconf
         setting=tables.setting,
         duration=_duration,
     )
-    page = environment.get_template("report.html.j2").render(
-        title=title,
-        results=results,
-        lines=lines,
-        test_sets=tables.test_set_names(lines),
-        colors={model: index % charts.SERIES + 1 for model, index in colors.items()},
-        size_chart=_size_chart(lines, colors),
-        latency_chart=_latency_chart(lines, colors),
-        layer_chart=_layer_chart(results.layers, colors),
-        layer_models=list(dict.fromkeys(layer.model for layer in results.layers)),
-        layer_table=_layer_table(results.layers),
-        longest_stage=max((stage.seconds for stage in results.stages), default=0.0),
-        examples=choose_examples(results.transcripts),
-    )
-    atomic.write_text(output, page)
+    return environment
 
 
 def choose_examples(transcripts: Sequence[Transcript]) -> list[Example]:
