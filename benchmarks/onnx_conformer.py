@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from benchmarks.onnx_layers import OnnxWeights, float_weights, model_of, session
 from tfconformer.config import Config
 from tfconformer.features.config import FeatureConfig
-from tfconformer.features.log_mel import ENERGY_FLOOR
+from tfconformer.features.scale import ENERGY_FLOOR
 from tfconformer.layers.convolution import STRIDE, WINDOW
 from tfconformer.layers.masking import NEVER
 from tfconformer.layers.normalization import LayerNormalization

@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 
 from tfconformer.features.config import FeatureConfig
-from tfconformer.features.log_mel import ENERGY_FLOOR, frame_count, log_mel
+from tfconformer.features.log_mel import frame_count, log_mel
+from tfconformer.features.scale import ENERGY_FLOOR
 
 CONFIG = FeatureConfig()
 
@@ -37,6 +38,20 @@ def test_equals_the_definition(samples):
     assert actual.shape == expected.shape == (1 + (samples - 400) // 160, 80)
     # Float32 FFT and filters against float64: relative error of an energy about 1e-5, and the log makes it absolute.
     np.testing.assert_allclose(actual, expected, atol=1e-4)
+
+
+def test_a_padded_batch_of_centered_frames_equals_its_rows():
+    """With pre-emphasis, which would leave a sample after the end of an utterance."""
+    config = FeatureConfig(preemphasis=0.97, centered=True, mel_scale="slaney", lower_edge=0, upper_edge=8000)
+    lengths = [5000, 3217, 400]
+    waveforms = tf.random.stateless_uniform([3, 5000], seed=[1, 2], minval=-1) * tf.sequence_mask(
+        lengths, 5000, tf.float32
+    )
+    batch = log_mel(waveforms, config, lengths=tf.constant(lengths)).numpy()
+    for row, waveform, length in zip(batch, waveforms, lengths, strict=True):
+        alone = log_mel(waveform[:length], config).numpy()
+        assert len(alone) == frame_count(length, config) == length // 160
+        np.testing.assert_allclose(row[: len(alone)], alone, atol=1e-5)  # FFT batching, float32
 
 
 @pytest.mark.parametrize("samples", [0, 1, 399])

@@ -11,16 +11,20 @@ from tfconformer.layers.attention import RelativeAttention, RelativePositions, r
 from tfconformer.layers.convolution import (
     Convolution,
     DepthwiseConvolution,
+    DepthwiseHalving,
     FeatureConvolution,
     GatedLinearUnit,
     JoinBins,
     Patches,
+    PointwiseConvolution,
 )
 from tfconformer.layers.dense import Dense
 from tfconformer.layers.dropout import Dropout
 from tfconformer.layers.masking import NEVER, AttentionMask, BlankBeyondEnd, FrameMask, frame_mask, valid_frames
-from tfconformer.layers.normalization import FeatureNormalization, LayerNormalization
+from tfconformer.layers.normalization import FeatureNormalization, LayerNormalization, UtteranceNormalization
 from tfconformer.layers.residual import ScaledResidual
+from tfconformer.layers.rotary import RotaryAttention
+from tfconformer.layers.windows import TimeWindows
 
 RANDOM = np.random.default_rng(0)
 
@@ -208,12 +212,17 @@ def test_dropout_drops_its_share_only_while_training():
         FeatureConvolution(2, causal=True),
         Patches(causal=True),
         Convolution(3),
+        PointwiseConvolution(3),
+        DepthwiseHalving(causal=True),
+        TimeWindows(5, 2),
+        UtteranceNormalization(),
+        RotaryAttention(2),
         JoinBins(),
         DepthwiseConvolution(3, causal=True),
         AttentionMask(2, 1),
         AttentionMask(2, training_chunks=[1, 2]),
         RelativeAttention(2),
-        ScaledResidual(0.5),
+        ScaledResidual(0.5, shortcut=1.5),
         Dropout(0.3),
     ],
     ids=lambda layer: type(layer).__name__,

@@ -16,20 +16,24 @@ from tfconformer.layers.attention import RelativeAttention, RelativePositions
 from tfconformer.layers.convolution import (
     Convolution,
     DepthwiseConvolution,
+    DepthwiseHalving,
     FeatureConvolution,
     GatedLinearUnit,
     JoinBins,
     Patches,
+    PointwiseConvolution,
 )
 from tfconformer.layers.dense import Dense
 from tfconformer.layers.dropout import Dropout
 from tfconformer.layers.front_end import LogMel
 from tfconformer.layers.masking import AttentionMask, BlankBeyondEnd, FrameMask, frame_mask
-from tfconformer.layers.normalization import FeatureNormalization, LayerNormalization
+from tfconformer.layers.normalization import FeatureNormalization, LayerNormalization, UtteranceNormalization
 from tfconformer.layers.residual import ScaledResidual
+from tfconformer.layers.rotary import RotaryAttention
 from tfconformer.layers.spectrogram import CausalWindows
 from tfconformer.layers.stacker import Stacker
 from tfconformer.layers.streaming import Frames, Lengths, register_pointwise
+from tfconformer.layers.windows import TimeWindows
 from tfconformer.models.streaming import StreamingModel
 
 CHANNELS = 8
@@ -59,6 +63,15 @@ def subsampling(causal):
     return build
 
 
+def depthwise_subsampling(causal):
+    def build(x, lengths):
+        x, lengths = FeatureConvolution(3, causal)([x, lengths])
+        x, _ = DepthwiseHalving(causal)([x, lengths])
+        return JoinBins()(PointwiseConvolution(4)(x))
+
+    return build
+
+
 def side_by_side(x, lengths):
     """Frames beside those of a layer that looks ahead."""
     return keras.layers.Concatenate()([x, DepthwiseConvolution(6)([x, FrameMask()([x, lengths])])])
@@ -78,6 +91,15 @@ def attention(left, right, chunk=None, late=False):
         query, key, value = (Dense(CHANNELS)(x) for _ in range(3))
         position = Dense(CHANNELS, use_bias=False)(RelativePositions(left, right, chunk)(x))
         return RelativeAttention(2)([query, key, value, position, AttentionMask(left, right, chunk)(mask)])
+
+    return build
+
+
+def rotary(left, right, chunk=None):
+    def build(x, lengths):
+        query, key, value = (Dense(CHANNELS)(x) for _ in range(3))
+        mask = AttentionMask(left, right, chunk)(FrameMask()([x, lengths]))
+        return RotaryAttention(2)([query, key, value, mask])
 
     return build
 
@@ -131,6 +153,8 @@ LAYERS = {
     "causal convolution": (with_lengths(FeatureConvolution(3, causal=True)), 0, REORDERED),
     "causal subsampling": (subsampling(causal=True), 0, REORDERED),
     "look-ahead subsampling": (subsampling(causal=False), 0, REORDERED),
+    "depthwise subsampling": (depthwise_subsampling(causal=False), 0, REORDERED),
+    "windows along time": (with_lengths(TimeWindows(5, 2)), 2, EXACT),
     "causal windows side by side": (on_frames(CausalWindows(3)), 0, EXACT),
     "delayed and undelayed side by side": (side_by_side, 3, REORDERED),
     "causal window": (with_lengths(Windows(1, 0, 2)), 0, EXACT),
@@ -148,6 +172,8 @@ LAYERS = {
     "look-ahead alone": (attention(0, 3), 3, REORDERED),
     "look-ahead on late frames": (attention(3, 2, late=True), 3, REORDERED),
     "chunks": (attention(6, None, chunk=3), 0, REORDERED),
+    "rotary left context and look-ahead": (rotary(5, 2), 2, REORDERED),
+    "rotary chunks": (rotary(6, None, chunk=3), 0, REORDERED),
     "chunks of late frames": (attention(4, None, chunk=4, late=True), 4, REORDERED),
 }
 
@@ -196,10 +222,14 @@ def test_nothing_looks_further_ahead_than_the_delay_allows(name):
     )
 
 
+def log_mel_stream(features: FeatureConfig) -> StreamingModel:
+    waveform, lengths = keras.Input([None]), keras.Input([], dtype=tf.int32)
+    return StreamingModel(keras.Model([waveform, lengths], LogMel(features)([waveform, lengths])[0]))
+
+
 @pytest.fixture(scope="module")
 def front_end() -> StreamingModel:
-    waveform, lengths = keras.Input([None]), keras.Input([], dtype=tf.int32)
-    return StreamingModel(keras.Model([waveform, lengths], LogMel(FeatureConfig())([waveform, lengths])[0]))
+    return log_mel_stream(FeatureConfig())
 
 
 @pytest.mark.parametrize(
@@ -213,6 +243,14 @@ def test_front_end(front_end, samples, pieces):
     x = np.random.default_rng(samples).uniform(-1, 1, (1, samples)).astype(np.float32)
     # A float32 FFT of more frames at once rounds differently; the logarithm makes the relative error absolute.
     assert_streams(front_end, x, pieces, 1e-5)
+
+
+def test_front_end_of_centered_frames_with_pre_emphasis():
+    streaming = log_mel_stream(FeatureConfig(preemphasis=0.97, centered=True))
+    # The 200 samples after the middle of a frame end in the second step.
+    assert (streaming.step_multiple, streaming.delay) == (160, 1)
+    x = np.random.default_rng(0).uniform(-1, 1, (2, 3217)).astype(np.float32)
+    assert_streams(streaming, x, "random", 1e-5)  # as of the front end above
 
 
 def test_windows_are_the_published_case():
@@ -252,6 +290,8 @@ def test_what_cannot_stream_is_refused():
     x, lengths = keras.Input([None, CHANNELS]), keras.Input([], dtype=tf.int32)
     with pytest.raises(InputError, match=r"the layer mixer .LSTM. cannot run on a stream"):
         StreamingModel(keras.Model([x, lengths], keras.layers.LSTM(3, name="mixer")(x)))
+    with pytest.raises(InputError, match=r"the layer features .UtteranceNormalization. cannot run on a stream"):
+        StreamingModel(keras.Model([x, lengths], UtteranceNormalization(name="features")([x, lengths])))
     for context in [(None, 0, None), (4, None, None), (None, None, 4)]:
         with pytest.raises(InputError, match="without limits"):
             StreamingModel(keras.Model([x, lengths], attention(*context)(x, lengths)))

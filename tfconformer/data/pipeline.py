@@ -412,7 +412,7 @@ def _decode(audio: tf.Tensor, speeds: Sequence[float], choice: tf.Tensor) -> tup
 
 def _features(waveform: tf.Tensor, lengths: tf.Tensor, config: FeatureConfig) -> tuple[tf.Tensor, tf.Tensor]:
     frames = frame_count(lengths, config)
-    mel = log_mel(waveform, config)
+    mel = log_mel(waveform, config, lengths)
     return _zero_padding(tf.ensure_shape(mel, [None, None, config.mel_bins]), frames), frames
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
+from tfconformer.features.scale import ENERGY_FLOOR
 from tfconformer.section import Section
 
 
@@ -22,10 +25,41 @@ class FeatureConfig(Section):
         7600.0, gt=0, description="upper edge of the highest mel filter, in Hz, at most half the sampling rate"
     )
 
+    preemphasis: float = Field(
+        0.0, ge=0, lt=1, description="share of the previous sample that is subtracted from every sample; 0: none"
+    )
+    centered: bool = Field(
+        False,
+        description="if true, frame t is centered at sample t * frame_step, and zeros surround the utterance; "
+        "otherwise it begins there",
+    )
+    window: Literal["periodic", "symmetric"] = Field(
+        "periodic", description="kind of Hann window; a symmetric one ends with the same zero that it begins with"
+    )
+    mel_scale: Literal["htk", "slaney"] = Field(
+        "htk", description="mel filters: HTK's scale and a height of 1, or Slaney's scale and equal areas"
+    )
+    energy_floor: float = Field(ENERGY_FLOOR, gt=0, description="least energy, which keeps the logarithm finite")
+    energy_floor_by: Literal["sum", "maximum"] = Field(
+        "sum", description="kind of the floor: it is added to the energies, or replaces smaller ones"
+    )
+
     @model_validator(mode="after")
     def _consistent(self) -> FeatureConfig:
         if self.frame_length > self.fft_length:
             raise ValueError(f"frame_length {self.frame_length} exceeds fft_length {self.fft_length}")
         if not self.lower_edge < self.upper_edge <= self.sample_rate / 2:
             raise ValueError(f"mel edges must satisfy lower < upper <= {self.sample_rate / 2:g} Hz")
+        if self.centered and self.frame_length < 2 * self.frame_step:
+            raise ValueError(f"centered frames must be two or more times frame_step {self.frame_step} long")
         return self
+
+    def check_invertible(self) -> None:
+        """Checks that a spectrogram of these features can be turned into speech.
+
+        Raises:
+          ValueError: a setting is one that only recognition has.
+        """
+        for name in ("preemphasis", "centered", "window", "mel_scale", "energy_floor", "energy_floor_by"):
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"speech is generated of spectrograms without {name}: leave it out")

@@ -68,22 +68,9 @@ class RelativeAttention(Layer):
 
     def stream(self, inputs: tuple[Frames, Frames, Frames, Constant, AttentionValidity], step: StreamStep) -> Frames:
         query, key, value, position, validity = inputs
-        context = validity.context
-        left, farthest = _limits(context)
-        if context.chunk is None:
-            delay, ahead = query.delay + farthest, farthest
-        else:
-            step.require_multiple_of(query.stride * context.chunk)
-            delay, ahead = -(-query.delay // context.chunk) * context.chunk, 0
-        lag = delay - query.delay
-        query = step.delayed(f"{self.name}/query", query, delay)
-        frames = query.count
-        index = tf.range(-left, frames + ahead)  # of the keys, relative to the first query
-        allowed = tf.cast(context.allowed(tf.expand_dims(tf.range(frames), 1), index), tf.float32)
-        valid = step.mask_between(step.first_index(query) - left, left + frames + ahead, validity.lengths)
-        mask = (1.0 - allowed * tf.expand_dims(tf.transpose(valid, [0, 2, 1]), 1)) * NEVER
-        outputs = self.attend_window(step, query, key, value, position, mask, past=left + lag)
-        return Frames(outputs, delay, query.stride)
+        query, mask, past = query_window(step, self.name, query, validity)
+        outputs = self.attend_window(step, query, key, value, position, mask, past)
+        return Frames(outputs, query.delay, query.stride)
 
     def attend_window(
         self,
@@ -120,24 +107,69 @@ class RelativeAttention(Layer):
 
         Keys and values are [B, heads, keys, dim / heads] already.
         """
-        dim = query.shape[-1]
-        width = dim // self.heads
+        width = query.shape[-1] // self.heads
         query = self._split(query) * width**-0.5
         position = self._split(position)
         scale = width**-0.5
         content = tf.matmul(query + scale * self.content_bias[:, None], key, transpose_b=True)
         distance = tf.matmul(query + scale * self.position_bias[:, None], position, transpose_b=True)
         weights = tf.nn.softmax(content + shift(distance, tf.shape(content)[-1]) + mask)
-        context = tf.transpose(tf.matmul(weights, value), [0, 2, 1, 3])
-        batch = tf.shape(context)[0] if context.shape[0] is None else context.shape[0]
-        return tf.reshape(context, [batch, -1, dim])
+        return join_heads(tf.matmul(weights, value))
 
     def _split(self, x: tf.Tensor) -> tf.Tensor:
-        batch = tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
-        return tf.transpose(tf.reshape(x, [batch, -1, self.heads, x.shape[-1] // self.heads]), [0, 2, 1, 3])
+        return split_heads(x, self.heads)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "heads": self.heads}
+
+
+def query_window(
+    step: StreamStep, name: str, query: Frames, validity: AttentionValidity
+) -> tuple[Frames, tf.Tensor, int]:
+    """Delays the queries of a step of a stream until the frames that they attend to are there.
+
+    Args:
+      step: the step.
+      name: name of the layer.
+      query: the new queries [B, n, dim].
+      validity: the lengths of the utterances, and the context.
+
+    Returns:
+      (the delayed queries, their additive mask [B, 1, n, keys] over the frames from `left` before the first query on,
+      number of past frames whose keys are needed).
+
+    Raises:
+      InputError: the context has no limit.
+    """
+    context = validity.context
+    left, farthest = _limits(context)
+    if context.chunk is None:
+        delay, ahead = query.delay + farthest, farthest
+    else:
+        step.require_multiple_of(query.stride * context.chunk)
+        delay, ahead = -(-query.delay // context.chunk) * context.chunk, 0
+    lag = delay - query.delay
+    query = step.delayed(f"{name}/query", query, delay)
+    frames = query.count
+    index = tf.range(-left, frames + ahead)  # of the keys, relative to the first query
+    allowed = tf.cast(context.allowed(tf.expand_dims(tf.range(frames), 1), index), tf.float32)
+    valid = step.mask_between(step.first_index(query) - left, left + frames + ahead, validity.lengths)
+    mask = (1.0 - allowed * tf.expand_dims(tf.transpose(valid, [0, 2, 1]), 1)) * NEVER
+    return query, mask, left + lag
+
+
+def split_heads(x: tf.Tensor, heads: int) -> tf.Tensor:
+    """Splits the channels among heads: [B, T, dim] -> [B, heads, T, dim / heads]."""
+    batch = tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
+    return tf.transpose(tf.reshape(x, [batch, -1, heads, x.shape[-1] // heads]), [0, 2, 1, 3])
+
+
+def join_heads(x: tf.Tensor) -> tf.Tensor:
+    """Puts the channels of all heads side by side: [B, heads, T, width] -> [B, T, heads * width]."""
+    heads, width = x.shape[1], x.shape[3]
+    x = tf.transpose(x, [0, 2, 1, 3])
+    batch = tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
+    return tf.reshape(x, [batch, -1, heads * width])
 
 
 def relative_shift(scores: tf.Tensor) -> tf.Tensor:

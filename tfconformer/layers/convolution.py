@@ -125,6 +125,36 @@ class FeatureConvolution(_Halving):
 
 
 @register
+class DepthwiseHalving(_Halving):
+    """A 3x3 convolution of stride 2 with one filter per channel (FastConformer, 2305.05084, sec. 2).
+
+    Call: (x [B, T, F, C], lengths [B]) -> (x [B, ceil(T/2), ceil(F/2), C], ceil(lengths/2)).
+
+    Attributes:
+      kernel: [3, 3, C, 1] variable.
+      bias: [C] variable.
+    """
+
+    kind = "depthwise"
+
+    def build(self, input_shape: tuple[tf.TensorShape, tf.TensorShape]) -> None:
+        channels = int(input_shape[0][-1])
+        bound = 1 / WINDOW  # the fan-in of a depthwise filter is its size
+        initializer = keras.initializers.RandomUniform(-bound, bound)
+        self.kernel = self.add_weight("kernel", [WINDOW, WINDOW, channels, 1], initializer=initializer)
+        self.bias = self.add_weight("bias", [channels], initializer="zeros")
+        super().build(input_shape)
+
+    def _map_windows(self, padded: tf.Tensor) -> tf.Tensor:
+        x = tf.nn.depthwise_conv2d(padded, self.kernel, strides=[1, STRIDE, STRIDE, 1], padding="VALID")
+        return tf.nn.bias_add(x, self.bias)
+
+    def macs_per_frame(self, input_shape: tuple[tf.TensorShape, tf.TensorShape]) -> int:
+        _, _, bins, channels = input_shape[0]
+        return _halved(int(bins)) * WINDOW**2 * int(channels)
+
+
+@register
 class PaddedImage(_Halving):
     """The padded image itself, for a `ConvolutionOfImage`, which cuts the windows out of it."""
 
@@ -173,6 +203,16 @@ class Convolution(Dense):
     window = WINDOW
     stride = STRIDE
     exported_as = ConvolutionOfImage
+
+    def macs_per_frame(self, input_shape: tf.TensorShape) -> int:
+        return int(input_shape[2]) * super().macs_per_frame(input_shape)
+
+
+@register
+class PointwiseConvolution(Dense):
+    """A 1x1 convolution, a matmul for every bin: [B, T, F, C] -> [B, T, F, units]."""
+
+    kind = "convolution"
 
     def macs_per_frame(self, input_shape: tf.TensorShape) -> int:
         return int(input_shape[2]) * super().macs_per_frame(input_shape)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import tensorflow as tf
 
 from tfconformer.features.config import FeatureConfig
-from tfconformer.features.log_mel import frame_count, log_mel
+from tfconformer.features.log_mel import frame_count, log_mel, log_mel_of_samples, preemphasized, samples_before
 from tfconformer.layers.base import Layer
 from tfconformer.layers.registry import register
 from tfconformer.layers.streaming import Frames, Lengths, StreamStep
@@ -23,15 +24,19 @@ class LogMel(Layer):
 
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         waveform, lengths = inputs
-        features = log_mel(waveform, self.features)
+        features = log_mel(waveform, self.features, lengths)
         return tf.ensure_shape(features, [None, None, self.features.mel_bins]), frame_count(lengths, self.features)
 
     def stream(self, inputs: tuple[Frames, Lengths], step: StreamStep) -> tuple[Frames, Lengths]:
         waveform, lengths = inputs
-        stride = self.features.frame_step
-        # Frame t begins at sample t * frame_step.
-        window, delay = step.strided_window(self.name, waveform, 0, self.features.frame_length - 1, stride)
-        features = Frames(log_mel(window, self.features), delay, waveform.stride * stride)
+        if self.features.preemphasis:
+            emphasized = preemphasized(step.window(f"{self.name}/previous", waveform.values, 1), self.features)
+            valid = tf.squeeze(step.mask(waveform, lengths), 2)
+            waveform = replace(waveform, values=emphasized * valid)
+        stride, before = self.features.frame_step, samples_before(self.features)
+        after = self.features.frame_length - 1 - before
+        window, delay = step.strided_window(self.name, waveform, before, after, stride)
+        features = Frames(log_mel_of_samples(window, self.features), delay, waveform.stride * stride)
         return features, Lengths(frame_count(lengths.values, self.features), features.stride)
 
     def get_config(self) -> dict[str, Any]:

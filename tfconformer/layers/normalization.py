@@ -1,4 +1,4 @@
-"""Normalizations: of the features by corpus statistics, and of activations over channels."""
+"""Normalizations: of the features by statistics of the corpus or the utterance, and of activations over channels."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfconformer.layers.base import Layer
+from tfconformer.layers.masking import frame_mask
 from tfconformer.layers.registry import register
 from tfconformer.layers.streaming import Pointwise
 
@@ -37,6 +38,26 @@ class FeatureNormalization(Pointwise, Layer):
         """Sets the statistics from `frames` [count, bins], all of them valid frames (no padding)."""
         self.mean.assign(frames.mean(axis=0))
         self.deviation.assign(np.maximum(frames.std(axis=0), 1e-3))
+
+
+@register
+class UtteranceNormalization(Layer):
+    """`(x - mean) / (deviation + 1e-5)` per mel bin, with the utterance's own statistics; padding becomes zero.
+
+    Call: (features [B, T, F], lengths [B]) -> [B, T, F]. The variance is the unbiased one. It cannot run on a stream,
+    which has no statistics of the whole utterance.
+    """
+
+    kind = "normalization"
+
+    def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        x, lengths = inputs
+        mask = frame_mask(lengths, tf.shape(x)[1])
+        count = tf.cast(lengths, tf.float32)[:, tf.newaxis, tf.newaxis]
+        mean = tf.reduce_sum(x * mask, axis=1, keepdims=True) / tf.maximum(count, 1.0)
+        centered = (x - mean) * mask
+        variance = tf.reduce_sum(tf.square(centered), axis=1, keepdims=True) / tf.maximum(count - 1.0, 1.0)
+        return centered / (tf.sqrt(variance) + 1e-5)
 
 
 @register

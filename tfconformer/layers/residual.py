@@ -13,15 +13,16 @@ from tfconformer.layers.streaming import Pointwise
 
 @register
 class ScaledResidual(Pointwise, Layer):
-    """A residual connection, (x, branch) -> x + scale * branch; the macaron feed-forward modules have scale 1/2."""
+    """A residual connection, (x, branch) -> shortcut * x + scale * branch; the macaron modules have scale 1/2."""
 
-    def __init__(self, scale: float = 1.0, **kwargs: Any):
+    def __init__(self, scale: float = 1.0, shortcut: float = 1.0, **kwargs: Any):
         super().__init__(**kwargs)
         self.scale = scale
+        self.shortcut = shortcut
 
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
         x, branch = inputs
-        return x + self.scale * branch
+        return (x if self.shortcut == 1 else self.shortcut * x) + self.scale * branch
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "scale": self.scale}
+        return {**super().get_config(), "scale": self.scale, "shortcut": self.shortcut}

@@ -8,8 +8,10 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfconformer.features.log_mel import frame
 from tfconformer.layers.base import Layer
 from tfconformer.layers.registry import register
+from tfconformer.layers.streaming import Frames, Lengths, StreamStep
 
 
 @register
@@ -76,3 +78,39 @@ class Windows(Layer):
             "dilation": self.dilation,
             "padding": self.padding,
         }
+
+
+@register
+class TimeWindows(Layer):
+    """The frames of every whole window along time: (x [B, T, C], lengths [B]) -> ([B, windows, size * C], windows [B]).
+
+    There are (T - size) // stride + 1 windows, since nothing is padded.
+    """
+
+    def __init__(self, size: int, stride: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.size = size
+        self.stride = stride
+        self.frame_rate = 1 / stride
+
+    def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        x, lengths = inputs
+        return self._windows(x), self._count(lengths)
+
+    def stream(self, inputs: tuple[Frames, Lengths], step: StreamStep) -> tuple[Frames, Lengths]:
+        x, lengths = inputs
+        window, delay = step.strided_window(self.name, x, 0, self.size - 1, self.stride)
+        stride = x.stride * self.stride
+        return Frames(self._windows(window), delay, stride), Lengths(self._count(lengths.values), stride)
+
+    def _windows(self, x: tf.Tensor) -> tf.Tensor:
+        batch = tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
+        channels = x.shape[-1]
+        windows = frame(tf.reshape(x, [batch, -1]), self.size * channels, self.stride * channels)
+        return tf.ensure_shape(windows, [x.shape[0], None, self.size * channels])
+
+    def _count(self, lengths: tf.Tensor) -> tf.Tensor:
+        return tf.maximum((lengths - self.size) // self.stride + 1, 0)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "size": self.size, "stride": self.stride}

@@ -12,6 +12,7 @@ from tfconformer.section import Section
 
 # Feature frames for one frame after the two strided convolutions.
 SUBSAMPLING = 4
+Weights = tuple[PositiveFloat, PositiveFloat]
 _NO_ENCODER = dict.fromkeys(("blocks", "dim", "heads", "subsampling_channels"), 1)
 
 
@@ -74,6 +75,11 @@ class ParrotronConfig(Section):
     postnet_layers: int = Field(5, gt=0, description="number of these convolutions")
     postnet_kernel: int = Field(5, gt=0, description="their kernel, in frames; they read past frames alone")
 
+    @model_validator(mode="after")
+    def _invertible(self) -> ParrotronConfig:
+        self.target.check_invertible()
+        return self
+
 
 class VocoderConfig(Section):
     """The vocoder, which filters harmonics and noise (harmonic-plus-noise model, Stylianou 2001) by a network."""
@@ -89,6 +95,7 @@ class VocoderConfig(Section):
 
     @model_validator(mode="after")
     def _windows_add_up(self) -> VocoderConfig:
+        self.spectrogram.check_invertible()
         length, step = self.spectrogram.frame_length, self.spectrogram.frame_step
         if length % step or length < 3 * step:
             raise ValueError(f"frame_length {length} must be three or more times frame_step {step}, a whole number")
@@ -98,8 +105,8 @@ class VocoderConfig(Section):
 class ModelConfig(Section):
     """The Conformer encoder (2005.08100) and what follows it: a CTC head, or a transducer.
 
-    A frame is what a block computes with: four feature frames, 40 ms with the default front end, times the strides of
-    the stackers before it.
+    A frame is what a block computes with: `subsampling_factor` feature frames, 40 ms with the default front end, times
+    the strides of the stackers before it.
     """
 
     blocks: int = Field(gt=0, description="number of Conformer blocks")
@@ -109,9 +116,35 @@ class ModelConfig(Section):
     conv_kernel: int = Field(31, gt=0, description="kernel of the depthwise convolutions, in frames")
     subsampling_channels: int | None = Field(
         gt=0,
-        description="channels of the two strided convolutions that turn four feature frames into one; null has none: "
-        "the first block computes with feature frames",
+        description="channels of the strided convolutions that turn feature frames into frames; null has none: the "
+        "first block computes with feature frames",
     )
+    subsampling: Literal["convolution", "depthwise", "time"] = Field(
+        "convolution",
+        description="kind of these convolutions: two of 3x3 over frames and bins; one and depthwise ones after it "
+        "(FastConformer, 2305.05084); or two of 5 along time after a dense layer, without padding",
+    )
+    subsampling_factor: Literal[4, 8] = Field(
+        4, description="feature frames for one frame; 8 is possible with depthwise convolutions"
+    )
+    feature_normalization: Literal["corpus", "utterance"] = Field(
+        "corpus",
+        description="statistics that normalize the features; those of an utterance do not exist in a stream",
+    )
+    positions: Literal["relative", "rotary"] = Field(
+        "relative", description="positions of attention: relative (1901.02860) or rotary (2104.09864)"
+    )
+    conv_norm: bool = Field(
+        True,
+        description="if true, layer normalization follows the depthwise convolutions; otherwise nothing, as where "
+        "batch normalization is folded into them",
+    )
+    ff_residual: Weights = Field(
+        (1.0, 0.5), description="weights of the two terms of feed-forward residuals, the input and the module's output"
+    )
+    conv_residual: Weights = Field((1.0, 1.0), description="weights of the two terms of convolution residuals")
+    norm_epsilon: float = Field(1e-5, gt=0, description="least variance of layer normalization")
+    final_norm: bool = Field(False, description="if true, another layer normalization follows the last block")
     stackers: tuple[StackerConfig, ...] = Field(
         (), description="layers between blocks that make frames fewer, from the first on"
     )
@@ -169,6 +202,10 @@ class ModelConfig(Section):
             raise ValueError("training_chunks replace right_context: give one of them")
         if isinstance(self.right_context, tuple) and len(self.right_context) != self.blocks:
             raise ValueError(f"right_context has {len(self.right_context)} numbers for {self.blocks} blocks")
+        if self.subsampling_factor != SUBSAMPLING and self.subsampling != "depthwise":
+            raise ValueError(f"subsampling_factor {self.subsampling_factor} needs subsampling: depthwise")
+        if self.positions == "rotary" and self.dim // self.heads % 2:
+            raise ValueError(f"rotary positions need an even width of heads, got {self.dim // self.heads}")
         self._check_stackers()
         if self.intermediate_ctc is not None and self.intermediate_ctc >= self.blocks:
             raise ValueError(
@@ -202,7 +239,7 @@ class ModelConfig(Section):
     @property
     def encoder_stride(self) -> int:
         """The number of feature frames for one encoder frame."""
-        subsampling = 1 if self.subsampling_channels is None else SUBSAMPLING
+        subsampling = 1 if self.subsampling_channels is None else self.subsampling_factor
         return subsampling * math.prod(stacker.stride for stacker in self.stackers)
 
     @property

@@ -8,6 +8,7 @@ all.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -18,18 +19,25 @@ from tfconformer.layers.base import Layer
 from tfconformer.layers.convolution import (
     Convolution,
     DepthwiseConvolution,
+    DepthwiseHalving,
     FeatureConvolution,
     GatedLinearUnit,
     JoinBins,
     Patches,
+    PointwiseConvolution,
 )
 from tfconformer.layers.dense import Dense, float_layer
 from tfconformer.layers.dropout import Dropout
 from tfconformer.layers.masking import AttentionMask, BlankBeyondEnd, FrameMask
-from tfconformer.layers.normalization import FeatureNormalization, LayerNormalization
+from tfconformer.layers.normalization import FeatureNormalization, LayerNormalization, UtteranceNormalization
 from tfconformer.layers.residual import ScaledResidual
+from tfconformer.layers.rotary import RotaryAttention
 from tfconformer.layers.stacker import Stacker
+from tfconformer.layers.windows import TimeWindows
 from tfconformer.models.config import ModelConfig, StackerConfig
+
+# The convolutions along time of the subsampling "time".
+_TIME_WINDOW, _TIME_STRIDE = 5, 2
 
 
 def encoder_inputs(mel_bins: int) -> tuple[tf.Tensor, tf.Tensor]:
@@ -41,7 +49,8 @@ class Encoding(NamedTuple):
     """The outputs of an encoder.
 
     Attributes:
-      blocks: the outputs of all blocks, [B, T, dim] each; before a stacker T is larger.
+      blocks: the outputs of all blocks, [B, T, dim] each, of the last one after `final_norm`; before a stacker T is
+        larger.
       mask: [B, T, 1], 1 on valid frames of the last block.
       heads: the output of the intermediate head by its name, if there is one.
     """
@@ -56,7 +65,7 @@ def encoder(config: ModelConfig, features: tf.Tensor, lengths: tf.Tensor, vocabu
     x, lengths = encoder_input(config, features, lengths)
     mask = FrameMask(name="frame_mask")([x, lengths])
     stackers = {one.after: one for one in config.stackers}
-    contexts: dict[int | None, tuple[tf.Tensor, tf.Tensor]] = {}  # of the frames since the last stacker
+    contexts: dict[int | None, list[tf.Tensor]] = {}  # of the frames since the last stacker
     blocks: list[tf.Tensor] = []
     heads: dict[str, tf.Tensor] = {}
     for index in range(config.blocks):
@@ -68,26 +77,71 @@ def encoder(config: ModelConfig, features: tf.Tensor, lengths: tf.Tensor, vocabu
         if right not in contexts:
             # The names of the first ones are those of models whose blocks are all alike.
             contexts[right] = attention_context(config, right, x, mask, suffix=f"_{index:02d}" if index else "")
-        x = conformer_block(config, x, mask, *contexts[right], name=f"block_{index:02d}")
+        x = conformer_block(config, x, mask, contexts[right], name=f"block_{index:02d}")
         blocks.append(x)
         if config.intermediate_ctc == index + 1:
             heads["intermediate"] = ctc_head(x, mask, vocabulary, name="intermediate")
+    if config.final_norm:
+        blocks[-1] = normalization(config, x, name="final_norm")
     return Encoding(blocks, mask, heads)
 
 
 def encoder_input(config: ModelConfig, features: tf.Tensor, lengths: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Applies normalization, subsampling by 4 unless it is left out, and projection to `dim`; returns (x, lengths)."""
-    x = FeatureNormalization(name="feature_normalization")(features)
+    """Applies normalization, subsampling unless it is left out, and projection to `dim`; returns (x, lengths)."""
+    if config.feature_normalization == "utterance":
+        x = UtteranceNormalization(name="feature_normalization")([features, lengths])
+    else:
+        x = FeatureNormalization(name="feature_normalization")(features)
     if config.subsampling_channels is None:
         x = Dense(config.dim, name="feature_projection")(x)
         return Dropout(config.dropout, name="feature_dropout")(x), lengths
-    x, lengths = FeatureConvolution(config.subsampling_channels, config.causal, name="subsampling")([x, lengths])
-    x, lengths = Patches(config.causal, name="subsampling_patches")([x, lengths])
-    x = Convolution(config.subsampling_channels, name="subsampling_convolution")(x)
-    x = keras.layers.Activation("relu", name="subsampling_relu")(x)
-    x = JoinBins(name="subsampling_bins")(x)
+    x, lengths = _SUBSAMPLINGS[config.subsampling](config, config.subsampling_channels, x, lengths)
     x = Dense(config.dim, name="subsampling_projection")(x)
     return Dropout(config.dropout, name="subsampling_dropout")(x), lengths
+
+
+def convolution_subsampling(
+    config: ModelConfig, channels: int, x: tf.Tensor, lengths: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Applies two 3x3 convolutions of stride 2 with ReLU; returns (x [B, ceil(T/4), bins * channels], lengths)."""
+    x, lengths = FeatureConvolution(channels, config.causal, name="subsampling")([x, lengths])
+    x, lengths = Patches(config.causal, name="subsampling_patches")([x, lengths])
+    x = Convolution(channels, name="subsampling_convolution")(x)
+    x = keras.layers.Activation("relu", name="subsampling_relu")(x)
+    return JoinBins(name="subsampling_bins")(x), lengths
+
+
+def depthwise_subsampling(
+    config: ModelConfig, channels: int, x: tf.Tensor, lengths: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Applies a 3x3 convolution and depthwise-separable ones, all of stride 2 with ReLU (2305.05084, sec. 2)."""
+    x, lengths = FeatureConvolution(channels, config.causal, name="subsampling")([x, lengths])
+    for index in range(1, int(math.log2(config.subsampling_factor))):
+        x, lengths = DepthwiseHalving(config.causal, name=f"subsampling_depthwise_{index}")([x, lengths])
+        x = PointwiseConvolution(channels, name=f"subsampling_pointwise_{index}")(x)
+        x = keras.layers.Activation("relu", name=f"subsampling_relu_{index}")(x)
+    return JoinBins(name="subsampling_bins")(x), lengths
+
+
+def time_subsampling(
+    config: ModelConfig, channels: int, x: tf.Tensor, lengths: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Applies a dense layer and two convolutions of stride 2 along time with ReLU, the second to `channels`."""
+    x = Dense(config.dim, name="subsampling_input")(x)
+    x = keras.layers.Activation("relu", name="subsampling_input_relu")(x)
+    for index, width in enumerate((config.dim, channels)):
+        windows = TimeWindows(_TIME_WINDOW, _TIME_STRIDE, name=f"subsampling_windows_{index}")
+        x, lengths = windows([x, lengths])
+        x = Dense(width, name=f"subsampling_convolution_{index}")(x)
+        x = keras.layers.Activation("relu", name=f"subsampling_relu_{index}")(x)
+    return x, lengths
+
+
+_SUBSAMPLINGS = {
+    "convolution": convolution_subsampling,
+    "depthwise": depthwise_subsampling,
+    "time": time_subsampling,
+}
 
 
 def stack(
@@ -100,11 +154,14 @@ def stack(
 
 def attention_context(
     config: ModelConfig, right: int | None, x: tf.Tensor, mask: tf.Tensor, suffix: str
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Makes the attention mask and the relative positions of blocks that attend to `right` future frames; None: all."""
+) -> list[tf.Tensor]:
+    """Makes the inputs that blocks with `right` future frames (None: all) share: the mask, and relative positions."""
     context = (config.left_context, right, config.attention_chunk)
     attention_mask = AttentionMask(*context, training_chunks=config.training_chunks, name=f"attention_mask{suffix}")
-    return attention_mask(mask), RelativePositions(*context, name=f"positions{suffix}")(x)
+    masks = [attention_mask(mask)]
+    return (
+        masks if config.positions == "rotary" else [*masks, RelativePositions(*context, name=f"positions{suffix}")(x)]
+    )
 
 
 def encoder_stride(model: keras.Model) -> int:
@@ -116,26 +173,30 @@ def encoder_stride(model: keras.Model) -> int:
 
 
 def conformer_block(
-    config: ModelConfig,
-    x: tf.Tensor,
-    mask: tf.Tensor,
-    attention_mask: tf.Tensor,
-    positions: tf.Tensor,
-    name: str,
+    config: ModelConfig, x: tf.Tensor, mask: tf.Tensor, context: Sequence[tf.Tensor], name: str
 ) -> tf.Tensor:
     """Applies half feed-forward, self-attention, convolution, half feed-forward, norm (2005.08100, eq. 1)."""
-    x = ScaledResidual(0.5, name=f"{name}_ff1_residual")([x, feed_forward(config, x, f"{name}_ff1")])
-    x = ScaledResidual(name=f"{name}_attention_residual")(
-        [x, self_attention(config, x, attention_mask, positions, f"{name}_attention")]
-    )
-    x = ScaledResidual(name=f"{name}_conv_residual")([x, convolution(config, x, mask, f"{name}_conv")])
-    x = ScaledResidual(0.5, name=f"{name}_ff2_residual")([x, feed_forward(config, x, f"{name}_ff2")])
-    return LayerNormalization(name=f"{name}_norm")(x)
+    x = residual(config.ff_residual, f"{name}_ff1_residual", x, feed_forward(config, x, f"{name}_ff1"))
+    x = residual((1, 1), f"{name}_attention_residual", x, self_attention(config, x, context, f"{name}_attention"))
+    x = residual(config.conv_residual, f"{name}_conv_residual", x, convolution(config, x, mask, f"{name}_conv"))
+    x = residual(config.ff_residual, f"{name}_ff2_residual", x, feed_forward(config, x, f"{name}_ff2"))
+    return normalization(config, x, f"{name}_norm")
+
+
+def residual(weights: tuple[float, float], name: str, x: tf.Tensor, branch: tf.Tensor) -> tf.Tensor:
+    """Adds the output of a module to its input, each times its weight."""
+    shortcut, scale = weights
+    return ScaledResidual(scale, shortcut, name=name)([x, branch])
+
+
+def normalization(config: ModelConfig, x: tf.Tensor, name: str) -> tf.Tensor:
+    """Applies layer normalization."""
+    return LayerNormalization(config.norm_epsilon, name=name)(x)
 
 
 def feed_forward(config: ModelConfig, x: tf.Tensor, name: str) -> tf.Tensor:
     """Applies the feed-forward module."""
-    x = LayerNormalization(name=f"{name}_norm")(x)
+    x = normalization(config, x, f"{name}_norm")
     x = Dense(config.dim * config.ff_expansion, name=f"{name}_expand")(x)
     x = keras.layers.Activation("swish", name=f"{name}_swish")(x)
     x = Dropout(config.dropout, name=f"{name}_inner_dropout")(x)
@@ -143,14 +204,16 @@ def feed_forward(config: ModelConfig, x: tf.Tensor, name: str) -> tf.Tensor:
     return Dropout(config.dropout, name=f"{name}_dropout")(x)
 
 
-def self_attention(
-    config: ModelConfig, x: tf.Tensor, attention_mask: tf.Tensor, positions: tf.Tensor, name: str
-) -> tf.Tensor:
-    """Applies the multi-head self-attention module with relative positions."""
-    x = LayerNormalization(name=f"{name}_norm")(x)
+def self_attention(config: ModelConfig, x: tf.Tensor, context: Sequence[tf.Tensor], name: str) -> tf.Tensor:
+    """Applies the multi-head self-attention module; `context` is that of `attention_context`."""
+    x = normalization(config, x, f"{name}_norm")
     query, key, value = (Dense(config.dim, name=f"{name}_{role}")(x) for role in ("query", "key", "value"))
-    position = Dense(config.dim, use_bias=False, name=f"{name}_position")(positions)
-    x = RelativeAttention(config.heads, name=name)([query, key, value, position, attention_mask])
+    attention_mask, *positions = context
+    if positions:
+        position = Dense(config.dim, use_bias=False, name=f"{name}_position")(*positions)
+        x = RelativeAttention(config.heads, name=name)([query, key, value, position, attention_mask])
+    else:
+        x = RotaryAttention(config.heads, name=name)([query, key, value, attention_mask])
     x = Dense(config.dim, name=f"{name}_output")(x)
     return Dropout(config.dropout, name=f"{name}_dropout")(x)
 
@@ -158,14 +221,15 @@ def self_attention(
 def convolution(config: ModelConfig, x: tf.Tensor, mask: tf.Tensor, name: str) -> tf.Tensor:
     """Applies the convolution module.
 
-    It has layer normalization in place of the paper's batch normalization: it is the same in training and in streaming,
-    and with batches of a few utterances batch statistics would be noise.
+    It has layer normalization, or none, in place of the paper's batch normalization: it is the same in training and in
+    streaming, and with batches of a few utterances batch statistics would be noise.
     """
-    x = LayerNormalization(name=f"{name}_norm")(x)
+    x = normalization(config, x, f"{name}_norm")
     x = Dense(2 * config.dim, name=f"{name}_expand")(x)
     x = GatedLinearUnit(name=f"{name}_glu")(x)
     x = DepthwiseConvolution(config.conv_kernel, config.causal, name=f"{name}_depthwise")([x, mask])
-    x = LayerNormalization(name=f"{name}_depthwise_norm")(x)
+    if config.conv_norm:
+        x = normalization(config, x, f"{name}_depthwise_norm")
     x = keras.layers.Activation("swish", name=f"{name}_swish")(x)
     x = Dense(config.dim, name=f"{name}_contract")(x)
     return Dropout(config.dropout, name=f"{name}_dropout")(x)

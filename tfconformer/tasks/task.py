@@ -14,6 +14,7 @@ import tf_keras as keras
 from tfconformer.data.pipeline import TargetFormat
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.features.config import FeatureConfig
+from tfconformer.layers.normalization import FeatureNormalization
 from tfconformer.models.config import ModelConfig
 from tfconformer.tasks.graphs import AudioGraph, Floats, GraphCalls, StepGraph
 
@@ -111,12 +112,15 @@ class Task(ABC):
 
     def adapt(self, model: keras.Model, batches: tf.data.Dataset) -> None:
         """Sets the weights of a new model that training batches decide and no gradient: statistics of the features."""
+        normalization = model.get_layer("feature_normalization")
+        if not isinstance(normalization, FeatureNormalization):
+            return  # the statistics are the utterance's own
         frames = [
             features[:length]
             for (batch, lengths), _ in batches.take(_ADAPTATION_BATCHES).as_numpy_iterator()
             for features, length in zip(batch, lengths, strict=True)
         ]
-        model.get_layer("feature_normalization").adapt(np.concatenate(frames))
+        normalization.adapt(np.concatenate(frames))
 
     def initializable_part(self, model: keras.Model, source: Task) -> keras.Model:
         """Returns the part of a float model that can take its weights from one of the task `source`; by default all."""

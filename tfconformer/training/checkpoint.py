@@ -1,9 +1,14 @@
-"""Restoring the model of a run: the configuration says how to build it, the weights file is read into it."""
+"""Weights files, and restoring the model of a run from its configuration and its weights file."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
 import h5py
+import numpy as np
 import tf_keras as keras
+from numpy.typing import NDArray
 
 from tfconformer.config import Config
 from tfconformer.data.tokenizer import Tokenizer
@@ -81,3 +86,40 @@ def _read_layers(model: keras.Model, file: h5py.File) -> None:
             raise ValueError(f"the weights of layer {name} have other shapes: {shapes}")
         for variable, weight in zip(variables, stored, strict=True):
             variable.assign(weight[()])
+
+
+def write_weights(path: Path, model: keras.Model, layers: Iterable[tuple[str, Sequence[NDArray[np.float32]]]]) -> None:
+    """Writes a weights file layer by layer, in the format that `load_weights` and Keras read.
+
+    Args:
+      path: the file.
+      model: the float model, which may be abstract: its weights do not count.
+      layers: names of layers with their weights, trainable ones first, of all layers that have some.
+
+    Raises:
+      ValueError: a layer or its weights are not those of the model.
+    """
+    expected = {layer.name: [*layer.trainable_weights, *layer.non_trainable_weights] for layer in model.layers}
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [layer.name.encode() for layer in model.layers]
+        file.attrs["backend"], file.attrs["keras_version"] = b"tensorflow", keras.__version__.encode()
+        for name, values in layers:
+            variables = expected.pop(name)
+            shapes = [tuple(variable.shape) for variable in variables]
+            if [value.shape for value in values] != shapes:
+                raise ValueError(
+                    f"the weights of {name} have the shapes {[value.shape for value in values]}, not {shapes}"
+                )
+            _write_layer(file, name, [variable.name for variable in variables], values)
+        missing = [name for name, variables in expected.items() if variables]
+        if missing:
+            raise ValueError(f"weights are missing of {', '.join(missing)}")
+        for name in expected:
+            _write_layer(file, name, [], [])
+
+
+def _write_layer(file: h5py.File, name: str, names: Sequence[str], values: Sequence[NDArray[np.float32]]) -> None:
+    group = file.create_group(name)
+    group.attrs["weight_names"] = np.array(names, dtype="S")
+    for weight, value in zip(names, values, strict=True):
+        group.create_dataset(weight, data=value)

@@ -1,0 +1,88 @@
+"""Imported models compute what the checkpoint's own code computes, in Keras and in the exported file."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+
+from converters.exporter.pipeline import export_model
+from converters.runtime.model import open_model
+from tests.importing.conftest import BLANKS, relative_rms
+from tfconformer.data.tokenizer import Tokenizer
+from tfconformer.features.log_mel import log_mel
+from tfconformer.importing.layers import separated_sinusoids
+from tfconformer.layers.dense import Dense
+from tfconformer.quantization.spec import QuantizationRule, QuantSpec
+from tfconformer.training.post_training import post_training_model
+
+# Float32 sums in another order, through a logarithm, two blocks and the normalizations between them: 1e-5 measured.
+PARITY = 1e-4
+
+
+@pytest.mark.parametrize("name", BLANKS)
+def test_features_blocks_and_logits(imported, name):
+    one = imported(name)
+    model, config, expected = one.model, one.config, one.expected
+    names = ["feature_normalization", *(f"block_{index:02d}_norm" for index in range(config.model.blocks - 1))]
+    last = "final_norm" if config.model.final_norm else f"block_{config.model.blocks - 1:02d}_norm"
+    outputs = [model.get_layer(layer).output for layer in (*names, last)]
+    waveform = tf.constant(expected["speech"][np.newaxis])
+    mel = log_mel(waveform, config.features)
+    assert mel.shape[1] == expected["valid"]
+    computed = keras.Model(model.inputs, [*outputs, model.output["logits"]])([mel, tf.constant([mel.shape[1]])])
+    features, *blocks, logits = (values[0].numpy() for values in computed)
+    assert relative_rms(features, expected["features"][: len(features)]) < PARITY
+    # transformers lists the input of the first block as well.
+    for actual, block in zip(blocks, expected["blocks"][1:], strict=True):
+        assert relative_rms(actual, block) < PARITY
+    assert relative_rms(logits, expected["logits"]) < PARITY
+
+
+@pytest.mark.parametrize("name", BLANKS)
+def test_the_tokenizer_has_the_ids_and_texts_of_the_checkpoint(imported, name):
+    one = imported(name)
+    tokenizer, expected = Tokenizer.from_file(one.run.tokenizer_file), one.expected
+    assert tokenizer.vocabulary_size + 1 == expected["logits"].shape[1]
+    ids = [index + 1 if index < BLANKS[name] else index for index in expected["ids"]]
+    assert tokenizer.encode(str(expected["sentence"])) == ids
+    assert tokenizer.decode(ids) == str(expected["text"])
+
+
+@pytest.mark.parametrize("name", BLANKS)
+def test_the_exported_file_computes_the_logits_of_the_checkpoint(imported, name, tmp_path):
+    one, output = imported(name), tmp_path / "float.tflite"
+    tokenizer = Tokenizer.from_file(one.run.tokenizer_file)
+    export_model(one.model, one.config, tokenizer, output, [one.expected["speech"]])
+    logits = open_model(output, "ai-edge-litert").run(one.expected["speech"])
+    assert relative_rms(logits, one.expected["logits"]) < PARITY
+
+
+@pytest.mark.parametrize("name", BLANKS)
+def test_every_matrix_is_packed_after_training(imported, name, native_library, tmp_path):
+    """The export itself compares the file with the quantized Keras model."""
+    one = imported(name)
+    rules = [QuantizationRule(layers=".*", spec=QuantSpec(bits=4, block_size=8))]
+    model, config = post_training_model(one.run, rules, "nearest")
+    tokenizer = Tokenizer.from_file(one.run.tokenizer_file)
+    report = export_model(model, config, tokenizer, tmp_path / "int4.tflite", [one.expected["speech"]])
+    matrices = {layer.name for layer in one.model.layers if isinstance(layer, Dense)}
+    assert {layer.name for layer in report.layers if layer.spec} == matrices
+    assert all(parity.relative_rms < PARITY for parity in report.parity)
+
+
+def test_sines_and_cosines_in_turn_are_separated():
+    np.testing.assert_array_equal(separated_sinusoids(np.arange(6)[:, None])[:, 0], [0, 2, 4, 1, 3, 5])
+
+
+def test_the_checkpoints_are_those_of_transformers(tmp_path, monkeypatch):
+    """The script that wrote them computes the same with the version that is installed."""
+    pytest.importorskip("torch", reason="the checkpoints' own code needs PyTorch; their outputs are stored beside them")
+    pytest.importorskip("transformers", reason="the checkpoints' own code; their outputs are stored beside them")
+    from tests.importing import make_checkpoints
+
+    committed = make_checkpoints.FOLDER
+    monkeypatch.setattr(make_checkpoints, "FOLDER", tmp_path)
+    make_checkpoints.main()
+    for name in BLANKS:
+        actual, expected = (dict(np.load(folder / name / "expected.npz")) for folder in (tmp_path, committed))
+        assert relative_rms(actual["logits"], expected["logits"]) < PARITY

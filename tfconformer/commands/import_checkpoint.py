@@ -1,0 +1,26 @@
+"""The command `tfconformer import`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(name="import")
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("run_directory", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--train", multiple=True, metavar="GLOB", help="Shards to calibrate and to fine-tune with.")
+@click.option("--dev", multiple=True, metavar="GLOB", help="Shards to verify exports and to score with.")
+def import_checkpoint(source: Path, run_directory: Path, train: tuple[str, ...], dev: tuple[str, ...]) -> None:
+    """Read the checkpoint SOURCE of another framework into RUN_DIRECTORY.
+
+    SOURCE is a folder of a Hugging Face checkpoint: safetensors, config.json, preprocessor_config.json, tokenizer.json.
+    The run is exported with `export --post-training`, or fine-tuned with quantization by `quantize`.
+    """
+    from tfconformer.importing.run import import_checkpoint as read
+    from tfconformer.training.run import RunDirectory
+
+    config = read(source, RunDirectory(run_directory), train, dev)
+    model = config.model
+    click.echo(f"{run_directory}: {model.blocks} blocks of width {model.dim}, {config.features.mel_bins} mel bins")

@@ -1,0 +1,34 @@
+"""The result of reading a checkpoint's settings: the configuration of the same model here, and its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from tfconformer.features.config import FeatureConfig
+from tfconformer.importing.tensors import Array, Tensors
+from tfconformer.models.config import ModelConfig
+
+# The name of a layer and its weights, in the order of `layer.weights`.
+LayerWeights = tuple[str, Sequence[Array]]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A checkpoint as a model of this package.
+
+    Attributes:
+      features: its front end.
+      model: its encoder.
+      symbols: number of its output symbols, the blank among them.
+      blank: index of the blank among them.
+      layers: yields the weights of all layers but the CTC head.
+      head: yields kernel [dim, symbols] and bias [symbols] of the CTC head, with the symbols in the checkpoint's order.
+    """
+
+    features: FeatureConfig
+    model: ModelConfig
+    symbols: int
+    blank: int
+    layers: Callable[[Tensors], Iterator[LayerWeights]]
+    head: Callable[[Tensors], tuple[Array, Array]]

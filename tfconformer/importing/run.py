@@ -1,0 +1,81 @@
+"""The import of a checkpoint into a run directory, from which it is exported or trained further."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+
+from tfconformer import atomic
+from tfconformer.config import Config, TrainingConfig
+from tfconformer.data.config import DataConfig
+from tfconformer.data.tokenizer import Tokenizer
+from tfconformer.errors import InputError
+from tfconformer.importing import parakeet
+from tfconformer.importing.architecture import Architecture, LayerWeights
+from tfconformer.importing.hugging_face import HuggingFaceFolder
+from tfconformer.importing.tensors import Tensors
+from tfconformer.importing.tokenizer_json import read_tokenizer_json
+from tfconformer.section import explain
+from tfconformer.training.checkpoint import abstract_model, write_weights
+from tfconformer.training.run import RunDirectory
+
+# Classes of transformers.
+_FAMILIES: dict[str, Callable[[HuggingFaceFolder], Architecture]] = {"ParakeetForCTC": parakeet.read}
+# A start for a fine-tuning that quantizes; another configuration extends that of the run.
+_TRAINING = TrainingConfig(epochs=5, steps_per_epoch=1000, learning_rate=1e-4, warmup_steps=500)
+
+
+def import_checkpoint(source: Path, run: RunDirectory, train: Sequence[str] = (), dev: Sequence[str] = ()) -> Config:
+    """Writes configuration, tokenizer and weights of a checkpoint into a run directory; returns the configuration.
+
+    Args:
+      source: a folder of a Hugging Face checkpoint.
+      run: the run directory, which may exist if it holds the same model.
+      train: glob patterns of shards, for calibration and for training further.
+      dev: glob patterns of shards, for the verification of exports and for scores.
+
+    Raises:
+      InputError: the checkpoint is none of a known class, is incomplete, or has settings or tensors that this package
+        does not compute; the message names them.
+    """
+    folder = HuggingFaceFolder(source)
+    if folder.class_name not in _FAMILIES:
+        raise InputError(f"{source} holds a {folder.class_name}; classes that can be imported: {', '.join(_FAMILIES)}")
+    try:
+        architecture = _FAMILIES[folder.class_name](folder)
+    except ValidationError as error:
+        raise InputError(f"{source}: {explain(error)}") from None
+    if architecture.blank >= architecture.symbols:
+        raise InputError(f"{source}: the blank {architecture.blank} is none of the {architecture.symbols} symbols")
+    tokenizer = Tokenizer.from_bytes(
+        read_tokenizer_json(source / "tokenizer.json", architecture.symbols, architecture.blank)
+    )
+    config = Config(
+        features=architecture.features,
+        model=architecture.model,
+        data=DataConfig(train=tuple(train), dev=tuple(dev)),
+        training=_TRAINING,
+    )
+    tensors = folder.tensors()
+    run.require(config)
+    with atomic.atomic_path(run.weights_file) as file:
+        write_weights(file, abstract_model(config, tokenizer.vocabulary_size), _all_layers(architecture, tensors))
+        tensors.ignore("num_batches_tracked")
+        tensors.check_all_used()
+    tokenizer.save(run.tokenizer_file)
+    run.claim(config)
+    return config
+
+
+def _all_layers(architecture: Architecture, tensors: Tensors) -> Iterator[LayerWeights]:
+    """Yields the weights of all layers, of the head with the blank first."""
+    if architecture.model.feature_normalization == "corpus":
+        bins = architecture.features.mel_bins
+        yield "feature_normalization", [np.zeros(bins, np.float32), np.ones(bins, np.float32)]
+    yield from architecture.layers(tensors)
+    kernel, bias = architecture.head(tensors)
+    order = [architecture.blank, *(index for index in range(architecture.symbols) if index != architecture.blank)]
+    yield "ctc_head", [kernel[:, order], bias[order]]
