@@ -2,7 +2,8 @@
 
     python -m android_bench.reference models/int4.tflite speech.wav
 
-writes `models/int4.reference`: one utterance, its logits in a desktop runtime, and the tolerance for another runtime.
+writes `models/int4.reference`: one utterance, what the model makes of it in a desktop runtime, and the tolerance for
+another runtime. That is the logits of a recognizer, and the converted speech of a model of conversion.
 The format is described in `native/reference.h`.
 """
 
@@ -17,7 +18,9 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.runtime.conversion import CONVERSION
 from converters.runtime.model import RUNTIMES, SpeechModel, open_model
+from converters.streaming.online_converter import OnlineConverter
 from tfconformer import atomic
 from tfconformer.commands.numbers import Finite
 from tfconformer.errors import InputError
@@ -28,30 +31,34 @@ _HEADER = struct.Struct("<8s32sfIII")
 # order of float32 sums differs and the last bit of functions like exp: 4e-7 was measured between ai-edge-litert 2.3 on
 # x86-64 and TFLite 2.14 on arm64, and a longer utterance may cost a digit or two. Every layer rounds 8-bit activations,
 # and one runtime may round a value close to a half up, the other down.
-TOLERANCE = {None: 1e-4, 8: 0.05}
+TOLERANCE = {0: 1e-4, 8: 0.05}
+# The same of converted speech with float activations: every step of decoder and vocoder begins with the states of the
+# one before, and the phase of the voice adds up the differences of its pitch. 8e-4 was measured between ai-edge-litert
+# 2.3 on x86-64 and TFLite 2.14 on arm64 after 400 steps of the decoder, for 8 s of speech.
+SPEECH_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
 class Reference:
-    """An utterance and a model's outputs for it.
+    """An utterance and a model's output for it.
 
     Attributes:
       model_sha256: digest of the `.tflite` file, 32 bytes.
-      tolerance: largest accepted relative root mean square of differences of logits.
+      tolerance: largest accepted relative root mean square of differences of the output.
       waveform: float32 [samples] in [-1, 1].
-      logits: float32 [frames, columns].
+      output: float32 [frames, columns]: logits, or speech in rows of a hop.
     """
 
     model_sha256: bytes
     tolerance: float
     waveform: NDArray[np.float32]
-    logits: NDArray[np.float32]
+    output: NDArray[np.float32]
 
     def to_bytes(self) -> bytes:
         """Returns the content of a reference file."""
-        sizes = (self.waveform.size, *self.logits.shape)
+        sizes = (self.waveform.size, *self.output.shape)
         header = _HEADER.pack(MAGIC, self.model_sha256, self.tolerance, *sizes)
-        return header + b"".join(values.astype("<f4").tobytes() for values in (self.waveform, self.logits))
+        return header + b"".join(values.astype("<f4").tobytes() for values in (self.waveform, self.output))
 
 
 def reference_path(model: Path) -> Path:
@@ -60,7 +67,7 @@ def reference_path(model: Path) -> Path:
 
 
 def write_reference(model: Path, waveform: NDArray[np.float32], runtime: str = "ai-edge-litert") -> Path:
-    """Computes the reference of an exported recognizer and writes it beside the model.
+    """Computes the reference of an exported model and writes it beside the model.
 
     Args:
       model: the `.tflite` file.
@@ -68,22 +75,43 @@ def write_reference(model: Path, waveform: NDArray[np.float32], runtime: str = "
       runtime: one of `converters.runtime.model.RUNTIMES`.
 
     Raises:
-      InputError: the model cannot be opened or run, or has several graphs.
+      InputError: the model cannot be opened or run, is neither a recognizer of one graph nor one of conversion, or
+        makes nothing that could be compared.
     """
     opened = open_model(model, runtime)
-    if len(opened.metadata.graphs) > 1:
-        names = ", ".join(graph.signature for graph in opened.metadata.graphs)
-        raise InputError(f"{model}: the benchmark runs models of one graph, this one has {names}")
     samples = np.ascontiguousarray(waveform, np.float32)
+    activations = max(_activation_bits(opened))
+    if opened.metadata.task.name == CONVERSION:
+        if activations:
+            raise InputError(f"{model}: rounded activations shift the phase of speech, which then cannot be compared")
+        output, tolerance = _converted(model, samples, runtime), SPEECH_TOLERANCE
+    elif len(opened.metadata.graphs) > 1:
+        names = ", ".join(graph.signature for graph in opened.metadata.graphs)
+        raise InputError(f"{model}: the benchmark runs recognizers of one graph and conversions, this one has {names}")
+    else:
+        output, tolerance = opened.run(samples), TOLERANCE[activations]
     digest = hashlib.sha256(model.read_bytes()).digest()
     path = reference_path(model)
-    atomic.write_bytes(path, Reference(digest, _tolerance(opened), samples, opened.run(samples)).to_bytes())
+    atomic.write_bytes(path, Reference(digest, tolerance, samples, output).to_bytes())
     return path
 
 
-def _tolerance(model: SpeechModel) -> float:
+def _activation_bits(model: SpeechModel) -> set[int]:
+    """Returns the bits of the activations of all layers, of which 0 means float."""
     specs = [layer.spec for layer in model.metadata.layers]
-    return max(TOLERANCE[bits] for bits in {None, *(spec.get("activation_bits") for spec in specs if spec)})
+    return {0, *(spec.get("activation_bits") or 0 for spec in specs if spec)}
+
+
+def _converted(model: Path, samples: NDArray[np.float32], runtime: str) -> NDArray[np.float32]:
+    """Returns the speech [frames, hop] that a model makes of an utterance."""
+    converter = OnlineConverter(model, runtime)
+    converter.accept_waveform(converter.sample_rate, samples)
+    converter.input_finished()
+    converter.convert()
+    speech = converter.read_audio()
+    if not len(speech):
+        raise InputError(f"{model}: nothing is said in the utterance, so that it makes no speech to compare")
+    return speech.reshape(-1, converter.model.metadata.task.setting("hop"))
 
 
 def read_speech(path: Path, model: Path, seconds: float = 3) -> NDArray[np.float32]:

@@ -40,7 +40,7 @@ from tfconformer.config import Config
 from tfconformer.data.manifest import Utterance, write_manifest
 from tfconformer.data.shards import write_shards
 
-# Files that build or convert the same things, by a part of their paths.
+# Files that build or convert the same things, by a part of their paths. The native core runs the file of conversion.
 TOGETHER = {
     "android_bench/": "android",
     "exporter/test_freeze": "whole utterances",
@@ -48,11 +48,11 @@ TOGETHER = {
     "exporter/test_rewrite": "whole utterances",
     "exporter/test_verify": "whole utterances",
     "runtime/test_compiled_model": "whole utterances",
-    "commands/test_convert": "conversion",
-    "evaluation/test_generated_speech": "conversion",
+    "commands/test_convert": "android",
+    "evaluation/test_generated_speech": "android",
     "commands/test_stream.py": "streams",
-    "exporter/test_conversion_export": "conversion",
-    "streaming/test_online_converter": "conversion",
+    "exporter/test_conversion_export": "android",
+    "streaming/test_online_converter": "android",
     "commands/test_transcribe.py": "streams",
     "exporter/test_transducer_export": "streams",
     "runtime/test_stream_model": "streams",

@@ -7,7 +7,7 @@
 enum { MAX_RUNS = 100000 };
 
 const char USAGE[] =
-    "Runs a .tflite speech recognizer and reports speed, memory, correctness and word errors as JSON.\n"
+    "Runs a .tflite model that recognizes or converts speech; reports speed, memory, correctness, errors as JSON.\n"
     "  --model=FILE            the .tflite file\n"
     "  --mode=offline|streaming whole utterances (default), or step by step\n"
     "  --threads=N             of the engine (default 1)\n"
@@ -15,9 +15,10 @@ const char USAGE[] =
     "  --runs=N                timed runs (default 20)\n"
     "  --kernel=NAME           kernel of the packed layers (default: the fastest of this processor)\n"
     "  --reference=FILE        expected output (default: MODEL.reference, if it exists)\n"
-    "  --audio=WAV|FOLDER      speech to recognize, 16-bit mono WAV\n"
+    "  --audio=WAV|FOLDER      speech to recognize or convert, 16-bit mono WAV\n"
     "  --transcripts=FILE      lines of 'NAME words', NAME being the WAV file's without .wav\n"
     "  --engine=LIBRARY        TFLite library (default: the one beside this program)\n"
+    "  --speech=FOLDER         where converted speech goes, as NAME.wav (default: nowhere)\n"
     "  --report=FILE           where the JSON goes (default: standard output)\n"
     "Exit codes: 0 done, 1 failed or output differs, 2 bad arguments, 3 model refused.\n";
 
@@ -67,6 +68,8 @@ static bool parse_integer(const char* word, const char* value, long smallest, lo
   return true;
 }
 
+const char* mode_name(Mode mode) { return mode == MODE_OFFLINE ? "offline" : "streaming"; }
+
 static bool parse_mode(const char* word, const char* value, Mode* mode, Failure* failure) {
   if (strcmp(value, "offline") == 0) {
     *mode = MODE_OFFLINE;
@@ -85,7 +88,7 @@ static bool parse_word(const char* word, int processors, Arguments* arguments, F
   } texts[] = {
       {"model", &arguments->model},   {"kernel", &arguments->kernel},           {"reference", &arguments->reference},
       {"audio", &arguments->audio},   {"transcripts", &arguments->transcripts}, {"engine", &arguments->engine},
-      {"report", &arguments->report},
+      {"report", &arguments->report}, {"speech", &arguments->speech},
   };
   const struct {
     const char* name;

@@ -12,6 +12,9 @@ enum { MAX_ARGUMENTS = 64 };
 
 typedef enum { MODE_OFFLINE, MODE_STREAMING } Mode;
 
+/* The word of the command: "offline" or "streaming". */
+const char* mode_name(Mode mode);
+
 /* Paths point into the words that were parsed; NULL is "not given". */
 typedef struct {
   const char* model;
@@ -24,6 +27,7 @@ typedef struct {
   const char* audio;       /* a WAV file or a folder of them */
   const char* transcripts; /* lines of "NAME words" */
   const char* engine;      /* library with the TFLite C API; NULL: the one installed with the program */
+  const char* speech;      /* folder for the speech that a model generates; NULL: not written */
   const char* report;      /* where the report goes; NULL: to the caller */
   bool help;
 } Arguments;

@@ -7,9 +7,7 @@
 #include <unistd.h>
 
 #include "../../converters/custom_ops/include/tfconformer_ops.h"
-#include "engine.h"
-#include "model_metadata.h"
-#include "recognizer.h"
+#include "converter.h"
 #include "speech.h"
 #include "tokenizer.h"
 
@@ -28,10 +26,13 @@ typedef struct {
   const float* input; /* the waveform that is timed */
   int input_samples;
   Session* session;
+  bool converts; /* the model is the converter, else the recognizer */
   Recognizer recognizer;
-  float* first_logits;
-  double* utterance_us;
-  double* step_us;
+  Converter converter;
+  float* first_output;
+  /* Of the timed runs. */
+  Times utterance_times, first_sound_times;
+  Times component_times[MAX_COMPONENTS], step_times[MAX_COMPONENTS];
 } Run;
 
 /* Calls the listener; fails if it ends the run. */
@@ -112,6 +113,66 @@ static bool choose_input(Run* run, Report* report) {
   return true;
 }
 
+/* ---- The model ---- */
+
+static bool open_graphs(Run* run, Failure* failure) {
+  const Mode mode = run->arguments->mode;
+  run->converts = strcmp(run->metadata.task, CONVERSION) == 0;
+  if (!run->converts) {
+    return recognizer_open(&run->recognizer, run->session, mode, &run->metadata, run->input_samples, failure);
+  }
+  if (mode == MODE_STREAMING) return converter_open(&run->converter, run->session, &run->metadata, failure);
+  return fail(failure, RUN_MODEL_REFUSED, "a model of conversion runs step by step: --mode=streaming");
+}
+
+static bool compute(Run* run, const float* waveform, int samples, Failure* failure) {
+  return run->converts ? converter_run(&run->converter, waveform, samples, failure)
+                       : recognizer_run(&run->recognizer, waveform, samples, failure);
+}
+
+/* The output that is compared: logits, or speech in rows of a hop. */
+typedef struct {
+  const float* values;
+  int frames, columns;
+} Output;
+
+static Output output_of(const Run* run) {
+  const Recognizer* recognizer = &run->recognizer;
+  const Vocoder* vocoder = &run->converter.vocoder;
+  return run->converts ? (Output){vocoder->samples, vocoder->count / vocoder->hop, vocoder->hop}
+                       : (Output){recognizer->logits, recognizer->frames, recognizer->columns};
+}
+
+static size_t output_bytes(Output output) {
+  return (size_t)output.frames * (size_t)output.columns * sizeof *output.values;
+}
+
+static CtcLogits logits_of(const Run* run) {
+  return run->converts ? converter_logits(&run->converter) : recognizer_logits(&run->recognizer);
+}
+
+/* The components of the model, with the times of their steps in the last utterance. Returns their number. */
+static int list_components(const Run* run, const char* names[MAX_COMPONENTS], const Times* times[MAX_COMPONENTS]) {
+  const Converter* converter = &run->converter;
+  names[0] = run->converts ? "encoder" : NULL;
+  names[1] = "decoder";
+  names[2] = "vocoder";
+  times[0] = run->converts ? &converter->encoder.times : &run->recognizer.times;
+  times[1] = &converter->decoder.graph.times;
+  times[2] = &converter->vocoder.graph.times;
+  return run->converts ? 3 : 1;
+}
+
+/* Time in microseconds of the last utterance. */
+static double compute_us(const Run* run) {
+  const char* names[MAX_COMPONENTS];
+  const Times* times[MAX_COMPONENTS];
+  const int count = list_components(run, names, times);
+  double us = 0;
+  for (int i = 0; i < count; ++i) us += times[i]->total;
+  return us;
+}
+
 /* ---- Timed runs ---- */
 
 static bool start_engine(Run* run, Report* report) {
@@ -126,10 +187,7 @@ static bool start_engine(Run* run, Report* report) {
   run->session =
       session_open(engine, run->file, arguments->threads, arguments->kernel, &report->profile, &report->failure);
   if (run->session == NULL) return false;
-  if (!recognizer_open(&run->recognizer, run->session, arguments->mode, &run->metadata, run->input_samples,
-                       &report->failure)) {
-    return false;
-  }
+  if (!open_graphs(run, &report->failure)) return false;
   report->init_us = now_us() - began;
   report->xnnpack = session_has_xnnpack(run->session);
   read_memory(&report->memory_init);
@@ -137,33 +195,59 @@ static bool start_engine(Run* run, Report* report) {
 }
 
 static bool run_once(Run* run, Report* report) {
-  return recognizer_run(&run->recognizer, run->input, run->input_samples, &report->failure);
+  return compute(run, run->input, run->input_samples, &report->failure);
 }
 
 /* The first run, whose output is kept. */
 static bool first_run(Run* run, Report* report) {
+  const char* names[MAX_COMPONENTS];
+  const Times* times[MAX_COMPONENTS];
   if (!run_once(run, report)) return false;
-  const Recognizer* recognizer = &run->recognizer;
-  report->first_us = recognizer->step_us[0];
-  report->check.frames = recognizer->frames;
-  report->check.columns = recognizer->columns;
-  const size_t bytes = (size_t)recognizer->frames * (size_t)recognizer->columns * sizeof(float);
-  run->first_logits = malloc(bytes + 1);
-  const size_t values = (size_t)run->arguments->runs;
-  run->utterance_us = malloc(values * sizeof(double));
-  run->step_us = malloc(values * (size_t)recognizer->steps * sizeof(double));
-  if (run->first_logits == NULL || run->utterance_us == NULL || run->step_us == NULL) {
-    return fail(&report->failure, RUN_FAILED, "no memory for %d runs", run->arguments->runs);
-  }
-  if (bytes > 0) memcpy(run->first_logits, recognizer->logits, bytes);
+  list_components(run, names, times);
+  report->first_us = times[0]->count > 0 ? times[0]->us[0] : 0;
+  const Output output = output_of(run);
+  report->check.frames = output.frames;
+  report->check.columns = output.columns;
+  const size_t bytes = output_bytes(output);
+  run->first_output = malloc(bytes + 1);
+  if (run->first_output == NULL) return fail(&report->failure, RUN_FAILED, "no memory for the output");
+  if (bytes > 0) memcpy(run->first_output, output.values, bytes);
   return true;
 }
 
 static bool repeats_first(const Run* run, const Report* report) {
-  const Recognizer* recognizer = &run->recognizer;
-  const size_t bytes = (size_t)report->check.frames * (size_t)report->check.columns * sizeof(float);
-  return recognizer->frames == report->check.frames && recognizer->columns == report->check.columns &&
-         (bytes == 0 || memcmp(run->first_logits, recognizer->logits, bytes) == 0);
+  const Output output = output_of(run);
+  const size_t bytes = output_bytes(output);
+  return output.frames == report->check.frames && output.columns == report->check.columns &&
+         (bytes == 0 || memcmp(run->first_output, output.values, bytes) == 0);
+}
+
+/* Adds the times of the last utterance to those of the timed runs. */
+static bool note_times(Run* run, Failure* failure) {
+  const char* names[MAX_COMPONENTS];
+  const Times* times[MAX_COMPONENTS];
+  const int count = list_components(run, names, times);
+  for (int i = 0; i < count; ++i) {
+    if (!times_add(&run->component_times[i], times[i]->total, failure)) return false;
+    for (int j = 0; j < times[i]->count; ++j) {
+      if (!times_add(&run->step_times[i], times[i]->us[j], failure)) return false;
+    }
+  }
+  return times_add(&run->utterance_times, compute_us(run), failure) &&
+         (!run->converts || times_add(&run->first_sound_times, run->converter.first_sound_us, failure));
+}
+
+static Summary summary_of(Times* times) { return summarize(times->us, times->count); }
+
+static void summarize_times(Run* run, Report* report) {
+  const char* names[MAX_COMPONENTS];
+  const Times* times[MAX_COMPONENTS];
+  report->components = list_components(run, names, times);
+  for (int i = 0; i < report->components; ++i) {
+    report->component[i] = (Component){names[i], summary_of(&run->component_times[i]), summary_of(&run->step_times[i])};
+  }
+  report->utterance = summary_of(&run->utterance_times);
+  report->first_sound = summary_of(&run->first_sound_times);
 }
 
 static bool timed_runs(Run* run, Report* report) {
@@ -172,14 +256,11 @@ static bool timed_runs(Run* run, Report* report) {
   for (int i = 0; i < warmup; ++i) {
     if (!report_progress(run, report, i, warmup, "warm-up") || !run_once(run, report)) return false;
   }
-  int steps = 0;
   for (int i = 0; i < runs; ++i) {
     if (!report_progress(run, report, i, runs, "timed runs") || !run_once(run, report)) return false;
-    run->utterance_us[i] = run->recognizer.compute_us;
-    for (int j = 0; j < run->recognizer.steps; ++j) run->step_us[steps++] = run->recognizer.step_us[j];
+    if (!note_times(run, &report->failure)) return false;
   }
-  report->utterance = summarize(run->utterance_us, runs);
-  report->step = summarize(run->step_us, steps);
+  summarize_times(run, report);
   report->check.repeatable = repeats_first(run, report);
   return true;
 }
@@ -204,7 +285,7 @@ static void check_output(const Run* run, OutputCheck* check) {
   check->shape_differs = check->frames != reference->frames || check->columns != reference->columns;
   check->status = CHECK_MISMATCH;
   if (check->shape_differs) return;
-  check->comparison = compare_logits(reference, run->first_logits);
+  check->comparison = compare_output(reference, run->first_output);
   if (check->comparison.bit_exact) {
     check->status = CHECK_EQUAL;
   } else if (check->comparison.relative_rms <= check->tolerance) {
@@ -212,10 +293,10 @@ static void check_output(const Run* run, OutputCheck* check) {
   }
 }
 
-static char* transcribe(const Tokenizer* tokenizer, const Recognizer* recognizer) {
-  int* labels = malloc((size_t)recognizer->frames * sizeof *labels + 1);
+static char* transcribe(const Tokenizer* tokenizer, CtcLogits logits) {
+  int* labels = malloc((size_t)logits.frames * sizeof *labels + 1);
   if (labels == NULL) return NULL;
-  const int count = ctc_greedy_decode(recognizer->logits, recognizer->frames, recognizer->columns, labels);
+  const int count = ctc_greedy_decode(logits, labels);
   Text text = {0};
   tokenizer_decode(tokenizer, labels, count, &text);
   free(labels);
@@ -234,33 +315,80 @@ static bool add_utterance(Recognition* recognition, const char* name, const char
          (reference == NULL || add_word_errors(reference, hypothesis, &recognition->errors));
 }
 
+/* ---- Converted speech ---- */
+
+static bool add_conversion(Report* report, const char* name, const char* file, Conversion conversion) {
+  Conversion* grown = realloc(report->conversion, ((size_t)report->conversions + 1) * sizeof *grown);
+  if (grown == NULL) return fail(&report->failure, RUN_FAILED, "no memory for conversions");
+  report->conversion = grown;
+  conversion.name = strdup(name);
+  conversion.file = file == NULL ? NULL : strdup(file);
+  grown[report->conversions++] = conversion;
+  if (conversion.name != NULL && (file == NULL || conversion.file != NULL)) return true;
+  return fail(&report->failure, RUN_FAILED, "no memory for conversions");
+}
+
+/* Writes the speech of the last utterance into the folder of the command, and notes it in the report. */
+static bool keep_speech(const Run* run, const char* name, double audio_seconds, Report* report) {
+  char path[MAX_PATH];
+  const Converter* converter = &run->converter;
+  const Vocoder* vocoder = &converter->vocoder;
+  const int rate = run->metadata.sample_rate > 0 ? (int)run->metadata.sample_rate : USUAL_SAMPLE_RATE;
+  const char* folder = run->arguments->speech;
+  if (folder != NULL) {
+    if (snprintf(path, sizeof path, "%s/%s.wav", folder, name) >= (int)sizeof path) {
+      return fail(&report->failure, RUN_BAD_ARGUMENTS, "--speech=%.400s: the path is too long", folder);
+    }
+    if (!write_wav(path, vocoder->samples, vocoder->count, rate, &report->failure)) return false;
+  }
+  const char* names[MAX_COMPONENTS];
+  const Times* times[MAX_COMPONENTS];
+  Conversion conversion = {
+      .audio_seconds = audio_seconds,
+      .speech_seconds = (double)vocoder->count / rate,
+      .first_sound_seconds = converter->first_sound_us / 1e6,
+      .stopped = converter->stopped,
+  };
+  const int components = list_components(run, names, times);
+  for (int i = 0; i < components; ++i) conversion.component_seconds[i] = times[i]->total / 1e6;
+  return add_conversion(report, name, folder == NULL ? NULL : path, conversion);
+}
+
+/* Keeps the speech of the timed utterance, unless it is a WAV file's, which is converted with the others. */
+static bool keep_timed_speech(const Run* run, Report* report) {
+  if (!run->converts || strcmp(report->input, "audio") == 0) return true;
+  return keep_speech(run, report->input, report->audio_seconds, report);
+}
+
+/* ---- Speech of the command ---- */
+
 static bool recognize_waveform(Run* run, const Tokenizer* tokenizer, const char* path, const Waveform* waveform,
                                MappedFile transcripts, Report* report) {
   char name[256];
   static char words[MAX_TRANSCRIPT];
-  const Recognizer* recognizer = &run->recognizer;
   utterance_name(path, name, sizeof name);
   if (!check_sample_rate(run, path, waveform, &report->failure)) return false;
   if (transcripts.bytes != NULL && !find_transcript(transcripts, name, words, sizeof words)) {
     return fail(&report->failure, RUN_BAD_ARGUMENTS, "%.300s has no line for %.200s", run->arguments->transcripts,
                 name);
   }
-  if (!recognizer_run(&run->recognizer, waveform->samples, waveform->count, &report->failure)) return false;
-  if (recognizer->columns != tokenizer->count + 1 && recognizer->frames > 0) {
+  if (!compute(run, waveform->samples, waveform->count, &report->failure)) return false;
+  const CtcLogits logits = logits_of(run);
+  if (logits.columns != tokenizer->count + 1 && logits.frames > 0) {
     return fail(&report->failure, RUN_MODEL_REFUSED, "the logits have %d columns, its tokenizer %d pieces and a blank",
-                recognizer->columns, tokenizer->count);
+                logits.columns, tokenizer->count);
   }
   Recognition* recognition = &report->recognition;
-  char* hypothesis = transcribe(tokenizer, recognizer);
+  char* hypothesis = transcribe(tokenizer, logits);
   if (hypothesis == NULL || !add_utterance(recognition, name, transcripts.bytes == NULL ? NULL : words, hypothesis)) {
     return fail(&report->failure, RUN_FAILED, "no memory for transcripts");
   }
   Utterance* utterance = &recognition->utterance[recognition->utterances - 1];
   utterance->audio_seconds = (double)waveform->count / waveform->sample_rate;
-  utterance->compute_seconds = recognizer->compute_us / 1e6;
+  utterance->compute_seconds = compute_us(run) / 1e6;
   recognition->audio_seconds += utterance->audio_seconds;
   recognition->compute_seconds += utterance->compute_seconds;
-  return true;
+  return !run->converts || keep_speech(run, name, utterance->audio_seconds, report);
 }
 
 static bool recognize_files(Run* run, const Tokenizer* tokenizer, MappedFile transcripts, Report* report) {
@@ -298,7 +426,7 @@ static bool run_all(Run* run, Report* report) {
   if (!open_model(run, report) || !choose_input(run, report) || !start_engine(run, report)) return false;
   if (!timed_runs(run, report) || !profiled_runs(run, report)) return false;
   check_output(run, &report->check);
-  if (!recognize(run, report)) return false;
+  if (!keep_timed_speech(run, report) || !recognize(run, report)) return false;
   read_memory(&report->memory_end);
   read_thermal(&report->thermal_after);
   report->finished = true;
@@ -314,10 +442,15 @@ static bool run_all(Run* run, Report* report) {
 
 static void end_run(Run* run) {
   recognizer_close(&run->recognizer);
+  converter_close(&run->converter);
   session_close(run->session);
-  free(run->step_us);
-  free(run->utterance_us);
-  free(run->first_logits);
+  times_free(&run->utterance_times);
+  times_free(&run->first_sound_times);
+  for (int i = 0; i < MAX_COMPONENTS; ++i) {
+    times_free(&run->component_times[i]);
+    times_free(&run->step_times[i]);
+  }
+  free(run->first_output);
   free_waveform(&run->audio);
   free_path_list(&run->wav_files);
   if (run->has_reference) reference_close(&run->reference);

@@ -29,7 +29,7 @@ void unmap_file(MappedFile* file) {
 bool write_file(const char* path, const char* bytes, size_t count, Failure* failure) {
   char partial[1024];
   if (snprintf(partial, sizeof partial, "%s.partial", path) >= (int)sizeof partial) {
-    return fail(failure, RUN_FAILED, "the path of the report is too long");
+    return fail(failure, RUN_FAILED, "%.400s: the path is too long", path);
   }
   FILE* file = fopen(partial, "wb");
   bool written =
@@ -39,7 +39,7 @@ bool write_file(const char* path, const char* bytes, size_t count, Failure* fail
   if (written && rename(partial, path) == 0) return true;
   const int reason = written ? errno : error;
   if (file != NULL) remove(partial);
-  return fail(failure, RUN_FAILED, "cannot write the report %.400s: %s", path, strerror(reason));
+  return fail(failure, RUN_FAILED, "cannot write %.400s: %s", path, strerror(reason));
 }
 
 bool read_line_file(const char* path, char* text, size_t size) {

@@ -164,7 +164,10 @@ static void read_format_1(ModelMetadata* metadata) {
 static void read_format_2(ModelMetadata* metadata) {
   JsonValue task, graphs, graph;
   const char* position = NULL;
-  if (json_member(metadata->json, "task", &task)) read_name(task, "search", metadata->search);
+  if (json_member(metadata->json, "task", &task)) {
+    read_name(task, "name", metadata->task);
+    read_name(task, "search", metadata->search);
+  }
   if (!json_member(metadata->json, "graphs", &graphs)) return;
   while (metadata->graphs < MAX_GRAPHS && json_next_element(graphs, &position, &graph)) {
     metadata->graph[metadata->graphs++] = read_graph(graph);
@@ -184,6 +187,13 @@ ModelMetadata read_model_metadata(MappedFile file) {
     read_format_1(&metadata);
   }
   return metadata;
+}
+
+const Graph* find_graph(const ModelMetadata* metadata, const char* signature) {
+  for (int i = 0; i < metadata->graphs; ++i) {
+    if (strcmp(metadata->graph[i].signature, signature) == 0) return &metadata->graph[i];
+  }
+  return NULL;
 }
 
 bool graph_has_state(const Graph* graph, const char* name) {

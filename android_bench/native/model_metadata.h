@@ -27,7 +27,8 @@ typedef struct {
 
 typedef struct {
   JsonValue json;         /* points into the file; empty if the file has no such entry */
-  char search[NAME_SIZE]; /* the method that turns outputs into labels: "ctc" or another */
+  char task[NAME_SIZE];   /* of tfconformer/tasks; empty in format 1 */
+  char search[NAME_SIZE]; /* the method that turns outputs into labels: "ctc" or another; empty if there is none */
   int64_t sample_rate;    /* 0: unknown */
   int64_t weight_bytes;   /* of the constants of all layers in the file; 0: unknown */
   int graphs;
@@ -37,6 +38,9 @@ typedef struct {
 /* Finds the metadata of a flatbuffer that may be damaged. A file without metadata, or with format 1, has the graphs of
  * that format: one for whole utterances and one for streams, of which the file may lack either. */
 ModelMetadata read_model_metadata(MappedFile file);
+
+/* The graph of that signature; NULL if the file describes none. */
+const Graph* find_graph(const ModelMetadata* metadata, const char* signature);
 
 /* True if the graph lists an input as a state. */
 bool graph_has_state(const Graph* graph, const char* name);

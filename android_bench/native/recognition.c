@@ -3,16 +3,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-int ctc_greedy_decode(const float* logits, int frames, int columns, int* labels) {
+static int most_likely(CtcLogits logits, int frame) {
+  const float* row = logits.values + (size_t)frame * (size_t)logits.stride;
+  int best = 0;
+  for (int c = 1; c < logits.columns; ++c) best = row[c] > row[best] ? c : best;
+  return best;
+}
+
+int ctc_greedy_decode(CtcLogits logits, int* labels) {
   int count = 0, previous = 0;
-  for (int t = 0; t < frames; ++t) {
-    const float* frame = logits + (size_t)t * (size_t)columns;
-    int best = 0;
-    for (int c = 1; c < columns; ++c) best = frame[c] > frame[best] ? c : best;
+  for (int t = 0; t < logits.frames; ++t) {
+    const int best = most_likely(logits, t);
     if (best != 0 && best != previous) labels[count++] = best;
     previous = best;
   }
   return count;
+}
+
+bool ctc_has_label(CtcLogits logits) {
+  for (int t = 0; t < logits.frames; ++t) {
+    if (most_likely(logits, t) != 0) return true;
+  }
+  return false;
 }
 
 typedef struct {

@@ -4,9 +4,20 @@
 
 #include <stdbool.h>
 
+/* Outputs of a CTC head, of which column 0 is the blank. */
+typedef struct {
+  const float* values;
+  int frames;
+  int columns;
+  int stride; /* numbers from one frame to the next */
+} CtcLogits;
+
 /* Best-path CTC decoding (Graves et al. 2006, section 3.2): the largest column of every frame, the lowest of equal
- * ones; repeats merged, blanks (column 0) dropped. `labels` has room for one label a frame. Returns their number. */
-int ctc_greedy_decode(const float* logits, int frames, int columns, int* labels);
+ * ones; repeats merged, blanks dropped. `labels` has room for one label a frame. Returns their number. */
+int ctc_greedy_decode(CtcLogits logits, int* labels);
+
+/* True if `ctc_greedy_decode` finds a label. */
+bool ctc_has_label(CtcLogits logits);
 
 typedef struct {
   int words; /* of the reference */

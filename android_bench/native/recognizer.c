@@ -3,8 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "statistics.h"
-
 static int64_t elements(const Session* session, const TfLiteTensor* tensor) {
   int64_t count = 1;
   for (int i = 0; i < tensor_rank(session, tensor); ++i) count *= tensor_dim(session, tensor, i);
@@ -45,19 +43,6 @@ static bool append_logits(Recognizer* recognizer, const TfLiteTensor* tensor, Fa
   return true;
 }
 
-static bool note_step(Recognizer* recognizer, double us, Failure* failure) {
-  if (recognizer->steps == recognizer->step_capacity) {
-    const int capacity = 2 * recognizer->step_capacity + 16;
-    double* grown = realloc(recognizer->step_us, (size_t)capacity * sizeof *grown);
-    if (grown == NULL) return fail(failure, RUN_FAILED, "no memory for times");
-    recognizer->step_us = grown;
-    recognizer->step_capacity = capacity;
-  }
-  recognizer->step_us[recognizer->steps++] = us;
-  recognizer->compute_us += us;
-  return true;
-}
-
 /* ---- Whole utterances ---- */
 
 static bool prepare_offline(Recognizer* recognizer, int samples, Failure* failure) {
@@ -86,7 +71,7 @@ static bool run_offline(Recognizer* recognizer, const float* waveform, int sampl
   }
   const double ended = now_us();
   return append_logits(recognizer, signature_output(session, recognizer->runner, recognizer->graph->logits), failure) &&
-         note_step(recognizer, ended - began, failure);
+         times_add(&recognizer->times, ended - began, failure);
 }
 
 static bool open_offline(Recognizer* recognizer, int samples, Failure* failure) {
@@ -102,17 +87,10 @@ static bool open_offline(Recognizer* recognizer, int samples, Failure* failure) 
 
 /* ---- Step by step ---- */
 
-static State* find_state(Recognizer* recognizer, const char* name) {
-  for (int i = 0; i < recognizer->states; ++i) {
-    if (strcmp(recognizer->state[i].name, name) == 0) return &recognizer->state[i];
-  }
-  return NULL;
-}
-
 /* Writes one input: a state that is not in place, samples (followed by zeros), or their number. */
 static void feed(Recognizer* recognizer, const char* name, TfLiteTensor* tensor, const float* samples, int count) {
   const Session* session = recognizer->session;
-  const State* state = find_state(recognizer, name);
+  const State* state = states_find(&recognizer->states, name);
   void* data = tensor_data(session, tensor);
   const size_t bytes = tensor_bytes(session, tensor);
   if (state != NULL) {
@@ -137,24 +115,16 @@ static bool run_step(Recognizer* recognizer, TfLiteSignatureRunner* runner, cons
     feed(recognizer, name, signature_input(session, runner, name), samples, count);
   }
   if (!signature_invoke(session, runner)) {
-    return fail(failure, RUN_FAILED, "the runtime cannot compute step %d: %s", recognizer->steps + 1,
+    return fail(failure, RUN_FAILED, "the runtime cannot compute step %d: %s", recognizer->times.count + 1,
                 session_complaints(session));
   }
-  for (int i = 0; i < recognizer->states; ++i) {
-    const State* state = &recognizer->state[i];
-    const TfLiteTensor* tensor = signature_output(session, runner, state->name);
-    if (tensor == NULL || tensor_bytes(session, tensor) != state->bytes) {
-      return fail(failure, RUN_MODEL_REFUSED, "the state '%s' gets lost or changes its size", state->name);
-    }
-    const void* content = tensor_data(session, tensor);
-    if (content != state->content) memcpy(state->content, content, state->bytes); /* else it was changed in place */
-  }
+  if (!states_update(&recognizer->states, session, runner, failure)) return false;
   const TfLiteTensor* count_so_far = signature_output(session, runner, recognizer->graph->frames);
   if (count_so_far != NULL && tensor_bytes(session, count_so_far) == sizeof *frames) {
     memcpy(frames, tensor_data(session, count_so_far), sizeof *frames);
   }
   if (!append_logits(recognizer, signature_output(session, runner, recognizer->graph->logits), failure)) return false;
-  return note_step(recognizer, now_us() - began, failure);
+  return times_add(&recognizer->times, now_us() - began, failure);
 }
 
 /* Keeps the logits of the utterance itself: those after the delay, as many as it has frames. */
@@ -172,7 +142,7 @@ static void drop_delay(Recognizer* recognizer, int32_t frames) {
 static bool run_streaming(Recognizer* recognizer, const float* waveform, int samples, Failure* failure) {
   TfLiteSignatureRunner* end = recognizer->flush == NULL ? recognizer->runner : recognizer->flush;
   int32_t frames = -1;
-  for (int i = 0; i < recognizer->states; ++i) memset(recognizer->state[i].content, 0, recognizer->state[i].bytes);
+  states_reset(&recognizer->states);
   for (int at = 0; at < samples; at += recognizer->samples) {
     const int left = samples - at;
     const bool whole = left >= recognizer->samples;
@@ -184,14 +154,6 @@ static bool run_streaming(Recognizer* recognizer, const float* waveform, int sam
     if (!run_step(recognizer, end, NULL, 0, &frames, failure)) return false;
   }
   drop_delay(recognizer, frames);
-  return true;
-}
-
-static bool add_state(Recognizer* recognizer, const char* name, const TfLiteTensor* tensor, Failure* failure) {
-  if (recognizer->states == MAX_STATES) return fail(failure, RUN_MODEL_REFUSED, "more than %d states", MAX_STATES);
-  const Session* session = recognizer->session;
-  recognizer->state[recognizer->states++] =
-      (State){.name = name, .bytes = tensor_bytes(session, tensor), .content = tensor_data(session, tensor)};
   return true;
 }
 
@@ -210,7 +172,7 @@ static bool find_inputs(Recognizer* recognizer, Failure* failure) {
     const TfLiteTensor* tensor = signature_input(session, runner, name);
     const int64_t count = elements(session, tensor);
     if (is_state(recognizer, name)) {
-      if (!add_state(recognizer, name, tensor, failure)) return false;
+      if (!states_add(&recognizer->states, session, name, tensor, failure)) return false;
     } else if (tensor_type(session, tensor) == TENSOR_FLOAT32 && recognizer->samples == 0 && count > 0 &&
                count < INT32_MAX) {
       recognizer->samples = (int)count;
@@ -229,7 +191,7 @@ static bool check_flush(Recognizer* recognizer, Failure* failure) {
   for (int i = 0; i < signature_input_count(session, recognizer->flush); ++i) {
     const char* name = signature_input_name(session, recognizer->flush, i);
     const TfLiteTensor* tensor = signature_input(session, recognizer->flush, name);
-    const State* state = find_state(recognizer, name);
+    const State* state = states_find(&recognizer->states, name);
     const int type = tensor_type(session, tensor);
     const bool number = type == TENSOR_INT32 && elements(session, tensor) == 1;
     if (state != NULL ? tensor_bytes(session, tensor) != state->bytes : !number && type != TENSOR_FLOAT32) {
@@ -240,8 +202,18 @@ static bool check_flush(Recognizer* recognizer, Failure* failure) {
   return true;
 }
 
-static bool open_streaming(Recognizer* recognizer, Failure* failure) {
-  const Graph* graph = recognizer->graph;
+/* Opens the graph's signature. */
+static bool open_graph(Recognizer* recognizer, Session* session, const Graph* graph, Failure* failure) {
+  recognizer->session = session;
+  recognizer->graph = graph;
+  recognizer->runner = session_signature(session, graph->signature);
+  if (recognizer->runner != NULL) return true;
+  return fail(failure, RUN_MODEL_REFUSED, "the model has no signature '%s', which mode %s needs", graph->signature,
+              mode_name(graph->streams ? MODE_STREAMING : MODE_OFFLINE));
+}
+
+bool recognizer_open_stream(Recognizer* recognizer, Session* session, const Graph* graph, Failure* failure) {
+  if (!open_graph(recognizer, session, graph, failure)) return false;
   if (graph->flush[0] != '\0') recognizer->flush = session_signature(recognizer->session, graph->flush);
   if (!session_use_xnnpack(recognizer->session, failure)) return false;
   /* Both before any address is stored: they may be one graph, whose memory is arranged twice. */
@@ -256,7 +228,7 @@ static bool open_streaming(Recognizer* recognizer, Failure* failure) {
 /* ---- Both ---- */
 
 /* The first graph that runs in this mode; NULL if the file describes none. */
-static const Graph* find_graph(const ModelMetadata* metadata, Mode mode) {
+static const Graph* graph_of_mode(const ModelMetadata* metadata, Mode mode) {
   for (int i = 0; i < metadata->graphs; ++i) {
     if (metadata->graph[i].streams == (mode == MODE_STREAMING)) return &metadata->graph[i];
   }
@@ -265,33 +237,34 @@ static const Graph* find_graph(const ModelMetadata* metadata, Mode mode) {
 
 bool recognizer_open(Recognizer* recognizer, Session* session, Mode mode, const ModelMetadata* metadata, int samples,
                      Failure* failure) {
-  const char* mode_name = mode == MODE_STREAMING ? "streaming" : "offline";
+  if (metadata->search[0] == '\0') {
+    return fail(failure, RUN_MODEL_REFUSED, "its task '%s' is none that this program runs", metadata->task);
+  }
   if (strcmp(metadata->search, "ctc") != 0) {
     return fail(failure, RUN_MODEL_REFUSED, "its output is searched by '%s', this program has 'ctc'", metadata->search);
   }
-  recognizer->session = session;
-  recognizer->graph = find_graph(metadata, mode);
-  if (recognizer->graph == NULL) {
-    return fail(failure, RUN_MODEL_REFUSED, "the model has no graph for mode %s", mode_name);
+  const Graph* graph = graph_of_mode(metadata, mode);
+  if (graph == NULL) {
+    return fail(failure, RUN_MODEL_REFUSED, "the model has no graph for mode %s", mode_name(mode));
   }
-  recognizer->runner = session_signature(session, recognizer->graph->signature);
-  if (recognizer->runner == NULL) {
-    return fail(failure, RUN_MODEL_REFUSED, "the model has no signature '%s', which mode %s needs",
-                recognizer->graph->signature, mode_name);
-  }
-  return mode == MODE_OFFLINE ? open_offline(recognizer, samples, failure) : open_streaming(recognizer, failure);
+  if (mode == MODE_STREAMING) return recognizer_open_stream(recognizer, session, graph, failure);
+  return open_graph(recognizer, session, graph, failure) && open_offline(recognizer, samples, failure);
 }
 
 void recognizer_close(Recognizer* recognizer) {
   signature_close(recognizer->session, recognizer->runner);
   signature_close(recognizer->session, recognizer->flush);
   free(recognizer->logits);
-  free(recognizer->step_us);
+  times_free(&recognizer->times);
 }
 
 bool recognizer_run(Recognizer* recognizer, const float* waveform, int samples, Failure* failure) {
-  recognizer->frames = recognizer->columns = recognizer->steps = 0;
-  recognizer->compute_us = 0;
+  recognizer->frames = recognizer->columns = 0;
+  times_clear(&recognizer->times);
   return recognizer->graph->streams ? run_streaming(recognizer, waveform, samples, failure)
                                     : run_offline(recognizer, waveform, samples, failure);
+}
+
+CtcLogits recognizer_logits(const Recognizer* recognizer) {
+  return (CtcLogits){recognizer->logits, recognizer->frames, recognizer->columns, recognizer->columns};
 }

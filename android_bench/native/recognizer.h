@@ -10,17 +10,10 @@
 #define TFCONFORMER_BENCH_RECOGNIZER_H_
 
 #include "arguments.h"
-#include "engine.h"
 #include "model_metadata.h"
-
-enum { MAX_STATES = 512 };
-
-/* A tensor that goes from one step to the next. */
-typedef struct {
-  const char* name;
-  size_t bytes;
-  void* content; /* the input tensor of the step */
-} State;
+#include "recognition.h"
+#include "states.h"
+#include "statistics.h"
 
 typedef struct {
   Session* session;
@@ -29,26 +22,27 @@ typedef struct {
   TfLiteSignatureRunner* flush;  /* NULL: none */
   int samples;                   /* that the runner's input has room for */
   int flush_steps;               /* without samples, at the end of an utterance */
-  int states;
-  State state[MAX_STATES];
+  States states;
   /* The utterance that was last recognized. */
   float* logits; /* [frames, columns] */
   int frames;
   int columns;
   size_t capacity; /* floats that `logits` has room for */
-  double compute_us;
-  int steps;       /* 1 offline */
-  double* step_us; /* [steps] */
-  int step_capacity;
+  Times times;     /* of its steps; offline there is one */
 } Recognizer;
 
 /* Prepares a session for an utterance of `samples`; `recognizer` is zero, and `metadata` must outlive it. */
 bool recognizer_open(Recognizer* recognizer, Session* session, Mode mode, const ModelMetadata* metadata, int samples,
                      Failure* failure);
+/* Prepares a session for streams of that graph, whatever its frames are. */
+bool recognizer_open_stream(Recognizer* recognizer, Session* session, const Graph* graph, Failure* failure);
 void recognizer_close(Recognizer* recognizer);
 
 /* Computes the logits of an utterance of any length. Memory is allocated for another length before the clock runs.
  */
 bool recognizer_run(Recognizer* recognizer, const float* waveform, int samples, Failure* failure);
+
+/* The logits of the utterance. */
+CtcLogits recognizer_logits(const Recognizer* recognizer);
 
 #endif

@@ -28,9 +28,9 @@ static bool check(const char* path, const uint8_t model_sha256[SHA256_BYTES], Ma
   if (memcmp(header.model_sha256, model_sha256, SHA256_BYTES) != 0) {
     return fail(failure, RUN_BAD_ARGUMENTS, "%.400s: the reference of another model: the SHA-256 differ", path);
   }
-  const uint64_t logits = (uint64_t)header.frames * header.columns;
-  if (header.samples > INT32_MAX || header.frames == 0 || header.columns == 0 || logits > INT32_MAX ||
-      file.size != sizeof header + sizeof(float) * (header.samples + logits)) {
+  const uint64_t values = (uint64_t)header.frames * header.columns;
+  if (header.samples > INT32_MAX || header.frames == 0 || header.columns == 0 || values > INT32_MAX ||
+      file.size != sizeof header + sizeof(float) * (header.samples + values)) {
     return fail(failure, RUN_BAD_ARGUMENTS, "%.400s: the reference is damaged", path);
   }
   const float* waveform = (const float*)(const void*)(file.bytes + sizeof header);
@@ -41,7 +41,7 @@ static bool check(const char* path, const uint8_t model_sha256[SHA256_BYTES], Ma
       .frames = (int)header.frames,
       .columns = (int)header.columns,
       .waveform = waveform,
-      .logits = waveform + header.samples,
+      .output = waveform + header.samples,
   };
   return true;
 }
@@ -63,12 +63,12 @@ static int largest_column(const float* frame, int columns) {
   return best;
 }
 
-Comparison compare_logits(const Reference* reference, const float* logits) {
+Comparison compare_output(const Reference* reference, const float* output) {
   const size_t columns = (size_t)reference->columns, count = (size_t)reference->frames * columns;
-  Comparison result = {.bit_exact = memcmp(logits, reference->logits, count * sizeof logits[0]) == 0};
+  Comparison result = {.bit_exact = memcmp(output, reference->output, count * sizeof output[0]) == 0};
   double squares = 0, expected_squares = 0;
   for (size_t i = 0; i < count; ++i) {
-    const double expected = reference->logits[i], difference = logits[i] - expected;
+    const double expected = reference->output[i], difference = output[i] - expected;
     squares += difference * difference;
     expected_squares += expected * expected;
     if (!(fabs(difference) <= result.max_abs_difference)) result.max_abs_difference = fabs(difference);
@@ -76,7 +76,7 @@ Comparison compare_logits(const Reference* reference, const float* logits) {
   for (int t = 0; t < reference->frames; ++t) {
     const size_t at = (size_t)t * columns;
     result.different_frames +=
-        largest_column(logits + at, reference->columns) != largest_column(reference->logits + at, reference->columns);
+        largest_column(output + at, reference->columns) != largest_column(reference->output + at, reference->columns);
   }
   result.relative_rms = squares == 0 ? 0 : sqrt(squares / expected_squares);
   return result;

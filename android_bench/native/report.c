@@ -13,8 +13,6 @@ static const char ABI[] = "x86_64";
 static const char ABI[] = "other";
 #endif
 
-static const char* mode_name(Mode mode) { return mode == MODE_OFFLINE ? "offline" : "streaming"; }
-
 static const char* status_name(const Report* report) {
   switch (report->failure.code) {
     case RUN_BAD_ARGUMENTS:
@@ -156,17 +154,40 @@ static void write_times(JsonWriter* json, const char* key, const Summary* summar
   json_end_object(json);
 }
 
+static void write_rtf(JsonWriter* json, const Summary* utterance, double audio_seconds) {
+  json_number(json, "rtf_p50", utterance->p50 / 1e6 / audio_seconds);
+  json_number(json, "rtf_p90", utterance->p90 / 1e6 / audio_seconds);
+}
+
+static void write_components(JsonWriter* json, const Report* report) {
+  write_times(json, "first_sound", &report->first_sound);
+  json_begin_array(json, "components");
+  for (int i = 0; i < report->components; ++i) {
+    const Component* component = &report->component[i];
+    json_begin_object(json, NULL);
+    json_string(json, "name", component->name);
+    write_times(json, "utterance", &component->utterance);
+    write_times(json, "step", &component->step);
+    if (report->audio_seconds > 0) write_rtf(json, &component->utterance, report->audio_seconds);
+    json_end_object(json);
+  }
+  json_end_array(json);
+}
+
 static void write_timing(JsonWriter* json, const Report* report) {
   json_begin_object(json, "timing");
   json_string(json, "input", report->input);
   json_number(json, "init_us", report->init_us);
   json_number(json, "first_us", report->first_us);
   write_times(json, "utterance", &report->utterance);
-  if (report->arguments->mode == MODE_STREAMING) write_times(json, "step", &report->step);
+  if (report->components > 1) {
+    write_components(json, report);
+  } else if (report->arguments->mode == MODE_STREAMING) {
+    write_times(json, "step", &report->component[0].step);
+  }
   if (report->audio_seconds > 0) {
     json_number(json, "audio_seconds", report->audio_seconds);
-    json_number(json, "rtf_p50", report->utterance.p50 / 1e6 / report->audio_seconds);
-    json_number(json, "rtf_p90", report->utterance.p90 / 1e6 / report->audio_seconds);
+    write_rtf(json, &report->utterance, report->audio_seconds);
   }
   json_end_object(json);
 }
@@ -191,7 +212,8 @@ static void write_profile(JsonWriter* json, const Report* report) {
   json_end_object(json);
 }
 
-static void write_check(JsonWriter* json, const OutputCheck* check) {
+static void write_check(JsonWriter* json, const Report* report) {
+  const OutputCheck* check = &report->check;
   json_begin_object(json, "output_check");
   json_string(json, "status", check_name(check->status));
   json_boolean(json, "repeatable", check->repeatable);
@@ -205,7 +227,7 @@ static void write_check(JsonWriter* json, const OutputCheck* check) {
     json_boolean(json, "bit_exact", check->comparison.bit_exact);
     json_number(json, "relative_rms", check->comparison.relative_rms);
     json_number(json, "max_abs_difference", check->comparison.max_abs_difference);
-    json_integer(json, "different_frames", check->comparison.different_frames);
+    if (report->components == 1) json_integer(json, "different_frames", check->comparison.different_frames);
   }
   json_end_object(json);
 }
@@ -239,6 +261,25 @@ static void write_recognition(JsonWriter* json, const Recognition* recognition) 
   json_end_object(json);
 }
 
+static void write_conversion(JsonWriter* json, const Report* report) {
+  static const char* const components[MAX_COMPONENTS] = {"encoder_seconds", "decoder_seconds", "vocoder_seconds"};
+  if (report->conversions == 0) return;
+  json_begin_array(json, "conversion");
+  for (int i = 0; i < report->conversions; ++i) {
+    const Conversion* one = &report->conversion[i];
+    json_begin_object(json, NULL);
+    json_string(json, "name", one->name);
+    known_string(json, "file", one->file);
+    json_number(json, "audio_seconds", one->audio_seconds);
+    json_number(json, "speech_seconds", one->speech_seconds);
+    for (int j = 0; j < MAX_COMPONENTS; ++j) json_number(json, components[j], one->component_seconds[j]);
+    json_number(json, "first_sound_seconds", one->first_sound_seconds);
+    json_boolean(json, "stopped", one->stopped);
+    json_end_object(json);
+  }
+  json_end_array(json);
+}
+
 void write_report(JsonWriter* json, const Report* report) {
   json_begin_object(json, NULL);
   json_integer(json, "schema", SCHEMA);
@@ -253,8 +294,9 @@ void write_report(JsonWriter* json, const Report* report) {
     write_memory(json, report);
     write_timing(json, report);
     write_profile(json, report);
-    write_check(json, &report->check);
+    write_check(json, report);
     write_recognition(json, &report->recognition);
+    write_conversion(json, report);
   }
   json_end_object(json);
 }
@@ -286,4 +328,9 @@ void report_free(Report* report) {
     free(report->recognition.utterance[i].hypothesis);
   }
   free(report->recognition.utterance);
+  for (int i = 0; i < report->conversions; ++i) {
+    free(report->conversion[i].name);
+    free(report->conversion[i].file);
+  }
+  free(report->conversion);
 }

@@ -23,6 +23,25 @@ typedef struct {
   bool repeatable;     /* the last timed run gave the first one's output, bit for bit */
 } OutputCheck;
 
+/* A part of a model that runs step by step: times of all its steps in an utterance, and of one step. */
+typedef struct {
+  const char* name;
+  Summary utterance, step;
+} Component;
+
+/* "encoder", "decoder" and "vocoder" of a model that converts; of a recognizer there is one, without a name. */
+enum { MAX_COMPONENTS = 3 };
+
+/* Speech that the model made of an utterance. */
+typedef struct {
+  char* name;
+  char* file; /* NULL: not written */
+  double audio_seconds, speech_seconds;
+  double component_seconds[MAX_COMPONENTS]; /* of computing */
+  double first_sound_seconds;               /* of computing, from the end of the audio on */
+  bool stopped;                             /* false: the decoder was cut off */
+} Conversion;
+
 typedef struct {
   char* name;
   char* reference; /* NULL: no transcript */
@@ -59,11 +78,16 @@ typedef struct {
   const char* input;    /* "reference", "audio" or "noise" */
   double audio_seconds; /* of the timed utterance; 0: unknown */
   double init_us, first_us;
-  Summary utterance, step;
+  Summary utterance;
+  int components;
+  Component component[MAX_COMPONENTS];
+  Summary first_sound; /* of a model that converts, after the end of the audio */
   int profiled_runs;
   Profile profile;
   OutputCheck check;
   Recognition recognition;
+  int conversions;
+  Conversion* conversion;
 } Report;
 
 void write_report(JsonWriter* json, const Report* report);

@@ -1,11 +1,12 @@
 #include "speech.h"
 
 #include <dirent.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { PCM = 1, EXTENSIBLE = 0xFFFE, FORMAT_BYTES = 16, MAX_PATH = 1024 };
+enum { PCM = 1, EXTENSIBLE = 0xFFFE, FORMAT_BYTES = 16, WAV_HEADER_BYTES = 44, MAX_PATH = 1024 };
 
 static uint32_t little_endian(const uint8_t* bytes, int count) {
   uint32_t value = 0;
@@ -57,6 +58,38 @@ bool read_wav(const char* path, Waveform* waveform, Failure* failure) {
   const bool read = decode_wav(path, file, waveform, failure);
   unmap_file(&file);
   return read;
+}
+
+static void put_little_endian(uint8_t* bytes, int count, uint32_t value) {
+  for (int i = 0; i < count; ++i) bytes[i] = (uint8_t)(value >> (8 * i));
+}
+
+static void put_header(uint8_t header[WAV_HEADER_BYTES], uint32_t data_bytes, uint32_t sample_rate) {
+  memcpy(header, "RIFF    WAVEfmt ", 16);
+  put_little_endian(header + 4, 4, WAV_HEADER_BYTES - 8 + data_bytes);
+  put_little_endian(header + 16, 4, FORMAT_BYTES);
+  put_little_endian(header + 20, 2, PCM);
+  put_little_endian(header + 22, 2, 1); /* channel */
+  put_little_endian(header + 24, 4, sample_rate);
+  put_little_endian(header + 28, 4, 2 * sample_rate);
+  put_little_endian(header + 32, 2, 2);
+  put_little_endian(header + 34, 2, 16);
+  memcpy(header + 36, "data", 4);
+  put_little_endian(header + 40, 4, data_bytes);
+}
+
+bool write_wav(const char* path, const float* samples, int count, int sample_rate, Failure* failure) {
+  const size_t bytes = WAV_HEADER_BYTES + 2 * (size_t)count;
+  uint8_t* file = malloc(bytes);
+  if (file == NULL) return fail(failure, RUN_FAILED, "%.400s: no memory", path);
+  put_header(file, 2 * (uint32_t)count, (uint32_t)sample_rate);
+  for (int i = 0; i < count; ++i) {
+    const float clipped = fminf(fmaxf(rintf(samples[i] * 32768.0f), -32768.0f), 32767.0f);
+    put_little_endian(file + WAV_HEADER_BYTES + 2 * (size_t)i, 2, (uint32_t)(int32_t)clipped);
+  }
+  const bool written = write_file(path, (const char*)file, bytes, failure);
+  free(file);
+  return written;
 }
 
 void free_waveform(Waveform* waveform) {

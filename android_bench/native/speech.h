@@ -13,6 +13,8 @@ typedef struct {
 
 /* Reads a WAV file of 16-bit samples and one channel. */
 bool read_wav(const char* path, Waveform* waveform, Failure* failure);
+/* Writes samples in [-1, 1), clipped, as 16 bits and one channel. */
+bool write_wav(const char* path, const float* samples, int count, int sample_rate, Failure* failure);
 void free_waveform(Waveform* waveform);
 
 /* Names of files, sorted. */

@@ -9,6 +9,29 @@ double now_us(void) {
   return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
 }
 
+bool times_add(Times* times, double us, Failure* failure) {
+  if (times->count == times->capacity) {
+    const int capacity = 2 * times->capacity + 16;
+    double* grown = realloc(times->us, (size_t)capacity * sizeof *grown);
+    if (grown == NULL) return fail(failure, RUN_FAILED, "no memory for times");
+    times->us = grown;
+    times->capacity = capacity;
+  }
+  times->us[times->count++] = us;
+  times->total += us;
+  return true;
+}
+
+void times_clear(Times* times) {
+  times->count = 0;
+  times->total = 0;
+}
+
+void times_free(Times* times) {
+  free(times->us);
+  *times = (Times){0};
+}
+
 static int compare(const void* a, const void* b) {
   const double x = *(const double*)a, y = *(const double*)b;
   return (x > y) - (x < y);

@@ -22,7 +22,9 @@ from android_bench.toolchain.apk.assets import collect_assets
 from android_bench.toolchain.apk.build import build_apk
 from android_bench.toolchain.native import build_android, build_host_library
 from android_bench.toolchain.npm_packages import ANDROID_TFLITE
+from tests.conftest import Conversion
 from tests.support.apk_on_jvm import AppOnJvm
+from tests.support.edited_file import with_bias
 from tests.support.model_metadata import metadata
 from tests.support.packed_layer import RECOGNIZER_FEATURES, recognizer_layers
 from tests.support.tflite_builder import RecognizerBuilder
@@ -31,6 +33,8 @@ from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import UnavailableError
 
 SAMPLE_RATE = 8000
+# Times of an emulated program mean nothing, so nothing runs just to be timed.
+QUICK = ("--warmup=0", "--runs=1")
 Validate = Callable[[str], dict]
 
 
@@ -122,6 +126,14 @@ def native_model(tmp_path_factory: pytest.TempPathFactory) -> NativeModel:
         waveforms[f"noise-{frames}"] = noise.astype(np.float32) / 32768
     write_reference(path, waveforms["noise-30"])
     return NativeModel(path, folder / "speech", waveforms, tokenizer)
+
+
+@pytest.fixture(scope="session")
+def endless(conversion: Conversion, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file that converts speech, with a decoder that never stops, so that an utterance has many steps."""
+    path = tmp_path_factory.mktemp("endless") / "endless.tflite"
+    path.write_bytes(with_bias(conversion.path, "stop_head", 0, -100.0))
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from tfconformer.decoding.noise import Noise
 from tfconformer.decoding.spectrogram import StepGraphs
 from tfconformer.features.scale import SCALED_SILENCE
 
@@ -41,13 +42,13 @@ class NeuralVocoder:
 
     Args:
       graphs: the graph, in Keras or in a runtime.
-      seed: seed of the noise.
+      seed: seed of the noise, at least 0.
     """
 
     def __init__(self, graphs: StepGraphs, seed: int = 0) -> None:
         self._graphs = graphs
         self._states = graphs.zero_states("vocode_step")
-        self._noise = np.random.default_rng(seed)
+        self._noise = Noise(seed)
         _, later, self._hop = self._states["overlap"].shape
         # The first samples precede the utterance: frames end where their hop does, and are answered late.
         self._delay = later + LOOK_AHEAD
@@ -81,7 +82,7 @@ class NeuralVocoder:
 
     def _steps(self, frames: Floats) -> Iterator[Floats]:
         for step in frames.reshape(-1, 1, STEP_FRAMES, frames.shape[1]):
-            noise = self._noise.standard_normal([1, STEP_FRAMES, self._hop], np.float32)
+            noise = self._noise.take(STEP_FRAMES * self._hop).reshape(1, STEP_FRAMES, self._hop)
             outputs = self._graphs.call("vocode_step", {"spectrogram": step, "noise": noise, **self._states})
             self._states = {name: outputs[name] for name in self._states}
             yield outputs["samples"][0]
