@@ -53,7 +53,10 @@ def bench(
     rounds: int,
     output: Path | None,
 ) -> None:
-    """Compare MODEL_FILES (.tflite): speed, memory, size and word errors on the same utterances."""
+    """Compare MODEL_FILES (.tflite): speed, memory, size and word errors on the same utterances.
+
+    Of files that convert speech, the word errors are those of the CTC head of the encoder.
+    """
     from android_bench.device.backend import DeviceBackend
     from converters.evaluation.comparison import Backend, HostBackend
     from converters.evaluation.file_comparison import compare_files

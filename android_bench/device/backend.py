@@ -17,6 +17,7 @@ from android_bench.device.native_core import EMULATED, Report, open_native_core
 from converters.evaluation.comparison import Run
 from converters.evaluation.evaluate import RecognizedUtterance, Utterance
 from converters.evaluation.recognizers import Recognizer
+from converters.runtime.conversion import COMPONENTS
 from tfconformer.errors import InputError
 from tfconformer.reports.results import Machine
 
@@ -55,8 +56,11 @@ class DeviceBackend:
             yield
 
     def run(self, name: str) -> Run:
-        report = self._core.run(self._recognizers[name].path, f"--threads={self.threads}")
+        recognizer = self._recognizers[name]
+        mode = " --mode=streaming" if recognizer.streams else ""
+        report = self._core.run(recognizer.path, f"--threads={self.threads}{mode}")
         self._reports[name].append(report)
+        conversions = {one["name"]: one for one in report.get("conversion", ())}
         recognized = tuple(
             RecognizedUtterance(
                 id=one["name"],
@@ -64,6 +68,7 @@ class DeviceBackend:
                 hypothesis=one["hypothesis"],
                 audio_seconds=one["audio_seconds"],
                 compute_seconds=one["compute_seconds"],
+                **_conversion(conversions.get(one["name"])),
             )
             for one in report["recognition"]["transcripts"]
         )
@@ -80,6 +85,13 @@ class DeviceBackend:
         require_comparable(digests, self._reports)
         first = next(iter(self._reports.values()))[0]
         return _machine(first, emulated=self._name == EMULATED)
+
+
+def _conversion(report: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Returns what `RecognizedUtterance` has of a conversion; nothing of a recognition."""
+    if report is None:
+        return {}
+    return {"components": {name: report[f"{name}_seconds"] for name in COMPONENTS}, "stopped": report["stopped"]}
 
 
 def write_speech(utterances: Sequence[Utterance], sample_rate: int, folder: Path) -> None:

@@ -26,7 +26,17 @@ from tfconformer.decoding.wer import word_errors
 from tfconformer.errors import InputError
 from tfconformer.reports.provenance import machine
 from tfconformer.reports.results import Machine
-from tfconformer.reports.rows import Accuracy, Execution, Quantization, ResultRow, Size, Speed, Training
+from tfconformer.reports.rows import (
+    Accuracy,
+    ConversionSpeed,
+    Execution,
+    Quantization,
+    ResultRow,
+    Size,
+    Speed,
+    Training,
+    percentiles,
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +44,7 @@ class ComparedModel:
     """A file of a comparison and what its row says of it.
 
     Attributes:
-      path: a `.tflite` recognizer.
+      path: a `.tflite` recognizer, or model of conversion.
       size, parameters, quantization, training: as in `ResultRow`.
     """
 
@@ -137,6 +147,8 @@ class HostBackend:
                 hypothesis=recognizer.metadata.text(one.ids),
                 audio_seconds=len(waveform) / recognizer.sample_rate,
                 compute_seconds=one.seconds,
+                components=one.components,
+                stopped=one.stopped,
             )
             for one, (waveform, text, name) in zip(decoded, self._utterances, strict=True)
         )
@@ -192,6 +204,20 @@ def _require_same_hypotheses(path: Path, runs: Sequence[Run]) -> None:
         raise InputError(f"{path}: it decodes the same utterances differently from round to round")
 
 
+def _conversion_speed(runs: Sequence[Run]) -> ConversionSpeed | None:
+    """Returns the speed of the components of a conversion; None of a recognizer."""
+    first = runs[0].utterances
+    if not first[0].components:
+        return None
+    audio_seconds = np.array([one.audio_seconds for one in first])
+    columns: dict[str, float] = {}
+    for component in first[0].components:
+        seconds = np.median([[one.components[component] for one in run.utterances] for run in runs], axis=0)
+        p50, p90 = percentiles(seconds / audio_seconds)
+        columns |= {f"{component}_rtf_p50": p50, f"{component}_rtf_p90": p90}
+    return ConversionSpeed(**columns)
+
+
 def _row(name: str, model: ComparedModel, runs: Sequence[Run], test_set: str, backend: Backend) -> ResultRow:
     first = runs[0]
     compute_seconds = np.median([[one.compute_seconds for one in run.utterances] for run in runs], axis=0)
@@ -205,6 +231,8 @@ def _row(name: str, model: ComparedModel, runs: Sequence[Run], test_set: str, ba
         accuracy=Accuracy.of_errors(test_set, errors),
         size=model.size,
         speed=Speed.of_utterances(compute_seconds, audio_seconds) if backend.measures_time else Speed(),
+        conversion_speed=_conversion_speed(runs) if backend.measures_time else None,
+        cut_off=sum(not one.stopped for one in first.utterances) if first.utterances[0].components else None,
         execution=Execution(
             peak_rss_mb=max(run.peak_rss_bytes for run in runs) / 1e6,
             runtime=first.runtime,

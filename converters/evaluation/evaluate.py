@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +41,9 @@ class RecognizedUtterance:
       id: its name.
       reference, hypothesis: words.
       audio_seconds: its length.
-      compute_seconds: time from the waveform to the labels.
+      compute_seconds: time from the waveform to the labels, or to the converted speech.
+      components: of a conversion, the compute time in seconds of each component; empty of a recognition.
+      stopped: False if the decoder of a conversion was cut off.
     """
 
     id: str
@@ -49,6 +51,8 @@ class RecognizedUtterance:
     hypothesis: str
     audio_seconds: float
     compute_seconds: float
+    components: Mapping[str, float] = field(default_factory=dict)
+    stopped: bool = True
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,12 @@ class Recognizer:
         """The rate of its input, in Hz."""
         return self.metadata.features.sample_rate
 
+    @property
+    def streams(self) -> bool:
+        """True for a file that takes audio in steps."""
+        graphs = self.metadata.graphs
+        return bool(graphs) and graphs[0].stream is not None
+
     def require_unchanged(self) -> None:
         """Raises InputError if the content of the file has changed."""
         if _sha256(self.path) != self.sha256:

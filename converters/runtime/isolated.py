@@ -1,4 +1,4 @@
-"""A `.tflite` recognizer in a process of its own.
+"""A `.tflite` recognizer, or model of conversion, in a process of its own.
 
     with IsolatedRecognizer("int4.tflite", runtime="ai-edge-litert") as recognizer:
         ids = recognizer.decode(waveform).ids
@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, NoReturn, TextIO
@@ -31,6 +31,7 @@ from typing import Any, BinaryIO, NoReturn, TextIO
 import numpy as np
 
 from converters.runtime.child_process import child_command
+from converters.runtime.conversion import CONVERSION, convert_utterance
 from converters.runtime.search import new_search
 from tfconformer.decoding.beam import BeamSearch
 from tfconformer.errors import InputError
@@ -46,16 +47,20 @@ class Decoded:
 
     Attributes:
       ids: labels in [1, vocabulary].
-      seconds: time from the waveform to the labels, which includes resizing the input, the front end and the search,
-        but not the transfer of the waveform between the processes.
+      seconds: time from the waveform to the labels or the converted speech, which includes resizing the input, the
+        front end and the search, but not the transfer of the waveform between the processes.
       peak_rss_bytes: peak resident memory of the process so far: Python, NumPy, runtime and model.
       kernel: the implementation that multiplies the quantized weights.
+      components: compute time in seconds of each component of a model of conversion; none of a recognizer.
+      stopped: False if the decoder of a conversion was cut off.
     """
 
     ids: list[int]
     seconds: float
     peak_rss_bytes: int
     kernel: str
+    components: dict[str, float] = field(default_factory=dict)
+    stopped: bool = True
 
 
 class IsolatedRecognizer:
@@ -179,7 +184,8 @@ def main() -> None:
     module, _, function = open_model.partition(":")
     try:
         model = getattr(importlib.import_module(module), function)(model_path, runtime, threads=int(threads))
-        new_search(model, beam)  # raises the error before the first utterance, if the model has no such search
+        if model.metadata.task.name != CONVERSION:
+            new_search(model, beam)  # raises the error before the first utterance, if the model has no such search
     except InputError as error:
         _send(answers, {"error": str(error)})
         return
@@ -193,21 +199,27 @@ def _serve(model: Any, model_path: str, beam: BeamSearch | None, requests: Binar
         (count,) = np.frombuffer(header, _COUNT)
         waveform = np.frombuffer(requests.read(int(count) * _SAMPLE.itemsize), _SAMPLE)
         try:
-            ids, seconds = _decode(model, model_path, beam, waveform)
+            decoded = _decode(model, model_path, beam, waveform)
         except InputError as error:
             _send(answers, {"error": str(error)})
             continue
         # Available after the first run, constant from then on, and slow to query.
         kernel = kernel or model.kernels().name
-        _send(answers, {"ids": ids, "seconds": seconds, "peak_rss_bytes": _peak_rss_bytes(), "kernel": kernel})
+        _send(answers, {**decoded, "peak_rss_bytes": _peak_rss_bytes(), "kernel": kernel})
 
 
-def _decode(model: Any, model_path: str, beam: BeamSearch | None, waveform: np.ndarray) -> tuple[list[int], float]:
-    start = time.perf_counter()
-    outputs, search = model.run(waveform), new_search(model, beam)
+def _decode(model: Any, model_path: str, beam: BeamSearch | None, waveform: np.ndarray) -> dict[str, Any]:
+    """Returns what `Decoded` has of an utterance, but for the process."""
     try:
+        if model.metadata.task.name == CONVERSION:
+            converted = convert_utterance(model, waveform)
+            seconds = converted.seconds
+            found = {"ids": converted.ids, "stopped": converted.stopped, "components": seconds}
+            return {**found, "seconds": sum(seconds.values())}
+        start = time.perf_counter()
+        outputs, search = model.run(waveform), new_search(model, beam)
         search.push(outputs)
-        return search.ids, time.perf_counter() - start
+        return {"ids": search.ids, "seconds": time.perf_counter() - start}
     except ValueError as error:
         raise InputError(f"the output of {model_path} cannot be decoded: {error}") from error
 

@@ -180,6 +180,22 @@ class Speed(Columns):
         return cls(rtf_p50=rtf_p50, rtf_p90=rtf_p90, latency_ms_p50=latency_p50, latency_ms_p90=latency_p90)
 
 
+class ConversionSpeed(Columns):
+    """Compute seconds of the components of a model of conversion per second of audio, over the utterances.
+
+    Attributes:
+      encoder_rtf_p50, decoder_rtf_p50, vocoder_rtf_p50: median.
+      encoder_rtf_p90, decoder_rtf_p90, vocoder_rtf_p90: ninetieth percentile.
+    """
+
+    encoder_rtf_p50: float = Field(ge=0)
+    encoder_rtf_p90: float = Field(ge=0)
+    decoder_rtf_p50: float = Field(ge=0)
+    decoder_rtf_p90: float = Field(ge=0)
+    vocoder_rtf_p50: float = Field(ge=0)
+    vocoder_rtf_p90: float = Field(ge=0)
+
+
 class Execution(Columns):
     """The process that ran the model.
 
@@ -340,6 +356,7 @@ class ResultRow(Record):
     Attributes:
       model: name of the model, unique within a report ("float32", "int4", ...).
       parameters: number of weights, trainable and other.
+      cut_off: number of utterances whose decoder did not end by itself, of a model of conversion.
       audio_seconds: length of the audio, where it is the same in every run.
       rss_growth_mb: growth of the process's memory over a long stream, in 10^6 bytes.
       implementation: "tfconformer", or the baseline's name and version.
@@ -354,6 +371,8 @@ class ResultRow(Record):
     generated_speech: GeneratedSpeech | None = None
     size: Size = Size()
     speed: Speed = Speed()
+    conversion_speed: ConversionSpeed | None = None
+    cut_off: int | None = Field(None, ge=0)
     execution: Execution = Execution()
     stream: Stream | None = None
     responsiveness: Responsiveness | None = None

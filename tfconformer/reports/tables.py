@@ -12,12 +12,13 @@ from pathlib import Path
 from tfconformer import atomic
 from tfconformer.errors import InputError
 from tfconformer.quantization.spec import FLOAT_BITS
-from tfconformer.reports.rows import Accuracy, GeneratedSpeech, Quantization, ResultRow
+from tfconformer.reports.rows import Accuracy, ConversionSpeed, GeneratedSpeech, Quantization, ResultRow
 
 DASH = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 
 RESULTS_SECTION = "results"
+_COMPONENTS = "encoder / decoder / vocoder"
 
 
 @dataclass(frozen=True)
@@ -160,9 +161,10 @@ def render_markdown_table(rows: Sequence[ResultRow]) -> str:
         raise InputError("the results hold no row with a model and a test set")
     sets = test_set_names(lines)
     header = ["model", "weights", *(f"WER {name}, %" for name in sets), "file", "smaller", "bits/weight"]
-    header += ["RTF p50 / p90", "peak memory", "runtime"]
+    converts = any(line.row.conversion_speed for line in lines)
+    header += ["RTF p50 / p90", *([_COMPONENTS] if converts else []), "peak memory", "runtime"]
     alignment = [":--", ":--", *["--:"] * (len(header) - 3), ":--"]
-    return markdown_table(header, alignment, [_markdown_cells(line, sets) for line in lines])
+    return markdown_table(header, alignment, [_markdown_cells(line, sets, converts) for line in lines])
 
 
 def markdown_table(header: Sequence[str], alignment: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
@@ -170,7 +172,13 @@ def markdown_table(header: Sequence[str], alignment: Sequence[str], lines: Itera
     return "".join(f"| {' | '.join(cells)} |\n" for cells in (header, alignment, *lines))
 
 
-def _markdown_cells(line: ModelLine, sets: Sequence[str]) -> list[str]:
+def _component_rtfs(speed: ConversionSpeed | None) -> str:
+    if speed is None:
+        return DASH
+    return " / ".join(number(rtf, 3) for rtf in (speed.encoder_rtf_p50, speed.decoder_rtf_p50, speed.vocoder_rtf_p50))
+
+
+def _markdown_cells(line: ModelLine, sets: Sequence[str], converts: bool) -> list[str]:
     row, size, speed, peak = line.row, line.row.size, line.row.speed, line.row.execution.peak_rss_mb
     scores = [line.scores.get(name) for name in sets]
     wers = [f"{percent(one.wer)} [{interval(one.wer_low, one.wer_high)}]" if one else DASH for one in scores]
@@ -179,7 +187,9 @@ def _markdown_cells(line: ModelLine, sets: Sequence[str]) -> list[str]:
     return [
         *(line.model, scheme(row.quantization), *wers),
         *(megabytes(size.file_bytes), ratio, number(size.bits_per_weight, 2)),
-        *(f"{number(speed.rtf_p50, 3)} / {number(speed.rtf_p90, 3)}", memory, setting(row)),
+        f"{number(speed.rtf_p50, 3)} / {number(speed.rtf_p90, 3)}",
+        *([_component_rtfs(row.conversion_speed)] if converts else []),
+        *(memory, setting(row)),
     ]
 
 

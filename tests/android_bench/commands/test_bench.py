@@ -11,12 +11,16 @@ import soundfile
 from click.testing import CliRunner
 
 from android_bench.commands.bench import bench
+from android_bench.emulator.qemu import Emulator
+from converters.streaming.online_converter import OnlineConverter
+from tests.conftest import Conversion
 from tests.support.model_metadata import metadata, packed_dense
 from tests.support.packed_layer import random_layer
 from tests.support.tflite_builder import RecognizerBuilder
 from tests.support.tiny_conformer import tiny_tokenizer
 from tfconformer.data.manifest import Utterance, write_manifest
 from tfconformer.data.shards import write_shards
+from tfconformer.decoding.wer import word_errors
 from tfconformer.errors import InputError
 from tfconformer.reports.results import read_results
 
@@ -71,3 +75,38 @@ def test_refuses_what_is_no_comparison(folder: Path, tmp_path: Path) -> None:
         run(*clean)
     with pytest.raises(InputError, match=r"missing.tflite: cannot be read"):
         run(folder / "missing.tflite", *clean)
+
+
+def test_a_conversion_is_the_same_on_the_host_and_on_the_phones_processor(
+    conversion: Conversion,
+    emulator: Emulator,
+    tiny_shards: str,
+    waveforms: list[np.ndarray],
+    native_library: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Emulator, "prepare", lambda: emulator)
+    arguments = (conversion.path, "--shards", tiny_shards, "--rounds", "1", "--utterances", "2")
+    tables, rows = {}, {}
+    for backend in ("host", "qemu"):
+        output = tmp_path / f"{backend}.json"
+        tables[backend] = run(*arguments, "--backend", backend, "--output", output)
+        (rows[backend],) = read_results(output).rows
+    converter, texts = OnlineConverter(conversion.path), []
+    for waveform in waveforms[:2]:
+        converter.accept_waveform(16000, waveform)
+        converter.input_finished()
+        converter.convert()
+        texts.append(converter.text)
+        converter.reset()
+    for row in rows.values():
+        assert row.accuracy.wer == word_errors(["A B"] * 2, texts).wer  # of the CTC head
+        assert row.cut_off == 0
+    speed = rows["host"].conversion_speed
+    assert 0 < speed.decoder_rtf_p50 <= speed.decoder_rtf_p90
+    total = speed.encoder_rtf_p50 + speed.decoder_rtf_p50 + speed.vocoder_rtf_p50
+    assert rows["host"].speed.rtf_p50 == pytest.approx(total)  # of two utterances the median is the mean
+    assert "| encoder / decoder / vocoder |" in tables["host"]
+    assert rows["qemu"].conversion_speed is None  # an emulator says nothing about speed
+    assert "TFLite 2.14.0, qemu" in tables["qemu"]
