@@ -54,7 +54,8 @@ def run(app: AppOnJvm, device: Path, *scenario: str, **properties: str) -> list[
 def test_a_script_runs_a_bundled_model_and_gets_a_report(app: AppOnJvm, device: Path) -> None:
     lines = run(app, device, "script", "--model=int4.tflite --threads=2")
     unpacked = device / "files/models/int4.tflite"
-    assert f"native: --model={unpacked} --threads=2" in lines
+    assert f'native: --model={unpacked} --threads=2 --speech="{device}/external/speech"' in lines
+    assert (device / "external/speech").is_dir()
     assert unpacked.read_bytes() == b"assets/models/int4.tflite"
     assert unpacked.with_suffix(".reference").read_bytes() == b"expected"
     assert json.loads((device / "external/mine.json").read_text()) == REPORT
@@ -83,9 +84,33 @@ def test_the_screen_shows_the_result(app: AppOnJvm, device: Path) -> None:
     }
 
 
+def test_the_screen_shows_a_conversion(app: AppOnJvm, device: Path) -> None:
+    times = {"count": 20, "p50_us": 400.0, "p90_us": 500.0, "p99_us": 600.0}
+    parts = [{"name": name, "step": times} for name in ("encoder", "decoder", "vocoder")]
+    spoken = {"audio_seconds": 2.0, "speech_seconds": 1.5, "stopped": True, "name": "a", "file": "/speech/a.wav"}
+    endless = spoken | {"stopped": False, "name": "b"}
+    del endless["file"]
+    timing = REPORT["timing"] | {"components": parts, "first_sound": times}
+    (device / "native.json").write_text(json.dumps(REPORT | {"timing": timing, "conversion": [spoken, endless]}))
+    lines = run(app, device, "script", "--model=int4.tflite --mode=streaming --speech=/elsewhere")
+    assert f"native: --model={device}/files/models/int4.tflite --mode=streaming --speech=/elsewhere" in lines
+    cells = [line.removeprefix("text: ") for line in lines if line.startswith("text: ")]
+    percentiles = "0.40 ms / 0.50 ms / 0.60 ms (p50 / p90 / p99 of 20)"
+    for label in ("Step of the encoder", "Step of the decoder", "Step of the vocoder", "First sound"):
+        assert cells[cells.index(label) + 1] == percentiles
+    first = cells.index("Speech")
+    assert cells[first : first + 4] == [
+        "Speech",
+        "1.50 s of 2.00 s: /speech/a.wav",
+        "Speech",
+        "1.50 s of 2.00 s, cut off: b",
+    ]
+
+
 def test_a_person_picks_a_model_runs_it_and_shares_the_report(app: AppOnJvm, device: Path) -> None:
     lines = run(app, device, "tap")
-    assert f"native: --model={device}/files/models/int4.tflite --mode=streaming --threads=1" in lines
+    arguments = f"--model={device}/files/models/int4.tflite --mode=streaming --threads=1"
+    assert f'native: {arguments} --speech="{device}/external/speech"' in lines
     assert f"text: {LINE}" in lines
     assert "press Share the report: true" in lines
     (shared,) = (line for line in lines if line.startswith("shared: "))

@@ -6,10 +6,12 @@ import shutil
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from android_bench.emulator.qemu import CPUS, Emulator
-from android_bench.reference import reference_path
+from android_bench.reference import reference_path, write_reference
 from android_bench.toolchain.apk.settings import ABI
 from tests.android_bench.conftest import BuiltApk, NativeModel, Validate
 from tests.support.apk_on_jvm import AppOnJvm
@@ -41,6 +43,33 @@ def test_the_apk_runs_a_bundled_model_as_the_desktop_does(
     assert report["model"]["name"] == "model.tflite"
     assert any(line.startswith("text: model.tflite, offline, 1 threads: ") for line in lines)
     assert lines[lines.index("text: Output") + 1].startswith("text: equal")
+
+
+def test_the_apk_keeps_the_speech_of_a_bundled_conversion(
+    app: AppOnJvm,
+    built_apk: BuiltApk,
+    emulator: Emulator,
+    endless: Path,
+    waveforms: list[np.ndarray],
+    validate: Validate,
+    tmp_path: Path,
+) -> None:
+    models = tmp_path / "assets/models"
+    models.mkdir(parents=True)
+    shutil.copyfile(endless, models / "voice.tflite")
+    write_reference(models / "voice.tflite", waveforms[0])
+    with zipfile.ZipFile(built_apk.path) as apk:
+        library = apk.extract(f"lib/{ABI}/libtfconformer_bench.so", tmp_path)
+    command = "\n".join(emulator.command(emulator.host, [library]))
+    arguments = "--model=voice.tflite --mode=streaming --warmup=0 --runs=1"
+    lines = app.run(tmp_path, "script", arguments, native="emulated", native_command=command).splitlines()
+    report = validate((tmp_path / "external/mine.json").read_text())
+    assert report["output_check"]["status"] == "within_tolerance"
+    (spoken,) = report["conversion"]
+    kept = tmp_path / "external/speech/reference.wav"
+    assert spoken["file"] == str(kept)
+    assert soundfile.info(kept).duration == pytest.approx(spoken["speech_seconds"])
+    assert f"text: {spoken['speech_seconds']:.2f} s of 0.33 s, cut off: {kept}" in lines
 
 
 @pytest.mark.parametrize(

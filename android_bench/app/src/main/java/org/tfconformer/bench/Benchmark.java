@@ -10,7 +10,8 @@ import java.util.concurrent.CancellationException;
 /**
  * One benchmark at a time for the whole process, on a thread of its own: it outlives an activity that is turned.
  *
- * <p>However a benchmark ends, its report is written to the app's external files folder and one line is logged.
+ * <p>However a benchmark ends, its report is written to the app's external files folder and one line is logged. The
+ * speech of a model that converts is written there too, into the folder {@code speech}.
  */
 final class Benchmark {
   /** Told about every change, on the thread that caused it. */
@@ -19,6 +20,8 @@ final class Benchmark {
   }
 
   private static final String TAG = "tfconformer";
+  private static final String SPEECH_OPTION = "--speech=";
+  private static final String SPEECH_FOLDER = "speech";
   private static final Benchmark INSTANCE = new Benchmark();
 
   private volatile State state = State.IDLE;
@@ -65,13 +68,25 @@ final class Benchmark {
   private void run(Context context, String arguments, String reportName) {
     Report report;
     try {
-      report = measure(new Models(context), arguments);
-      write(new File(context.getExternalFilesDir(null), new File(reportName).getName()), report);
+      File folder = context.getExternalFilesDir(null);
+      report = measure(new Models(context), withSpeech(arguments, new File(folder, SPEECH_FOLDER)));
+      write(new File(folder, new File(reportName).getName()), report);
     } catch (IOException error) {
       report = Report.ofError(error.getMessage());
     }
     Log.i(TAG, reportName + " ended: " + report.line());
     change(State.ended(report));
+  }
+
+  /** Adds the folder for converted speech, unless the arguments name one. */
+  private static String withSpeech(String arguments, File folder) throws IOException {
+    if (arguments.contains(SPEECH_OPTION)) {
+      return arguments;
+    }
+    if (!folder.isDirectory() && !folder.mkdirs()) {
+      throw new IOException("the folder " + folder + " cannot be made");
+    }
+    return arguments + " " + SPEECH_OPTION + '"' + folder + '"';
   }
 
   private Report measure(Models models, String arguments) {

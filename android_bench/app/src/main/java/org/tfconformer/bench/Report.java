@@ -1,6 +1,7 @@
 package org.tfconformer.bench;
 
 import java.util.Locale;
+import org.json.JSONArray;
 import org.json.JSONException;
 import org.json.JSONObject;
 
@@ -39,6 +40,12 @@ final class Report {
   JSONObject get(String name) {
     JSONObject member = content.optJSONObject(name);
     return member == null ? new JSONObject() : member;
+  }
+
+  /** The member that is a list, empty if it is missing. */
+  JSONArray array(String name) {
+    JSONArray member = content.optJSONArray(name);
+    return member == null ? new JSONArray() : member;
   }
 
   /** The gist in one line. */

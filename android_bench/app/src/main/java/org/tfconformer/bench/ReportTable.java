@@ -21,6 +21,7 @@ final class ReportTable {
     ReportTable table = new ReportTable();
     table.addModel(report);
     table.addTimes(report.get("timing"));
+    table.addConversion(report.array("conversion"));
     table.addCheck(report.get("output_check"));
     table.addRecognition(report.get("recognition"));
     table.addMemory(report.get("memory"));
@@ -50,8 +51,25 @@ final class ReportTable {
     add("First run", "%s", milliseconds(timing, "first_us"));
     addPercentiles("Utterance", timing.optJSONObject("utterance"));
     addPercentiles("Step", timing.optJSONObject("step"));
+    addComponents(timing.optJSONArray("components"));
+    addPercentiles("First sound", timing.optJSONObject("first_sound"));
     if (timing.has("rtf_p50")) {
       add("Real-time factor", "%.4f / %.4f (p50 / p90)", timing.optDouble("rtf_p50"), timing.optDouble("rtf_p90"));
+    }
+  }
+
+  private void addComponents(JSONArray components) {
+    for (int i = 0; components != null && i < components.length(); i++) {
+      JSONObject one = components.optJSONObject(i);
+      addPercentiles("Step of the " + one.optString("name"), one.optJSONObject("step"));
+    }
+  }
+
+  private void addConversion(JSONArray utterances) {
+    for (int i = 0; i < utterances.length(); i++) {
+      JSONObject one = utterances.optJSONObject(i);
+      add("Speech", "%.2f s of %.2f s%s: %s", one.optDouble("speech_seconds"), one.optDouble("audio_seconds"),
+          one.optBoolean("stopped") ? "" : ", cut off", one.optString("file", one.optString("name")));
     }
   }
 
