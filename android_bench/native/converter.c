@@ -9,7 +9,9 @@ enum { LONGEST_RATIO = 2 };
 
 bool converter_open(Converter* converter, Session* session, const ModelMetadata* metadata, Failure* failure) {
   SpectrogramDecoder* decoder = &converter->decoder;
-  if (metadata->graphs == 0) return fail(failure, RUN_MODEL_REFUSED, "its metadata list no graph");
+  if (metadata->graphs == 0 || metadata->graph[0].signature[0] == '\0') {
+    return fail(failure, RUN_MODEL_REFUSED, "its metadata list no whole graph");
+  }
   if (!metadata->graph[0].streams) {
     return fail(failure, RUN_MODEL_REFUSED, "the first graph of a conversion takes audio in steps, not so '%s'",
                 metadata->graph[0].signature);

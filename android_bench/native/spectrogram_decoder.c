@@ -9,9 +9,10 @@ enum { FRAMES_BEHIND = 24 };
 static const char* const FRAME_STATES[] = {"last_weights", "weight_sums"};
 
 bool decoder_open(SpectrogramDecoder* decoder, Session* session, const ModelMetadata* metadata, Failure* failure) {
+  static const char* const inputs[] = {"memory", "mask", NULL};
   StepGraph* graph = &decoder->graph;
   Matrix previous, frames, stop;
-  if (!step_graph_open(graph, session, metadata, "decode_step", failure) ||
+  if (!step_graph_open(graph, session, metadata, "decode_step", inputs, failure) ||
       !step_graph_input(graph, "memory", &decoder->memory, failure) ||
       !step_graph_input(graph, "mask", &decoder->mask, failure) ||
       !step_graph_input(graph, "position", &decoder->position, failure) ||

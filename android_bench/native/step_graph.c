@@ -2,18 +2,30 @@
 
 #include <string.h>
 
-static bool find_states(StepGraph* graph, const Graph* description, Failure* failure) {
+static bool is_listed(const char* const* names, const char* name) {
+  for (; *names != NULL; ++names) {
+    if (strcmp(*names, name) == 0) return true;
+  }
+  return false;
+}
+
+/* Sorts the inputs into states and others, of which there are only the expected ones. */
+static bool find_states(StepGraph* graph, const Graph* description, const char* const* inputs, Failure* failure) {
   for (int i = 0; i < signature_input_count(graph->session, graph->runner); ++i) {
     const char* name = signature_input_name(graph->session, graph->runner, i);
+    if (is_listed(inputs, name)) continue;
+    if (!graph_has_state(description, name)) {
+      return fail(failure, RUN_MODEL_REFUSED, "the input '%s' of '%s' is no state in the metadata", name,
+                  graph->signature);
+    }
     const TfLiteTensor* tensor = signature_input(graph->session, graph->runner, name);
-    if (!graph_has_state(description, name)) continue;
     if (!states_add(&graph->states, graph->session, name, tensor, failure)) return false;
   }
   return true;
 }
 
 bool step_graph_open(StepGraph* graph, Session* session, const ModelMetadata* metadata, const char* signature,
-                     Failure* failure) {
+                     const char* const* inputs, Failure* failure) {
   const Graph* description = find_graph(metadata, signature);
   graph->session = session;
   graph->signature = signature;
@@ -23,7 +35,7 @@ bool step_graph_open(StepGraph* graph, Session* session, const ModelMetadata* me
     return fail(failure, RUN_MODEL_REFUSED, "the runtime cannot prepare '%s': %s", signature,
                 session_complaints(session));
   }
-  return find_states(graph, description, failure);
+  return find_states(graph, description, inputs, failure);
 }
 
 void step_graph_close(StepGraph* graph) {

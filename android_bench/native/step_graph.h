@@ -23,9 +23,10 @@ typedef struct {
   int columns;
 } Matrix;
 
-/* Opens the graph with that signature; `metadata` must outlive it. */
+/* Opens the graph with that signature; `metadata` must outlive it. It must have no inputs but its states and `inputs`,
+ * names with NULL at the end. */
 bool step_graph_open(StepGraph* graph, Session* session, const ModelMetadata* metadata, const char* signature,
-                     Failure* failure);
+                     const char* const* inputs, Failure* failure);
 void step_graph_close(StepGraph* graph);
 
 /* Begins a stream. */

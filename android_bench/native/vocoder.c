@@ -20,9 +20,10 @@ static float next_noise(uint64_t* state) {
 }
 
 bool vocoder_open(Vocoder* vocoder, Session* session, const ModelMetadata* metadata, int bins, Failure* failure) {
+  static const char* const inputs[] = {"spectrogram", "noise", NULL};
   StepGraph* graph = &vocoder->graph;
   Matrix overlap, samples;
-  if (!step_graph_open(graph, session, metadata, "vocode_step", failure) ||
+  if (!step_graph_open(graph, session, metadata, "vocode_step", inputs, failure) ||
       !step_graph_input(graph, "spectrogram", &vocoder->spectrogram, failure) ||
       !step_graph_input(graph, "noise", &vocoder->noise, failure) ||
       !step_graph_input(graph, "overlap", &overlap, failure) ||

@@ -128,6 +128,11 @@ def test_a_decoder_that_stops_ends_the_speech(
 # ---- Bad input ----
 
 
+def without_last_state(description: dict[str, Any]) -> dict[str, Any]:
+    *others, last = description["graphs"]
+    return description | {"graphs": [*others, last | {"states": last["states"][:-1]}]}
+
+
 def cut(description: dict[str, Any]) -> bytes:
     """The metadata up to the list of graphs."""
     text = json.dumps({key: description[key] for key in ("format", "task", "graphs")}).encode()
@@ -153,7 +158,8 @@ def of_task(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
         (of_task("speech_to_speech"), "streaming", "its task 'speech_to_speech' is none that this program runs"),
         (without_graph, "streaming", "the model has no graph 'decode_step'"),
         (without_encoder, "streaming", "takes audio in steps, not so 'decode_step'"),
-        (cut, "streaming", "its metadata list no graph"),
+        (without_last_state, "streaming", "of 'vocode_step' is no state in the metadata"),
+        (cut, "streaming", "its metadata list no whole graph"),
         (lambda _: b"", "streaming", "the logits should be FLOAT32 [1, frames, columns]"),
     ],
 )
