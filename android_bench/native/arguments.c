@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_RUNS = 100000 };
+enum { MAX_RUNS = 100000, MAX_LAG_MS = 60000 };
 
 const char USAGE[] =
     "Runs a .tflite model that recognizes or converts speech; reports speed, memory, correctness, errors as JSON.\n"
@@ -18,6 +18,7 @@ const char USAGE[] =
     "  --audio=WAV|FOLDER      speech to recognize or convert, 16-bit mono WAV\n"
     "  --transcripts=FILE      lines of 'NAME words', NAME being the WAV file's without .wav\n"
     "  --engine=LIBRARY        TFLite library (default: the one beside this program)\n"
+    "  --lag-ms=N              convert N milliseconds behind the speaker (default: after the end)\n"
     "  --speech=FOLDER         where converted speech goes, as NAME.wav (default: nowhere)\n"
     "  --report=FILE           where the JSON goes (default: standard output)\n"
     "Exit codes: 0 done, 1 failed or output differs, 2 bad arguments, 3 model refused.\n";
@@ -99,6 +100,7 @@ static bool parse_word(const char* word, int processors, Arguments* arguments, F
       {"threads", &arguments->threads, 1, processors},
       {"warmup", &arguments->warmup, 0, MAX_RUNS},
       {"runs", &arguments->runs, 1, MAX_RUNS},
+      {"lag-ms", &arguments->lag_ms, 1, MAX_LAG_MS},
   };
   if (strcmp(word, "--help") == 0) return arguments->help = true;
   const char* value;

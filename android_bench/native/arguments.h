@@ -22,6 +22,7 @@ typedef struct {
   int threads;
   int warmup;
   int runs;
+  int lag_ms;              /* by which a model that converts begins behind the speaker; 0: after the end */
   const char* kernel;      /* of the custom operation; NULL: the fastest */
   const char* reference;   /* expected output; NULL: MODEL.reference, if it is there */
   const char* audio;       /* a WAV file or a folder of them */

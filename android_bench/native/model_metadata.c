@@ -132,6 +132,7 @@ static Graph read_graph(JsonValue json) {
   graph.streams = json_member(json, "stream", &stream);
   if (graph.streams) {
     read_name(stream, "flush_signature", graph.flush);
+    graph.frame_samples = bounded_member(stream, "frame_samples");
     graph.delay_frames = bounded_member(stream, "delay_frames");
     graph.flush_samples = bounded_member(stream, "flush_samples");
   }

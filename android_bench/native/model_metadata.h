@@ -8,7 +8,8 @@
 #include "files.h"
 #include "json_reader.h"
 
-enum { MAX_GRAPHS = 8, NAME_SIZE = 64 };
+/* The sample rate is one of files that do not say it. */
+enum { MAX_GRAPHS = 8, NAME_SIZE = 64, USUAL_SAMPLE_RATE = 16000 };
 
 /* A signature of the file, and the names of its tensors. Names that a graph lacks are empty. */
 typedef struct {
@@ -19,6 +20,7 @@ typedef struct {
   char frames[NAME_SIZE];  /* output, INT32: the number of frames so far */
   bool streams;            /* runs step by step, with tensors that are states */
   char flush[NAME_SIZE];   /* signature that takes the rest of a stream */
+  int64_t frame_samples;   /* of a frame of a stream */
   int64_t delay_frames;    /* before the first frame of a stream */
   int64_t flush_samples;   /* zeros after the last sample of a stream */
   bool lists_states;       /* `states` lists all of them (format 2); else they are the inputs that are outputs too */

@@ -20,11 +20,11 @@ int ctc_greedy_decode(CtcLogits logits, int* labels) {
   return count;
 }
 
-bool ctc_has_label(CtcLogits logits) {
-  for (int t = 0; t < logits.frames; ++t) {
-    if (most_likely(logits, t) != 0) return true;
+int ctc_first_label(CtcLogits logits, int begin) {
+  for (int t = begin; t < logits.frames; ++t) {
+    if (most_likely(logits, t) != 0) return t;
   }
-  return false;
+  return -1;
 }
 
 typedef struct {

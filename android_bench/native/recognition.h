@@ -16,8 +16,8 @@ typedef struct {
  * ones; repeats merged, blanks dropped. `labels` has room for one label a frame. Returns their number. */
 int ctc_greedy_decode(CtcLogits logits, int* labels);
 
-/* True if `ctc_greedy_decode` finds a label. */
-bool ctc_has_label(CtcLogits logits);
+/* The first frame with a label, of those from `begin` on; -1 if there is none. */
+int ctc_first_label(CtcLogits logits, int begin);
 
 typedef struct {
   int words; /* of the reference */

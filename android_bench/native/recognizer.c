@@ -26,20 +26,24 @@ static bool append_logits(Recognizer* recognizer, const TfLiteTensor* tensor, Fa
   const int64_t count = elements(session, tensor);
   if (count == 0) return true;
   const int columns = tensor_dim(session, tensor, rank - 1);
-  const size_t used = (size_t)recognizer->frames * (size_t)recognizer->columns;
   if (recognizer->frames > 0 && columns != recognizer->columns) {
     return fail(failure, RUN_MODEL_REFUSED, "logits have %d columns, then %d", recognizer->columns, columns);
   }
-  if (used + (size_t)count > recognizer->capacity) {
-    const size_t capacity = 2 * (used + (size_t)count);
+  const int rows = (int)(count / columns);
+  const int dropped = recognizer->delayed < rows ? recognizer->delayed : rows;
+  const size_t used = (size_t)recognizer->frames * (size_t)columns, added = (size_t)(rows - dropped) * (size_t)columns;
+  if (used + added > recognizer->capacity) {
+    const size_t capacity = 2 * (used + added);
     float* grown = realloc(recognizer->logits, capacity * sizeof *grown);
     if (grown == NULL) return fail(failure, RUN_FAILED, "no memory for logits");
     recognizer->logits = grown;
     recognizer->capacity = capacity;
   }
-  memcpy(recognizer->logits + used, tensor_data(session, tensor), (size_t)count * sizeof(float));
+  const float* kept = (const float*)tensor_data(session, tensor) + (size_t)dropped * (size_t)columns;
+  if (added > 0) memcpy(recognizer->logits + used, kept, added * sizeof *kept);
   recognizer->columns = columns;
-  recognizer->frames += (int)(count / columns);
+  recognizer->frames += rows - dropped;
+  recognizer->delayed -= dropped;
   return true;
 }
 
@@ -105,9 +109,8 @@ static void feed(Recognizer* recognizer, const char* name, TfLiteTensor* tensor,
   }
 }
 
-/* Runs one step; `*frames` becomes the number of frames so far, if the model has that output. */
 static bool run_step(Recognizer* recognizer, TfLiteSignatureRunner* runner, const float* samples, int count,
-                     int32_t* frames, Failure* failure) {
+                     Failure* failure) {
   Session* session = recognizer->session;
   const double began = now_us();
   for (int i = 0; i < signature_input_count(session, runner); ++i) {
@@ -120,41 +123,41 @@ static bool run_step(Recognizer* recognizer, TfLiteSignatureRunner* runner, cons
   }
   if (!states_update(&recognizer->states, session, runner, failure)) return false;
   const TfLiteTensor* count_so_far = signature_output(session, runner, recognizer->graph->frames);
-  if (count_so_far != NULL && tensor_bytes(session, count_so_far) == sizeof *frames) {
-    memcpy(frames, tensor_data(session, count_so_far), sizeof *frames);
+  if (count_so_far != NULL && tensor_bytes(session, count_so_far) == sizeof recognizer->valid) {
+    memcpy(&recognizer->valid, tensor_data(session, count_so_far), sizeof recognizer->valid);
   }
   if (!append_logits(recognizer, signature_output(session, runner, recognizer->graph->logits), failure)) return false;
   return times_add(&recognizer->times, now_us() - began, failure);
 }
 
-/* Keeps the logits of the utterance itself: those after the delay, as many as it has frames. */
-static void drop_delay(Recognizer* recognizer, int32_t frames) {
-  const int delay_frames = (int)recognizer->graph->delay_frames;
-  const int delay = delay_frames < recognizer->frames ? delay_frames : recognizer->frames;
-  const int left = recognizer->frames - delay;
-  recognizer->frames = frames >= 0 && frames < left ? frames : left;
-  const size_t columns = (size_t)recognizer->columns;
-  if (delay == 0 || recognizer->frames == 0) return;
-  memmove(recognizer->logits, recognizer->logits + (size_t)delay * columns,
-          (size_t)recognizer->frames * columns * sizeof(float));
+void recognizer_reset(Recognizer* recognizer) {
+  recognizer->frames = recognizer->columns = 0;
+  recognizer->delayed = (int)recognizer->graph->delay_frames;
+  recognizer->valid = -1;
+  times_clear(&recognizer->times);
+  states_reset(&recognizer->states);
+}
+
+bool recognizer_push(Recognizer* recognizer, const float* samples, Failure* failure) {
+  return run_step(recognizer, recognizer->runner, samples, recognizer->samples, failure);
+}
+
+bool recognizer_finish(Recognizer* recognizer, const float* samples, int count, Failure* failure) {
+  TfLiteSignatureRunner* end = recognizer->flush == NULL ? recognizer->runner : recognizer->flush;
+  if (count > 0 && !run_step(recognizer, end, samples, count, failure)) return false;
+  for (int i = 0; i < recognizer->flush_steps; ++i) {
+    if (!run_step(recognizer, end, NULL, 0, failure)) return false;
+  }
+  if (recognizer->valid >= 0 && recognizer->valid < recognizer->frames) recognizer->frames = recognizer->valid;
+  return true;
 }
 
 static bool run_streaming(Recognizer* recognizer, const float* waveform, int samples, Failure* failure) {
-  TfLiteSignatureRunner* end = recognizer->flush == NULL ? recognizer->runner : recognizer->flush;
-  int32_t frames = -1;
-  states_reset(&recognizer->states);
-  for (int at = 0; at < samples; at += recognizer->samples) {
-    const int left = samples - at;
-    const bool whole = left >= recognizer->samples;
-    TfLiteSignatureRunner* runner = whole ? recognizer->runner : end;
-    const int count = whole ? recognizer->samples : left;
-    if (!run_step(recognizer, runner, waveform + at, count, &frames, failure)) return false;
+  int at = 0;
+  for (; samples - at >= recognizer->samples; at += recognizer->samples) {
+    if (!recognizer_push(recognizer, waveform + at, failure)) return false;
   }
-  for (int i = 0; i < recognizer->flush_steps; ++i) {
-    if (!run_step(recognizer, end, NULL, 0, &frames, failure)) return false;
-  }
-  drop_delay(recognizer, frames);
-  return true;
+  return recognizer_finish(recognizer, waveform + at, samples - at, failure);
 }
 
 /* Format 2 lists the states; in format 1 they are the inputs that are outputs too. */
@@ -259,8 +262,7 @@ void recognizer_close(Recognizer* recognizer) {
 }
 
 bool recognizer_run(Recognizer* recognizer, const float* waveform, int samples, Failure* failure) {
-  recognizer->frames = recognizer->columns = 0;
-  times_clear(&recognizer->times);
+  recognizer_reset(recognizer);
   return recognizer->graph->streams ? run_streaming(recognizer, waveform, samples, failure)
                                     : run_offline(recognizer, waveform, samples, failure);
 }

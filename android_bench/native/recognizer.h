@@ -29,6 +29,8 @@ typedef struct {
   int columns;
   size_t capacity; /* floats that `logits` has room for */
   Times times;     /* of its steps; offline there is one */
+  int delayed;     /* frames to come that precede the utterance */
+  int32_t valid;   /* frames of the utterance so far, by the model; -1: it does not say */
 } Recognizer;
 
 /* Prepares a session for an utterance of `samples`; `recognizer` is zero, and `metadata` must outlive it. */
@@ -41,6 +43,13 @@ void recognizer_close(Recognizer* recognizer);
 /* Computes the logits of an utterance of any length. Memory is allocated for another length before the clock runs.
  */
 bool recognizer_run(Recognizer* recognizer, const float* waveform, int samples, Failure* failure);
+
+/* The same for a stream, step by step: after each step there are the logits that no later one changes. */
+void recognizer_reset(Recognizer* recognizer);
+/* Takes the samples of one step. */
+bool recognizer_push(Recognizer* recognizer, const float* samples, Failure* failure);
+/* Ends the utterance with the last samples, fewer than those of a step. */
+bool recognizer_finish(Recognizer* recognizer, const float* samples, int count, Failure* failure);
 
 /* The logits of the utterance. */
 CtcLogits recognizer_logits(const Recognizer* recognizer);

@@ -66,6 +66,7 @@ static void write_settings(JsonWriter* json, const Arguments* arguments) {
   json_integer(json, "threads", arguments->threads);
   json_integer(json, "warmup", arguments->warmup);
   json_integer(json, "runs", arguments->runs);
+  known_integer(json, "lag_ms", arguments->lag_ms);
   json_end_object(json);
 }
 

@@ -38,7 +38,7 @@ typedef struct {
   char* file; /* NULL: not written */
   double audio_seconds, speech_seconds;
   double component_seconds[MAX_COMPONENTS]; /* of computing */
-  double first_sound_seconds;               /* of computing, from the end of the audio on */
+  double first_sound_seconds;               /* from the end of the audio to the first samples */
   bool stopped;                             /* false: the decoder was cut off */
 } Conversion;
 

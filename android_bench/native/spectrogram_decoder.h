@@ -12,13 +12,31 @@ typedef struct {
   Matrix position; /* state [1, components], in frames from the first one of the window */
   int bins;        /* of the spectrogram */
   int step_frames; /* frames of the spectrogram in a step */
+  void* saved;     /* the states before a step that may have to wait */
   int first;       /* number of the window's first frame in the utterance */
+  double due;      /* number of frames that the next step reads, if there are so many */
+  double clock;
 } SpectrogramDecoder;
+
+/* The pace of a decoder, in frames of the encoder. */
+typedef struct {
+  double lag;   /* frames before the first step; infinite for conversion after the end of the utterance */
+  double clock; /* frames that the speaker takes for a step */
+} Pace;
+
+/* The frames of the encoder so far. */
+typedef struct {
+  const float* values; /* [count, columns], of which attention reads the first columns */
+  int count;
+  int columns;
+  bool complete; /* no frame follows */
+} EncodedFrames;
 
 /* The result of a step. */
 typedef struct {
-  const float* frames; /* [step_frames, bins], scaled log-mel; valid until the next step */
-  bool stops;          /* the utterance ends with this step */
+  const float* frames; /* [step_frames, bins], scaled log-mel, valid until the next step; NULL: it waits for frames */
+  int read;            /* number of frames that it could read */
+  bool stops;          /* the utterance ends with this step, if all frames are read */
 } DecoderStep;
 
 /* Opens the graph decode_step of a file; `decoder` is zero. */
@@ -26,12 +44,10 @@ bool decoder_open(SpectrogramDecoder* decoder, Session* session, const ModelMeta
 void decoder_close(SpectrogramDecoder* decoder);
 
 /* Begins an utterance. */
-void decoder_reset(SpectrogramDecoder* decoder);
+void decoder_reset(SpectrogramDecoder* decoder, Pace pace);
 
-/* Computes a step that reads all frames of the utterance.
- *
- * `encoded` is [frames, columns]; attention reads the first columns of it. */
-bool decoder_step(SpectrogramDecoder* decoder, const float* encoded, int frames, int columns, DecoderStep* step,
-                  Failure* failure);
+/* Computes a step once `pace.lag` frames are there, at the latest at the end of the utterance, and another one for
+ * every `pace.clock` more. A step whose attention reaches beyond them waits for the frames in reach. */
+bool decoder_step(SpectrogramDecoder* decoder, EncodedFrames encoded, DecoderStep* step, Failure* failure);
 
 #endif

@@ -14,9 +14,9 @@ import soundfile
 from android_bench.emulator.qemu import Emulator
 from android_bench.reference import SPEECH_TOLERANCE, write_reference
 from converters.streaming.online_converter import OnlineConverter
-from tests.android_bench.conftest import QUICK, Validate
+from tests.android_bench.conftest import QUICK, NativeModel, Validate
 from tests.conftest import Conversion
-from tests.support.edited_file import with_bias, with_metadata
+from tests.support.edited_file import constant_bias, with_bias, with_metadata
 from tfconformer.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("native_library")
@@ -31,13 +31,20 @@ def write_speech(folder: Path, **waveforms: np.ndarray) -> Path:
     return folder
 
 
-def of_the_desktop(model: Path, recording: Path) -> tuple[np.ndarray, str]:
+def of_the_desktop(model: Path, recording: Path, lag: float | None = None) -> tuple[np.ndarray, str]:
     """The speech and the text that `OnlineConverter` makes of a recording."""
-    converter = OnlineConverter(model)
+    converter = OnlineConverter(model, lag=lag)
     converter.accept_waveform(RATE, soundfile.read(recording, dtype="float32")[0])
     converter.input_finished()
     converter.convert()
     return converter.read_audio(), converter.text
+
+
+def assert_same_speech(actual: np.ndarray, expected: np.ndarray) -> None:
+    """Compares speech; `reference.SPEECH_TOLERANCE` has the reason for it, and 16 bits add a thousandth of it."""
+    assert len(actual) == len(expected)
+    difference = actual - np.clip(expected, -1, 1 - 2**-15)
+    assert np.sqrt(np.sum(difference**2)) <= SPEECH_TOLERANCE * np.sqrt(np.sum(expected**2))
 
 
 def test_speech_is_that_of_the_desktop(
@@ -60,13 +67,11 @@ def test_speech_is_that_of_the_desktop(
         expected, text = of_the_desktop(endless, recordings / f"{name}.wav")
         assert texts[name].split() == text.split()
         actual, rate = soundfile.read(made[name]["file"], dtype="float32")
-        assert (rate, len(actual)) == (RATE, len(expected))
+        assert rate == RATE
         assert made[name]["speech_seconds"] == pytest.approx(len(expected) / RATE)
         assert made[name]["stopped"] == (name == "short")  # where nothing is said, there is nothing to end
-        # `reference.SPEECH_TOLERANCE` has the reason; 16 bits add a thousandth of it.
-        difference = actual - np.clip(expected, -1, 1 - 2**-15)
-        assert np.sqrt(np.sum(difference**2)) <= SPEECH_TOLERANCE * np.sqrt(np.sum(expected**2))
-    assert made["short"]["speech_seconds"] == 0 < made["long"]["first_sound_seconds"]
+        assert_same_speech(actual, expected)
+    assert made["short"]["first_sound_seconds"] == 0 < made["long"]["first_sound_seconds"]
     check = report["output_check"]
     assert check["status"] == "within_tolerance" and check["repeatable"]
     assert (check["frames"], check["columns"]) == (made["reference"]["speech_seconds"] * 100, 160)
@@ -94,9 +99,56 @@ def test_the_report_has_times_of_all_components(
         assert one["rtf_p50"] == pytest.approx(one["utterance"]["p50_us"] / 1e6 / report["timing"]["audio_seconds"])
     whole = sum(one["utterance"]["mean_us"] for one in (encoder, decoder, vocoder))
     assert report["timing"]["utterance"]["mean_us"] == pytest.approx(whole)
-    assert 0 < report["timing"]["first_sound"]["mean_us"] < whole
+    assert report["timing"]["first_sound"]["mean_us"] > 0
     assert report["engine"]["xnnpack"]
     reference.unlink()
+
+
+@pytest.mark.parametrize("lag_ms", [250, 850])
+def test_speech_behind_the_speaker_is_that_of_the_desktop(
+    emulator: Emulator,
+    conversion: Conversion,
+    waveforms: list[np.ndarray],
+    validate: Validate,
+    tmp_path: Path,
+    lag_ms: int,
+) -> None:
+    """Steps wait for the frames in reach, the window moves, and the decoder stops by itself."""
+    write_reference(conversion.path, waveforms[0])
+    recordings = write_speech(tmp_path / "in", word=waveforms[0], long=np.tile(waveforms[2], 3))
+    lag = f"--lag-ms={lag_ms}"
+    arguments = [f"--model={conversion.path}", *STREAMING, lag, f"--audio={recordings}", f"--speech={tmp_path}"]
+    report = validate(emulator.run_program(arguments).stdout)
+    assert report["settings"]["lag_ms"] == lag_ms
+    made = {one["name"]: one for one in report["conversion"]}
+    for name in ("word", "long"):
+        expected, _ = of_the_desktop(conversion.path, recordings / f"{name}.wav", lag_ms / 1e3)
+        assert_same_speech(soundfile.read(made[name]["file"], dtype="float32")[0], expected)
+        assert made[name]["stopped"]
+    # An emulator is slow, but six seconds of audio last longer than its first steps.
+    assert made["long"]["speech_seconds"] > 4 and made["long"]["first_sound_seconds"] < 0
+    assert report["output_check"]["status"] == "not_checked"  # the reference was made after the end
+    conversion.path.with_suffix(".reference").unlink()
+
+
+def test_the_decoder_reads_from_shortly_before_the_first_label(
+    emulator: Emulator, conversion: Conversion, waveforms: list[np.ndarray], validate: Validate, tmp_path: Path
+) -> None:
+    late, recordings = tmp_path / "late.tflite", write_speech(tmp_path / "in", late=np.concatenate(waveforms[1:]))
+    model = OnlineConverter(conversion.path).model
+    logits = model.run(soundfile.read(recordings / "late.wav", dtype="float32")[0])[:, 16:]
+    margins = np.max(logits[:, 1:], axis=1) - logits[:, 0]
+    # The bias of the blank becomes such that there is no label before frame 20, but one later.
+    early, later = np.max(margins[:20]), np.max(margins[20:])
+    assert later > early + 0.1
+    raised = (early + later) / 2
+    bias = constant_bias(conversion.path, "ctc_head")[0]
+    late.write_bytes(with_bias(conversion.path, "ctc_head", 0, bias + raised))
+    arguments = [f"--model={late}", *STREAMING, "--lag-ms=500", f"--audio={recordings}", f"--speech={tmp_path}"]
+    report = validate(emulator.run_program(arguments).stdout)
+    expected, text = of_the_desktop(late, recordings / "late.wav", 0.5)
+    assert report["recognition"]["transcripts"][0]["hypothesis"].split() == text.split() != []
+    assert_same_speech(soundfile.read(tmp_path / "late.wav", dtype="float32")[0], expected)
 
 
 def test_where_nothing_is_said_nothing_is_spoken(
@@ -189,6 +241,16 @@ def test_values_that_are_not_finite_are_one_sentence(
     done = emulator.run_program([f"--model={path}", *STREAMING])
     assert done.returncode == 1
     assert validate(done.stdout)["error"] == "the encoder computes values that are not finite"
+
+
+def test_a_lag_is_for_conversion(
+    emulator: Emulator, native_model: NativeModel, endless: Path, validate: Validate
+) -> None:
+    done = emulator.run_program([f"--model={native_model.path}", *QUICK, "--lag-ms=500"])
+    assert done.returncode == 2
+    assert validate(done.stdout)["error"] == "--lag-ms is for models that convert speech"
+    done = emulator.run_program([f"--model={endless}", *STREAMING, "--lag-ms=0"])
+    assert "--lag-ms=0: expected a whole number from 1 to" in validate(done.stdout)["error"]
 
 
 def test_a_folder_that_is_missing_is_one_sentence(

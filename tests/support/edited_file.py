@@ -28,19 +28,28 @@ def with_constant(path: Path, ending: str, dtype: Any, index: int, value: Any) -
     raise AssertionError(f"{path} has no constant that ends in {ending}")
 
 
+def constant_bias(path: Path, layer: str) -> NDArray[np.float32]:
+    """Returns the bias of a float layer, where that computes its output."""
+    file = GraphFile.parse(path.read_bytes())
+    return np.array(file.model.buffers[_bias(file, layer).buffer].data).view(np.float32)
+
+
 def with_bias(path: Path, layer: str, index: int, value: float) -> bytes:
     """Returns the file with another number at `index` of the bias of a float layer, where that computes its output."""
     file = GraphFile.parse(path.read_bytes())
+    bias, content = _bias(file, layer), constant_bias(path, layer)
+    content[index] = value
+    bias.buffer = file.add_buffer(content.view(np.uint8))
+    return file.to_bytes()
+
+
+def _bias(file: GraphFile, layer: str) -> Any:
     for graph in file.graphs:
         tensors = graph.subgraph.tensors
         for operator in graph.subgraph.operators:
             if tensors[operator.outputs[0]].name.decode().endswith(f"{layer}/BiasAdd"):
-                bias = tensors[operator.inputs[-1]]
-                content = np.array(file.model.buffers[bias.buffer].data).view(np.float32)
-                content[index] = value
-                bias.buffer = file.add_buffer(content.view(np.uint8))
-                return file.to_bytes()
-    raise AssertionError(f"{path} has no layer {layer} with a bias")
+                return tensors[operator.inputs[-1]]
+    raise AssertionError(f"there is no layer {layer} with a bias")
 
 
 def with_metadata(path: Path, change: Callable[[Any], Any]) -> bytes:
