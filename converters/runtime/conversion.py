@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfconformer.decoding.ctc import greedy_decode
+from tfconformer.decoding.onset import spoken_frames
 from tfconformer.decoding.spectrogram import convert
 from tfconformer.decoding.vocoder import NeuralVocoder, vocode
 
@@ -66,9 +67,10 @@ def convert_utterance(model: SpeechModel, waveform: Samples) -> ConvertedUtteran
 
     task = model.metadata.task
     encoded = timed("encoder", model.run, waveform)
-    ids = greedy_decode(encoded[:, task.setting("memory") :])
-    if not ids:
+    logits = encoded[:, task.setting("memory") :]
+    ids, spoken = greedy_decode(logits), spoken_frames(encoded, logits)
+    if not len(spoken):
         return ConvertedUtterance(ids, np.zeros(0, np.float32), True, seconds)
-    converted = timed("decoder", convert, model, encoded)
+    converted = timed("decoder", convert, model, spoken)
     frames = converted.spectrogram.reshape(-1, task.setting("bins"))
     return ConvertedUtterance(ids, timed("vocoder", vocode, NeuralVocoder(model), frames), converted.stopped, seconds)
