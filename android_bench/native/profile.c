@@ -19,12 +19,6 @@ static void ignore_settings(TelemetryProfiler* profiler, const char* setting, co
   (void)profiler, (void)setting, (void)settings;
 }
 
-/* Called by delegates for their own operations, after these. */
-static void ignore_op(TelemetryProfiler* profiler, const char* op_name, uint64_t elapsed_us, int64_t op,
-                      int64_t subgraph) {
-  (void)profiler, (void)op_name, (void)elapsed_us, (void)op, (void)subgraph;
-}
-
 static int find_kind(Profile* profile, const char* name) {
   for (int i = 0; i < profile->kinds; ++i) {
     if (strncmp(profile->kind[i].name, name, KIND_NAME_SIZE - 1) == 0) return i;
@@ -55,6 +49,17 @@ static void end_op(TelemetryProfiler* profiler, uint32_t handle) {
   ++kind->count;
 }
 
+/* Called by XNNPACK for its own operations, after they are done. It is not begun and ended as other delegates are. */
+static void report_op(TelemetryProfiler* profiler, const char* op_name, uint64_t elapsed_us, int64_t op,
+                      int64_t subgraph) {
+  (void)op, (void)subgraph;
+  Profile* profile = profiler->data;
+  if (!profile->enabled || profile->depth > 0) return;
+  OperationKind* kind = &profile->kind[find_kind(profile, op_name)];
+  kind->us += (double)elapsed_us;
+  ++kind->count;
+}
+
 void profile_start(Profile* profile) {
   memset(profile, 0, sizeof *profile);
   profile->profiler = (TelemetryProfiler){
@@ -64,7 +69,7 @@ void profile_start(Profile* profile) {
       .report_settings = ignore_settings,
       .begin_op = begin_op,
       .end_op = end_op,
-      .report_op = ignore_op,
+      .report_op = report_op,
   };
 }
 

@@ -8,7 +8,7 @@
 enum { MAX_OPERATION_KINDS = 128, KIND_NAME_SIZE = 64 };
 
 typedef struct {
-  char name[KIND_NAME_SIZE]; /* as the runtime names it: CONV_2D, TfLiteXNNPackDelegate, ... */
+  char name[KIND_NAME_SIZE]; /* as the runtime names it: CONV_2D, TfconformerDelegate, ... */
   int64_t count;
   double us;
 } OperationKind;
@@ -29,7 +29,7 @@ struct TelemetryProfiler {
 };
 
 /* An operation that runs others, such as a loop or a delegate, counts with all that they take; they do not count by
- * themselves. */
+ * themselves. XNNPACK's count by its own names, in whole microseconds. */
 typedef struct {
   TelemetryProfiler profiler;
   bool enabled; /* false: the callbacks return at once, so that timed runs are not slowed down */

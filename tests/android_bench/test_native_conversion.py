@@ -101,28 +101,33 @@ def test_the_report_has_times_of_all_components(
     assert report["timing"]["utterance"]["mean_us"] == pytest.approx(whole)
     assert report["timing"]["first_sound"]["mean_us"] > 0
     assert report["engine"]["xnnpack"]
+    kinds = {row["kind"] for row in report["profile"]["operations"]}
+    assert {"RFFT2D", "TfconformerDelegate", "Fully Connected (NC, F32) GEMM"} <= kinds  # the last one is XNNPACK's
     reference.unlink()
 
 
-@pytest.mark.parametrize("lag_ms", [250, 850])
 def test_speech_behind_the_speaker_is_that_of_the_desktop(
     emulator: Emulator,
     conversion: Conversion,
     waveforms: list[np.ndarray],
     validate: Validate,
     tmp_path: Path,
-    lag_ms: int,
 ) -> None:
     """Steps wait for the frames in reach, the window moves, and the decoder stops by itself."""
     write_reference(conversion.path, waveforms[0])
     recordings = write_speech(tmp_path / "in", word=waveforms[0], long=np.tile(waveforms[2], 3))
-    lag = f"--lag-ms={lag_ms}"
-    arguments = [f"--model={conversion.path}", *STREAMING, lag, f"--audio={recordings}", f"--speech={tmp_path}"]
+    arguments = [
+        f"--model={conversion.path}",
+        *STREAMING,
+        "--lag-ms=250",
+        f"--audio={recordings}",
+        f"--speech={tmp_path}",
+    ]
     report = validate(emulator.run_program(arguments).stdout)
-    assert report["settings"]["lag_ms"] == lag_ms
+    assert report["settings"]["lag_ms"] == 250
     made = {one["name"]: one for one in report["conversion"]}
     for name in ("word", "long"):
-        expected, _ = of_the_desktop(conversion.path, recordings / f"{name}.wav", lag_ms / 1e3)
+        expected, _ = of_the_desktop(conversion.path, recordings / f"{name}.wav", 0.25)
         assert_same_speech(soundfile.read(made[name]["file"], dtype="float32")[0], expected)
         assert made[name]["stopped"]
     # An emulator is slow, but six seconds of audio last longer than its first steps.
