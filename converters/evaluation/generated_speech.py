@@ -42,11 +42,11 @@ def score_conversion(
     limit: int | None = None,
     recognizer: Recognize | None = None,
     lag: float | None = None,
+    controls: bool = True,
 ) -> Iterator[Score]:
     """Scores a file that converts speech, decoding freely, beside the source and the target voice.
 
-    A streaming file is scored as a stream, with its latencies. Two more rows are controls: the speech of another
-    sentence than the one that is scored, and the same file with teacher forcing, after the end of the utterance.
+    A streaming file is scored as a stream, with its latencies.
 
     Args:
       path: a file of the task conversion.
@@ -56,6 +56,8 @@ def score_conversion(
       limit: largest number of utterances of each set.
       recognizer: the independent recognizer; None takes `Moonshine`.
       lag: see `OnlineConverter`.
+      controls: also yields the speech of another sentence than the one that is scored, and the same file with teacher
+        forcing, after the end of the utterance.
 
     Raises:
       InputError: the file or a shard cannot be used, or the recognizer is not available.
@@ -70,9 +72,10 @@ def score_conversion(
     else:
         converter = OnlineConverter(path, runtime, rules=(), lag=lag)
         opened, system = converter.model, systems.live_conversion(converter)
-    forced = systems.forced_conversion(opened)
-    rows = {"source": systems.source, "target": systems.target, model: system, f"{model}{FORCED}": forced}
-    return _scores(rows, model, opened, test_sets, limit, recognizer, lag)
+    rows = {"source": systems.source, "target": systems.target, model: system}
+    if controls:
+        rows[f"{model}{FORCED}"] = systems.forced_conversion(opened)
+    return _scores(rows, model, opened, test_sets, limit, recognizer, lag, controls)
 
 
 def score_vocoder(
@@ -109,6 +112,7 @@ def _scores(
     limit: int | None,
     recognizer: Recognize | None,
     lag: float | None = None,
+    shuffled: bool = False,
 ) -> Iterator[Score]:
     recognize = recognizer or Moonshine()
     file = read_model_file(opened.path)
@@ -119,7 +123,7 @@ def _scores(
             hypotheses = [recognize(one.speech) for one in generated]
             score = _score(name, test_set, pairs, generated, hypotheses, lag if name == model else None)
             yield _with_file(score, file, opened) if name == model else score
-            if name == model and len(pairs) > 1:
+            if name == model and shuffled and len(pairs) > 1:
                 shifted = [*generated[1:], generated[0]], [*hypotheses[1:], hypotheses[0]]
                 yield _score(f"{name}{SHUFFLED}", test_set, pairs, *shifted)
 
