@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "../../converters/custom_ops/include/tfconformer_ops.h"
-#include "converter.h"
 #include "speech.h"
 #include "tokenizer.h"
 
@@ -26,9 +25,7 @@ typedef struct {
   const float* input; /* the waveform that is timed */
   int input_samples;
   Session* session;
-  bool converts; /* the model is the converter, else the recognizer */
-  Recognizer recognizer;
-  Converter converter;
+  SpeechModel model;
   float* first_output;
   /* Of the timed runs. */
   Times utterance_times, first_sound_times;
@@ -113,70 +110,6 @@ static bool choose_input(Run* run, Report* report) {
   return true;
 }
 
-/* ---- The model ---- */
-
-static bool open_graphs(Run* run, Failure* failure) {
-  const Mode mode = run->arguments->mode;
-  run->converts = strcmp(run->metadata.task, CONVERSION) == 0;
-  if (!run->converts && run->arguments->lag_ms > 0) {
-    return fail(failure, RUN_BAD_ARGUMENTS, "--lag-ms is for models that convert speech");
-  }
-  if (!run->converts) {
-    return recognizer_open(&run->recognizer, run->session, mode, &run->metadata, run->input_samples, failure);
-  }
-  if (mode == MODE_STREAMING)
-    return converter_open(&run->converter, run->session, &run->metadata, run->arguments->lag_ms, failure);
-  return fail(failure, RUN_MODEL_REFUSED, "a model of conversion runs step by step: --mode=streaming");
-}
-
-static bool compute(Run* run, const float* waveform, int samples, Failure* failure) {
-  return run->converts ? converter_run(&run->converter, waveform, samples, failure)
-                       : recognizer_run(&run->recognizer, waveform, samples, failure);
-}
-
-/* The output that is compared: logits, or speech in rows of a hop. */
-typedef struct {
-  const float* values;
-  int frames, columns;
-} Output;
-
-static Output output_of(const Run* run) {
-  const Recognizer* recognizer = &run->recognizer;
-  const Vocoder* vocoder = &run->converter.vocoder;
-  return run->converts ? (Output){vocoder->samples, vocoder->count / vocoder->hop, vocoder->hop}
-                       : (Output){recognizer->logits, recognizer->frames, recognizer->columns};
-}
-
-static size_t output_bytes(Output output) {
-  return (size_t)output.frames * (size_t)output.columns * sizeof *output.values;
-}
-
-static CtcLogits logits_of(const Run* run) {
-  return run->converts ? converter_logits(&run->converter) : recognizer_logits(&run->recognizer);
-}
-
-/* The components of the model, with the times of their steps in the last utterance. Returns their number. */
-static int list_components(const Run* run, const char* names[MAX_COMPONENTS], const Times* times[MAX_COMPONENTS]) {
-  const Converter* converter = &run->converter;
-  names[0] = run->converts ? "encoder" : NULL;
-  names[1] = "decoder";
-  names[2] = "vocoder";
-  times[0] = run->converts ? &converter->encoder.times : &run->recognizer.times;
-  times[1] = &converter->decoder.graph.times;
-  times[2] = &converter->vocoder.graph.times;
-  return run->converts ? 3 : 1;
-}
-
-/* Time in microseconds of the last utterance. */
-static double compute_us(const Run* run) {
-  const char* names[MAX_COMPONENTS];
-  const Times* times[MAX_COMPONENTS];
-  const int count = list_components(run, names, times);
-  double us = 0;
-  for (int i = 0; i < count; ++i) us += times[i]->total;
-  return us;
-}
-
 /* ---- Timed runs ---- */
 
 static bool start_engine(Run* run, Report* report) {
@@ -191,25 +124,29 @@ static bool start_engine(Run* run, Report* report) {
   run->session =
       session_open(engine, run->file, arguments->threads, arguments->kernel, &report->profile, &report->failure);
   if (run->session == NULL) return false;
-  if (!open_graphs(run, &report->failure)) return false;
+  if (!model_open(&run->model, run->session, &run->metadata, arguments, run->input_samples, &report->failure)) {
+    return false;
+  }
   report->init_us = now_us() - began;
   report->xnnpack = session_has_xnnpack(run->session);
   read_memory(&report->memory_init);
   return true;
 }
 
+static size_t output_bytes(Output output) {
+  return (size_t)output.frames * (size_t)output.columns * sizeof *output.values;
+}
+
 static bool run_once(Run* run, Report* report) {
-  return compute(run, run->input, run->input_samples, &report->failure);
+  return model_run(&run->model, run->input, run->input_samples, &report->failure);
 }
 
 /* The first run, whose output is kept. */
 static bool first_run(Run* run, Report* report) {
-  const char* names[MAX_COMPONENTS];
-  const Times* times[MAX_COMPONENTS];
   if (!run_once(run, report)) return false;
-  list_components(run, names, times);
-  report->first_us = times[0]->count > 0 ? times[0]->us[0] : 0;
-  const Output output = output_of(run);
+  const Times* steps = model_components(&run->model).times[0];
+  report->first_us = steps->count > 0 ? steps->us[0] : 0;
+  const Output output = model_output(&run->model);
   report->check.frames = output.frames;
   report->check.columns = output.columns;
   const size_t bytes = output_bytes(output);
@@ -220,7 +157,7 @@ static bool first_run(Run* run, Report* report) {
 }
 
 static bool repeats_first(const Run* run, const Report* report) {
-  const Output output = output_of(run);
+  const Output output = model_output(&run->model);
   const size_t bytes = output_bytes(output);
   return output.frames == report->check.frames && output.columns == report->check.columns &&
          (bytes == 0 || memcmp(run->first_output, output.values, bytes) == 0);
@@ -228,27 +165,26 @@ static bool repeats_first(const Run* run, const Report* report) {
 
 /* Adds the times of the last utterance to those of the timed runs. */
 static bool note_times(Run* run, Failure* failure) {
-  const char* names[MAX_COMPONENTS];
-  const Times* times[MAX_COMPONENTS];
-  const int count = list_components(run, names, times);
-  for (int i = 0; i < count; ++i) {
-    if (!times_add(&run->component_times[i], times[i]->total, failure)) return false;
-    for (int j = 0; j < times[i]->count; ++j) {
-      if (!times_add(&run->step_times[i], times[i]->us[j], failure)) return false;
+  const Components components = model_components(&run->model);
+  for (int i = 0; i < components.count; ++i) {
+    const Times* steps = components.times[i];
+    if (!times_add(&run->component_times[i], steps->total, failure)) return false;
+    for (int j = 0; j < steps->count; ++j) {
+      if (!times_add(&run->step_times[i], steps->us[j], failure)) return false;
     }
   }
-  return times_add(&run->utterance_times, compute_us(run), failure) &&
-         (!run->converts || times_add(&run->first_sound_times, run->converter.first_sound_us, failure));
+  return times_add(&run->utterance_times, model_compute_us(&run->model), failure) &&
+         times_add(&run->first_sound_times, run->model.converter.first_sound_us, failure);
 }
 
 static Summary summary_of(Times* times) { return summarize(times->us, times->count); }
 
 static void summarize_times(Run* run, Report* report) {
-  const char* names[MAX_COMPONENTS];
-  const Times* times[MAX_COMPONENTS];
-  report->components = list_components(run, names, times);
-  for (int i = 0; i < report->components; ++i) {
-    report->component[i] = (Component){names[i], summary_of(&run->component_times[i]), summary_of(&run->step_times[i])};
+  const Components components = model_components(&run->model);
+  report->components = components.count;
+  for (int i = 0; i < components.count; ++i) {
+    report->component[i] =
+        (Component){components.name[i], summary_of(&run->component_times[i]), summary_of(&run->step_times[i])};
   }
   report->utterance = summary_of(&run->utterance_times);
   report->first_sound = summary_of(&run->first_sound_times);
@@ -336,9 +272,9 @@ static bool add_conversion(Report* report, const char* name, const char* file, C
 /* Writes the speech of the last utterance into the folder of the command, and notes it in the report. */
 static bool keep_speech(const Run* run, const char* name, double audio_seconds, Report* report) {
   char path[MAX_PATH];
-  const Converter* converter = &run->converter;
+  const Converter* converter = &run->model.converter;
   const Vocoder* vocoder = &converter->vocoder;
-  const int rate = run->metadata.sample_rate > 0 ? (int)run->metadata.sample_rate : USUAL_SAMPLE_RATE;
+  const int rate = converter->sample_rate;
   const char* folder = run->arguments->speech;
   if (folder != NULL) {
     if (snprintf(path, sizeof path, "%s/%s.wav", folder, name) >= (int)sizeof path) {
@@ -346,22 +282,20 @@ static bool keep_speech(const Run* run, const char* name, double audio_seconds, 
     }
     if (!write_wav(path, vocoder->samples, vocoder->count, rate, &report->failure)) return false;
   }
-  const char* names[MAX_COMPONENTS];
-  const Times* times[MAX_COMPONENTS];
+  const Components components = model_components(&run->model);
   Conversion conversion = {
       .audio_seconds = audio_seconds,
       .speech_seconds = (double)vocoder->count / rate,
       .first_sound_seconds = converter->first_sound_us / 1e6,
       .stopped = converter->stopped,
   };
-  const int components = list_components(run, names, times);
-  for (int i = 0; i < components; ++i) conversion.component_seconds[i] = times[i]->total / 1e6;
+  for (int i = 0; i < components.count; ++i) conversion.component_seconds[i] = components.times[i]->total / 1e6;
   return add_conversion(report, name, folder == NULL ? NULL : path, conversion);
 }
 
 /* Keeps the speech of the timed utterance, unless it is a WAV file's, which is converted with the others. */
 static bool keep_timed_speech(const Run* run, Report* report) {
-  if (!run->converts || strcmp(report->input, "audio") == 0) return true;
+  if (!run->model.converts || strcmp(report->input, "audio") == 0) return true;
   return keep_speech(run, report->input, report->audio_seconds, report);
 }
 
@@ -377,8 +311,8 @@ static bool recognize_waveform(Run* run, const Tokenizer* tokenizer, const char*
     return fail(&report->failure, RUN_BAD_ARGUMENTS, "%.300s has no line for %.200s", run->arguments->transcripts,
                 name);
   }
-  if (!compute(run, waveform->samples, waveform->count, &report->failure)) return false;
-  const CtcLogits logits = logits_of(run);
+  if (!model_run(&run->model, waveform->samples, waveform->count, &report->failure)) return false;
+  const CtcLogits logits = model_logits(&run->model);
   if (logits.columns != tokenizer->count + 1 && logits.frames > 0) {
     return fail(&report->failure, RUN_MODEL_REFUSED, "the logits have %d columns, its tokenizer %d pieces and a blank",
                 logits.columns, tokenizer->count);
@@ -390,10 +324,10 @@ static bool recognize_waveform(Run* run, const Tokenizer* tokenizer, const char*
   }
   Utterance* utterance = &recognition->utterance[recognition->utterances - 1];
   utterance->audio_seconds = (double)waveform->count / waveform->sample_rate;
-  utterance->compute_seconds = compute_us(run) / 1e6;
+  utterance->compute_seconds = model_compute_us(&run->model) / 1e6;
   recognition->audio_seconds += utterance->audio_seconds;
   recognition->compute_seconds += utterance->compute_seconds;
-  return !run->converts || keep_speech(run, name, utterance->audio_seconds, report);
+  return !run->model.converts || keep_speech(run, name, utterance->audio_seconds, report);
 }
 
 static bool recognize_files(Run* run, const Tokenizer* tokenizer, MappedFile transcripts, Report* report) {
@@ -446,8 +380,7 @@ static bool run_all(Run* run, Report* report) {
 }
 
 static void end_run(Run* run) {
-  recognizer_close(&run->recognizer);
-  converter_close(&run->converter);
+  model_close(&run->model);
   session_close(run->session);
   times_free(&run->utterance_times);
   times_free(&run->first_sound_times);

@@ -8,6 +8,7 @@
 #include "profile.h"
 #include "recognition.h"
 #include "reference.h"
+#include "speech_model.h"
 #include "statistics.h"
 
 #define BENCH_VERSION "0.1.0"
@@ -28,9 +29,6 @@ typedef struct {
   const char* name;
   Summary utterance, step;
 } Component;
-
-/* "encoder", "decoder" and "vocoder" of a model that converts; of a recognizer there is one, without a name. */
-enum { MAX_COMPONENTS = 3 };
 
 /* Speech that the model made of an utterance. */
 typedef struct {
