@@ -18,7 +18,7 @@ from tfconformer.training.run import RunDirectory
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 # Name of a checkpoint: index of its blank.
-BLANKS = {"parakeet_ctc": 40}
+BLANKS = {"lasr_ctc": 0, "parakeet_ctc": 40}
 
 
 @dataclass(frozen=True)

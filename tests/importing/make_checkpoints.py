@@ -108,8 +108,26 @@ def parakeet() -> None:
     save("parakeet_ctc", transformers.ParakeetForCTC(config), processor)
 
 
+def lasr() -> None:
+    """Its blank is the padding, its first token; tokens that end sentences follow."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = sentencepiece_model(Path(folder), "unigram", 36)
+        trained = sentencepiece.SentencePieceProcessor(model_file=str(path))
+        pieces = [(trained.id_to_piece(i), trained.get_score(i)) for i in range(1, trained.vocab_size())]
+    vocabulary = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *pieces]
+    tokenizer = transformers.LasrTokenizer(vocab=vocabulary, extra_ids=0)
+    encoder = transformers.LasrEncoderConfig(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, conv_kernel_size=6,
+        subsampling_conv_channels=8, num_mel_bins=128,
+    )  # fmt: skip
+    config = transformers.LasrCTCConfig(vocab_size=len(vocabulary), pad_token_id=0, encoder_config=encoder.to_dict())
+    processor = transformers.LasrProcessor(transformers.LasrFeatureExtractor(), tokenizer)
+    save("lasr_ctc", transformers.LasrForCTC(config), processor)
+
+
 def main() -> None:
     parakeet()
+    lasr()
 
 
 if __name__ == "__main__":

@@ -37,6 +37,21 @@ MODES = {
         4,
         (2 * 1 + 3 * 2 + 2 * 4) // 4,
     ),
+    # Windows of 5 along time wait for 2 frames of 20 ms, then 3 of 40 ms; every block for 1 + 2.
+    "rotary": (
+        {
+            "subsampling": "time",
+            "positions": "rotary",
+            "conv_norm": False,
+            "ff_residual": (1.5, 0.5),
+            "conv_residual": (2.0, 1.0),
+            "final_norm": True,
+            "left_context": 6,
+            "right_context": 1,
+        },
+        4,
+        3 + 2 * (1 + 2),
+    ),
     "look-ahead everywhere": ({"left_context": 6, "right_context": 1}, 4, 2 * (1 + 2)),
 }
 

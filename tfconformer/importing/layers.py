@@ -64,6 +64,12 @@ def dense(tensors: Tensors, name: str, inputs: int, outputs: int) -> tuple[Array
     return tensors.take(f"{name}.weight", outputs, inputs).T, optional(tensors, f"{name}.bias", outputs)
 
 
+def convolution(tensors: Tensors, name: str, inputs: int, outputs: int, size: int) -> tuple[Array, Array]:
+    """Returns kernel [size * inputs, outputs] and bias [outputs] of a convolution along time, a matmul of windows."""
+    kernel = tensors.take(f"{name}.weight", outputs, inputs, size).transpose(2, 1, 0)
+    return kernel.reshape(size * inputs, outputs), optional(tensors, f"{name}.bias", outputs)
+
+
 def normalization(tensors: Tensors, name: str, channels: int) -> tuple[Array, Array]:
     """Returns gamma and beta [channels] of a layer normalization."""
     return tensors.take(f"{name}.weight", channels), optional(tensors, f"{name}.bias", channels)

@@ -13,7 +13,7 @@ from tfconformer.config import Config, TrainingConfig
 from tfconformer.data.config import DataConfig
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
-from tfconformer.importing import parakeet
+from tfconformer.importing import lasr, parakeet
 from tfconformer.importing.architecture import Architecture, LayerWeights
 from tfconformer.importing.hugging_face import HuggingFaceFolder
 from tfconformer.importing.tensors import Tensors
@@ -23,7 +23,10 @@ from tfconformer.training.checkpoint import abstract_model, write_weights
 from tfconformer.training.run import RunDirectory
 
 # Classes of transformers.
-_FAMILIES: dict[str, Callable[[HuggingFaceFolder], Architecture]] = {"ParakeetForCTC": parakeet.read}
+_FAMILIES: dict[str, Callable[[HuggingFaceFolder], Architecture]] = {
+    "LasrForCTC": lasr.read,
+    "ParakeetForCTC": parakeet.read,
+}
 # A start for a fine-tuning that quantizes; another configuration extends that of the run.
 _TRAINING = TrainingConfig(epochs=5, steps_per_epoch=1000, learning_rate=1e-4, warmup_steps=500)
 
