@@ -17,8 +17,8 @@ from tfconformer.training.checkpoint import load_model
 from tfconformer.training.run import RunDirectory
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
-# Name of a checkpoint: index of its blank.
-BLANKS = {"lasr_ctc": 0, "parakeet_ctc": 40}
+# Path of a checkpoint: index of its blank.
+BLANKS = {"lasr_ctc": 0, "parakeet_ctc": 40, "nemo_conformer/model.nemo": 40, "nemo_hybrid/model.nemo": 40}
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,10 @@ class Imported:
 def imported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Imported]:
     @cache
     def make(name: str) -> Imported:
-        run = RunDirectory(tmp_path_factory.mktemp(name) / "run")
-        config = import_checkpoint(CHECKPOINTS / name, run)
-        expected = dict(np.load(CHECKPOINTS / name / "expected.npz"))
+        source = CHECKPOINTS / name
+        run = RunDirectory(tmp_path_factory.mktemp("imported") / "run")
+        config = import_checkpoint(source, run)
+        expected = dict(np.load((source if source.is_dir() else source.parent) / "expected.npz"))
         others = np.delete(np.arange(expected["logits"].shape[1]), BLANKS[name])
         expected["logits"] = expected["logits"][:, [BLANKS[name], *others]]
         return Imported(run, config, load_model(run), expected)

@@ -9,6 +9,8 @@ outputs of all blocks and the logits, and the ids and text of a sentence.
 from __future__ import annotations
 
 import io
+import json
+import tarfile
 import tempfile
 from pathlib import Path
 
@@ -16,6 +18,7 @@ import numpy as np
 import sentencepiece
 import torch
 import transformers
+from transformers.convert_slow_tokenizer import ParakeetConverter
 
 FOLDER = Path(__file__).parent / "checkpoints"
 SENTENCE = "the quick brown fox"
@@ -64,18 +67,21 @@ def sentencepiece_model(folder: Path, model_type: str, size: int) -> Path:
 
 
 def save(name: str, model: torch.nn.Module, processor: transformers.ProcessorMixin) -> None:
-    folder = FOLDER / name
+    """Writes a checkpoint as users of transformers do, and what it computes."""
     randomize(model)
-    model.eval()
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
+    model.save_pretrained(FOLDER / name)
+    processor.save_pretrained(FOLDER / name)
+    save_expected(name, model, processor)
+
+
+def save_expected(name: str, model: torch.nn.Module, processor: transformers.ProcessorMixin) -> None:
     waveform = speech()
     inputs = processor(waveform, sampling_rate=16000)
     with torch.no_grad():
-        outputs = model(**inputs, output_hidden_states=True)
+        outputs = model.eval()(**inputs, output_hidden_states=True)
     ids = processor.tokenizer(SENTENCE, add_special_tokens=False)["input_ids"]
     np.savez(
-        folder / "expected.npz",
+        FOLDER / name / "expected.npz",
         speech=waveform,
         features=inputs["input_features"][0].numpy(),
         valid=inputs["attention_mask"][0].sum().item(),
@@ -85,27 +91,123 @@ def save(name: str, model: torch.nn.Module, processor: transformers.ProcessorMix
         ids=ids,
         text=processor.decode(ids, group_tokens=False),
     )
-    print(name, {key: value.shape for key, value in np.load(folder / "expected.npz").items()})
+    print(name, {key: value.shape for key, value in np.load(FOLDER / name / "expected.npz").items()})
 
 
-def parakeet() -> None:
-    from transformers.convert_slow_tokenizer import ParakeetConverter
-
-    with tempfile.TemporaryDirectory() as folder:
-        converted = ParakeetConverter(str(sentencepiece_model(Path(folder), "bpe", 40))).converted()
+def parakeet_processor(model: Path) -> transformers.ParakeetProcessor:
+    """Converts a SentencePiece model as the published checkpoints were converted; the blank is its last token."""
+    converted = ParakeetConverter(str(model)).converted()
     tokenizer = transformers.ParakeetTokenizer(tokenizer_object=converted, clean_up_tokenization_spaces=False)
     special = {name: transformers.AddedToken(f"<{name}>", normalized=False, special=True) for name in ("unk", "pad")}
     tokenizer.add_tokens(list(special.values()))
     tokenizer.add_special_tokens({f"{name}_token": token for name, token in special.items()})
+    return transformers.ParakeetProcessor(transformers.ParakeetFeatureExtractor(), tokenizer)
+
+
+def parakeet_model(processor: transformers.ParakeetProcessor, **settings: bool) -> transformers.ParakeetForCTC:
     encoder = transformers.ParakeetEncoderConfig(
         hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, conv_kernel_size=5,
-        subsampling_conv_channels=4, num_mel_bins=80, convolution_bias=False, attention_bias=True,
+        subsampling_conv_channels=4, num_mel_bins=80, **settings,
     )  # fmt: skip
+    tokenizer = processor.tokenizer
     config = transformers.ParakeetCTCConfig(
         vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, encoder_config=encoder.to_dict()
     )
-    processor = transformers.ParakeetProcessor(transformers.ParakeetFeatureExtractor(), tokenizer)
-    save("parakeet_ctc", transformers.ParakeetForCTC(config), processor)
+    return transformers.ParakeetForCTC(config)
+
+
+def parakeet() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        processor = parakeet_processor(sentencepiece_model(Path(folder), "bpe", 40))
+    save("parakeet_ctc", parakeet_model(processor, convolution_bias=False), processor)
+
+
+class Striding(torch.nn.Module):
+    """The subsampling by 4 of NeMo's Conformer, with the interface of `ParakeetEncoderSubsamplingConv2D`."""
+
+    def __init__(self, channels: int, dim: int) -> None:
+        super().__init__()
+        convolutions = [torch.nn.Conv2d(inputs, channels, 3, 2, 1) for inputs in (1, channels)]
+        self.layers = torch.nn.Sequential(convolutions[0], torch.nn.ReLU(), convolutions[1], torch.nn.ReLU())
+        self.linear = torch.nn.Linear(channels * 20, dim)
+
+    def forward(self, features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        valid = (features * mask[..., None])[:, : int(mask.sum())]  # of one utterance
+        return self.linear(self.layers(valid[:, None]).transpose(1, 2).flatten(2))
+
+
+# Names in transformers, and in an archive of NeMo.
+NEMO_NAMES = {
+    "encoder.subsampling.layers": "encoder.pre_encode.conv",
+    "encoder.subsampling.linear": "encoder.pre_encode.out",
+    "q_proj": "linear_q",
+    "k_proj": "linear_k",
+    "v_proj": "linear_v",
+    "o_proj": "linear_out",
+    "bias_u": "pos_bias_u",
+    "bias_v": "pos_bias_v",
+    "conv.norm": "conv.batch_norm",
+}
+
+
+def save_nemo(name: str, model: torch.nn.Module, tokenizer: Path, hybrid: bool) -> None:
+    """Writes a model as an archive of NeMo, without NeMo; a hybrid has a transducer beside its CTC head."""
+    weights = {"preprocessor.featurizer.window": torch.hann_window(400)}
+    for key, value in model.state_dict().items():
+        key = key.replace("relative_k_proj", "linear_pos")
+        for old, new in NEMO_NAMES.items():
+            key = key.replace(old, new)
+        weights[key.replace("ctc_head", f"{'ctc_' if hybrid else ''}decoder.decoder_layers.0")] = value
+    config = model.config.encoder_config
+    decoder = {"num_classes": model.config.vocab_size - 1, "feat_in": None, "vocabulary": []}
+    tree = {
+        "target": f"nemo.collections.asr.models.{'EncDecHybridRNNTCTCBPEModel' if hybrid else 'EncDecCTCModelBPE'}",
+        "sample_rate": 16000,
+        "preprocessor": {
+            "_target_": "nemo.collections.asr.modules.AudioToMelSpectrogramPreprocessor", "sample_rate": 16000,
+            "normalize": "per_feature", "window_size": 0.025, "window_stride": 0.01, "window": "hann", "features": 80,
+            "n_fft": 512, "frame_splicing": 1, "dither": 1e-5, "pad_to": 0,
+        },
+        "encoder": {
+            "_target_": "nemo.collections.asr.modules.ConformerEncoder", "feat_in": 80, "feat_out": -1,
+            "n_layers": config.num_hidden_layers, "d_model": config.hidden_size, "n_heads": config.num_attention_heads,
+            "subsampling": "dw_striding" if hybrid else "striding", "subsampling_factor": 8 if hybrid else 4,
+            "subsampling_conv_channels": 4, "causal_downsampling": False, "ff_expansion_factor": 2,
+            "self_attention_model": "rel_pos", "att_context_size": [-1, -1], "xscaling": True, "untie_biases": True,
+            "conv_kernel_size": config.conv_kernel_size, "conv_norm_type": "batch_norm", "dropout": 0.1,
+        },
+        "tokenizer": {"dir": None, "type": "bpe", "model_path": f"nemo:0123_{tokenizer.name}"},
+        "decoder": decoder,
+    }  # fmt: skip
+    if hybrid:
+        weights["joint.enc.weight"] = torch.zeros(2, 2)
+        weights["decoder.prediction.embed.weight"] = torch.zeros(2, 2)
+        tree |= {"aux_ctc": {"ctc_loss_weight": 0.3, "decoder": decoder}, "decoder": {"prednet": {}}}
+    with tempfile.TemporaryDirectory() as folder, tarfile.open(FOLDER / name / "model.nemo", "w") as archive:
+        (Path(folder) / "model_config.yaml").write_text(json.dumps(tree))  # JSON is YAML
+        torch.save(weights, Path(folder) / "model_weights.ckpt")
+        for file in sorted(Path(folder).iterdir()):
+            archive.add(file, f"./{file.name}")
+        archive.add(tokenizer, f"./0123_{tokenizer.name}")
+
+
+def nemo() -> None:
+    """Writes a FastConformer with a transducer and a CTC head, and a Conformer with a CTC head."""
+    for name, hybrid in (("nemo_hybrid", True), ("nemo_conformer", False)):
+        with tempfile.TemporaryDirectory() as folder:
+            tokenizer = sentencepiece_model(Path(folder), "bpe", 40)
+            processor = parakeet_processor(tokenizer)
+            model = parakeet_model(processor)
+            if not hybrid:
+                model.encoder.subsampling = Striding(4, 16)
+                # Masks by lengths after subsampling by 8; one utterance needs none.
+                model.encoder._get_output_attention_mask = lambda mask, target_length: torch.ones(
+                    [1, target_length], dtype=torch.bool
+                )
+            randomize(model)
+            (FOLDER / name).mkdir(parents=True, exist_ok=True)
+            save_nemo(name, model, tokenizer, hybrid)
+        save_expected(name, model, processor)
 
 
 def lasr() -> None:
@@ -128,6 +230,7 @@ def lasr() -> None:
 def main() -> None:
     parakeet()
     lasr()
+    nemo()
 
 
 if __name__ == "__main__":

@@ -32,3 +32,12 @@ class Architecture:
     blank: int
     layers: Callable[[Tensors], Iterator[LayerWeights]]
     head: Callable[[Tensors], tuple[Array, Array]]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint: its architecture, its tensors, and its tokenizer as a serialized SentencePiece model."""
+
+    architecture: Architecture
+    tensors: Tensors
+    tokenizer: bytes

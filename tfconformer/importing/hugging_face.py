@@ -13,6 +13,7 @@ from pydantic import ValidationError, model_validator
 
 from tfconformer import strict_json
 from tfconformer.errors import InputError
+from tfconformer.importing.layers import Block
 from tfconformer.importing.safetensors_file import read_safetensors
 from tfconformer.importing.tensors import StoredTensor, Tensors
 from tfconformer.section import Section, explain
@@ -66,6 +67,17 @@ class EncoderSettings(Settings):
         if self.num_key_value_heads not in (None, self.num_attention_heads):
             raise ValueError(f"num_key_value_heads {self.num_key_value_heads} differs from num_attention_heads")
         return self
+
+    def block(self) -> Block:
+        """Returns the shape of a block."""
+        return Block(
+            dim=self.hidden_size,
+            heads=self.num_attention_heads,
+            feed_forward=self.intermediate_size,
+            kernel=self.conv_kernel_size,
+            bias=self.attention_bias,
+            convolution_bias=self.convolution_bias,
+        )
 
 
 _Settings = TypeVar("_Settings", bound=Settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import Field, PositiveFloat, field_validator
@@ -29,6 +30,8 @@ class Encoder(EncoderSettings):
     subsampling_conv_channels: int = 256
     subsampling_conv_kernel_size: Literal[5] = 5
     num_mel_bins: int = 128
+    attention_bias: bool = False
+    convolution_bias: bool = False
     layer_norm_eps: float = 1e-6
     feed_forward_residual_weights: tuple[PositiveFloat, PositiveFloat] = (1.5, 0.5)
     conv_residual_weights: tuple[PositiveFloat, PositiveFloat] = (2.0, 1.0)
@@ -118,19 +121,14 @@ def encoder_config(settings: Encoder) -> ModelConfig:
 
 def encoder_layers(tensors: Tensors, settings: Encoder) -> Iterator[LayerWeights]:
     """Yields the weights of the encoder's layers."""
-    dim, channels, size = (
-        settings.hidden_size,
-        settings.subsampling_conv_channels,
-        settings.subsampling_conv_kernel_size,
-    )
-    source = "encoder.subsampler"
+    dim, channels, source = settings.hidden_size, settings.subsampling_conv_channels, "encoder.subsampler"
     yield "subsampling_input", layers.dense(tensors, f"{source}.dense_0", settings.num_mel_bins, dim)
     for index, width in enumerate((dim, channels)):
         size = settings.subsampling_conv_kernel_size
         kernel = layers.convolution(tensors, f"{source}.conv_{index}", dim, width, size)
         yield f"subsampling_convolution_{index}", kernel
     yield "subsampling_projection", layers.dense(tensors, f"{source}.dense_1", channels, dim)
-    sizes = layers.BlockSizes(dim, settings.num_attention_heads, settings.intermediate_size, settings.conv_kernel_size)
+    shape = replace(settings.block(), beta=False)
     for index in range(settings.num_hidden_layers):
-        yield from layers.block(tensors, f"encoder.layers.{index}", f"block_{index:02d}", sizes)
-    yield "final_norm", layers.normalization(tensors, "encoder.out_norm", dim)
+        yield from layers.block(tensors, f"encoder.layers.{index}", f"block_{index:02d}", shape)
+    yield "final_norm", layers.normalization(tensors, "encoder.out_norm", dim, shape.beta)

@@ -1,6 +1,6 @@
 """The weights of layers and blocks, from tensors in PyTorch's layout to the layout of this package.
 
-PyTorch stores matrices as [outputs, inputs]. A bias or a beta that a checkpoint lacks is zero.
+PyTorch stores matrices as [outputs, inputs]. A bias or a beta that a model of the checkpoint's class lacks is zero.
 """
 
 from __future__ import annotations
@@ -17,73 +17,87 @@ BATCH_NORM_EPSILON = 1e-5  # PyTorch's default
 
 
 @dataclass(frozen=True)
-class BlockSizes:
-    """The sizes of a Conformer block: its width, heads, feed-forward width, and convolution kernel in frames."""
+class Block:
+    """The shape of a Conformer block.
+
+    Attributes:
+      dim: its width.
+      heads: number of attention heads.
+      feed_forward: width of the feed-forward modules.
+      kernel: kernel of the depthwise convolution, in frames.
+      bias: True if the feed-forward and attention modules have biases.
+      convolution_bias: True if the convolution module has biases.
+      beta: True if the layer normalizations have a beta.
+    """
 
     dim: int
     heads: int
     feed_forward: int
     kernel: int
+    bias: bool = True
+    convolution_bias: bool = True
+    beta: bool = True
 
 
-def block(tensors: Tensors, source: str, name: str, sizes: BlockSizes) -> Iterator[LayerWeights]:
+def block(tensors: Tensors, source: str, name: str, shape: Block) -> Iterator[LayerWeights]:
     """Yields the weights of a Conformer block, without its positions.
 
     Args:
       tensors: the checkpoint, with the names that the Conformers of transformers have.
       source: prefix of the block's tensors.
       name: prefix of the block's layers.
-      sizes: the block's sizes.
+      shape: the block's shape.
     """
-    dim, attention, conv = sizes.dim, f"{source}.self_attn", f"{source}.conv"
-    for module, number in (("ff1", 1), ("ff2", 2)):
-        feed_forward = f"{source}.feed_forward{number}"
-        yield f"{name}_{module}_norm", normalization(tensors, f"{source}.norm_feed_forward{number}", dim)
-        yield f"{name}_{module}_expand", dense(tensors, f"{feed_forward}.linear1", dim, sizes.feed_forward)
-        yield f"{name}_{module}_contract", dense(tensors, f"{feed_forward}.linear2", sizes.feed_forward, dim)
-    yield f"{name}_attention_norm", normalization(tensors, f"{source}.norm_self_att", dim)
+    dim, attention, conv = shape.dim, f"{source}.self_attn", f"{source}.conv"
+    norms = {"ff1": "feed_forward1", "ff2": "feed_forward2", "attention": "self_att", "conv": "conv"}
+    for module, norm in norms.items():
+        yield f"{name}_{module}_norm", normalization(tensors, f"{source}.norm_{norm}", dim, shape.beta)
+    for module in ("ff1", "ff2"):
+        linear = f"{source}.{norms[module]}.linear"
+        yield f"{name}_{module}_expand", dense(tensors, f"{linear}1", dim, shape.feed_forward, shape.bias)
+        yield f"{name}_{module}_contract", dense(tensors, f"{linear}2", shape.feed_forward, dim, shape.bias)
     for role in ("query", "key", "value", "output"):
-        yield f"{name}_attention_{role}", dense(tensors, f"{attention}.{role[0]}_proj", dim, dim)
-    yield f"{name}_conv_norm", normalization(tensors, f"{source}.norm_conv", dim)
-    yield f"{name}_conv_expand", dense(tensors, f"{conv}.pointwise_conv1", dim, 2 * dim)
-    yield f"{name}_conv_depthwise", depthwise(tensors, f"{conv}.depthwise_conv", f"{conv}.norm", dim, sizes.kernel)
-    yield f"{name}_conv_contract", dense(tensors, f"{conv}.pointwise_conv2", dim, dim)
-    yield f"{name}_norm", normalization(tensors, f"{source}.norm_out", dim)
+        yield f"{name}_attention_{role}", dense(tensors, f"{attention}.{role[0]}_proj", dim, dim, shape.bias)
+    yield f"{name}_conv_expand", dense(tensors, f"{conv}.pointwise_conv1", dim, 2 * dim, shape.convolution_bias)
+    yield f"{name}_conv_depthwise", depthwise(tensors, conv, shape)
+    yield f"{name}_conv_contract", dense(tensors, f"{conv}.pointwise_conv2", dim, dim, shape.convolution_bias)
+    yield f"{name}_norm", normalization(tensors, f"{source}.norm_out", dim, shape.beta)
 
 
-def relative_positions(tensors: Tensors, source: str, name: str, sizes: BlockSizes) -> Iterator[LayerWeights]:
+def relative_positions(tensors: Tensors, source: str, name: str, shape: Block) -> Iterator[LayerWeights]:
     """Yields the weights of relative positions: those of the attention layer `name` and of its projection."""
-    width = sizes.dim // sizes.heads
-    yield name, [tensors.take(f"{source}.{bias}", sizes.heads, width) for bias in ("bias_u", "bias_v")]
-    kernel = tensors.take(f"{source}.relative_k_proj.weight", sizes.dim, sizes.dim).T
+    width = shape.dim // shape.heads
+    yield name, [tensors.take(f"{source}.{bias}", shape.heads, width) for bias in ("bias_u", "bias_v")]
+    kernel = tensors.take(f"{source}.relative_k_proj.weight", shape.dim, shape.dim).T
     yield f"{name}_position", [separated_sinusoids(kernel)]
 
 
-def dense(tensors: Tensors, name: str, inputs: int, outputs: int) -> tuple[Array, Array]:
+def dense(tensors: Tensors, name: str, inputs: int, outputs: int, bias: bool = True) -> tuple[Array, Array]:
     """Returns kernel [inputs, outputs] and bias [outputs] of a linear layer or a convolution of size 1."""
-    return tensors.take(f"{name}.weight", outputs, inputs).T, optional(tensors, f"{name}.bias", outputs)
+    return tensors.take(f"{name}.weight", outputs, inputs).T, vector(tensors, f"{name}.bias", outputs, bias)
 
 
 def convolution(tensors: Tensors, name: str, inputs: int, outputs: int, size: int) -> tuple[Array, Array]:
     """Returns kernel [size * inputs, outputs] and bias [outputs] of a convolution along time, a matmul of windows."""
     kernel = tensors.take(f"{name}.weight", outputs, inputs, size).transpose(2, 1, 0)
-    return kernel.reshape(size * inputs, outputs), optional(tensors, f"{name}.bias", outputs)
+    return kernel.reshape(size * inputs, outputs), tensors.take(f"{name}.bias", outputs)
 
 
-def normalization(tensors: Tensors, name: str, channels: int) -> tuple[Array, Array]:
+def normalization(tensors: Tensors, name: str, channels: int, beta: bool) -> tuple[Array, Array]:
     """Returns gamma and beta [channels] of a layer normalization."""
-    return tensors.take(f"{name}.weight", channels), optional(tensors, f"{name}.bias", channels)
+    return tensors.take(f"{name}.weight", channels), vector(tensors, f"{name}.bias", channels, beta)
 
 
-def depthwise(tensors: Tensors, name: str, norm: str, channels: int, size: int) -> tuple[Array, Array]:
-    """Returns kernel [1, size, channels, 1] and bias [channels] of a depthwise convolution along time.
+def depthwise(tensors: Tensors, name: str, shape: Block) -> tuple[Array, Array]:
+    """Returns kernel [1, frames, channels, 1] and bias [channels] of the depthwise convolution of the module `name`.
 
-    The batch normalization `norm` after it, with its statistics of the training, is folded into them.
+    The batch normalization after it, with its statistics of the training, is folded into them.
     """
-    kernel = tensors.take(f"{name}.weight", channels, 1, size)[:, 0].astype(np.float64)
-    bias = optional(tensors, f"{name}.bias", channels).astype(np.float64)
+    channels = shape.dim
+    kernel = tensors.take(f"{name}.depthwise_conv.weight", channels, 1, shape.kernel)[:, 0].astype(np.float64)
+    bias = vector(tensors, f"{name}.depthwise_conv.bias", channels, shape.convolution_bias).astype(np.float64)
     gamma, beta, mean, variance = (
-        tensors.take(f"{norm}.{part}", channels).astype(np.float64)
+        tensors.take(f"{name}.norm.{part}", channels).astype(np.float64)
         for part in ("weight", "bias", "running_mean", "running_var")
     )
     scale = gamma / np.sqrt(variance + BATCH_NORM_EPSILON)
@@ -91,9 +105,9 @@ def depthwise(tensors: Tensors, name: str, norm: str, channels: int, size: int) 
     return folded[np.newaxis, :, :, np.newaxis].astype(np.float32), ((bias - mean) * scale + beta).astype(np.float32)
 
 
-def optional(tensors: Tensors, name: str, channels: int) -> Array:
-    """Returns a vector [channels], zero if the checkpoint has none of that name."""
-    return tensors.take(name, channels) if name in tensors else np.zeros(channels, np.float32)
+def vector(tensors: Tensors, name: str, channels: int, present: bool) -> Array:
+    """Returns a vector [channels], zero if the model has none."""
+    return tensors.take(name, channels) if present else np.zeros(channels, np.float32)
 
 
 def image_convolution(tensors: Tensors, name: str, channels: int) -> tuple[Array, Array]:

@@ -16,6 +16,8 @@ from tfconformer.importing.hugging_face import EncoderSettings, HuggingFaceFolde
 from tfconformer.importing.tensors import Tensors
 from tfconformer.models.config import ModelConfig
 
+CONVOLUTIONS = "encoder.subsampling.layers"  # prefix of their tensors
+
 
 class Encoder(EncoderSettings):
     """The settings of `ParakeetEncoder`."""
@@ -116,21 +118,35 @@ def encoder_config(settings: Encoder) -> ModelConfig:
 
 def encoder_layers(tensors: Tensors, settings: Encoder) -> Iterator[LayerWeights]:
     """Yields the weights of the encoder's layers."""
-    dim, channels = settings.hidden_size, settings.subsampling_conv_channels
-    convolutions = "encoder.subsampling.layers"
-    kernel, bias = layers.image_convolution(tensors, f"{convolutions}.0", channels)
-    yield "subsampling", [kernel.swapaxes(2, 3), bias]
+    channels = settings.subsampling_conv_channels
     halvings = int(math.log2(settings.subsampling_factor))
+    yield first_convolution(tensors, channels)
     for index in range(1, halvings):
-        depthwise, pointwise = f"{convolutions}.{3 * index - 1}", f"{convolutions}.{3 * index}"
+        depthwise, pointwise = f"{CONVOLUTIONS}.{3 * index - 1}", f"{CONVOLUTIONS}.{3 * index}"
         yield f"subsampling_depthwise_{index}", layers.image_convolution(tensors, depthwise, channels)
         yield f"subsampling_pointwise_{index}", layers.dense(tensors, pointwise, channels, channels)
-    inputs = channels * (settings.num_mel_bins // 2**halvings)
-    kernel, bias = layers.dense(tensors, "encoder.subsampling.linear", inputs, dim)
+    yield projection(tensors, settings, settings.num_mel_bins // settings.subsampling_factor)
+    yield from blocks(tensors, settings)
+
+
+def first_convolution(tensors: Tensors, channels: int) -> LayerWeights:
+    """Returns the weights of the convolution that reads the features."""
+    kernel, bias = layers.image_convolution(tensors, f"{CONVOLUTIONS}.0", channels)
+    return "subsampling", [kernel.swapaxes(2, 3), bias]
+
+
+def projection(tensors: Tensors, settings: Encoder, bins: int) -> LayerWeights:
+    """Returns the weights of the projection of all channels and bins to the encoder's width."""
+    dim, channels = settings.hidden_size, settings.subsampling_conv_channels
+    kernel, bias = layers.dense(tensors, "encoder.subsampling.linear", channels * bins, dim)
     scale = np.float32(math.sqrt(dim) if settings.scale_input else 1)
-    yield "subsampling_projection", [scale * layers.swapped_bins(kernel, channels), scale * bias]
-    sizes = layers.BlockSizes(dim, settings.num_attention_heads, settings.intermediate_size, settings.conv_kernel_size)
+    return "subsampling_projection", [scale * layers.swapped_bins(kernel, channels), scale * bias]
+
+
+def blocks(tensors: Tensors, settings: Encoder) -> Iterator[LayerWeights]:
+    """Yields the weights of all blocks."""
+    shape = settings.block()
     for index in range(settings.num_hidden_layers):
         source, name = f"encoder.layers.{index}", f"block_{index:02d}"
-        yield from layers.block(tensors, source, name, sizes)
-        yield from layers.relative_positions(tensors, f"{source}.self_attn", f"{name}_attention", sizes)
+        yield from layers.block(tensors, source, name, shape)
+        yield from layers.relative_positions(tensors, f"{source}.self_attn", f"{name}_attention", shape)

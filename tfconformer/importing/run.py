@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from tfconformer.data.config import DataConfig
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
 from tfconformer.importing import lasr, parakeet
-from tfconformer.importing.architecture import Architecture, LayerWeights
+from tfconformer.importing.architecture import Architecture, Checkpoint, LayerWeights
 from tfconformer.importing.hugging_face import HuggingFaceFolder
+from tfconformer.importing.nemo import read_archive
 from tfconformer.importing.tensors import Tensors
 from tfconformer.importing.tokenizer_json import read_tokenizer_json
 from tfconformer.section import explain
@@ -35,7 +37,7 @@ def import_checkpoint(source: Path, run: RunDirectory, train: Sequence[str] = ()
     """Writes configuration, tokenizer and weights of a checkpoint into a run directory; returns the configuration.
 
     Args:
-      source: a folder of a Hugging Face checkpoint.
+      source: a folder of a Hugging Face checkpoint, or a NeMo archive.
       run: the run directory, which may exist if it holds the same model.
       train: glob patterns of shards, for calibration and for training further.
       dev: glob patterns of shards, for the verification of exports and for scores.
@@ -44,33 +46,43 @@ def import_checkpoint(source: Path, run: RunDirectory, train: Sequence[str] = ()
       InputError: the checkpoint is none of a known class, is incomplete, or has settings or tensors that this package
         does not compute; the message names them.
     """
-    folder = HuggingFaceFolder(source)
-    if folder.class_name not in _FAMILIES:
-        raise InputError(f"{source} holds a {folder.class_name}; classes that can be imported: {', '.join(_FAMILIES)}")
-    try:
-        architecture = _FAMILIES[folder.class_name](folder)
-    except ValidationError as error:
-        raise InputError(f"{source}: {explain(error)}") from None
-    if architecture.blank >= architecture.symbols:
-        raise InputError(f"{source}: the blank {architecture.blank} is none of the {architecture.symbols} symbols")
-    tokenizer = Tokenizer.from_bytes(
-        read_tokenizer_json(source / "tokenizer.json", architecture.symbols, architecture.blank)
-    )
-    config = Config(
-        features=architecture.features,
-        model=architecture.model,
-        data=DataConfig(train=tuple(train), dev=tuple(dev)),
-        training=_TRAINING,
-    )
-    tensors = folder.tensors()
-    run.require(config)
-    with atomic.atomic_path(run.weights_file) as file:
-        write_weights(file, abstract_model(config, tokenizer.vocabulary_size), _all_layers(architecture, tensors))
-        tensors.ignore("num_batches_tracked")
-        tensors.check_all_used()
+    with contextlib.ExitStack() as files:
+        try:
+            checkpoint = read_archive(source, files) if source.is_file() else _read_folder(source)
+        except ValidationError as error:
+            raise InputError(f"{source}: {explain(error)}") from None
+        architecture, tensors = checkpoint.architecture, checkpoint.tensors
+        tokenizer = Tokenizer.from_bytes(checkpoint.tokenizer)
+        if tokenizer.vocabulary_size + 1 != architecture.symbols:
+            raise InputError(
+                f"{source}: its tokenizer has {tokenizer.vocabulary_size} tokens, the model {architecture.symbols} "
+                "symbols, of which one is the blank"
+            )
+        config = Config(
+            features=architecture.features,
+            model=architecture.model,
+            data=DataConfig(train=tuple(train), dev=tuple(dev)),
+            training=_TRAINING,
+        )
+        run.require(config)
+        with atomic.atomic_path(run.weights_file) as file:
+            write_weights(file, abstract_model(config, tokenizer.vocabulary_size), _all_layers(architecture, tensors))
+            tensors.ignore(r"num_batches_tracked$")
+            tensors.check_all_used()
     tokenizer.save(run.tokenizer_file)
     run.claim(config)
     return config
+
+
+def _read_folder(path: Path) -> Checkpoint:
+    folder = HuggingFaceFolder(path)
+    if folder.class_name not in _FAMILIES:
+        raise InputError(f"{path} holds a {folder.class_name}; classes that can be imported: {', '.join(_FAMILIES)}")
+    architecture = _FAMILIES[folder.class_name](folder)
+    if architecture.blank >= architecture.symbols:
+        raise InputError(f"{path}: the blank {architecture.blank} is none of the {architecture.symbols} symbols")
+    tokenizer = read_tokenizer_json(path / "tokenizer.json", architecture.symbols, architecture.blank)
+    return Checkpoint(architecture, folder.tensors(), tokenizer)
 
 
 def _all_layers(architecture: Architecture, tensors: Tensors) -> Iterator[LayerWeights]:

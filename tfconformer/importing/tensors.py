@@ -1,12 +1,13 @@
 """The tensors of a checkpoint, read one at a time, and the check that every one of them is used.
 
-tensors = Tensors(SafetensorsFolder(folder).entries())
+tensors = Tensors(path, read_safetensors(path))
 kernel = tensors.take("encoder.layers.0.linear.weight").T
 tensors.check_all_used()
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -37,16 +38,17 @@ class Tensors:
 
     Args:
       path: file or folder of the checkpoint, for messages.
-      stored: the tensors by name.
+      stored: the tensors by their names in the checkpoint.
+      stored_name: function from a name in transformers to that in the checkpoint.
     """
 
-    def __init__(self, path: object, stored: Mapping[str, StoredTensor]) -> None:
+    def __init__(
+        self, path: object, stored: Mapping[str, StoredTensor], stored_name: Callable[[str], str] = str
+    ) -> None:
         self._path = path
         self._stored = stored
+        self._stored_name = stored_name
         self._used: set[str] = set()
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._stored
 
     def take(self, name: str, *shape: int) -> Array:
         """Reads the tensor `name` as float32 of a shape, without the dimensions of 1 that may follow it in the file.
@@ -54,6 +56,7 @@ class Tensors:
         Raises:
           InputError: there is none of that name, or it has another shape or a value that is not finite.
         """
+        name = self._stored_name(name)
         if name not in self._stored:
             raise InputError(f"{self._path} lacks the tensor {name}")
         self._used.add(name)
@@ -65,9 +68,9 @@ class Tensors:
             raise InputError(f"{self._path}: the tensor {name} has a value that is not finite")
         return values.reshape(shape)
 
-    def ignore(self, *suffixes: str) -> None:
-        """Marks the tensors whose names end with one of `suffixes` as used."""
-        self._used.update(name for name in self._stored if name.endswith(suffixes))
+    def ignore(self, pattern: str) -> None:
+        """Marks the tensors whose names in the checkpoint have a match of a regular expression as used."""
+        self._used.update(name for name in self._stored if re.search(pattern, name))
 
     def check_all_used(self) -> None:
         """Checks that nothing of the checkpoint was left out.
