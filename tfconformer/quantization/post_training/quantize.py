@@ -9,7 +9,7 @@ is a clip of 1, clipping search is a `ClipSearch`, for which the squared error i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -27,9 +27,37 @@ from tfconformer.quantization.spec import QuantSpec, Rounding
 Hessians = Mapping[str, NDArray[np.float64]]
 
 
+class PostTrainingWeights(Mapping[str, QuantizedWeights]):
+    """The quantized weights of a float model by layer name.
+
+    They are computed when they are read: those of all layers together would take as much memory as the model.
+    """
+
+    def __init__(
+        self, model: keras.Model, specs: Mapping[str, QuantSpec], rounding: Rounding, hessians: Hessians | None
+    ) -> None:
+        self._kernels = {name: model.get_layer(name).kernel for name in specs}
+        self._specs = specs
+        self._rounding = rounding
+        self._hessians = hessians
+
+    def __getitem__(self, name: str) -> QuantizedWeights:
+        kernel, spec = tf.constant(self._kernels[name].numpy()), self._specs[name]
+        if self._rounding == "nearest":
+            return quantize_weights(kernel, spec)
+        assert self._hessians is not None
+        return gptq(kernel, self._hessians[name], spec)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._specs)
+
+    def __len__(self) -> int:
+        return len(self._specs)
+
+
 def quantize_post_training(
     model: keras.Model, specs: Mapping[str, QuantSpec], rounding: Rounding, hessians: Hessians | None = None
-) -> dict[str, QuantizedWeights]:
+) -> PostTrainingWeights:
     """Quantizes kernels of a float model; returns the quantized weights by layer name.
 
     Args:
@@ -38,20 +66,12 @@ def quantize_post_training(
       rounding: "nearest" (RTN), or "gptq", which needs the Hessians.
       hessians: from `input_hessians`.
     """
-    quantized = {}
-    for name, spec in specs.items():
-        kernel = tf.constant(model.get_layer(name).kernel.numpy())
-        if rounding == "nearest":
-            quantized[name] = quantize_weights(kernel, spec)
-        else:
-            assert hessians is not None
-            quantized[name] = gptq(kernel, hessians[name], spec)
-    return quantized
+    return PostTrainingWeights(model, specs, rounding, hessians)
 
 
 def with_fixed_weights(model: keras.Model, quantized: Mapping[str, QuantizedWeights]) -> keras.Model:
-    """Returns a copy of the float `model` whose layers named in `quantized` multiply with those weights."""
-    return _copy(model, lambda layer: FixedDense(layer, quantized[layer.name]) if layer.name in quantized else layer)
+    """Returns a model of the layers of the float `model`; those named in `quantized` multiply with these weights."""
+    return _wrapped(model, lambda layer: FixedDense(layer, quantized[layer.name]) if layer.name in quantized else layer)
 
 
 def input_hessians(model: keras.Model, inputs: Iterable[Any]) -> dict[str, NDArray[np.float64]]:
@@ -61,10 +81,10 @@ def input_hessians(model: keras.Model, inputs: Iterable[Any]) -> dict[str, NDArr
       model: the float model.
       inputs: arguments of its calls, utterance by utterance, since frames of padding would count.
     """
-    copy = _copy(model, lambda layer: _HessianRecorder(layer) if isinstance(layer, Dense) else layer)
+    recording = _wrapped(model, lambda layer: _HessianRecorder(layer) if isinstance(layer, Dense) else layer)
     for one in inputs:
-        copy(one, training=False)
-    return {layer.name: layer.hessian for layer in copy.layers if isinstance(layer, _HessianRecorder)}
+        recording(one, training=False)
+    return {layer.name: layer.hessian for layer in recording.layers if isinstance(layer, _HessianRecorder)}
 
 
 class _HessianRecorder(DenseWrapper, keras.layers.Wrapper):
@@ -107,10 +127,6 @@ class _RecordedMatmul(Matmul):
         return replace(bound, multiply=multiply)
 
 
-def _copy(model: keras.Model, wrapped: Callable[[keras.layers.Layer], keras.layers.Layer]) -> keras.Model:
-    """Copies a float model, weights included, whose layers go through `wrapped`."""
-    copy = keras.models.clone_model(
-        model, clone_function=lambda layer: wrapped(layer.__class__.from_config(layer.get_config()))
-    )
-    copy.set_weights(model.get_weights())
-    return copy
+def _wrapped(model: keras.Model, wrapped: Callable[[keras.layers.Layer], keras.layers.Layer]) -> keras.Model:
+    """Returns a model of the same layers, which go through `wrapped`; their weights are not copied."""
+    return keras.models.clone_model(model, clone_function=wrapped)

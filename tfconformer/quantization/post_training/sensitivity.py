@@ -8,7 +8,6 @@ import tensorflow as tf
 import tf_keras as keras
 from tqdm import tqdm
 
-from tfconformer.quantization.post_training.quantize import with_fixed_weights
 from tfconformer.quantization.quantizers.weights import QuantizedWeights
 
 Batch = tuple[tf.Tensor, tf.Tensor]
@@ -27,7 +26,8 @@ def sensitivities(
     Returns:
       The divergence of each candidate, by layer.
     """
-    copy = with_fixed_weights(model, {})
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
 
     @tf.function(reduce_retracing=True)
     def log_probabilities(features: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
