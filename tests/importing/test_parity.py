@@ -5,18 +5,21 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from converters.exporter.pipeline import export_model
+from converters.exporter.pipeline import ExportReport, export_model
 from converters.runtime.model import open_model
 from tests.importing.conftest import BLANKS, relative_rms
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.features.log_mel import log_mel
 from tfconformer.importing.layers import separated_sinusoids
 from tfconformer.layers.dense import Dense
+from tfconformer.quantization.apply import apply_rules
 from tfconformer.quantization.spec import QuantizationRule, QuantSpec
+from tfconformer.tasks import find_task
 from tfconformer.training.post_training import post_training_model
 
 # Float32 sums in another order, through a logarithm, two blocks and the normalizations between them: 1e-5 measured.
 PARITY = 1e-4
+INT4 = [QuantizationRule(layers=".*", spec=QuantSpec(bits=4, block_size=8))]
 
 
 @pytest.mark.parametrize("name", BLANKS)
@@ -57,17 +60,33 @@ def test_the_exported_file_computes_the_logits_of_the_checkpoint(imported, name,
     assert relative_rms(logits, one.expected["logits"]) < PARITY
 
 
-@pytest.mark.parametrize("name", ["lasr_ctc", "parakeet_ctc"])
-def test_every_matrix_is_packed_after_training(imported, name, native_library, tmp_path):
+def test_every_matrix_is_packed_after_training(imported, native_library, tmp_path):
     """The export itself compares the file with the quantized Keras model."""
-    one = imported(name)
-    rules = [QuantizationRule(layers=".*", spec=QuantSpec(bits=4, block_size=8))]
-    model, config = post_training_model(one.run, rules, "nearest")
+    one = imported("parakeet_ctc")
+    model, config = post_training_model(one.run, INT4, "nearest")
     tokenizer = Tokenizer.from_file(one.run.tokenizer_file)
     report = export_model(model, config, tokenizer, tmp_path / "int4.tflite", [one.expected["speech"]])
-    matrices = {layer.name for layer in one.model.layers if isinstance(layer, Dense)}
-    assert {layer.name for layer in report.layers if layer.spec} == matrices
+    assert packed_layers(report) == {layer.name for layer in one.model.layers if isinstance(layer, Dense)}
     assert all(parity.relative_rms < PARITY for parity in report.parity)
+
+
+def test_an_imported_model_is_fine_tuned_with_quantization(imported, native_library, tmp_path):
+    one = imported("lasr_ctc")
+    task, tokenizer = find_task(one.config.task), Tokenizer.from_file(one.run.tokenizer_file)
+    model = apply_rules(one.model, INT4)
+    model.compile("adam", {name: loss for name, (loss, _) in task.losses(model, 0.0).items()})
+    mel = log_mel(tf.constant(one.expected["speech"][np.newaxis]), one.config.features)
+    inputs, targets = task.example(
+        model, (mel, tf.constant([mel.shape[1]])), tf.constant([tokenizer.encode("the fox")])
+    )
+    losses = model.fit(inputs, targets, epochs=4, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+    report = export_model(model, one.config, tokenizer, tmp_path / "int4.tflite", [one.expected["speech"]])
+    assert packed_layers(report) == {layer.name for layer in one.model.layers if isinstance(layer, Dense)}
+
+
+def packed_layers(report: ExportReport) -> set[str]:
+    return {layer.name for layer in report.layers if layer.spec}
 
 
 def test_sines_and_cosines_in_turn_are_separated():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -11,17 +12,19 @@ import tf_keras as keras
 from tfconformer.config import Config
 from tfconformer.data.pipeline import evaluation_utterances
 from tfconformer.data.shards import find_shards
+from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
 from tfconformer.features.log_mel import log_mel
 from tfconformer.quantization.apply import match_layers
 from tfconformer.quantization.post_training.quantize import (
     Hessians,
+    fixed_model,
     input_hessians,
     quantize_post_training,
-    with_fixed_weights,
 )
+from tfconformer.quantization.quantizers.weights import QuantizedWeights
 from tfconformer.quantization.spec import QuantizationRule, Rounding
-from tfconformer.training.checkpoint import load_model
+from tfconformer.training.checkpoint import abstract_model, load_model, load_weights
 from tfconformer.training.run import RunDirectory
 
 # Utterances of the training data that calibrate GPTQ, spread over the shards.
@@ -45,11 +48,19 @@ def post_training_model(
     config = run.config()
     if any(rule.spec for rule in config.quantization):
         raise InputError(f"{run.path} is a quantized run: post-training quantization starts from a float one")
-    model = load_model(run)
+    quantized = _quantized(load_model(run), config, rules, rounding)
+    gc.collect()  # the float model, in whose place another one comes
+    structure = abstract_model(config, Tokenizer.from_file(run.tokenizer_file).vocabulary_size)
+    model = fixed_model(structure, quantized)
+    load_weights(model, run)
+    return model, config.model_copy(update={"quantization": tuple(rules)})
+
+
+def _quantized(
+    model: keras.Model, config: Config, rules: Sequence[QuantizationRule], rounding: Rounding
+) -> dict[str, QuantizedWeights]:
     specs = match_layers(model, rules)
-    hessians = hessians_for(model, rounding, calibration_inputs(config))
-    quantized = quantize_post_training(model, specs, rounding, hessians)
-    return with_fixed_weights(model, quantized), config.model_copy(update={"quantization": tuple(rules)})
+    return quantize_post_training(model, specs, rounding, hessians_for(model, rounding, calibration_inputs(config)))
 
 
 def hessians_for(

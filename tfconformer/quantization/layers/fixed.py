@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import tensorflow as tf
@@ -11,13 +10,11 @@ import tf_keras as keras
 from tfconformer.layers.dense import Dense, DenseWrapper, Matmul
 from tfconformer.quantization.layers.matmul import QuantizedMatmul
 from tfconformer.quantization.quantizers.weights import QuantizedWeights
-from tfconformer.quantization.spec import FLOAT_BITS, QuantSpec
+from tfconformer.quantization.spec import QuantSpec
 
 
 class FixedDense(DenseWrapper, keras.layers.Wrapper):
     """A `Dense` layer that multiplies with given weights in place of its kernel; no gradient flows to either.
-
-    It stores the codes in 8 bits.
 
     Args:
       layer: the layer to wrap, whose name the wrapper takes.
@@ -26,8 +23,7 @@ class FixedDense(DenseWrapper, keras.layers.Wrapper):
 
     def __init__(self, layer: Dense, weights: QuantizedWeights, **kwargs: Any):
         super().__init__(layer, name=layer.name, **kwargs)
-        small = weights.spec.bits != FLOAT_BITS
-        self._stored = replace(weights, codes=tf.cast(weights.codes, tf.int8)) if small else weights
+        self._stored = weights.compact()
 
     def matmul(self, training: bool | tf.Tensor | None) -> Matmul:
         return QuantizedMatmul(self.quantized())
@@ -39,4 +35,4 @@ class FixedDense(DenseWrapper, keras.layers.Wrapper):
 
     def quantized(self) -> QuantizedWeights:
         """Returns the weights."""
-        return replace(self._stored, codes=tf.cast(self._stored.codes, tf.float32))
+        return self._stored.expand()

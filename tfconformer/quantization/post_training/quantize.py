@@ -9,7 +9,7 @@ is a clip of 1, clipping search is a `ClipSearch`, for which the squared error i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -27,38 +27,10 @@ from tfconformer.quantization.spec import QuantSpec, Rounding
 Hessians = Mapping[str, NDArray[np.float64]]
 
 
-class PostTrainingWeights(Mapping[str, QuantizedWeights]):
-    """The quantized weights of a float model by layer name.
-
-    They are computed when they are read: those of all layers together would take as much memory as the model.
-    """
-
-    def __init__(
-        self, model: keras.Model, specs: Mapping[str, QuantSpec], rounding: Rounding, hessians: Hessians | None
-    ) -> None:
-        self._kernels = {name: model.get_layer(name).kernel for name in specs}
-        self._specs = specs
-        self._rounding = rounding
-        self._hessians = hessians
-
-    def __getitem__(self, name: str) -> QuantizedWeights:
-        kernel, spec = tf.constant(self._kernels[name].numpy()), self._specs[name]
-        if self._rounding == "nearest":
-            return quantize_weights(kernel, spec)
-        assert self._hessians is not None
-        return gptq(kernel, self._hessians[name], spec)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._specs)
-
-    def __len__(self) -> int:
-        return len(self._specs)
-
-
 def quantize_post_training(
     model: keras.Model, specs: Mapping[str, QuantSpec], rounding: Rounding, hessians: Hessians | None = None
-) -> PostTrainingWeights:
-    """Quantizes kernels of a float model; returns the quantized weights by layer name.
+) -> dict[str, QuantizedWeights]:
+    """Quantizes kernels of a float model; returns the quantized weights, compact, by layer name.
 
     Args:
       model: the float model.
@@ -66,12 +38,33 @@ def quantize_post_training(
       rounding: "nearest" (RTN), or "gptq", which needs the Hessians.
       hessians: from `input_hessians`.
     """
-    return PostTrainingWeights(model, specs, rounding, hessians)
+    quantized = {}
+    for name, spec in specs.items():
+        kernel = tf.constant(model.get_layer(name).kernel.numpy())
+        if rounding == "nearest":
+            weights = quantize_weights(kernel, spec)
+        else:
+            assert hessians is not None
+            weights = gptq(kernel, hessians[name], spec)
+        quantized[name] = weights.compact()
+    return quantized
 
 
 def with_fixed_weights(model: keras.Model, quantized: Mapping[str, QuantizedWeights]) -> keras.Model:
-    """Returns a model of the layers of the float `model`; those named in `quantized` multiply with these weights."""
-    return _wrapped(model, lambda layer: FixedDense(layer, quantized[layer.name]) if layer.name in quantized else layer)
+    """Returns a copy of the float `model` whose layers named in `quantized` multiply with those weights."""
+    return _with_weights_of(model, fixed_model(model, quantized))
+
+
+def fixed_model(structure: keras.Model, quantized: Mapping[str, QuantizedWeights]) -> keras.Model:
+    """Returns a model whose layers named in `quantized` multiply with those weights, for weights that are read into it.
+
+    Args:
+      structure: the float model, which may be abstract: its weights do not count.
+      quantized: weights by layer name.
+    """
+    return _clone(
+        structure, lambda layer: FixedDense(layer, quantized[layer.name]) if layer.name in quantized else layer
+    )
 
 
 def input_hessians(model: keras.Model, inputs: Iterable[Any]) -> dict[str, NDArray[np.float64]]:
@@ -81,10 +74,11 @@ def input_hessians(model: keras.Model, inputs: Iterable[Any]) -> dict[str, NDArr
       model: the float model.
       inputs: arguments of its calls, utterance by utterance, since frames of padding would count.
     """
-    recording = _wrapped(model, lambda layer: _HessianRecorder(layer) if isinstance(layer, Dense) else layer)
+    recorders = _clone(model, lambda layer: _HessianRecorder(layer) if isinstance(layer, Dense) else layer)
+    copy = _with_weights_of(model, recorders)
     for one in inputs:
-        recording(one, training=False)
-    return {layer.name: layer.hessian for layer in recording.layers if isinstance(layer, _HessianRecorder)}
+        copy(one, training=False)
+    return {layer.name: layer.hessian for layer in copy.layers if isinstance(layer, _HessianRecorder)}
 
 
 class _HessianRecorder(DenseWrapper, keras.layers.Wrapper):
@@ -127,6 +121,16 @@ class _RecordedMatmul(Matmul):
         return replace(bound, multiply=multiply)
 
 
-def _wrapped(model: keras.Model, wrapped: Callable[[keras.layers.Layer], keras.layers.Layer]) -> keras.Model:
-    """Returns a model of the same layers, which go through `wrapped`; their weights are not copied."""
-    return keras.models.clone_model(model, clone_function=wrapped)
+def _clone(model: keras.Model, wrapped: Callable[[keras.layers.Layer], keras.layers.Layer]) -> keras.Model:
+    """Clones the structure of a float model, whose layers go through `wrapped`, without the weights."""
+    return keras.models.clone_model(
+        model, clone_function=lambda layer: wrapped(layer.__class__.from_config(layer.get_config()))
+    )
+
+
+def _with_weights_of(model: keras.Model, copy: keras.Model) -> keras.Model:
+    """Copies the weights layer by layer, since those of all layers together would be in memory twice more."""
+    for source, target in zip(model.layers, copy.layers, strict=True):
+        for weight, value in zip(target.weights, source.weights, strict=True):
+            weight.assign(value)
+    return copy

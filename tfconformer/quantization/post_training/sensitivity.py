@@ -8,6 +8,7 @@ import tensorflow as tf
 import tf_keras as keras
 from tqdm import tqdm
 
+from tfconformer.quantization.post_training.quantize import with_fixed_weights
 from tfconformer.quantization.quantizers.weights import QuantizedWeights
 
 Batch = tuple[tf.Tensor, tf.Tensor]
@@ -26,8 +27,7 @@ def sensitivities(
     Returns:
       The divergence of each candidate, by layer.
     """
-    copy = keras.models.clone_model(model)
-    copy.set_weights(model.get_weights())
+    copy = with_fixed_weights(model, {})
 
     @tf.function(reduce_retracing=True)
     def log_probabilities(features: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:

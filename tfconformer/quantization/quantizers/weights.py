@@ -13,7 +13,7 @@ through the scale by default, as in the authors' code.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import tensorflow as tf
 
@@ -29,8 +29,8 @@ class QuantizedWeights:
     """A quantized weight matrix.
 
     Attributes:
-      codes: [K, N] float32, the quantized values q: integers in `spec.code_range`. With 32 bits the float weights
-        themselves, with scales of 1.
+      codes: [K, N] float32, the quantized values q: integers in `spec.code_range`; int8 in weights that are `compact`.
+        With 32 bits the float weights themselves, with scales of 1.
       scales: [blocks, N] float32, all > 0 and representable in `spec.scale_dtype`.
       offsets: [blocks, N] float32, the float zero points, likewise representable; None if symmetric.
       spec: the spec that the weights were quantized with.
@@ -46,10 +46,18 @@ class QuantizedWeights:
     def dequantize(self) -> tf.Tensor:
         """Computes `scale * q - offset` -> [K, N] float32, zero where pruned."""
         contraction = self.codes.shape[0]
-        weights = self.codes * per_weight(self.scales, self.spec, contraction)
+        weights = tf.cast(self.codes, tf.float32) * per_weight(self.scales, self.spec, contraction)
         if self.offsets is not None:
             weights -= per_weight(self.offsets, self.spec, contraction)
         return weights if self.mask is None else _masked(weights, self.mask, self.spec)
+
+    def compact(self) -> QuantizedWeights:
+        """Returns the same weights with codes of 8 bits, to keep them in memory; float weights stay as they are."""
+        return self if self.spec.bits == FLOAT_BITS else replace(self, codes=tf.cast(self.codes, tf.int8))
+
+    def expand(self) -> QuantizedWeights:
+        """Returns the same weights with codes in float32, to compute with them."""
+        return replace(self, codes=tf.cast(self.codes, tf.float32))
 
 
 @dataclass(frozen=True)
