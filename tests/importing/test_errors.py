@@ -1,8 +1,12 @@
 """Checkpoints that are incomplete, damaged, of another class or a newer version: one sentence that names the reason."""
 
+import io
 import json
+import pickle
 import shutil
 import struct
+import tarfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -165,3 +169,73 @@ def test_a_sharded_checkpoint_in_half_precision(tmp_path):
     for name, tensor in read.items():
         np.testing.assert_array_equal(tensor.read(), expected[name])
     assert import_checkpoint(folder, RunDirectory(tmp_path / "run")).model.blocks == 2
+
+
+class Command:
+    """An object whose unpickling would run a command."""
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[str]]:
+        return print, ("this should not be printed",)
+
+
+def torch_archive(content: object) -> bytes:
+    """Returns what `torch.save` would write of an object without tensors."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("archive/data.pkl", pickle.dumps(content))
+    return file.getvalue()
+
+
+def settings(edit: Callable[[dict[str, Any]], object]) -> Callable[[dict[str, bytes]], None]:
+    def change(members: dict[str, bytes]) -> None:
+        tree = json.loads(members["./model_config.yaml"])
+        edit(tree)
+        members["./model_config.yaml"] = json.dumps(tree).encode()
+
+    return change
+
+
+# Change of the members of an archive: the reason in the message.
+ARCHIVES: dict[str, tuple[Callable[[dict[str, bytes]], object], str]] = {
+    "no weights": (lambda members: members.pop("./model_weights.ckpt"), "it lacks model_weights.ckpt"),
+    "no configuration": (lambda members: members.pop("./model_config.yaml"), "it lacks model_config.yaml"),
+    "no tokenizer": (lambda members: members.pop("./0123_tokenizer.model"), "it lacks 0123_tokenizer.model"),
+    "another class": (
+        settings(lambda tree: tree.update(target="nemo.collections.asr.models.EncDecRNNTBPEModel")),
+        "holds a EncDecRNNTBPEModel; classes that can be imported: .*EncDecCTCModelBPE",
+    ),
+    "an unknown setting": (settings(lambda tree: tree["encoder"].update(gates=2)), "encoder: unknown key 'gates'"),
+    "another normalization": (
+        settings(lambda tree: tree["preprocessor"].update(normalize="all_features")),
+        "preprocessor: 'normalize",
+    ),
+    "no section": (settings(lambda tree: tree.pop("preprocessor")), "has no section 'preprocessor'"),
+    "code": (
+        lambda members: members.update({"./model_weights.ckpt": torch_archive(Command())}),
+        "it refers to builtins.print, which is no tensor",
+    ),
+    "numbers": (
+        lambda members: members.update({"./model_weights.ckpt": torch_archive({"a": 1})}),
+        "holds more than tensors by name",
+    ),
+    "weights cut off": (
+        lambda members: members.update({"./model_weights.ckpt": members["./model_weights.ckpt"][:1000]}),
+        "holds no weights that torch.save wrote",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", ARCHIVES)
+def test_an_archive_that_is_none_is_refused(fault, tmp_path, capsys):
+    change, reason = ARCHIVES[fault]
+    with tarfile.open(CHECKPOINTS / "nemo_conformer" / "model.nemo") as archive:
+        members = {member.name: archive.extractfile(member).read() for member in archive.getmembers()}
+    change(members)
+    with tarfile.open(tmp_path / "model.nemo", "w") as archive:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    with pytest.raises(InputError, match=reason):
+        import_checkpoint(tmp_path / "model.nemo", RunDirectory(tmp_path / "run"))
+    assert capsys.readouterr().out == ""

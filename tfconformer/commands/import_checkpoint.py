@@ -15,8 +15,8 @@ import click
 def import_checkpoint(source: Path, run_directory: Path, train: tuple[str, ...], dev: tuple[str, ...]) -> None:
     """Read the checkpoint SOURCE of another framework into RUN_DIRECTORY.
 
-    SOURCE is a folder of a Hugging Face checkpoint: safetensors, config.json, preprocessor_config.json, tokenizer.json.
-    The run is exported with `export --post-training`, or fine-tuned with quantization by `quantize`.
+    SOURCE is a folder of a Hugging Face checkpoint, with safetensors, config.json, preprocessor_config.json and
+    tokenizer.json, or a NeMo archive. The run is exported with `export --post-training`, or fine-tuned with quantization by `quantize`.
     """
     from tfconformer.importing.run import import_checkpoint as read
     from tfconformer.training.run import RunDirectory

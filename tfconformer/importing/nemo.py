@@ -133,7 +133,9 @@ def read_archive(path: Path, files: contextlib.ExitStack) -> Checkpoint:
         raise InputError(f"{path}: {_CONFIG} is no mapping")
     name = str(tree.get("target", "")).rpartition(".")[2]
     if name not in _CLASSES:
-        raise InputError(f"{path} holds a {name or 'model of no class'}; classes that can be imported: {_CLASSES}")
+        raise InputError(
+            f"{path} holds a {name or 'model of no class'}; classes that can be imported: {', '.join(_CLASSES)}"
+        )
     hybrid = name != _CLASSES[0]
     architecture = _architecture(path, tree, hybrid)
     head = "ctc_decoder.decoder_layers.0." if hybrid else "decoder.decoder_layers.0."
