@@ -16,7 +16,7 @@ def import_checkpoint(source: Path, run_directory: Path, train: tuple[str, ...],
     """Read the checkpoint SOURCE of another framework into RUN_DIRECTORY.
 
     SOURCE is a folder of a Hugging Face checkpoint, with safetensors, config.json, preprocessor_config.json and
-    tokenizer.json, or a NeMo archive. The run is exported with `export --post-training`, or fine-tuned with quantization by `quantize`.
+    tokenizer.json, or a NeMo archive. Export the run with `export --post-training`, or fine-tune it with `quantize`.
     """
     from tfconformer.importing.run import import_checkpoint as read
     from tfconformer.training.run import RunDirectory
