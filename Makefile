@@ -17,7 +17,7 @@ INSTALL_ANDROID := apt-get update && apt-get install --yes --no-install-recommen
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test docs demo runtime-wheel apk android-tools clean
+.PHONY: help venv test docs demo demo-speech runtime-wheel apk android-tools clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ docs: venv  ## the documentation: build/site/index.html
 
 demo: venv  ## fine-tune, export, score and report on the sample corpus: build/demo/report.html
 	$(BIN)/tfconformer demo
+
+demo-speech: venv  ## convert sample speakers to one voice, two minutes: build/demo-speech/report.html
+	$(BIN)/tfconformer demo-speech
 
 runtime-wheel: venv  ## tfconformer-runtime, which runs files without TensorFlow: dist/
 	$(BIN)/python runtime_wheel/build.py dist

@@ -113,16 +113,22 @@ def parrotron(
 
 @data.command()
 @click.option("--output", type=_FOLDER, required=True, help="Folder for the sample and its manifests.")
+@click.option("--pairs", is_flag=True, help="Of pairs for speech-to-speech conversion.")
 @click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Processes.")
-def sample(output: Path, jobs: int) -> None:
-    """Build the small sample corpus: synthetic speech in Ogg Vorbis, under 12 MB.
+def sample(output: Path, pairs: bool, jobs: int) -> None:
+    """Build a small sample corpus: synthetic speech in Ogg Vorbis, under 12 MB.
 
     It is made to be committed, so it has no shards; `data shards` makes them elsewhere.
     """
     from tfconformer.data.speech.build import build
+    from tfconformer.data.speech.pairs import build_pairs, sample_texts
     from tfconformer.data.speech.plan import sample_plan
 
-    for manifest in build(sample_plan(), output, encoding="ogg", jobs=jobs):
+    if pairs:
+        manifests = build_pairs(output, sample_texts(), sources=2, encoding="ogg", jobs=jobs)
+    else:
+        manifests = build(sample_plan(), output, encoding="ogg", jobs=jobs)
+    for manifest in manifests:
         click.echo(manifest)
 
 

@@ -34,6 +34,13 @@ def test_sentences_of_subsets_differ() -> None:
         assert {split_of(text) for text in set(found) - set(SCRIPT)} == {name.split("-")[0]}
 
 
+def test_the_sample_has_sentences_of_the_corpus() -> None:
+    texts = pairs.sample_texts()
+    assert {name: len(found) for name, found in texts.items()} == {"train-pairs": 48, "dev-pairs": 6, "test-pairs": 6}
+    every = pairs.synthetic_texts(60, [], seed=0)
+    assert all(set(found) <= set(every[name]) for name, found in texts.items())
+
+
 def test_training_sentences_have_several_sources_and_no_source_is_the_canonical_voice() -> None:
     texts = pairs.synthetic_texts(40, [], seed=0)
     chapters = pairs.source_chapters(texts, 3, seed=0)

@@ -42,6 +42,7 @@ _SOURCES = {
     "test-pairs-other": ("test-other", 2),
 }
 _HELD_OUT = {"dev-pairs": 60, "test-pairs": 240, "test-pairs-other": 120}  # sentences, with one source each
+_SAMPLE = {"train-pairs": 48, "dev-pairs": 6, "test-pairs": 6}  # sentences
 
 # Subset of pairs -> subset of its targets, for a vocoder.
 _VOICE_OF = {"train-pairs": "train-canonical", "dev-pairs": "dev-canonical"}
@@ -92,6 +93,12 @@ def synthetic_texts(count: int, script: Sequence[str], seed: int) -> dict[str, l
     for subset, size in {"train-pairs": count - len(from_script), **_HELD_OUT}.items():
         texts.setdefault(subset, []).extend(next(grammar[subset.split("-")[0]]) for _ in range(size))
     return texts
+
+
+def sample_texts() -> dict[str, list[str]]:
+    """Draws the sentences of the small sample of pairs, from the grammar alone."""
+    drawn = synthetic_texts(max(_SAMPLE.values()), (), seed=0)
+    return {subset: drawn[subset][:count] for subset, count in _SAMPLE.items()}
 
 
 def recorded_targets(folder: Path, name: str) -> dict[str, list[Utterance]]:
@@ -156,6 +163,7 @@ def build_pairs(
     packages: Sequence[DebianPackage] = (),
     *,
     sources: int = 3,
+    encoding: str = "flac",
     jobs: int = 2,
     seed: int = 0,
 ) -> list[Path]:
@@ -167,6 +175,7 @@ def build_pairs(
       recordings: the canonical voice by subset, one utterance for each sentence; None synthesizes it.
       packages: the packages that sentences of `texts` were taken from, for their licences.
       sources: number of source speakers for a sentence of train-pairs, at least 1.
+      encoding: of the synthetic speech, "flac" or "ogg".
       jobs: number of processes, at least 1.
       seed: seed of speakers, levels and degradations.
 
@@ -178,10 +187,10 @@ def build_pairs(
       InputError: a synthesis engine is missing, or the folder holds other speech.
     """
     chapters = source_chapters(texts, sources, seed)
-    manifests = build(Plan(tuple(chapters), tuple(packages)), output, jobs=jobs)
+    manifests = build(Plan(tuple(chapters), tuple(packages)), output, encoding, jobs)
     if recordings is None:
         synthesis.require([CANONICAL])
-        (target_manifest,) = build(Plan(tuple(canonical_chapters(texts))), output / "target", jobs=jobs)
+        (target_manifest,) = build(Plan(tuple(canonical_chapters(texts))), output / "target", encoding, jobs)
         spoken = read_manifest(target_manifest)
     else:
         spoken = [utterance for subset in recordings.values() for utterance in subset]

@@ -11,6 +11,7 @@ import importlib.metadata
 import importlib.util
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -120,7 +121,11 @@ def _festival(name: str, texts: list[str], rate: float, folder: Path) -> list[Sa
 def _pico(name: str, texts: list[str], rate: float, folder: Path) -> list[Samples]:
     import ttspico
 
-    engine = ttspico.TtsEngine(name)
+    try:
+        engine = ttspico.TtsEngine(name)
+    except RuntimeError as error:
+        folder = Path(sys.prefix) / "languages"
+        raise InputError(f"speech synthesis lacks the languages of ttspico in {folder} ({error})") from None
     engine.rate = round(100 * rate)
     spoken = (np.frombuffer(engine.speak(text), np.int16).astype(np.float32) / 32768.0 for text in texts)
     return [resample(samples, _PICO_SAMPLE_RATE, SAMPLE_RATE) for samples in spoken]
