@@ -204,7 +204,8 @@ def _subsampled(graph: _Graph, log_mel: str, config: ModelConfig, features: Feat
     bins = features.mel_bins
     mean, deviation = (graph.variables(f"feature_normalization/{part}", (bins,)) for part in ("mean", "deviation"))
     image = graph.node("Unsqueeze", graph.node("Div", graph.node("Sub", log_mel, mean), deviation), [0, 1])
-    assert config.subsampling_channels and not config.stackers, "the frames of this model are those of convolutions"
+    convolutions = config.subsampling == "convolution" and not config.stackers
+    assert config.subsampling_channels and convolutions, "the frames of this model are those of convolutions"
     channels, rows = config.subsampling_channels, WINDOW * WINDOW
     first = graph.variables("subsampling/convolution/kernel", (WINDOW, WINDOW, 1, channels))
     second = graph.variables("subsampling_convolution/kernel", (rows * channels, channels))
