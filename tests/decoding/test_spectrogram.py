@@ -142,6 +142,21 @@ def test_the_window_takes_the_weights_of_its_frames_along() -> None:
     assert convert(Locator(last=298), numbered(300)).stopped
 
 
+def test_a_window_that_moves_beyond_itself_has_no_weights_left() -> None:
+    class Jumper(Reader):
+        """A reader that leaves the window within a step."""
+
+        def zero_states(self, signature: str) -> dict[str, NDArray[Any]]:
+            return super().zero_states(signature) | {"last_weights": np.ones([1, MEMORY_FRAMES], np.float32)}
+
+        def call(self, signature: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+            assert inputs["last_weights"].shape == (1, MEMORY_FRAMES)
+            outputs = super().call(signature, {**inputs, "position": inputs["position"] * 0})
+            return outputs | {"position": inputs["position"] + 200, "last_weights": inputs["last_weights"]}
+
+    assert convert(Jumper(), numbered(300), steps=2).steps == 2
+
+
 def test_a_decoder_that_does_not_end_is_cut_off() -> None:
     converted = convert(Reader(), numbered(10))
     assert converted.steps == 21

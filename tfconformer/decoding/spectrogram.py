@@ -174,7 +174,8 @@ class SpectrogramDecoder:
             self._first += dropped
             self._states["position"] = self._states["position"] - np.float32(dropped)
             for name in _FRAME_STATES & self._states.keys():
-                self._states[name] = np.pad(self._states[name][:, dropped:], ((0, 0), (0, dropped)))
+                kept = self._states[name][:, dropped:]
+                self._states[name] = np.pad(kept, ((0, 0), (0, MEMORY_FRAMES - kept.shape[1])))
 
 
 def convert(graphs: StepGraphs, encoded: Floats, steps: int | None = None, pace: Pace = AFTER_THE_END) -> Conversion:
