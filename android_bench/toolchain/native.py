@@ -48,29 +48,40 @@ class AndroidCompiler:
 
     Attributes:
       command: the compiler and its target.
+      linker: the option that chooses the linker.
       libraries: folder of empty libraries that have the names of Android's symbols.
     """
 
     command: tuple[str, ...]
+    linker: str
     libraries: Path
 
+    def objects(self, files: Sequence[Path], folder: Path) -> list[Path]:
+        """Compiles C files to objects, which a library and a program can share; returns their paths in order."""
+        folder.mkdir(parents=True, exist_ok=True)
+        objects = [folder / f"{number}.o" for number in range(len(files))]
+        for file, path in zip(files, objects, strict=True):
+            run_program([*self._compile(), "-c", file, "-o", path], REPOSITORY)
+        return objects
+
     def library(self, files: Sequence[Path], output: Path, *flags: str) -> Path:
-        """Links a shared library."""
+        """Links a shared library of C files and objects."""
         return self._link(files, output, "-shared", f"-Wl,-soname,{output.name}", *flags)
 
     def program(self, files: Sequence[Path], output: Path) -> Path:
-        """Links a program that Android's loader starts."""
+        """Links a program of C files and objects, which Android's loader starts."""
         loader = "-Wl,--dynamic-linker=/system/bin/linker64"
         return self._link([*files, _BIONIC / "crtbegin.c"], output, "-pie", loader)
 
     def _link(self, files: Sequence[Path], output: Path, *flags: str) -> Path:
         output.parent.mkdir(parents=True, exist_ok=True)
-        system = ("-nostdlibinc", "-isystem", _BIONIC / "include", *_jni_includes())
         libraries = ("-L", self.libraries, "-lc", "-lm", "-ldl", "-llog")
-        run_program(
-            [*self.command, *COMPILER_FLAGS, *system, *LINK_FLAGS, *flags, *files, *libraries, "-o", output], REPOSITORY
-        )
+        run_program([*self._compile(), self.linker, *LINK_FLAGS, *flags, *files, *libraries, "-o", output], REPOSITORY)
         return output
+
+    def _compile(self) -> list[str | Path]:
+        system = ("-nostdlibinc", "-isystem", _BIONIC / "include", *_jni_includes())
+        return [*self.command, *COMPILER_FLAGS, *system]
 
 
 def android_compiler(folder: Path = OUTPUT) -> AndroidCompiler:
@@ -80,15 +91,16 @@ def android_compiler(folder: Path = OUTPUT) -> AndroidCompiler:
       UnavailableError: clang, lld or Java's headers are not installed.
     """
     clang, lld = find_program("clang-19", "clang"), find_program("ld.lld-19", "ld.lld")
-    command = (clang, f"--target=aarch64-linux-android{API_LEVEL}", f"--ld-path={lld}", "-mno-outline-atomics")
+    command = (clang, f"--target=aarch64-linux-android{API_LEVEL}", "-mno-outline-atomics")
+    linker = f"--ld-path={lld}"
     libraries = folder / "system"
     libraries.mkdir(parents=True, exist_ok=True)
     for soname, definitions in _system_symbols().items():
         source = libraries / f"{soname}.c"
         source.write_text("\n".join(definitions) + "\n")
         flags = ("-w", "-fno-builtin", "-fPIC", "-shared", "-nostdlib", f"-Wl,-soname,{soname}")
-        run_program([*command, *flags, source, "-o", libraries / soname], REPOSITORY)
-    return AndroidCompiler(command, libraries)
+        run_program([*command, linker, *flags, source, "-o", libraries / soname], REPOSITORY)
+    return AndroidCompiler(command, linker, libraries)
 
 
 def build_android(output: Path = OUTPUT) -> tuple[Path, Path]:
@@ -99,9 +111,11 @@ def build_android(output: Path = OUTPUT) -> tuple[Path, Path]:
       InputError: the compiler refuses the sources.
     """
     compiler = android_compiler(output)
+    files = sorted({*sources("jni.c"), *sources("main.c")})
+    objects = dict(zip(files, compiler.objects(files, output / "objects"), strict=True))
     exports = f"-Wl,--version-script={_BENCH / 'native/jni.map'}"
-    library = compiler.library(sources("jni.c"), output / LIBRARY, exports)
-    return library, compiler.program(sources("main.c"), output / PROGRAM)
+    library = compiler.library([objects[file] for file in sources("jni.c")], output / LIBRARY, exports)
+    return library, compiler.program([objects[file] for file in sources("main.c")], output / PROGRAM)
 
 
 def build_host_library(output: Path) -> Path:
