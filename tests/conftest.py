@@ -57,6 +57,10 @@ TOGETHER = {
     "exporter/test_transducer_export": "streams",
     "runtime/test_stream_model": "streams",
     "streaming/test_online_recognizer": "streams",
+    "project/test_wheel": "wheels",
+    "project/test_runtime_wheel": "wheels",
+    "training/test_distribution": "processes of trainings",
+    "training/test_train.py": "processes of trainings",
 }
 
 

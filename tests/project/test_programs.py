@@ -1,21 +1,15 @@
-"""The Python programs of the pages run as they are written, one after the other in one process and an empty folder."""
+"""The Python programs of a page run as they are written, one after the other in one process and an empty folder.
 
-import re
+Those of README and of the first page are run by `test_wheel.py`, outside of the checkout.
+"""
 
-import pytest
-
-PAGES = {"README.md": 1, "docs/guides/keras.md": 3}  # with their numbers of programs
-LONGEST = 10  # lines of code of a program
-_PROGRAM = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+from tests.support.page_programs import page_programs
 
 
-@pytest.mark.parametrize(("page", "count"), PAGES.items())
-def test_the_programs_of_a_page_run(page, count, pytestconfig, tmp_path, monkeypatch, capsys):
-    programs = _PROGRAM.findall((pytestconfig.rootpath / page).read_text(encoding="utf-8"))
-    assert len(programs) == count
+def test_the_programs_about_keras_models_run(pytestconfig, tmp_path, monkeypatch, capsys):
+    fit, quantize, export = page_programs(pytestconfig.rootpath / "docs/guides/keras.md")
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
-    for program in programs:
-        assert len([line for line in program.splitlines() if line]) <= LONGEST
-        exec(compile(program, page, "exec"), names)
+    for program in (fit, quantize, export):
+        exec(compile(program, "keras.md", "exec"), names)
     assert list(tmp_path.glob("*.tflite")) and capsys.readouterr().out

@@ -21,10 +21,10 @@ pytestmark = pytest.mark.timeout(900)  # compiles the library
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory, pytestconfig) -> Path:
+def wheel(tmp_path_factory, pytestconfig, compiler) -> Path:
     output = tmp_path_factory.mktemp("dist")
-    program = pytestconfig.rootpath / "runtime_wheel/build.py"
-    done = subprocess.run([sys.executable, program, output], capture_output=True, text=True, check=True)
+    command = [sys.executable, pytestconfig.rootpath / "runtime_wheel/build.py", output, "--compiler", compiler]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     return Path(done.stdout.strip())
 
 
