@@ -1,16 +1,11 @@
-"""One process of a distributed training, which may end as a killed one does.
-
-    python -m tests.support.train_worker CONFIG RUN LAST REPLICAS [KILL_STEP]
-
-Trains as `tfconformer train --replicas` does and writes the model's variables to LAST, a `.npz`. The process kills
-itself before step KILL_STEP.
-"""
+"""Trainings in processes of their own, as the command line starts them, which may end as a killed one does."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,26 +19,16 @@ from tfconformer.training.distribution import process_strategy
 from tfconformer.training.run import RunDirectory
 from tfconformer.training.train import train
 
-
-def kill_before(step: int) -> None:
-    fit = keras.Model.fit
-
-    class Kill(keras.callbacks.Callback):
-        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-            if integer(self.model.optimizer.iterations) == step:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    def fit_and_kill(self: Any, *args: Any, callbacks: list[Any], **kwargs: Any) -> Any:
-        return fit(self, *args, callbacks=[*callbacks, Kill()], **kwargs)
-
-    keras.Model.fit = fit_and_kill
+omit_stacks()
 
 
-def main() -> None:
-    config, run, last, replicas, *step = sys.argv[1:]
-    omit_stacks()
-    if step:
-        kill_before(int(step[0]))
+def train_replica(config: str, run: str, last: str, replicas: str, kill_step: str | None = None) -> None:
+    """Trains as `tfconformer train --replicas` does and writes the model's variables to `last`, a `.npz`.
+
+    The process kills itself before step `kill_step`.
+    """
+    if kill_step is not None:
+        _at_steps(lambda step: step == int(kill_step) and os.kill(os.getpid(), signal.SIGKILL))
     strategy = process_strategy(int(replicas))
     with strategy.scope():
         model = train(load_config(config), RunDirectory(Path(run)))
@@ -54,5 +39,27 @@ def main() -> None:
     np.savez(last, **{str(index): np.asarray(variable.numpy()) for index, variable in enumerate(model.weights)})
 
 
-if __name__ == "__main__":
-    main()
+def train_and_copy(config: str, run: str, copied_step: str | None = None, copy: str | None = None) -> None:
+    """Trains, and copies the run directory to `copy` after the step `copied_step`.
+
+    A run that is killed leaves what is on disk at that moment.
+    """
+    if copied_step is not None and copy is not None:
+        _at_steps(lambda step: step == int(copied_step) and shutil.copytree(run, copy))
+    model = train(load_config(config), RunDirectory(Path(run)))
+    assert model.train_tf_function.experimental_get_tracing_count() == 1
+    model.save_weights(Path(run) / "last.weights.h5")
+
+
+def _at_steps(act: Callable[[int], object]) -> None:
+    """Makes every training of this process call `act` with the number of finished steps, before each step."""
+    fit = keras.Model.fit
+
+    class Act(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+            act(integer(self.model.optimizer.iterations))
+
+    def fit_and_act(self: Any, *args: Any, callbacks: list[Any], **kwargs: Any) -> Any:
+        return fit(self, *args, callbacks=[*callbacks, Act()], **kwargs)
+
+    keras.Model.fit = fit_and_act

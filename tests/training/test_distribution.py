@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
+import signal
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.support import train_worker
+from tests.support.fresh_processes import Job
 from tests.support.small_files import write_noise_corpus
 from tfconformer.config import Config, dump_config
 from tfconformer.errors import InputError
@@ -73,44 +71,30 @@ def config_file(config, tmp_path_factory) -> Path:
     return path
 
 
-def start(config_file: Path, run: Path, last: Path, replicas: int, *kill: int, cluster: dict | None = None):
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    if cluster is not None:
-        environment["TF_CONFIG"] = json.dumps(cluster)
-    command = [sys.executable, "-m", train_worker.__name__, config_file, run, last, replicas, *kill]
-    return subprocess.Popen(
-        [str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    )
-
-
-def start_workers(config_file: Path, run: Path, *kill: int) -> list[subprocess.Popen]:
-    """Starts two workers, of which the second one kills itself before the step `kill`."""
+def workers(config_file: Path, run: Path, *kill: int) -> list[Job]:
+    """Returns the jobs of two workers, of which the second one kills itself before the step `kill`."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
     for one in sockets:
         one.close()
-    workers = []
+    jobs = []
     for index in range(2):
         cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-        arguments = kill if index == 1 else ()
-        workers.append(start(config_file, run, last_of(run, index), 1, *arguments, cluster=cluster))
-    return workers
+        arguments = [config_file, run, last_of(run, index), 1, *(kill if index == 1 else ())]
+        jobs.append(Job("train_replica", arguments, {"TF_CONFIG": json.dumps(cluster)}))
+    return jobs
 
 
 def last_of(run: Path, index: int) -> Path:
     return run.with_name(f"{run.name}-{index}.npz")
 
 
-def finish(process: subprocess.Popen) -> None:
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors[-3000:]
-
-
 @pytest.fixture(scope="module")
-def two_replicas(config_file, tmp_path_factory) -> tuple[Path, dict[str, np.ndarray]]:
+def two_replicas(processes, config_file, tmp_path_factory) -> tuple[Path, dict[str, np.ndarray]]:
     """The run of a process with two replicas, which checks itself that their variables are equal, and its variables."""
     run = tmp_path_factory.mktemp("mirrored") / "run"
-    finish(start(config_file, run, last_of(run, 0), 2))
+    (ended,) = processes.run(Job("train_replica", [config_file, run, last_of(run, 0), 2]))
+    assert ended.status == 0, ended.errors
     return run, dict(np.load(last_of(run, 0)))
 
 
@@ -131,15 +115,14 @@ def test_two_replicas_have_the_curve_of_one(config, two_replicas, tmp_path):
 
 
 @pytest.mark.timeout(900)
-def test_a_training_continues_after_a_worker_is_killed(config_file, two_replicas, tmp_path):
+def test_a_training_continues_after_a_worker_is_killed(processes, config_file, two_replicas, tmp_path):
     run = tmp_path / "run"
-    chief, killed = start_workers(config_file, run, STEPS_PER_EPOCH + 1)
-    _, errors = chief.communicate()
-    killed.communicate()
-    assert "another worker of the training ended: start all again to continue" in errors, errors[-3000:]
+    chief, killed = processes.run(*workers(config_file, run, STEPS_PER_EPOCH + 1))
+    assert killed.status == -signal.SIGKILL
+    assert "another worker of the training ended: start all again to continue" in chief.errors, chief.errors[-3000:]
     assert completed_batches(RunDirectory(run)) == STEPS_PER_EPOCH
-    for worker in start_workers(config_file, run):
-        finish(worker)
+    for worker in processes.run(*workers(config_file, run)):
+        assert worker.status == 0, worker.errors
     _, expected = two_replicas
     first, second = (dict(np.load(last_of(run, index))) for index in range(2))
     for name, value in first.items():

@@ -1,13 +1,13 @@
 """Training as a user runs it: killed, continued, started from other weights."""
 
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
+from tests.support.fresh_processes import Job
 from tests.support.small_files import write_noise_corpus
 from tfconformer.config import Config, dump_config
 from tfconformer.errors import InputError
@@ -16,32 +16,6 @@ from tfconformer.training.train import completed_batches
 
 STEPS_PER_EPOCH = 3
 EPOCHS = 3
-
-# Trains in a process of its own, as the command line does. With a third and a fourth argument it copies the run
-# directory after that many steps: a run that is killed leaves what is on disk at that moment.
-PROGRAM = """
-import shutil, sys
-from pathlib import Path
-import tf_keras as keras
-from tests.support.tracing import omit_stacks
-from tfconformer.config import load_config
-from tfconformer.training import train as training
-from tfconformer.training.run import RunDirectory
-
-if len(sys.argv) > 3:
-    class Copy(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch, logs=None):
-            if int(self.model.optimizer.iterations) == int(sys.argv[3]):
-                shutil.copytree(sys.argv[2], sys.argv[4])
-    fit = keras.Model.fit
-    def fit_and_copy(self, *args, callbacks, **kwargs):
-        return fit(self, *args, callbacks=[*callbacks, Copy()], **kwargs)
-    keras.Model.fit = fit_and_copy
-omit_stacks()
-model = training.train(load_config(sys.argv[1]), RunDirectory(Path(sys.argv[2])))
-assert model.train_tf_function.experimental_get_tracing_count() == 1
-model.save_weights(Path(sys.argv[2]) / "last.weights.h5")
-"""
 
 
 @pytest.fixture(scope="module")
@@ -87,24 +61,26 @@ def config(tmp_path_factory) -> Config:
     )
 
 
-def run_training(config: Config, run: Path, *copy: int | Path) -> None:
-    config_file = run.with_suffix(".yaml")
-    config_file.write_text(dump_config(config, config_file.parent))
-    command = [sys.executable, "-c", PROGRAM, str(config_file), str(run), *map(str, copy)]
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    finished = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert finished.returncode == 0, finished.stderr
+@pytest.fixture
+def run_training(processes, config) -> Callable[..., None]:
+    """Trains in a process of its own, as the command line does."""
+
+    def run(directory: Path, *copy: int | Path) -> None:
+        config_file = directory.with_suffix(".yaml")
+        config_file.write_text(dump_config(config, config_file.parent))
+        (ended,) = processes.run(Job("train_and_copy", [config_file, directory, *copy]))
+        assert ended.status == 0, ended.errors
+
+    return run
 
 
-@pytest.mark.timeout(900)  # two trainings, each in a process that loads TensorFlow
-def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(config, tmp_path):
+@pytest.mark.timeout(900)  # two trainings
+def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(run_training, tmp_path):
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     in_the_middle_of_the_second_epoch = STEPS_PER_EPOCH + 2
-    run_training(config, straight, in_the_middle_of_the_second_epoch, killed)
+    run_training(straight, in_the_middle_of_the_second_epoch, killed)
     assert completed_batches(RunDirectory(killed)) == STEPS_PER_EPOCH
-    run_training(config, killed)
-
-    import h5py
+    run_training(killed)
 
     def arrays(run: Path) -> dict[str, np.ndarray]:
         found = {}
