@@ -24,6 +24,9 @@ help:  ## this list
 
 venv: $(VENV)/.installed  ## the virtual environment with pinned dependencies and the native library
 
+# Each process of pytest has a core to itself; threads of TensorFlow and NumPy would only wait for each other.
+test: export TF_NUM_INTRAOP_THREADS = 1
+test: export OPENBLAS_NUM_THREADS = 1
 test: venv  ## style, types, direction of imports, and tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -42,6 +42,15 @@ def tfconformer(*arguments: str | Path, status: int = 0) -> str:
     return output.getvalue() if status == 0 else errors.getvalue()
 
 
+def train_eagerly(config: Config, run: RunDirectory) -> keras.Model:
+    """Trains without graphs: to trace them takes many times longer than the few steps of these trainings."""
+    tf.config.run_functions_eagerly(True)
+    try:
+        return train(config, run)
+    finally:
+        tf.config.run_functions_eagerly(False)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """Shards of a few sample sentences and a float model of a few training steps."""
@@ -73,7 +82,8 @@ def folder(tmp_path_factory) -> Path:
         {"layers": ".*", "spec": {"bits": 2, "symmetric": False, "block_size": 64}},
     ]
     write_config(folder / "mixed.yaml", config | {"quantization": quantization})
-    tfconformer("train", folder / "float.yaml", folder / "float")
+    with mock.patch("tfconformer.training.train.train", train_eagerly):
+        tfconformer("train", folder / "float.yaml", folder / "float")
     return folder
 
 
@@ -145,15 +155,6 @@ def test_wrong_input_is_one_clear_sentence(folder):
     (damaged / "best.h5").write_bytes((folder / "float" / "best.h5").read_bytes()[:5000])
     assert "does not fit its configuration" in message("export", damaged, folder / "x.tflite")
     assert not (folder / "x.tflite").exists()
-
-
-def train_eagerly(config: Config, run: RunDirectory) -> keras.Model:
-    """Trains without graphs: to trace them takes many times longer than the few steps of these trainings."""
-    tf.config.run_functions_eagerly(True)
-    try:
-        return train(config, run)
-    finally:
-        tf.config.run_functions_eagerly(False)
 
 
 @pytest.mark.timeout(900)  # three trainings and four exports
