@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tfconformer.quantization.layers.quantize_config import WeightQuantizeConfig, WeightQuantizeScheme
     from tfconformer.quantization.layers.quantize_wrapper import QuantizationSteps, quantization_step
     from tfconformer.quantization.spec import ClipSearch, LearnedClip, PruningSchedule, QuantSpec, Schedule
+    from tfconformer.reports.keras_summary import summary
 
 __all__ = [
     "ClipSearch",
@@ -30,6 +31,7 @@ __all__ = [
     "quantization_step",
     "quantize",
     "recipes",
+    "summary",
 ]
 
 _PLACES = {
@@ -44,6 +46,7 @@ _PLACES = {
     "load_model": "quantization.keras_models",
     "quantization_step": "quantization.layers.quantize_wrapper",
     "quantize": "quantization.keras_models",
+    "summary": "reports.keras_summary",
 }
 
 

@@ -15,7 +15,7 @@ def summary(source: Path) -> None:
     SOURCE is an exported .tflite file, the directory of a run, or the YAML of a model that need not fit into memory.
     """
     from converters.flatbuffer.model_file import read_model_file
-    from converters.flatbuffer.summary import model_summary
+    from tfconformer.reports.layer_table import model_summary
 
     if source.is_dir():
         from converters.exporter.expected_layers import layers_of_run

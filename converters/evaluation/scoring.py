@@ -13,7 +13,6 @@ from tqdm import tqdm
 from converters.evaluation.evaluate import evaluate
 from converters.evaluation.references import warn_of_unwritable
 from converters.flatbuffer.model_file import read_model_file
-from converters.flatbuffer.summary import layer_errors
 from tfconformer.data.limits import MAX_SECONDS
 from tfconformer.data.pipeline import evaluation_batches, evaluation_utterances
 from tfconformer.data.shards import read_index
@@ -23,6 +22,7 @@ from tfconformer.decoding.wer import word_errors
 from tfconformer.features.config import FeatureConfig
 from tfconformer.quantization.apply import QuantizedLayers
 from tfconformer.quantization.spec import FLOAT_BITS
+from tfconformer.reports.layer_table import layer_errors
 from tfconformer.reports.results import LayerError, Transcript
 from tfconformer.reports.rows import Accuracy, Execution, Quantization, ResultRow, common
 from tfconformer.tasks.recognition import Recognizer

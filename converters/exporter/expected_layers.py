@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from converters.exporter.metadata import abstract_layer_records
 from converters.exporter.pipeline import prepare
-from converters.flatbuffer.summary import LayerRow, layer_rows
+from converters.flatbuffer.summary import layer_rows
 from tfconformer.config import Config
 from tfconformer.models.cost import input_rates, macs_per_second
 from tfconformer.quantization.apply import match_layers
+from tfconformer.reports.layer_table import LayerRow
 from tfconformer.tasks import find_task
 from tfconformer.training.checkpoint import abstract_model, load_model
 from tfconformer.training.run import RunDirectory

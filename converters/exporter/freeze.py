@@ -16,6 +16,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from converters.exporter.lookup import LookupTable
 from converters.exporter.placeholders import with_placeholders
 from converters.flatbuffer.metadata import FREE, GraphDescription, TensorDescription
 from tfconformer.features.config import FeatureConfig
@@ -45,6 +46,7 @@ def freeze(
     features: FeatureConfig,
     placeholders: Collection[str] = (),
     random: bool = False,
+    lookups: Mapping[str, LookupTable] | None = None,
 ) -> FrozenGraphs:
     """Converts a model of whole utterances, log-mel front end included.
 
@@ -54,13 +56,14 @@ def freeze(
       features: the front end that it was trained with.
       placeholders: names of the layers that become placeholders.
       random: True if the model is abstract, so that the other layers get random weights.
+      lookups: the tables of quantized embeddings, by name.
 
     Returns:
       A file whose first signature goes from waveform [1, samples] in [-1, 1] to the output of the task's graph from
       audio [1, frames, width], float32; the task's step graphs follow. The placeholder of a dense layer has the inputs
       x [..., K] and, if the layer has one, bias [N]; its output is [..., N].
     """
-    audio, steps = task.graphs(with_placeholders(model, placeholders, random))
+    audio, steps = task.graphs(with_placeholders(model, placeholders, random, lookups))
 
     @tf.function(input_signature=[tf.TensorSpec([1, None], tf.float32, name=WAVEFORM)])
     def transcribe(waveform: tf.Tensor) -> dict[str, tf.Tensor]:

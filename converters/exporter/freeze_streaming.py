@@ -15,6 +15,7 @@ import tf_keras as keras
 from numpy.typing import NDArray
 
 from converters.exporter.freeze import FrozenGraphs, convert, describe_step, step_functions, step_variables
+from converters.exporter.lookup import LookupTable
 from converters.exporter.placeholders import with_placeholders
 from converters.flatbuffer.metadata import (
     AUDIO,
@@ -57,6 +58,7 @@ def freeze_streaming(
     features: FeatureConfig,
     placeholders: Collection[str] = (),
     random: bool = False,
+    lookups: Mapping[str, LookupTable] | None = None,
 ) -> FrozenGraphs:
     """Converts one step of a model, log-mel front end included, and the task's step graphs.
 
@@ -67,12 +69,13 @@ def freeze_streaming(
       features: the front end that it was trained with.
       placeholders: names of the layers that become placeholders.
       random: True if the model is abstract, so that the other layers get random weights.
+      lookups: the tables of quantized embeddings, by name.
 
     Raises:
       InputError: the model cannot run on a stream.
     """
     constants = {name: tf.constant(table) for name, table in tables.items()}
-    audio, steps = task.graphs(with_placeholders(model, placeholders, random))
+    audio, steps = task.graphs(with_placeholders(model, placeholders, random, lookups))
     streaming = StreamingModel(_on_audio(audio.model, features), smallest_steps=True)
     names = {state.name: state.name.replace("/", "_") for state in streaming.states}
     assert len(set(names.values())) == len(names), "two states would have one name in the file"

@@ -31,6 +31,7 @@ from converters.exporter.verify import (
     compare,
     require_close,
     verify_float_operations,
+    verify_lookups,
     verify_weights,
 )
 from converters.flatbuffer.metadata import FREE, GraphDescription, TaskDescription, TensorDescription
@@ -38,7 +39,7 @@ from converters.runtime.tensor_model import load
 from tfconformer import atomic
 from tfconformer.errors import InputError
 from tfconformer.layers.from_keras.model import expand, is_functional, require_functional
-from tfconformer.quantization.layers.quantize_wrapper import QuantizedDense, quantized_layers
+from tfconformer.quantization.layers.quantize_wrapper import require_own_wrappers
 from tfconformer.tasks.task import Trace
 
 SIGNATURE = "serving_default"  # the one that TensorFlow gives to a model
@@ -76,12 +77,7 @@ def export_keras_model(
       VerificationError: the file is not the model.
     """
     require_functional(model)
-    for layer in quantized_layers(model):
-        if not isinstance(layer, QuantizedDense):
-            raise InputError(
-                f"the layer {layer.name} is in the wrapper of the model optimization toolkit, which cannot be "
-                "exported: quantize the model by tfconformer.quantize"
-            )
+    require_own_wrappers(model)
     flat = expand(model, names=()).model if any(map(is_functional, model.layers)) else model
     graph = _describe(flat)
     examples = list(_random_examples(flat, graph) if verify_with is None else _examples(flat, graph, verify_with))
@@ -98,6 +94,7 @@ def export_keras_model(
     with atomic.atomic_path(output) as file:
         file.write_bytes(content)
         verify_weights(file, flat, prepared.plans)
+        verify_lookups(file, flat, prepared.plans)
         verify_float_operations(file, flat, prepared.float_operations.keys())
         parity = tuple(_verify(file, examples, expected, prepared, runtime) for runtime in runtimes)
     return write_report(output, content, prepared, parity)
@@ -121,7 +118,7 @@ def _tensor(name: str, tensor: Any, role: str) -> TensorDescription:
 
 def _freeze(prepared: PreparedModel, graph: GraphDescription) -> FrozenGraphs:
     placeholders = prepared.constants.keys()
-    model = with_placeholders(prepared.model, placeholders)
+    model = with_placeholders(prepared.model, placeholders, lookups=prepared.lookups)
     specs = {
         one.name: tf.TensorSpec([None if size == FREE else size for size in one.shape], one.dtype, one.name)
         for one in graph.inputs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -10,6 +9,8 @@ import numpy as np
 import tf_keras as keras
 from numpy.typing import NDArray
 
+from converters.exporter import lookup
+from converters.exporter.lookup import LookupTable
 from converters.exporter.pack import PackedWeights
 from converters.exporter.pack_builtin import BuiltinWeights
 from converters.flatbuffer.metadata import (
@@ -24,11 +25,14 @@ from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.layers.base import Layer
 from tfconformer.layers.dense import Dense
 from tfconformer.quantization.spec import QuantSpec
+from tfconformer.reports.layer_table import sqnr_db
+
+_TARGETS = {BuiltinWeights: "litert", LookupTable: lookup.TARGET}
 
 
 def layer_records(
     layers: Iterable[keras.layers.Layer],
-    packed: Mapping[str, PackedWeights | BuiltinWeights],
+    packed: Mapping[str, PackedWeights | BuiltinWeights | LookupTable],
     tables: Mapping[str, NDArray[np.float32]] | None = None,
 ) -> tuple[LayerRecord, ...]:
     """Returns the records of the layers and tables of an exported file.
@@ -59,14 +63,14 @@ def abstract_layer_records(model: keras.Model, specs: Mapping[str, QuantSpec]) -
             record = replace(record, k=k, n=n)
             spec = specs.get(layer.name)
             if spec is not None:
-                ranges = 2 * spec.blocks(k) * n  # float16
+                code_bytes, scale_bytes, offset_bytes = spec.stored_bytes(k, n)
                 record = replace(
                     record,
                     float_bytes=4 * (parameters - k * n),
                     spec=spec.model_dump(),
-                    code_bytes=math.ceil(k * n * spec.code_bits_per_weight / 8),
-                    scale_bytes=ranges,
-                    offset_bytes=0 if spec.symmetric else ranges,
+                    code_bytes=code_bytes,
+                    scale_bytes=scale_bytes,
+                    offset_bytes=offset_bytes,
                 )
         if parameters:
             records.append(record)
@@ -101,18 +105,11 @@ def write_metadata(
     ).to_json()
 
 
-def sqnr_db(weights: NDArray[np.floating], quantized: NDArray[np.floating]) -> float | None:
-    """Returns the signal to quantization noise ratio in decibels; None if signal or noise is 0."""
-    signal = np.sum(np.square(weights, dtype=np.float64))
-    noise = np.sum(np.square(weights.astype(np.float64) - quantized))
-    return float(10 * np.log10(signal / noise)) if signal > 0 and noise > 0 else None
-
-
 def _kind(layer: keras.layers.Layer) -> str:
     return layer.kind if isinstance(layer, Layer) else Layer.kind
 
 
-def _record(layer: keras.layers.Layer, packed: PackedWeights | BuiltinWeights | None) -> LayerRecord:
+def _record(layer: keras.layers.Layer, packed: PackedWeights | BuiltinWeights | LookupTable | None) -> LayerRecord:
     parameters = sum(int(np.prod(weight.shape)) for weight in layer.weights)
     kernel = layer.kernel.numpy() if isinstance(layer, Dense) else None
     k, n = kernel.shape if kernel is not None else (None, None)
@@ -128,7 +125,7 @@ def _record(layer: keras.layers.Layer, packed: PackedWeights | BuiltinWeights | 
         k=packed.k,
         n=packed.n,
         spec=packed.spec.model_dump(),
-        target="litert" if isinstance(packed, BuiltinWeights) else None,
+        target=_TARGETS.get(type(packed)),
         code_bytes=packed.bytes - packed.scales.nbytes - offset_bytes,
         scale_bytes=packed.scales.nbytes,
         offset_bytes=offset_bytes,

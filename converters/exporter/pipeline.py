@@ -22,9 +22,11 @@ import numpy as np
 import tf_keras as keras
 from numpy.typing import NDArray
 
+from converters.exporter import lookup
 from converters.exporter.float_operations import FloatOperation, float_operations
 from converters.exporter.freeze import FrozenGraphs, freeze
 from converters.exporter.freeze_streaming import freeze_streaming, position_layers, position_tables
+from converters.exporter.lookup import LookupTable, pack_table
 from converters.exporter.metadata import layer_records, write_metadata
 from converters.exporter.operators import LayerConstants
 from converters.exporter.pack import PackedWeights, pack_weights
@@ -36,6 +38,7 @@ from converters.exporter.verify import (
     VerificationError,
     keras_references,
     verify_float_operations,
+    verify_lookups,
     verify_outputs,
     verify_weights,
 )
@@ -64,6 +67,7 @@ class PreparedModel:
       model: the exported part of the trained model.
       plans: the plans of its dense layers, in the model's order.
       packed: the constants of the packed layers, by name.
+      lookups: the tables of quantized embeddings, by name.
       float_operations: the constants of the float layers that custom operations compute, by name.
       layers: a record of every layer with weights.
       tables: for a streaming file, the projected positions [1, distances, dim] by the name of the layer that they
@@ -74,6 +78,7 @@ class PreparedModel:
     model: keras.Model
     plans: tuple[LayerPlan, ...]
     packed: dict[str, PackedWeights | BuiltinWeights]
+    lookups: dict[str, LookupTable]
     float_operations: dict[str, FloatOperation]
     layers: tuple[LayerRecord, ...]
     tables: dict[str, NDArray[np.float32]] | None = None
@@ -184,6 +189,7 @@ def export_model(
     with atomic.atomic_path(output) as file:
         file.write_bytes(content)
         verify_weights(file, trained, prepared.plans)
+        verify_lookups(file, trained, prepared.plans)
         verify_float_operations(file, trained, prepared.float_operations.keys(), tables=prepared.tables)
         parity = tuple(verify_outputs(file, task, references, prepared.plans, runtime) for runtime in runtimes)
         _check_hypotheses(output, parity, allow_different)
@@ -251,16 +257,19 @@ def prepare_part(
     replaced = position_layers(model) if tables is not None else frozenset()
     quantized = QuantizedLayers(trained)
     plans = tuple(layer for layer in plan(model, quantized.specs, target) if layer.name not in replaced)
-    packed = {layer.name: pack_layer(layer, quantized[layer.name]) for layer in plans if layer.spec}
+    stored = [layer for layer in plans if layer.spec]
+    lookups = {layer.name: pack_table(quantized[layer.name]) for layer in stored if layer.target == lookup.TARGET}
+    packed = {layer.name: pack_layer(layer, quantized[layer.name]) for layer in stored if layer.name not in lookups}
     stored_layers = (layer for layer in map(float_layer, model.layers) if layer.name not in replaced)
     return PreparedModel(
         task=task,
         model=model,
         plans=plans,
         packed=packed,
+        lookups=lookups,
         # A file without packed layers must run without the library of the custom operations.
         float_operations=float_operations(model, tables) if packed and target == "custom" else {},
-        layers=layer_records(stored_layers, packed, tables),
+        layers=layer_records(stored_layers, {**packed, **lookups}, tables),
         tables=tables,
     )
 
@@ -270,8 +279,8 @@ def freeze_prepared(prepared: PreparedModel, config: Config) -> FrozenGraphs:
     task, model, features, placeholders = prepared.task, prepared.model, config.features, prepared.constants.keys()
     assert task is not None
     if prepared.tables is None:
-        return freeze(task, model, features, placeholders=placeholders)
-    return freeze_streaming(task, model, prepared.tables, features, placeholders=placeholders)
+        return freeze(task, model, features, placeholders=placeholders, lookups=prepared.lookups)
+    return freeze_streaming(task, model, prepared.tables, features, placeholders=placeholders, lookups=prepared.lookups)
 
 
 def describe(
@@ -319,7 +328,7 @@ def write_report(output: Path, content: bytes, prepared: PreparedModel, parity: 
 
 
 def _report(content: bytes, prepared: PreparedModel, parity: tuple[Parity, ...]) -> ExportReport:
-    packed = prepared.packed.values()
+    packed = [*prepared.packed.values(), *prepared.lookups.values()]
     weights = sum(layer.k * layer.n for layer in packed)
     weight_bytes = sum(layer.bytes for layer in packed)
     return ExportReport(

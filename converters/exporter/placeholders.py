@@ -8,13 +8,14 @@ constants of the real operation, such as a bias. `rewrite.py` puts the real oper
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
 
 from converters.custom_ops import padded_columns
+from converters.exporter.lookup import Lookup, LookupTable
 from tfconformer.layers.base import Layer
 from tfconformer.layers.dense import BoundMatmul, Matmul, float_layer, float_layers
 from tfconformer.layers.streaming import Constant, Frames, StreamStep
@@ -142,17 +143,28 @@ def _placeholder_class(layer_class: Any) -> Any:
     return type(layer_class.__name__, (_PLACEHOLDERS[layer_class.operation], layer_class), {})
 
 
-def with_placeholders(model: keras.Model, names: Collection[str], random: bool = False) -> keras.Model:
-    """Copies a model to a float one with placeholders; the other layers have the class `Layer.exported_as`, if any.
+def with_placeholders(
+    model: keras.Model,
+    names: Collection[str],
+    random: bool = False,
+    lookups: Mapping[str, LookupTable] | None = None,
+) -> keras.Model:
+    """Copies a model to one with placeholders and lookups; the other layers are in float.
+
+    They have the class `Layer.exported_as`, if any.
 
     Args:
       model: a model, quantized or not.
       names: names of the layers that become placeholders; each must have an operation.
       random: True if the model is abstract, so that the weights of the other layers are freshly initialized.
+      lookups: the tables of quantized embeddings, by name.
     """
+    lookups = lookups or {}
 
     def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
         layer = float_layer(layer)
+        if layer.name in lookups:
+            return Lookup(lookups[layer.name], name=layer.name)
         layer_class: Any = layer.exported_as if isinstance(layer, Layer) and layer.exported_as else type(layer)
         if layer.name in names:
             layer_class = _placeholder_class(layer_class)
@@ -161,7 +173,7 @@ def with_placeholders(model: keras.Model, names: Collection[str], random: bool =
     clone = keras.models.clone_model(model, clone_function=copy)
     if not random:
         originals = float_layers(model)
-        for layer in clone.layers:
+        for layer in (layer for layer in clone.layers if layer.name not in lookups):
             layer.set_weights([weight.numpy() for weight in _inputs(originals[layer.name], layer)])
     return clone
 

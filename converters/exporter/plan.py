@@ -13,9 +13,11 @@ from dataclasses import dataclass
 
 import tf_keras as keras
 
+from converters.exporter import lookup
 from converters.exporter.capabilities import Case, Outcome, case_of, measured
 from tfconformer.errors import InputError
 from tfconformer.layers.dense import Dense, float_layer
+from tfconformer.layers.embedding import Embedding
 from tfconformer.quantization.spec import QuantSpec
 
 logger = logging.getLogger(__name__)
@@ -32,7 +34,7 @@ class LayerPlan:
       name: name of the layer.
       k, n: shape of its kernel: contraction length and number of output channels.
       spec: spec of its weights; None if it stays a built-in float operation.
-      target: key of `TARGETS`, the format of quantized weights.
+      target: the format of quantized weights: a key of `TARGETS`, or "lookup" for an embedding.
       window, stride: size and distance of a convolution's windows, K being window * window * channels; both 0 for a
         dense layer.
     """
@@ -142,6 +144,8 @@ TARGETS: dict[str, Target] = {
         packs_convolutions=False,
     ),
 }
+# Built-in operations, whatever the target of the other layers is.
+_LOOKUP = Target((_train_only,))
 
 
 def plan(model: keras.Model, specs: Mapping[str, QuantSpec], target: str = "custom") -> tuple[LayerPlan, ...]:
@@ -162,9 +166,10 @@ def plan(model: keras.Model, specs: Mapping[str, QuantSpec], target: str = "cust
         if isinstance(layer, Dense):
             k, n = (int(size) for size in layer.kernel.shape)
             spec = specs.get(layer.name)
-            place = {"target": target} if spec else {}
+            is_lookup = isinstance(layer, Embedding)
+            place = {"target": lookup.TARGET if is_lookup else target} if spec else {}
             planned = LayerPlan(layer.name, k, n, spec, **place, window=layer.window, stride=layer.stride)
-            _require(planned, TARGETS[target])
+            _require(planned, _LOOKUP if is_lookup else TARGETS[target])
             plans.append(planned)
     _log_caveats(plans, TARGETS[target].caveats)
     return tuple(plans)

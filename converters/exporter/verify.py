@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from converters.custom_ops import FULLY_CONNECTED
+from converters.exporter import lookup
 from converters.exporter.float_operations import float_operations
 from converters.exporter.plan import LayerPlan
 from converters.flatbuffer.builtin_layers import BuiltinConstants, StoredBuiltin, read_builtin_layers
 from converters.flatbuffer.custom_layers import Attributes, StoredLayer, read_float_operations, read_layers
+from converters.flatbuffer.lookup_tables import LookupConstants, decode_rows, read_tables
 from converters.runtime.model import open_model
 from tfconformer.errors import InputError
 from tfconformer.features.config import FeatureConfig
@@ -99,7 +101,7 @@ def verify_weights(path: str | Path, trained: keras.Model, plans: Sequence[Layer
       InputError: the file is missing, truncated or damaged, or the constants of an operation contradict its attributes.
       VerificationError: planned and packed layers differ, or a constant is not the model's.
     """
-    planned = {(layer.target, layer.name): layer for layer in plans if layer.spec}
+    planned = {(layer.target, layer.name): layer for layer in plans if layer.spec and layer.target != lookup.TARGET}
     quantized, originals = QuantizedLayers(trained), float_layers(trained)
     stored = set()
     for target, name, compare_constants in _stored(path):
@@ -113,6 +115,34 @@ def verify_weights(path: str | Path, trained: keras.Model, plans: Sequence[Layer
     if different := stored ^ planned.keys():
         names = ", ".join(sorted(name for _, name in different))
         raise VerificationError(f"{path}: planned and packed layers differ in {names}")
+
+
+def verify_lookups(path: str | Path, trained: keras.Model, plans: Sequence[LayerPlan]) -> None:
+    """Compares the tables of a file with the quantized embeddings of the trained model; all values must be equal.
+
+    Args:
+      path: the exported file.
+      trained: the training model, with its quantizers.
+      plans: the plans of its dense layers.
+
+    Raises:
+      InputError: the file is missing, truncated or damaged.
+      VerificationError: the file does not hold an embedding as it was quantized.
+    """
+    quantized = QuantizedLayers(trained)
+    planned = [layer for layer in plans if layer.spec and layer.target == lookup.TARGET]
+    tables = read_tables(path) if planned else LookupConstants([], [])
+    for layer in planned:
+        weights = quantized[layer.name]
+        rows = [decode_rows(packed, weights.spec.bits, layer.k) for packed in tables.packed]
+        stored: dict[str, tuple[tf.Tensor | None, list[Any]]] = {
+            "codes": (weights.codes, rows),
+            "scales": (weights.scales, tables.ranges),
+            "offsets": (weights.offsets, tables.ranges),
+        }
+        for what, (values, found) in stored.items():
+            if values is not None and not any(np.array_equal(values.numpy().T, one) for one in found):
+                raise VerificationError(f"{path}: the {what} of {layer.name} are not those of the trained model")
 
 
 def verify_float_operations(

@@ -225,13 +225,14 @@ class LayerRecord:
 
     Attributes:
       name: name of the layer in the Keras model.
-      kind: "dense", "convolution", "depthwise", "normalization" or "attention"; "table" for a constant in place of a
-        layer, such as the projected positions in a streaming file.
+      kind: "dense", "convolution", "depthwise", "normalization", "attention" or "embedding"; "table" for a constant in
+        place of a layer, such as the projected positions in a streaming file.
       parameters: number of weights and biases.
       float_bytes: size in bytes of those that stay in float32.
       k, n: contraction length and output channels of a dense layer, or of a convolution as a GEMM of its windows.
       spec: the spec of a quantized layer, as JSON.
-      target: "litert" for a layer in LiteRT's own weight format; None for the custom operation and for float.
+      target: "litert" for a layer in LiteRT's own weight format, "lookup" for an embedding; None for the custom
+        operation and for float.
       code_bytes: size in bytes of a packed layer's codes and sparsity indices.
       scale_bytes, offset_bytes: sizes in bytes of its scales and of its float zero points.
       sqnr_db: 10 log10(sum W^2 / sum (W - Wq)^2) of a packed layer; None if W = Wq.

@@ -16,10 +16,11 @@ from pydantic import ValidationError
 from converters.flatbuffer.builtin_layers import read_builtin
 from converters.flatbuffer.custom_layers import read_packed
 from converters.flatbuffer.metadata import LayerRecord, ModelMetadata
-from converters.flatbuffer.summary import FLOAT_BYTES, LayerRow, layer_rows
+from converters.flatbuffer.summary import layer_rows
 from tfconformer.config import Config
 from tfconformer.errors import InputError, one_line
 from tfconformer.quantization.spec import FLOAT_BITS, QuantSpec
+from tfconformer.reports.layer_table import FLOAT_BYTES, LayerRow
 from tfconformer.reports.rows import Quantization, Size, Training, common
 
 

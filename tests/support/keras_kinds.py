@@ -20,6 +20,11 @@ def self_attention(*args: object, **options: object) -> Callable[[object], objec
     return lambda x: layer(x, x, use_causal_mask=True)
 
 
+def truncated_magnitude(x: object) -> object:
+    """Indices, which are below 5 for the inputs of the tests."""
+    return keras.backend.cast(keras.backend.abs(x), "int32")
+
+
 # The layers of each branch by the name of its output, which is that of its last layer.
 BRANCHES: dict[str, Callable[[], list[Callable]]] = {
     "dense": lambda: [layers.Dense(5, "tanh", name="dense")],
@@ -35,6 +40,7 @@ BRANCHES: dict[str, Callable[[], list[Callable]]] = {
     "einsum": lambda: [
         layers.EinsumDense("abc,cde->aebd", [4, None, 3], activation="relu", bias_axes="ed", name="einsum")
     ],
+    "embedding": lambda: [truncated_magnitude, layers.Embedding(5, 6, name="embedding")],
     "attention": lambda: [self_attention(2, 4, value_dim=3, name="attention")],
 }
 

@@ -13,7 +13,8 @@ class Layer(keras.layers.Layer):
     It computes in float32, whatever the global policy of Keras is: quantized values are not those of float16.
 
     Attributes:
-      kind: group of the layer in reports: "dense", "convolution", "depthwise", "normalization", "attention", "other".
+      kind: group of the layer in reports: "dense", "convolution", "depthwise", "normalization", "attention",
+        "embedding", "other".
       operation: name of the operation that computes the layer in a file whose exporter has it ("fully_connected",
         "depthwise_convolution", ...); None if the layer always becomes basic operations.
       constants: names of the weights, attributes of the layer, that the operation holds; other weights are its inputs.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import tensorflow as tf
 import tf_keras as keras
@@ -73,7 +73,7 @@ class Dense(Pointwise, Layer):
     """
 
     kind = "dense"
-    operation = "fully_connected"
+    operation: ClassVar[str | None] = "fully_connected"
     constants = ("kernel",)
     window = 0
     stride = 0

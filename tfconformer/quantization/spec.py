@@ -7,6 +7,7 @@ optimizer, from 0; schedules act in training only: evaluated and exported weight
 
 from __future__ import annotations
 
+import math
 import pkgutil
 from pathlib import Path
 from typing import Annotated, Literal
@@ -280,6 +281,11 @@ class QuantSpec(Section):
         if self.n_of_m not in ((1, 4), (2, 4)):
             return self.bits
         return self.n_of_m[0] * (self.bits + 2) / 4
+
+    def stored_bytes(self, k: int, n: int) -> tuple[int, int, int]:
+        """Returns the bytes of codes, scales and float zero points of a matrix [K, N] in a file, without padding."""
+        ranges = 2 * self.blocks(k) * n  # float16
+        return math.ceil(k * n * self.code_bits_per_weight / 8), ranges, 0 if self.symmetric else ranges
 
 
 class QuantizationRule(Section):

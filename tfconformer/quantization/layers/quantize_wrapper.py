@@ -125,6 +125,20 @@ def quantized_layers(model: keras.Model) -> Iterator[QuantizeWrapper]:
             yield layer
 
 
+def require_own_wrappers(model: keras.Model) -> None:
+    """Checks that the quantized layers of a model can be exported.
+
+    Raises:
+      InputError: one is in the wrapper of the model optimization toolkit.
+    """
+    for layer in quantized_layers(model):
+        if not isinstance(layer, QuantizedDense):
+            raise InputError(
+                f"the layer {layer.name} is in the wrapper of the model optimization toolkit, which cannot be "
+                "exported: quantize the model by tfconformer.quantize"
+            )
+
+
 def trained_kernels(layer: QuantizeWrapper) -> list[TrainedKernel]:
     """Returns the quantizers of the weights of a built wrapper; none if they are other packages' ones."""
     return [layer.trained] if isinstance(layer, QuantizedDense) else _kernels(layer._weight_vars)
