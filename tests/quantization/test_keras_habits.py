@@ -33,6 +33,12 @@ def fit(model: keras.Model, *given: keras.callbacks.Callback, **options: object)
     return model.fit(X, Y, **options).history["loss"]
 
 
+@pytest.fixture(scope="module")
+def scheduled_losses() -> list[float]:
+    """The losses of a training with a schedule."""
+    return fit(quantized(SCHEDULED))
+
+
 def test_callbacks_of_keras(tmp_path):
     model = quantized(SCHEDULED)
     best = callbacks.ModelCheckpoint(str(tmp_path / "best.keras"), monitor="loss", save_best_only=True)
@@ -57,17 +63,15 @@ class KillAfter(callbacks.Callback):
             raise KilledError
 
 
-def test_a_killed_training_continues_as_if_it_had_not_been(tmp_path):
-    whole = fit(quantized(SCHEDULED))
+def test_a_killed_training_continues_as_if_it_had_not_been(scheduled_losses, tmp_path):
     with pytest.raises(KilledError):
         fit(quantized(SCHEDULED), callbacks.BackupAndRestore(tmp_path), KillAfter())
-    assert fit(quantized(SCHEDULED), callbacks.BackupAndRestore(tmp_path)) == whole[3:]
+    assert fit(quantized(SCHEDULED), callbacks.BackupAndRestore(tmp_path)) == scheduled_losses[3:]
 
 
-def test_a_loop_of_one_s_own_trains_as_fit_does():
-    expected = fit(quantized(SCHEDULED))
+def test_a_loop_of_one_s_own_trains_as_fit_does(scheduled_losses):
     model, losses = quantized(SCHEDULED), []
-    for step in range(len(expected)):
+    for step in range(len(scheduled_losses)):
         tfconformer.quantization_step(model, step)
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(keras.losses.mean_squared_error(Y, model(X, training=True)))
@@ -75,7 +79,7 @@ def test_a_loop_of_one_s_own_trains_as_fit_does():
         model.optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
         losses.append(float(loss))
     # Eager operations are not fused, so float32 sums differ in their order.
-    np.testing.assert_allclose(losses, expected, rtol=1e-5)
+    np.testing.assert_allclose(losses, scheduled_losses, rtol=1e-5)
 
 
 def test_several_steps_per_execution_without_a_schedule_are_refused_with_one():
