@@ -192,7 +192,7 @@ def test_the_programs_and_commands_of_the_first_pages(tfconformer, folder, pytes
         train_and_export,
         transcribe_and_evaluate,
         keras_model,
-        ["export", "runs/int4", "live.tflite", shards, "--streaming"],
+        ["export", "models/small", "live.tflite", shards, "--streaming", "--post-training", "configs/demo/int4.yaml"],
         stream_of(pytestconfig.rootpath / "docs/guides/streaming.md"),
         ["summary", "int4.tflite"],
         ["evaluate", "int4.tflite", shards, "--output", "int4.json"],
