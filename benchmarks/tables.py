@@ -161,6 +161,45 @@ def streaming_table(rows: Sequence[ResultRow]) -> str:
     return _numbers(header, lines)
 
 
+def conversion_table(rows: Sequence[ResultRow]) -> str:
+    """Renders a line for everything that speaks: word errors of the recognizer, length, latency, size and speed."""
+    sets = list(dict.fromkeys(one.test_set for one in _accuracies(rows)))
+    header = ["speech", "weights", "file, MB", *(f"WER {name}, %" for name in sets), "CER, %", "ended by itself, %"]
+    header += [
+        "length of the target's",
+        "first sound after the onset, ms, p50 / p90",
+        "last after the end, ms, p50 / p90",
+    ]
+    header += ["RTF p50", "kernel"]
+    lines = []
+    for name, lag in dict.fromkeys((row.model, row.generated_speech.lag_ms) for row in rows if row.generated_speech):
+        ours = [row for row in rows if row.generated_speech and (row.model, row.generated_speech.lag_ms) == (name, lag)]
+        row, speech = ours[0], ours[0].generated_speech
+        assert speech is not None
+        mixed = "" if row.size.bits_per_weight is None else f"{row.size.bits_per_weight:.1f} bits in the mean"
+        weights = scheme(row.quantization) or mixed
+        cells = [str(name) if lag is None else f"{name}, {lag:.0f} ms behind the speaker", weights]
+        cells += [number(row.size.file_bytes and row.size.file_bytes / 1e6, 2)]
+        cells += [f"{percent(one.wer)} [{interval(one.wer_low, one.wer_high)}]" for one in _accuracies(ours)]
+        cells += [percent(speech.cer), percent(speech.stopped), number(speech.length_ratio_p50, 2)]
+        cells += [_pair(speech.first_sound_ms_p50, speech.first_sound_ms_p90)]
+        cells += [_pair(speech.rest_ms_p50, speech.rest_ms_p90), number(row.speed.rtf_p50, 3)]
+        lines.append([*cells, row.execution.kernel or ""])
+    return _numbers(header, lines)
+
+
+def _once(rows: Sequence[ResultRow]) -> list[ResultRow]:
+    """Leaves out the recordings that several files are scored beside, but for the first time."""
+    recordings: set[tuple[str | None, str]] = set()
+    kept = []
+    for row in rows:
+        key = row.model, row.accuracy.test_set if row.accuracy else ""
+        if row.size.file_bytes is not None or key not in recordings:
+            kept.append(row)
+        recordings.add(key)
+    return kept
+
+
 def _chunk_ms(row: ResultRow) -> float | None:
     return None if row.stream is None else row.stream.chunk_ms
 
@@ -232,6 +271,10 @@ def main(results: Path, root: Path) -> None:
     pages = {
         "docs/results/benchmarks.md": benchmarks,
         "docs/guides/streaming.md": {"streaming": streaming_table(rows("streaming"))},
+        "docs/results/parrotron.md": {
+            "parrotron": conversion_table(_once(rows("parrotron", "parrotron_int4"))),
+            "parrotron_vocoder": conversion_table(rows("parrotron_vocoder")),
+        },
         "docs/reference/transducer.md": {"transducer": render_markdown_table(transducers)},
         "README.md": {"litert": litert_table(rows("encoder"))},
     }

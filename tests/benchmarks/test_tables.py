@@ -5,13 +5,23 @@ import shutil
 import pytest
 from click.testing import CliRunner
 
-from benchmarks.tables import SIZE_PLOT, layer_table, litert_table, main, time_and_limit
-from tfconformer.reports.rows import Gemm, Quantization, ResultRow, Size, Speed, StepTime
+from benchmarks.tables import SIZE_PLOT, conversion_table, layer_table, litert_table, main, time_and_limit
+from tfconformer.decoding.wer import word_errors
+from tfconformer.reports.rows import (
+    Accuracy,
+    Gemm,
+    GeneratedSpeech,
+    Quantization,
+    ResultRow,
+    Size,
+    Speed,
+    StepTime,
+)
 from tfconformer.reports.tables import DASH
 
 PAGES = [
     *("README.md", "docs/results/benchmarks.md", "docs/guides/streaming.md"),
-    *("docs/reference/conversion.md", "docs/reference/transducer.md"),
+    *("docs/results/parrotron.md", "docs/reference/transducer.md"),
 ]
 
 
@@ -49,6 +59,28 @@ def test_litert_stands_beside_the_same_scheme():
         "| 4 bits, symmetric, per channel | 1.0 / 3.0 | 10 / 20 | 1.00 / 1.50 |",
         f"| 8 bits, symmetric, per channel | {DASH} / 5.0 | {DASH} / 30 | {DASH} / {DASH} |",
     ]
+
+
+def test_speech_at_several_lags_has_a_line_for_each():
+    def row(model, test_set, hypothesis, lag_ms=None, **size):
+        accuracy = Accuracy.of_errors(test_set, word_errors(["A B C D"], [hypothesis]), skipped=0)
+        speech = GeneratedSpeech(
+            cer=0.1, length_ratio_p10=1.0, length_ratio_p50=1.0, length_ratio_p90=1.0, lag_ms=lag_ms, stopped=1.0
+        )
+        return ResultRow(model=model, accuracy=accuracy, generated_speech=speech, size=Size(**size))
+
+    none, one = "A B C D", "A B C"
+    rows = [
+        *(row("source", "a", one), row("source", "b", one)),
+        *(row("int8", "a", none, file_bytes=10**6), row("int8", "b", one, file_bytes=10**6)),
+        *(row("int8", "a", one, lag_ms=850.0, file_bytes=10**6), row("int8", "b", one, lag_ms=850.0)),
+    ]
+    lines = conversion_table(rows).splitlines()
+    assert "WER a, % | WER b, %" in lines[0]
+    assert [line.split(" | ")[0].removeprefix("| ") for line in lines[2:]] == [
+        "source", "int8", "int8, 850 ms behind the speaker",
+    ]  # fmt: skip
+    assert "| 1.00 | 0.0 [0.0–0.0] | 25.0 [25.0–25.0] | 10.0 | 100.0 |" in lines[3]
 
 
 def test_a_table_of_layers_has_a_line_for_a_scheme_and_a_column_for_a_number_of_rows():
