@@ -1,6 +1,7 @@
 """Writes the checkpoints of this folder, random models of `transformers`, with what its own code computes of them.
 
-    python tests/importing/make_checkpoints.py          # in an environment with transformers 5.24, torch, sentencepiece
+    python -m tests.importing.make_checkpoints            # needs transformers 5.24, torch, sentencepiece
+    python -m tests.importing.make_checkpoints --check    # compares with those of this folder, and writes nothing
 
 Each folder of `checkpoints` holds what `save_pretrained` writes, and `expected.npz`: a waveform, its features, the
 outputs of all blocks and the logits, and the ids and text of a sentence.
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import tarfile
 import tempfile
 from pathlib import Path
@@ -66,22 +68,22 @@ def sentencepiece_model(folder: Path, model_type: str, size: int) -> Path:
     return path
 
 
-def save(name: str, model: torch.nn.Module, processor: transformers.ProcessorMixin) -> None:
+def save(folder: Path, name: str, model: torch.nn.Module, processor: transformers.ProcessorMixin) -> None:
     """Writes a checkpoint as users of transformers do, and what it computes."""
     randomize(model)
-    model.save_pretrained(FOLDER / name)
-    processor.save_pretrained(FOLDER / name)
-    save_expected(name, model, processor)
+    model.save_pretrained(folder / name)
+    processor.save_pretrained(folder / name)
+    save_expected(folder, name, model, processor)
 
 
-def save_expected(name: str, model: torch.nn.Module, processor: transformers.ProcessorMixin) -> None:
+def save_expected(folder: Path, name: str, model: torch.nn.Module, processor: transformers.ProcessorMixin) -> None:
     waveform = speech()
     inputs = processor(waveform, sampling_rate=16000)
     with torch.no_grad():
         outputs = model.eval()(**inputs, output_hidden_states=True)
     ids = processor.tokenizer(SENTENCE, add_special_tokens=False)["input_ids"]
     np.savez(
-        FOLDER / name / "expected.npz",
+        folder / name / "expected.npz",
         speech=waveform,
         features=inputs["input_features"][0].numpy(),
         valid=inputs["attention_mask"][0].sum().item(),
@@ -91,7 +93,7 @@ def save_expected(name: str, model: torch.nn.Module, processor: transformers.Pro
         ids=ids,
         text=processor.decode(ids, group_tokens=False),
     )
-    print(name, {key: value.shape for key, value in np.load(FOLDER / name / "expected.npz").items()})
+    print(name, {key: value.shape for key, value in np.load(folder / name / "expected.npz").items()})
 
 
 def parakeet_processor(model: Path) -> transformers.ParakeetProcessor:
@@ -116,10 +118,10 @@ def parakeet_model(processor: transformers.ParakeetProcessor, **settings: bool) 
     return transformers.ParakeetForCTC(config)
 
 
-def parakeet() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        processor = parakeet_processor(sentencepiece_model(Path(folder), "bpe", 40))
-    save("parakeet_ctc", parakeet_model(processor, convolution_bias=False), processor)
+def parakeet(folder: Path) -> None:
+    with tempfile.TemporaryDirectory() as parts:
+        processor = parakeet_processor(sentencepiece_model(Path(parts), "bpe", 40))
+    save(folder, "parakeet_ctc", parakeet_model(processor, convolution_bias=False), processor)
 
 
 class Striding(torch.nn.Module):
@@ -150,7 +152,7 @@ NEMO_NAMES = {
 }
 
 
-def save_nemo(name: str, model: torch.nn.Module, tokenizer: Path, hybrid: bool) -> None:
+def save_nemo(folder: Path, name: str, model: torch.nn.Module, tokenizer: Path, hybrid: bool) -> None:
     """Writes a model as an archive of NeMo, without NeMo; a hybrid has a transducer beside its CTC head."""
     weights = {"preprocessor.featurizer.window": torch.hann_window(400)}
     for key, value in model.state_dict().items():
@@ -183,19 +185,19 @@ def save_nemo(name: str, model: torch.nn.Module, tokenizer: Path, hybrid: bool) 
         weights["joint.enc.weight"] = torch.zeros(2, 2)
         weights["decoder.prediction.embed.weight"] = torch.zeros(2, 2)
         tree |= {"aux_ctc": {"ctc_loss_weight": 0.3, "decoder": decoder}, "decoder": {"prednet": {}}}
-    with tempfile.TemporaryDirectory() as folder, tarfile.open(FOLDER / name / "model.nemo", "w") as archive:
-        (Path(folder) / "model_config.yaml").write_text(json.dumps(tree))  # JSON is YAML
-        torch.save(weights, Path(folder) / "model_weights.ckpt")
-        for file in sorted(Path(folder).iterdir()):
+    with tempfile.TemporaryDirectory() as parts, tarfile.open(folder / name / "model.nemo", "w") as archive:
+        (Path(parts) / "model_config.yaml").write_text(json.dumps(tree))  # JSON is YAML
+        torch.save(weights, Path(parts) / "model_weights.ckpt")
+        for file in sorted(Path(parts).iterdir()):
             archive.add(file, f"./{file.name}")
         archive.add(tokenizer, f"./0123_{tokenizer.name}")
 
 
-def nemo() -> None:
+def nemo(folder: Path) -> None:
     """Writes a FastConformer with a transducer and a CTC head, and a Conformer with a CTC head."""
     for name, hybrid in (("nemo_hybrid", True), ("nemo_conformer", False)):
-        with tempfile.TemporaryDirectory() as folder:
-            tokenizer = sentencepiece_model(Path(folder), "bpe", 40)
+        with tempfile.TemporaryDirectory() as parts:
+            tokenizer = sentencepiece_model(Path(parts), "bpe", 40)
             processor = parakeet_processor(tokenizer)
             model = parakeet_model(processor)
             if not hybrid:
@@ -205,15 +207,15 @@ def nemo() -> None:
                     [1, target_length], dtype=torch.bool
                 )
             randomize(model)
-            (FOLDER / name).mkdir(parents=True, exist_ok=True)
-            save_nemo(name, model, tokenizer, hybrid)
-        save_expected(name, model, processor)
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            save_nemo(folder, name, model, tokenizer, hybrid)
+        save_expected(folder, name, model, processor)
 
 
-def lasr() -> None:
+def lasr(folder: Path) -> None:
     """Its blank is the padding, its first token; tokens that end sentences follow."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = sentencepiece_model(Path(folder), "unigram", 36)
+    with tempfile.TemporaryDirectory() as parts:
+        path = sentencepiece_model(Path(parts), "unigram", 36)
         trained = sentencepiece.SentencePieceProcessor(model_file=str(path))
         pieces = [(trained.id_to_piece(i), trained.get_score(i)) for i in range(1, trained.vocab_size())]
     vocabulary = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *pieces]
@@ -224,14 +226,29 @@ def lasr() -> None:
     )  # fmt: skip
     config = transformers.LasrCTCConfig(vocab_size=len(vocabulary), pad_token_id=0, encoder_config=encoder.to_dict())
     processor = transformers.LasrProcessor(transformers.LasrFeatureExtractor(), tokenizer)
-    save("lasr_ctc", transformers.LasrForCTC(config), processor)
+    save(folder, "lasr_ctc", transformers.LasrForCTC(config), processor)
 
 
-def main() -> None:
-    parakeet()
-    lasr()
-    nemo()
+def write(folder: Path) -> None:
+    """Writes all checkpoints into a folder."""
+    parakeet(folder)
+    lasr(folder)
+    nemo(folder)
+
+
+def check(committed: Path) -> None:
+    """Computes all checkpoints with the installed versions, and compares their logits with the committed ones."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write(folder)
+        for file in sorted(committed.glob("*/expected.npz")):
+            actual, expected = (np.load(one)["logits"] for one in (folder / file.relative_to(committed), file))
+            difference = np.sqrt(np.mean((actual - expected) ** 2) / np.mean(expected**2))
+            print(f"{file.parent.name}: relative RMS {difference:.1e}")
+            # The tests' bound on the import.
+            if not difference < 1e-4:
+                sys.exit(f"{file.parent.name}: the installed versions compute something else")
 
 
 if __name__ == "__main__":
-    main()
+    check(FOLDER) if sys.argv[1:] == ["--check"] else write(FOLDER)
