@@ -13,16 +13,15 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
 from pathlib import Path
 
 import click
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.evaluation.generated_speech import score_conversion, score_vocoder
+from converters.evaluation.generated_speech import score_generated_speech
 from converters.evaluation.moonshine import Moonshine, Recognize
-from converters.evaluation.scoring import Score
 from tfconformer.data.shards import shards_by_set
 from tfconformer.reports.provenance import results_of_this_process
 from tfconformer.reports.results import write_results
@@ -30,6 +29,7 @@ from tfconformer.reports.rows import ResultRow
 from tfconformer.reports.tables import describe
 
 CONFIGS = Path("configs/parrotron")
+FLOAT32, ROUNDED = "float32", ("int8", "int4")
 RUNTIME = "ai-edge-litert"
 _PATH = click.Path(path_type=Path)
 
@@ -42,7 +42,6 @@ _PATH = click.Path(path_type=Path)
 @click.option("--shards", default="data/parrotron/shards/test-pairs-0*.tfrecord", show_default=True)
 @click.option("--lag", "lags", multiple=True, type=float, help="Lags in seconds at which float32 is scored too.")
 @click.option("--utterances", type=click.IntRange(min=1), help="So many, not all.")
-@click.option("--files", type=_PATH, default=Path("build/conversion"), show_default=True, help="Folder of the exports.")
 def main(
     part: str,
     output: Path,
@@ -51,7 +50,6 @@ def main(
     shards: str,
     lags: tuple[float, ...],
     utterances: int | None,
-    files: Path,
 ) -> None:
     """Score a PART of the models, and write the rows to OUTPUT.
 
@@ -59,52 +57,41 @@ def main(
     int4. vocoder: copy synthesis in float32, int8 and int4, and Griffin-Lim.
     """
     test_sets, recognize = shards_by_set([shards]), _remembering(Moonshine())
-
-    def export(name: str, folder: Path, *options: str | Path) -> Path:
-        return _export(files / f"{part}-{name}.tflite", folder, shards, *options)
-
-    def scores() -> Iterator[Score]:
-        if part == "vocoder":
-            voices = {"vocoder, float32": export("float32", vocoder)}
-            for bits in ("int8", "int4"):
-                rules = ("--post-training", CONFIGS / f"vocoder_{bits}.yaml")
-                voices[f"vocoder, {bits} after training"] = export(bits, vocoder, *rules)
-            for name, file in voices.items():
-                yield from score_vocoder(file, name, test_sets, RUNTIME, utterances, recognize)
-            return
-        joined = ("--streaming", "--vocoder", vocoder)
-        rounded = {bits: ("--vocoder-post-training", CONFIGS / f"vocoder_{bits}.yaml") for bits in ("int8", "int4")}
-        if part == "trained":
-            conversions = {"int4 trained": export("int4", run, *joined, *rounded["int4"])}
-        else:
-            conversions = {"float32": export("float32", run, *joined)}
-            for bits, voice in rounded.items():
-                rules = ("--post-training", CONFIGS / f"{bits}.yaml")
-                conversions[f"{bits} after training"] = export(bits, run, *joined, *rules, *voice)
-        for name, file in conversions.items():
-            float32 = name == "float32"
-            yield from score_conversion(file, name, test_sets, RUNTIME, utterances, recognize, controls=float32)
-            for lag in lags if float32 else ():
-                yield from score_conversion(file, name, test_sets, RUNTIME, utterances, recognize, lag, controls=False)
-
     rows: dict[tuple[object, ...], ResultRow] = {}
-    for score in scores():
-        speech = score.row.generated_speech
-        assert score.row.accuracy is not None and speech is not None
-        key = score.row.model, score.row.accuracy.test_set, speech.lag_ms
-        if key not in rows:  # source and target stand beside every file
-            click.echo(describe(score.row))
-            rows[key] = score.row
+    with tempfile.TemporaryDirectory() as folder:
+        for name, words in _exports(part, run, vocoder).items():
+            file, float32 = Path(folder) / f"{name}.tflite", name == FLOAT32
+            source, *options = words
+            command = ["export", source, str(file), "--shards", shards, "--utterances", "2", *options]
+            subprocess.run([sys.executable, "-m", "tfconformer.cli", *command], check=True)
+            for lag in (None, *lags) if float32 else (None,):
+                controls = float32 and lag is None
+                for score in score_generated_speech(
+                    file, name, test_sets, RUNTIME, utterances, recognize, lag, controls
+                ):
+                    assert score.row.accuracy is not None and score.row.generated_speech is not None
+                    key = score.row.model, score.row.accuracy.test_set, score.row.generated_speech.lag_ms
+                    if key not in rows:  # source and target stand beside every file
+                        click.echo(describe(score.row))
+                        rows[key] = score.row
     write_results(output, results_of_this_process(rows=tuple(rows.values())))
 
 
-def _export(file: Path, run: Path, shards: str, *options: str | Path) -> Path:
-    """Exports a run, unless the file is there."""
-    if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        words = ["export", run, file, "--shards", shards, "--utterances", "2", *options]
-        subprocess.run([sys.executable, "-m", "tfconformer.cli", *map(str, words)], check=True)
-    return file
+def _exports(part: str, run: Path, vocoder: Path) -> dict[str, list[str]]:
+    """Returns the run and the options of the export of every file of a part, by its name."""
+    rules = {name: str(CONFIGS / f"{name}.yaml") for bits in ROUNDED for name in (bits, f"vocoder_{bits}")}
+    if part == "vocoder":
+        rounded = {
+            f"vocoder, {bits} after training": [str(vocoder), "--post-training", rules[f"vocoder_{bits}"]]
+            for bits in ROUNDED
+        }
+        return {"vocoder, float32": [str(vocoder)], **rounded}
+    joined = [str(run), "--streaming", "--vocoder", str(vocoder)]
+    voices = {bits: [*joined, "--vocoder-post-training", rules[f"vocoder_{bits}"]] for bits in ROUNDED}
+    if part == "trained":
+        return {"int4 trained": voices["int4"]}
+    after = {f"{bits} after training": [*voices[bits], "--post-training", rules[bits]] for bits in ROUNDED}
+    return {FLOAT32: joined, **after}
 
 
 def _remembering(recognize: Recognize) -> Recognize:

@@ -68,9 +68,8 @@ def evaluate(
     target voice and, for a vocoder, Griffin-Lim; this needs the extra `moonshine`.
     """
     from converters.evaluation.evaluate_run import evaluate_run
-    from converters.evaluation.generated_speech import SCORERS
+    from converters.evaluation.generated_speech import generates_speech, score_generated_speech
     from converters.evaluation.scoring import Score, file_layer_errors, score_file
-    from converters.flatbuffer.metadata import ModelMetadata
     from tfconformer.data.shards import shards_by_set
     from tfconformer.training.run import RunDirectory
 
@@ -83,11 +82,11 @@ def evaluate(
         if not language_model.is_file():
             raise InputError(f"there is no language model {language_model}")
         beam = replace(beam, language_model=language_model, language_model_weight=language_model_weight)
-    generated_speech = None if source.is_dir() else SCORERS.get(ModelMetadata.read(source).task.name)
+    speech = not source.is_dir() and generates_speech(source)
     for option, value in (("--utterances", utterances), ("--lag", lag)):
-        if value is not None and generated_speech is None:
+        if value is not None and not speech:
             raise InputError(f"{option} is for a file that generates speech, got {source}")
-    if beam is not None and generated_speech is not None:
+    if beam is not None and speech:
         raise InputError(f"a beam is for a recognizer, got {source}, which generates speech")
     scores: Iterator[Score]
     if source.is_dir():
@@ -95,10 +94,10 @@ def evaluate(
         layers: tuple[LayerError, ...] = ()
     else:
         model = name or source.stem
-        if generated_speech is None:
-            scores = score_file(source, model, test_sets, runtime, threads, max_seconds, beam)
+        if speech:
+            scores = score_generated_speech(source, model, test_sets, runtime, utterances, lag=lag)
         else:
-            scores = generated_speech(source, model, test_sets, runtime, utterances, lag=lag)
+            scores = score_file(source, model, test_sets, runtime, threads, max_seconds, beam)
         layers = file_layer_errors(source, model)
     rows: list[ResultRow] = []
     transcripts: list[Transcript] = []

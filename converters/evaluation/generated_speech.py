@@ -6,7 +6,8 @@ speech that someone else recognizes: a row's word errors are relative to what th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from converters.evaluation.scoring import Score, TestSets
 from converters.evaluation.speech_systems import RATE, Generated, System
 from converters.flatbuffer.metadata import ModelMetadata
 from converters.flatbuffer.model_file import ModelFile, read_model_file
+from converters.runtime.conversion import CONVERSION
 from converters.runtime.model import SpeechModel, open_model
 from converters.streaming.online_converter import OnlineConverter
 from tfconformer.data.pipeline import EvaluationPair, evaluation_pairs
@@ -26,7 +28,7 @@ from tfconformer.decoding.vocoder import NeuralVocoder
 from tfconformer.decoding.wer import character_error_rate, word_errors
 from tfconformer.errors import InputError
 from tfconformer.reports.results import Transcript
-from tfconformer.reports.rows import Accuracy, Execution, GeneratedSpeech, ResultRow, Speed
+from tfconformer.reports.rows import Accuracy, Execution, GeneratedSpeech, ResultRow, Speed, percentiles
 
 # Ends of the names of a model's controls.
 FORCED, SHUFFLED = ", teacher forcing", ", another sentence"
@@ -34,7 +36,16 @@ FORCED, SHUFFLED = ", teacher forcing", ", another sentence"
 _SHARES = (10, 50, 90)  # of the distribution of lengths, in percent
 
 
-def score_conversion(
+def generates_speech(path: Path) -> bool:
+    """Returns True if a file's outputs are speech, which `score_generated_speech` scores.
+
+    Raises:
+      InputError: the file cannot be read.
+    """
+    return ModelMetadata.read(path).task.name in _GENERATORS
+
+
+def score_generated_speech(
     path: Path,
     model: str,
     test_sets: TestSets,
@@ -44,64 +55,78 @@ def score_conversion(
     lag: float | None = None,
     controls: bool = True,
 ) -> Iterator[Score]:
-    """Scores a file that converts speech, decoding freely, beside the source and the target voice.
+    """Scores a file that generates speech, beside the source and the target voice.
 
-    A streaming file is scored as a stream, with its latencies.
+    A file that converts speech decodes freely, a streaming one as a stream, with its latencies. A vocoder is given the
+    spectrograms of the target voice (copy synthesis), and stands beside streaming Griffin-Lim.
 
     Args:
-      path: a file of the task conversion.
+      path: a file of the task conversion or vocoder.
       model: its name in the rows.
       test_sets: shards of pairs by the name of the test set.
       runtime: one of `converters.runtime.model.RUNTIMES`.
       limit: largest number of utterances of each set.
       recognizer: the independent recognizer; None takes `Moonshine`.
-      lag: see `OnlineConverter`.
-      controls: also yields the speech of another sentence than the one that is scored, and the same file with teacher
-        forcing, after the end of the utterance.
+      lag: of a streaming conversion, see `OnlineConverter`.
+      controls: of a conversion, also yields the speech of another sentence than the one that is scored, and the same
+        file with teacher forcing, after the end of the utterance.
 
     Raises:
       InputError: the file or a shard cannot be used, or the recognizer is not available.
     """
+    generator = _GENERATORS[ModelMetadata.read(path).task.name](path, runtime, lag)
+    rows = {"source": systems.source, "target": systems.target, **generator.baselines, model: generator.system}
+    if controls and generator.forced is not None:
+        rows[f"{model}{FORCED}"] = generator.forced
+    return _scores(rows, model, generator.opened, test_sets, limit, recognizer, lag)
+
+
+@dataclass(frozen=True)
+class _Generator:
+    """A file that generates speech.
+
+    Attributes:
+      opened: the file in its runtime.
+      system: what it generates.
+      forced: the same with teacher forcing; None without a decoder.
+      baselines: other systems that generate speech of the same.
+    """
+
     opened: SpeechModel
-    stream = ModelMetadata.read(path).graphs[0].stream
-    if stream is None:
+    system: System
+    forced: System | None = None
+    baselines: Mapping[str, System] = field(default_factory=dict)
+
+
+def _converter(path: Path, runtime: str, lag: float | None) -> _Generator:
+    if ModelMetadata.read(path).graphs[0].stream is None:
         if lag is not None:
             raise InputError(f"a lag is for a streaming file, got {path}")
-        opened = open_model(path, runtime)
+        opened: SpeechModel = open_model(path, runtime)
         system = systems.whole_conversion(opened)
     else:
         converter = OnlineConverter(path, runtime, rules=(), lag=lag)
         opened, system = converter.model, systems.live_conversion(converter)
-    rows = {"source": systems.source, "target": systems.target, model: system}
-    if controls:
-        rows[f"{model}{FORCED}"] = systems.forced_conversion(opened)
-    return _scores(rows, model, opened, test_sets, limit, recognizer, lag, controls)
+    return _Generator(opened, system, systems.forced_conversion(opened))
 
 
-def score_vocoder(
-    path: Path,
-    model: str,
-    test_sets: TestSets,
-    runtime: str,
-    limit: int | None = None,
-    recognizer: Recognize | None = None,
-    lag: float | None = None,
-) -> Iterator[Score]:
-    """Scores a vocoder on the spectrograms of the target voice (copy synthesis), beside streaming Griffin-Lim.
-
-    Args and errors are those of `score_conversion`, for a file of the task vocoder.
-    """
-    opened = open_model(path, runtime)
-    features = opened.metadata.features
+def _vocoder(path: Path, runtime: str, lag: float | None) -> _Generator:
     if lag is not None:
         raise InputError(f"a lag is for a file that converts speech, got the vocoder {path}")
-    rows = {
-        "source": systems.source,
-        "target": systems.target,
-        "griffin_lim": systems.copy_synthesis(features, lambda: GriffinLim(features)),
-        model: systems.copy_synthesis(features, lambda: NeuralVocoder(opened)),
-    }
-    return _scores(rows, model, opened, test_sets, limit, recognizer)
+    opened = open_model(path, runtime)
+    features = opened.metadata.features
+    return _Generator(
+        opened,
+        systems.copy_synthesis(features, lambda: NeuralVocoder(opened)),
+        baselines={"griffin_lim": systems.copy_synthesis(features, lambda: GriffinLim(features))},
+    )
+
+
+# By the name of the file's task.
+_GENERATORS: Mapping[str, Callable[[Path, str, float | None], _Generator]] = {
+    CONVERSION: _converter,
+    "vocoder": _vocoder,
+}
 
 
 def _scores(
@@ -111,8 +136,7 @@ def _scores(
     test_sets: TestSets,
     limit: int | None,
     recognizer: Recognize | None,
-    lag: float | None = None,
-    shuffled: bool = False,
+    lag: float | None,
 ) -> Iterator[Score]:
     recognize = recognizer or Moonshine()
     file = read_model_file(opened.path)
@@ -123,7 +147,7 @@ def _scores(
             hypotheses = [recognize(one.speech) for one in generated]
             score = _score(name, test_set, pairs, generated, hypotheses, lag if name == model else None)
             yield _with_file(score, file, opened) if name == model else score
-            if name == model and shuffled and len(pairs) > 1:
+            if name == model and f"{model}{FORCED}" in rows and len(pairs) > 1:
                 shifted = [*generated[1:], generated[0]], [*hypotheses[1:], hypotheses[0]]
                 yield _score(f"{name}{SHUFFLED}", test_set, pairs, *shifted)
 
@@ -139,6 +163,7 @@ def _score(
     texts = [pair.text for pair in pairs]
     timed = [(one.seconds, len(one.speech) / RATE) for one in generated if one.seconds is not None and len(one.speech)]
     lengths = [len(one.speech) / len(pair.target) for one, pair in zip(generated, pairs, strict=True)]
+    ratios = np.percentile(lengths, _SHARES)
     stopped = [one.stopped for one in generated if one.stopped is not None]
     row = ResultRow(
         model=model,
@@ -147,11 +172,9 @@ def _score(
             cer=character_error_rate(texts, hypotheses),
             stopped=sum(stopped) / len(stopped) if stopped else None,
             lag_ms=None if lag is None else 1e3 * lag,
-            **_percentiles("length_ratio", lengths, _SHARES),
-            **_percentiles(
-                "first_sound_ms", [1e3 * one.first_sound for one in generated if one.first_sound is not None]
-            ),
-            **_percentiles("rest_ms", [1e3 * one.rest for one in generated if one.rest is not None]),
+            **dict(zip(("length_ratio_p10", "length_ratio_p50", "length_ratio_p90"), ratios.tolist(), strict=True)),
+            **_latency("first_sound", (one.first_sound for one in generated)),
+            **_latency("rest", (one.rest for one in generated)),
         ),
         speed=Speed.of_utterances(*map(list, zip(*timed, strict=True))) if timed else Speed(),
     )
@@ -162,13 +185,10 @@ def _score(
     return Score(row, transcripts)
 
 
-def _percentiles(name: str, values: Sequence[float], shares: Sequence[int] = (50, 90)) -> dict[str, float]:
-    """Returns percentiles as columns of a row; none of no values."""
-    if not values:
-        return {}
-    return {
-        f"{name}_p{share}": float(value) for share, value in zip(shares, np.percentile(values, shares), strict=True)
-    }
+def _latency(name: str, seconds: Iterable[float | None]) -> dict[str, float]:
+    """Returns the columns of a latency, in milliseconds; none where no utterance has one."""
+    known = [1e3 * one for one in seconds if one is not None]
+    return dict(zip((f"{name}_ms_p50", f"{name}_ms_p90"), percentiles(known), strict=True)) if known else {}
 
 
 def _with_file(score: Score, file: ModelFile, opened: SpeechModel) -> Score:
@@ -183,7 +203,3 @@ def _with_file(score: Score, file: ModelFile, opened: SpeechModel) -> Score:
         }
     )
     return Score(row, score.transcripts)
-
-
-# Scoring of files whose outputs are speech, by the name of their task.
-SCORERS: dict[str, Callable[..., Iterator[Score]]] = {"conversion": score_conversion, "vocoder": score_vocoder}

@@ -11,14 +11,14 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from converters.runtime.conversion import ConvertedUtterance, convert_utterance
 from converters.runtime.model import SpeechModel
 from converters.streaming.audio import CHUNK_SECONDS, LiveAudio
 from converters.streaming.conversion import ConversionTiming, convert_audio
 from converters.streaming.online_converter import OnlineConverter
 from tfconformer.data.pipeline import EvaluationPair
-from tfconformer.decoding.onset import spoken_frames
 from tfconformer.decoding.spectrogram import Conversion, StepGraphs, convert
-from tfconformer.decoding.vocoder import NeuralVocoder, Vocoder, vocode
+from tfconformer.decoding.vocoder import Vocoder, vocode
 from tfconformer.errors import InputError
 from tfconformer.features.config import FeatureConfig
 from tfconformer.features.log_mel import scaled_log_mel
@@ -61,12 +61,7 @@ def target(pair: EvaluationPair) -> Generated:
 
 def whole_conversion(model: SpeechModel) -> System:
     """Returns the conversion of whole utterances after their end."""
-
-    def system(pair: EvaluationPair) -> Generated:
-        began = time.perf_counter()
-        return _vocoded(model, lambda spoken: convert(model, spoken), pair, began)
-
-    return system
+    return lambda pair: _generated(convert_utterance(model, pair.source))
 
 
 def forced_conversion(model: SpeechModel) -> System:
@@ -81,10 +76,12 @@ def forced_conversion(model: SpeechModel) -> System:
     features, frames_per_step = decoder.target, decoder.frames_per_step
 
     def system(pair: EvaluationPair) -> Generated:
-        began = time.perf_counter()
-        frames = _causal_spectrogram(pair.target, features)
-        last = frames[frames_per_step - 1 :: frames_per_step]
-        return _vocoded(model, lambda spoken: convert(_Forced(model, last), spoken, steps=len(last)), pair, began)
+        last = _causal_spectrogram(pair.target, features)[frames_per_step - 1 :: frames_per_step]
+
+        def decode(graphs: StepGraphs, spoken: Samples) -> Conversion:
+            return convert(_Forced(graphs, last), spoken, steps=len(last))
+
+        return _generated(convert_utterance(model, pair.source, decode))
 
     return system
 
@@ -132,18 +129,8 @@ class _Forced:
         return self._graphs.zero_states(signature)
 
 
-def _vocoded(
-    model: SpeechModel, decode: Callable[[Samples], Conversion], pair: EvaluationPair, began: float
-) -> Generated:
-    """Converts the spoken frames of a source; where nothing is said there is no speech."""
-    settings = model.metadata.task
-    encoded = model.run(pair.source)
-    spoken = spoken_frames(encoded, encoded[:, settings.setting("memory") :])
-    if not len(spoken):
-        return Generated(np.zeros(0, np.float32), time.perf_counter() - began, stopped=True)
-    converted = decode(spoken)
-    speech = vocode(NeuralVocoder(model), converted.spectrogram.reshape(-1, settings.setting("bins")))
-    return Generated(speech, time.perf_counter() - began, converted.stopped)
+def _generated(converted: ConvertedUtterance) -> Generated:
+    return Generated(converted.speech, sum(converted.seconds.values()), converted.stopped)
 
 
 def _causal_spectrogram(waveform: Samples, features: FeatureConfig) -> Samples:

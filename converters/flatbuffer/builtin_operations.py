@@ -4,45 +4,70 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-CUSTOM = 32
+from ai_edge_litert.schema_py_generated import BuiltinOperator
 
-_TWO_INPUTS = (
-    0, 7, 9, 15, 18, 23, 34, 36, 39, 40, 41, 42, 48, 49, 54, 55, 56, 57, 58, 61, 62, 63, 69, 70, 71, 72, 74, 78, 79, 81,
-    82, 84, 86, 89, 90, 91, 94, 95, 97, 99, 100, 105, 107, 112, 115, 125, 126, 128, 130, 131, 140, 144, 156, 160, 161,
-)  # fmt: skip
-_THREE_INPUTS = (3, 4, 10, 37, 38, 60, 64, 65, 67, 96, 102, 122, 123, 137, 138, 151, 153, 154, 155, 157)
+CUSTOM: int = BuiltinOperator.CUSTOM
+
+
+def _codes(names: str) -> tuple[int, ...]:
+    return tuple(getattr(BuiltinOperator, name) for name in names.split())
+
+
+_CONTROL_FLOW = _codes("CALL IF WHILE")
+_CELLS = _codes(
+    """
+    LSTM SVDF UNIDIRECTIONAL_SEQUENCE_RNN UNIDIRECTIONAL_SEQUENCE_LSTM BIDIRECTIONAL_SEQUENCE_RNN
+    BIDIRECTIONAL_SEQUENCE_LSTM
+    """
+)
+_TWO_INPUTS = _codes(
+    """
+    ADD EMBEDDING_LOOKUP FULLY_CONNECTED LSH_PROJECTION MUL RESIZE_BILINEAR PAD GATHER TRANSPOSE MEAN SUB DIV
+    TOPK_V2 SPLIT PRELU MAXIMUM ARG_MAX MINIMUM LESS GREATER GREATER_EQUAL LESS_EQUAL TILE EXPAND_DIMS EQUAL
+    NOT_EQUAL SUM POW ARG_MIN REDUCE_PROD REDUCE_MAX LOGICAL_OR LOGICAL_AND REDUCE_MIN FLOOR_DIV REDUCE_ANY FILL
+    FLOOR_MOD RESIZE_NEAREST_NEIGHBOR SQUARED_DIFFERENCE MIRROR_PAD REVERSE_V2 GATHER_ND REVERSE_SEQUENCE
+    MATRIX_SET_DIAG SEGMENT_SUM BATCH_MATMUL CUMSUM BROADCAST_TO RFFT2D REDUCE_ALL ASSIGN_VARIABLE ATAN2
+    BITWISE_XOR RIGHT_SHIFT
+    """
+)
+_THREE_INPUTS = _codes(
+    """
+    CONV_2D DEPTHWISE_CONV_2D HASHTABLE_LOOKUP BATCH_TO_SPACE_ND SPACE_TO_BATCH_ND PADV2 SELECT SLICE
+    TRANSPOSE_CONV RANGE SPLIT_V SCATTER_ND SELECT_V2 HASHTABLE_FIND HASHTABLE_IMPORT DYNAMIC_UPDATE_SLICE
+    UNSORTED_SEGMENT_PROD UNSORTED_SEGMENT_MAX UNSORTED_SEGMENT_SUM UNSORTED_SEGMENT_MIN
+    """
+)
 # Least numbers of inputs of operations that need others than one, those that may be left out counted.
 _LEAST_INPUTS = {
-    **dict.fromkeys((31, 118, 119, 129, 136, 142), 0),  # control flow, HASHTABLE, VAR_HANDLE
+    **dict.fromkeys((*_CONTROL_FLOW, *_codes("CALL_ONCE HASHTABLE VAR_HANDLE")), 0),
     **dict.fromkeys(_TWO_INPUTS, 2),
     **dict.fromkeys(_THREE_INPUTS, 3),
-    **dict.fromkeys((45, 68, 85), 4),  # STRIDED_SLICE, SPARSE_TO_DENSE, ONE_HOT
-    **dict.fromkeys((16, 24, 27, 35), 5),  # LSTM, RNN, SVDF, sequences of RNN
-    **dict.fromkeys((44, 52), 20),  # sequences of LSTM in one direction and both
+    **dict.fromkeys(_codes("STRIDED_SLICE SPARSE_TO_DENSE ONE_HOT"), 4),
+    **dict.fromkeys(_codes("LSTM RNN SVDF UNIDIRECTIONAL_SEQUENCE_RNN"), 5),
+    **dict.fromkeys(_codes("UNIDIRECTIONAL_SEQUENCE_LSTM BIDIRECTIONAL_SEQUENCE_LSTM"), 20),
 }
 # Operations whose inputs may be left out (index -1), from this input on: the bias, and parts of the cells.
 _OPTIONAL_INPUTS = {
-    **dict.fromkeys((3, 4, 9), 2),  # CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED
-    67: 3,  # TRANSPOSE_CONV
-    **dict.fromkeys((16, 27, 35, 44, 46, 52), 1),  # LSTM, SVDF, sequences of RNN and LSTM in one direction and both
+    **dict.fromkeys(_codes("CONV_2D DEPTHWISE_CONV_2D FULLY_CONNECTED"), 2),
+    **dict.fromkeys(_codes("TRANSPOSE_CONV"), 3),
+    **dict.fromkeys(_CELLS, 1),
 }
 # Numbers of outputs of operations that do not have one. Those whose first option is the number, and those with
 # varying numbers: control flow and cells; StableHLO, which no runtime computes by itself, begins at 162.
 _OUTPUTS = {
-    **dict.fromkeys((48, 103, 120), 2),  # TOPK_V2, UNIQUE, NON_MAX_SUPPRESSION_V4
-    121: 3,  # NON_MAX_SUPPRESSION_V5
-    **dict.fromkeys((129, 138, 144), 0),  # CALL_ONCE, HASHTABLE_IMPORT, ASSIGN_VARIABLE
+    **dict.fromkeys(_codes("TOPK_V2 UNIQUE NON_MAX_SUPPRESSION_V4"), 2),
+    **dict.fromkeys(_codes("NON_MAX_SUPPRESSION_V5"), 3),
+    **dict.fromkeys(_codes("CALL_ONCE HASHTABLE_IMPORT ASSIGN_VARIABLE"), 0),
 }
-_OUTPUTS_OF_OPTION = frozenset({49, 88, 102})  # SPLIT, UNPACK, SPLIT_V
+_OUTPUTS_OF_OPTION = frozenset(_codes("SPLIT UNPACK SPLIT_V"))
 _ANY_OUTPUTS = frozenset(
-    {
-        10, 33,  # HASHTABLE_LOOKUP, EMBEDDING_LOOKUP_SPARSE
-        16, 44, 46, 52,  # LSTM, sequences of it and of RNN
-        31, 118, 119,  # CALL, IF, WHILE
-        CUSTOM, 51,  # and DELEGATE
-        *range(162, 256),
-    }
-)  # fmt: skip
+    (
+        *_CONTROL_FLOW,
+        *_codes("HASHTABLE_LOOKUP EMBEDDING_LOOKUP_SPARSE CUSTOM DELEGATE"),
+        *_codes("LSTM UNIDIRECTIONAL_SEQUENCE_LSTM BIDIRECTIONAL_SEQUENCE_RNN BIDIRECTIONAL_SEQUENCE_LSTM"),
+        *range(BuiltinOperator.STABLEHLO_LOGISTIC, 256),
+    )
+)
 
 
 def operand_fault(code: int, inputs: Sequence[int], outputs: Sequence[int], first_option: int) -> str | None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tfconformer.decoding.ctc import greedy_decode
 from tfconformer.decoding.onset import spoken_frames
-from tfconformer.decoding.spectrogram import convert
+from tfconformer.decoding.spectrogram import Conversion, StepGraphs, convert
 from tfconformer.decoding.vocoder import NeuralVocoder, vocode
 
 if TYPE_CHECKING:
@@ -46,12 +46,15 @@ class ConvertedUtterance:
     seconds: dict[str, float]
 
 
-def convert_utterance(model: SpeechModel, waveform: Samples) -> ConvertedUtterance:
+def convert_utterance(
+    model: SpeechModel, waveform: Samples, decode: Callable[[StepGraphs, Samples], Conversion] = convert
+) -> ConvertedUtterance:
     """Converts an utterance [samples] in [-1, 1] after its end.
 
     Args:
       model: an opened file of the task `CONVERSION`.
       waveform: the utterance.
+      decode: function from the model and the frames that are spoken to the spectrogram.
 
     Raises:
       InputError: the runtime cannot compute the model on it.
@@ -71,6 +74,6 @@ def convert_utterance(model: SpeechModel, waveform: Samples) -> ConvertedUtteran
     ids, spoken = greedy_decode(logits), spoken_frames(encoded, logits)
     if not len(spoken):
         return ConvertedUtterance(ids, np.zeros(0, np.float32), True, seconds)
-    converted = timed("decoder", convert, model, spoken)
+    converted = timed("decoder", decode, model, spoken)
     frames = converted.spectrogram.reshape(-1, task.setting("bins"))
     return ConvertedUtterance(ids, timed("vocoder", vocode, NeuralVocoder(model), frames), converted.stopped, seconds)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.streaming.sound_device import sounddevice_for
 from tfconformer.data.audio import AudioFile, MonoMix, UnusableError
 from tfconformer.errors import InputError
 
@@ -50,12 +51,7 @@ def microphone_audio(sample_rate: int) -> Iterator[LiveAudio]:
     Raises:
       InputError: the package sounddevice or its PortAudio library is not installed, or there is no microphone.
     """
-    try:
-        import sounddevice
-    except (ImportError, OSError) as error:
-        raise InputError(
-            f"the microphone needs the package sounddevice and PortAudio: pip install 'tfconformer[mic]' ({error})"
-        ) from None
+    sounddevice = sounddevice_for("microphone")
     try:
         with sounddevice.InputStream(samplerate=sample_rate, channels=1, dtype="float32") as stream:
             yield LiveAudio(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from converters.streaming.audio import LiveAudio
 from converters.streaming.online_converter import OnlineConverter
 from converters.streaming.speech_bounds import speech_bounds
+from tfconformer.reports.rows import percentiles
 
 Samples = NDArray[np.float32]
 
@@ -53,7 +54,7 @@ class ConversionTiming:
 
 
 def _show(seconds: Sequence[float]) -> str:
-    p50, p90 = np.percentile(seconds, (50, 90))
+    p50, p90 = percentiles(seconds)
     return f"{p50:.2f} s (p90 {p90:.2f})"
 
 

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.flatbuffer.metadata import ModelMetadata
+from converters.runtime.conversion import CONVERSION
 from converters.runtime.stream_model import open_stream
 from converters.streaming.endpoint import EndpointRule, endpoint_rules, is_endpoint
 from converters.streaming.waveform_input import WaveformInput
@@ -36,7 +37,6 @@ from tfconformer.decoding.spectrogram import AFTER_THE_END, Pace, SpectrogramDec
 from tfconformer.decoding.vocoder import NeuralVocoder, Vocoder
 from tfconformer.errors import InputError
 
-_TASK = "conversion"
 # A decoder that does not stop by itself is cut off after so many steps for every frame of the encoder.
 _LONGEST_RATIO = 2
 
@@ -79,7 +79,7 @@ class OnlineConverter:
         """
         self.model = open_stream(path, runtime, threads)
         metadata = self.model.metadata
-        if metadata.task.name != _TASK:
+        if metadata.task.name != CONVERSION:
             raise InputError(
                 f"{path}: its task is {metadata.task.name}; speech is converted by files of `tfconformer export "
                 "--streaming --vocoder RUN`"
@@ -93,10 +93,16 @@ class OnlineConverter:
         self._rules = endpoint_rules() if rules is None else rules
         self._seed = seed
         self._input = WaveformInput(description.sample_rate, description.step_samples, "converter")
-        self._audio: list[Samples] = []
-        self._encoded: bool
-        self._converted: bool
         self._begin()
+
+    def _begin(self) -> None:
+        self._decoder = SpectrogramDecoder(self.model, self.pace)
+        self._vocoder: Vocoder = NeuralVocoder(self.model, self._seed)
+        self._search = StreamingCTCDecoder()
+        self._spoken = SpokenFrames()
+        self._audio: list[Samples] = []
+        self._steps = 0
+        self._encoded = self._converted = self.stopped = False
 
     def accept_waveform(self, sample_rate: int, samples: Samples) -> None:
         """Appends the next samples, see `WaveformInput.accept`."""
@@ -161,17 +167,6 @@ class OnlineConverter:
         self._input.next_utterance()
         self.model.reset()
         self._begin()
-
-    def _begin(self) -> None:
-        self._decoder = SpectrogramDecoder(self.model, self.pace)
-        self._vocoder: Vocoder = NeuralVocoder(self.model, self._seed)
-        self._search = StreamingCTCDecoder()
-        self._spoken = SpokenFrames()
-        self._audio = []
-        self._steps = 0
-        self._encoded = False
-        self._converted = False
-        self.stopped = False
 
     def _encode(self, encoded: Samples) -> None:
         self._require_finite(encoded)

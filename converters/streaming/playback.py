@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.streaming.sound_device import sounddevice_for
 from tfconformer import atomic
 from tfconformer.errors import InputError
 
@@ -41,12 +42,7 @@ def speaker_output(sample_rate: int) -> Iterator[Write]:
     Raises:
       InputError: the package sounddevice or its PortAudio library is not installed, or there is no loudspeaker.
     """
-    try:
-        import sounddevice
-    except (ImportError, OSError) as error:
-        raise InputError(
-            f"the loudspeaker needs the package sounddevice and PortAudio: pip install 'tfconformer[mic]' ({error})"
-        ) from None
+    sounddevice = sounddevice_for("loudspeaker")
     waiting: queue.SimpleQueue[NDArray[np.float32] | None] = queue.SimpleQueue()
     try:
         with sounddevice.OutputStream(samplerate=sample_rate, channels=1, dtype="float32") as stream:

@@ -6,16 +6,20 @@ change what the model computes.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from tfconformer import strict_json
 from tfconformer.errors import InputError
-from tfconformer.importing.layers import Block
+from tfconformer.features.config import FeatureConfig
+from tfconformer.importing.architecture import Architecture, LayerWeights
+from tfconformer.importing.layers import Block, dense
 from tfconformer.importing.safetensors_file import read_safetensors
 from tfconformer.importing.tensors import StoredTensor, Tensors
+from tfconformer.models.config import ModelConfig
 from tfconformer.section import Section, explain
 
 NEWEST = "5.24"  # version of transformers whose classes are known
@@ -78,6 +82,46 @@ class EncoderSettings(Settings):
             bias=self.attention_bias,
             convolution_bias=self.convolution_bias,
         )
+
+    def sizes(self) -> dict[str, Any]:
+        """Returns the keys of `ModelConfig` that these settings alone determine."""
+        return {
+            "blocks": self.num_hidden_layers,
+            "dim": self.hidden_size,
+            "heads": self.num_attention_heads,
+            "ff_expansion": self.intermediate_size // self.hidden_size,
+            "conv_kernel": self.conv_kernel_size,
+            "conv_norm": False,
+            "subsampling_channels": self.subsampling_conv_channels,
+            "dropout": self.dropout,
+        }
+
+
+class CTCSettings(Settings):
+    """The settings that models with a CTC head share; the blank is the padding."""
+
+    vocab_size: int = Field(gt=1)
+    pad_token_id: int = Field(ge=0)
+
+
+class FeatureExtractorSettings(Settings):
+    """The settings that the feature extractors share."""
+
+    feature_size: int
+    sampling_rate: int = 16000
+    hop_length: int = 160
+    n_fft: int = 512
+    win_length: int = 400
+
+    def sizes(self) -> dict[str, Any]:
+        """Returns the keys of `FeatureConfig` that these settings alone determine."""
+        return {
+            "sample_rate": self.sampling_rate,
+            "frame_length": self.win_length,
+            "frame_step": self.hop_length,
+            "fft_length": self.n_fft,
+            "mel_bins": self.feature_size,
+        }
 
 
 _Settings = TypeVar("_Settings", bound=Settings)
@@ -162,6 +206,23 @@ class HuggingFaceFolder:
         if parts > [int(part) for part in NEWEST.split(".")]:
             return f"; it was written by transformers {version}, and models of up to {NEWEST} can be imported"
         return ""
+
+
+def ctc_architecture(
+    settings: CTCSettings,
+    features: FeatureConfig,
+    model: ModelConfig,
+    encoder_layers: Callable[[Tensors], Iterator[LayerWeights]],
+) -> Architecture:
+    """Returns the architecture of a model whose head is `ctc_head`, a convolution of size 1."""
+    return Architecture(
+        features=features,
+        model=model,
+        symbols=settings.vocab_size,
+        blank=settings.pad_token_id,
+        layers=encoder_layers,
+        head=lambda tensors: dense(tensors, "ctc_head", model.dim, settings.vocab_size),
+    )
 
 
 def _read_json(path: Path) -> dict[str, Any]:

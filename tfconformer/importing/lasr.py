@@ -11,7 +11,13 @@ from pydantic import Field, PositiveFloat, field_validator
 from tfconformer.features.config import FeatureConfig
 from tfconformer.importing import layers
 from tfconformer.importing.architecture import Architecture, LayerWeights
-from tfconformer.importing.hugging_face import EncoderSettings, HuggingFaceFolder, Settings
+from tfconformer.importing.hugging_face import (
+    CTCSettings,
+    EncoderSettings,
+    FeatureExtractorSettings,
+    HuggingFaceFolder,
+    ctc_architecture,
+)
 from tfconformer.importing.tensors import Tensors
 from tfconformer.models.config import ModelConfig
 
@@ -46,7 +52,7 @@ class Encoder(EncoderSettings):
         return parameters
 
 
-class LasrCTC(Settings):
+class LasrCTC(CTCSettings):
     """The settings of `LasrForCTC`."""
 
     model_type: Literal["lasr_ctc"]
@@ -55,14 +61,10 @@ class LasrCTC(Settings):
     encoder_config: Encoder
 
 
-class FeatureExtractor(Settings):
+class FeatureExtractor(FeatureExtractorSettings):
     """The settings of `LasrFeatureExtractor`."""
 
     feature_size: int = 128
-    sampling_rate: int = 16000
-    hop_length: int = 160
-    n_fft: int = 512
-    win_length: int = 400
 
 
 def read(folder: HuggingFaceFolder) -> Architecture:
@@ -73,24 +75,16 @@ def read(folder: HuggingFaceFolder) -> Architecture:
     """
     settings = folder.settings(LasrCTC)
     encoder = settings.encoder_config
-    return Architecture(
-        features=feature_config(folder.feature_settings(FeatureExtractor)),
-        model=encoder_config(encoder),
-        symbols=settings.vocab_size,
-        blank=settings.pad_token_id,
-        layers=lambda tensors: encoder_layers(tensors, encoder),
-        head=lambda tensors: layers.dense(tensors, "ctc_head", encoder.hidden_size, settings.vocab_size),
+    features = feature_config(folder.feature_settings(FeatureExtractor))
+    return ctc_architecture(
+        settings, features, encoder_config(encoder), lambda tensors: encoder_layers(tensors, encoder)
     )
 
 
 def feature_config(settings: FeatureExtractor) -> FeatureConfig:
     """Returns the front end; the edges of its filters are constants of the class."""
     return FeatureConfig(
-        sample_rate=settings.sampling_rate,
-        frame_length=settings.win_length,
-        frame_step=settings.hop_length,
-        fft_length=settings.n_fft,
-        mel_bins=settings.feature_size,
+        **settings.sizes(),
         lower_edge=125.0,
         upper_edge=7500.0,
         window="symmetric",
@@ -102,20 +96,13 @@ def feature_config(settings: FeatureExtractor) -> FeatureConfig:
 def encoder_config(settings: Encoder) -> ModelConfig:
     """Returns the configuration of the encoder."""
     return ModelConfig(
-        blocks=settings.num_hidden_layers,
-        dim=settings.hidden_size,
-        heads=settings.num_attention_heads,
-        ff_expansion=settings.intermediate_size // settings.hidden_size,
-        conv_kernel=settings.conv_kernel_size,
+        **settings.sizes(),
         subsampling="time",
-        subsampling_channels=settings.subsampling_conv_channels,
         positions="rotary",
-        conv_norm=False,
         ff_residual=settings.feed_forward_residual_weights,
         conv_residual=settings.conv_residual_weights,
         norm_epsilon=settings.layer_norm_eps,
         final_norm=True,
-        dropout=settings.dropout,
     )
 
 

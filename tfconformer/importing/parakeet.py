@@ -7,12 +7,18 @@ from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from tfconformer.features.config import FeatureConfig
 from tfconformer.importing import layers
 from tfconformer.importing.architecture import Architecture, LayerWeights
-from tfconformer.importing.hugging_face import EncoderSettings, HuggingFaceFolder, Settings
+from tfconformer.importing.hugging_face import (
+    CTCSettings,
+    EncoderSettings,
+    FeatureExtractorSettings,
+    HuggingFaceFolder,
+    ctc_architecture,
+)
 from tfconformer.importing.tensors import Tensors
 from tfconformer.models.config import ModelConfig
 
@@ -42,23 +48,17 @@ class Encoder(EncoderSettings):
         return self
 
 
-class ParakeetCTC(Settings):
+class ParakeetCTC(CTCSettings):
     """The settings of `ParakeetForCTC`."""
 
     model_type: Literal["parakeet_ctc"]
-    vocab_size: int = Field(gt=1)
-    pad_token_id: int = Field(ge=0)
     encoder_config: Encoder
 
 
-class FeatureExtractor(Settings):
+class FeatureExtractor(FeatureExtractorSettings):
     """The settings of `ParakeetFeatureExtractor`."""
 
     feature_size: int = 80
-    sampling_rate: int = 16000
-    hop_length: int = 160
-    n_fft: int = 512
-    win_length: int = 400
     preemphasis: float = 0.97
 
 
@@ -69,26 +69,17 @@ def read(folder: HuggingFaceFolder) -> Architecture:
       InputError: see `HuggingFaceFolder.settings`.
     """
     settings = folder.settings(ParakeetCTC)
-    features = feature_config(folder.feature_settings(FeatureExtractor))
     encoder = settings.encoder_config
-    return Architecture(
-        features=features,
-        model=encoder_config(encoder),
-        symbols=settings.vocab_size,
-        blank=settings.pad_token_id,
-        layers=lambda tensors: encoder_layers(tensors, encoder),
-        head=lambda tensors: layers.dense(tensors, "ctc_head", encoder.hidden_size, settings.vocab_size),
+    features = feature_config(folder.feature_settings(FeatureExtractor))
+    return ctc_architecture(
+        settings, features, encoder_config(encoder), lambda tensors: encoder_layers(tensors, encoder)
     )
 
 
 def feature_config(settings: FeatureExtractor) -> FeatureConfig:
     """Returns the front end of the features before their normalization."""
     return FeatureConfig(
-        sample_rate=settings.sampling_rate,
-        frame_length=settings.win_length,
-        frame_step=settings.hop_length,
-        fft_length=settings.n_fft,
-        mel_bins=settings.feature_size,
+        **settings.sizes(),
         lower_edge=0.0,
         upper_edge=settings.sampling_rate / 2,
         preemphasis=settings.preemphasis,
@@ -102,17 +93,10 @@ def feature_config(settings: FeatureExtractor) -> FeatureConfig:
 def encoder_config(settings: Encoder) -> ModelConfig:
     """Returns the configuration of the encoder."""
     return ModelConfig(
-        blocks=settings.num_hidden_layers,
-        dim=settings.hidden_size,
-        heads=settings.num_attention_heads,
-        ff_expansion=settings.intermediate_size // settings.hidden_size,
-        conv_kernel=settings.conv_kernel_size,
+        **settings.sizes(),
         subsampling="depthwise",
-        subsampling_channels=settings.subsampling_conv_channels,
         subsampling_factor=settings.subsampling_factor,
         feature_normalization="utterance",
-        conv_norm=False,
-        dropout=settings.dropout,
     )
 
 

@@ -10,7 +10,13 @@ import pytest
 import soundfile
 
 from converters.evaluation import moonshine
-from converters.evaluation.generated_speech import FORCED, SCORERS, SHUFFLED, score_conversion
+from converters.evaluation.generated_speech import (
+    _GENERATORS,
+    FORCED,
+    SHUFFLED,
+    generates_speech,
+    score_generated_speech,
+)
 from converters.evaluation.moonshine import Moonshine
 from tests.conftest import Conversion
 from tests.support.tiny_conformer import tiny_waveforms
@@ -39,7 +45,7 @@ def test_a_conversion_is_scored_beside_source_and_target(conversion: Conversion,
         return ("ONE", "ONE TWO", "ONE TOO", "ONE")[len(heard) - 1]
 
     scores = list(
-        score_conversion(
+        score_generated_speech(
             conversion.path, "ours", {"pairs": shards_of_pairs(tmp_path)}, "ai-edge-litert", recognizer=recognize
         )
     )
@@ -66,7 +72,7 @@ def test_a_conversion_is_scored_beside_source_and_target(conversion: Conversion,
 
 def test_a_lag_and_another_sentence_have_rows(conversion: Conversion, tmp_path: Path) -> None:
     shards = {"pairs": [*shards_of_pairs(tmp_path)] * 2}
-    scores = score_conversion(conversion.path, "ours", shards, "ai-edge-litert", recognizer=str, lag=0.16)
+    scores = score_generated_speech(conversion.path, "ours", shards, "ai-edge-litert", recognizer=str, lag=0.16)
     rows = {score.row.model: score.row for score in itertools.islice(scores, 4)}
     assert list(rows) == ["source", "target", "ours", f"ours{SHUFFLED}"]
     assert rows["ours"].generated_speech.lag_ms == 160
@@ -76,11 +82,12 @@ def test_a_lag_and_another_sentence_have_rows(conversion: Conversion, tmp_path: 
 def test_plain_shards_have_no_target(conversion: Conversion, tiny_shards: str) -> None:
     shards = sorted(Path(tiny_shards).parent.glob("*.tfrecord"))
     with pytest.raises(InputError, match="has no target: generated speech is scored on shards of pairs"):
-        next(score_conversion(conversion.path, "ours", {"test": shards}, "ai-edge-litert", recognizer=str))
+        next(score_generated_speech(conversion.path, "ours", {"test": shards}, "ai-edge-litert", recognizer=str))
 
 
-def test_files_that_make_speech_have_a_scorer() -> None:
-    assert set(SCORERS) == {"conversion", "vocoder"}
+def test_files_that_make_speech_have_a_scorer(conversion: Conversion) -> None:
+    assert generates_speech(conversion.path)
+    assert set(_GENERATORS) == {"conversion", "vocoder"}
 
 
 def test_archives_of_the_recognizer_are_pinned(tmp_path: Path) -> None:

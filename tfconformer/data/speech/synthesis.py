@@ -124,8 +124,8 @@ def _pico(name: str, texts: list[str], rate: float, folder: Path) -> list[Sample
     try:
         engine = ttspico.TtsEngine(name)
     except RuntimeError as error:
-        folder = Path(sys.prefix) / "languages"
-        raise InputError(f"speech synthesis lacks the languages of ttspico in {folder} ({error})") from None
+        languages = Path(sys.prefix) / "languages"
+        raise InputError(f"speech synthesis lacks the languages of ttspico in {languages} ({error})") from None
     engine.rate = round(100 * rate)
     spoken = (np.frombuffer(engine.speak(text), np.int16).astype(np.float32) / 32768.0 for text in texts)
     return [resample(samples, _PICO_SAMPLE_RATE, SAMPLE_RATE) for samples in spoken]
