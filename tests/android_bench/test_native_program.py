@@ -412,7 +412,13 @@ def test_no_room_for_the_report_is_an_error(
     assert f"cannot write {path}" in report["error"] and "File too large" in report["error"]
     assert path.read_text() == "an older report"
     assert list(tmp_path.iterdir()) == [path]
-    refused(emulator, validate, [*arguments[:-1], f"--report={tmp_path}/no/folder.json"], 1, "cannot write")
+    refused(
+        emulator,
+        validate,
+        [*arguments[:-1], f"--report={tmp_path}/no/folder.json"],
+        1,
+        f"cannot write {tmp_path}/no/folder.json",
+    )
 
 
 def _limit_file_size() -> None:
