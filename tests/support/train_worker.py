@@ -25,6 +25,8 @@ omit_stacks()
 def train_replica(config: str, run: str, last: str, replicas: str, kill_step: str | None = None) -> None:
     """Trains as `tfconformer train --replicas` does and writes the model's variables to `last`, a `.npz`.
 
+    Those of random generators, which differ between replicas, have the names `generator_INDEX_replica_REPLICA`.
+
     The process kills itself before step `kill_step`.
     """
     if kill_step is not None:
@@ -36,7 +38,12 @@ def train_replica(config: str, run: str, last: str, replicas: str, kill_step: st
         first, *others = (copy.numpy() for copy in strategy.experimental_local_results(variable))
         for other in others:
             np.testing.assert_array_equal(other, first, err_msg=variable.name)
-    np.savez(last, **{str(index): np.asarray(variable.numpy()) for index, variable in enumerate(model.weights)})
+    variables = {str(index): np.asarray(variable.numpy()) for index, variable in enumerate(model.weights)}
+    generators = [layer.generator.state for layer in model.layers if hasattr(layer, "generator")]
+    for index, state in enumerate(generators):
+        for replica, copy in enumerate(strategy.experimental_local_results(state)):
+            variables[f"generator_{index}_replica_{replica}"] = copy.numpy()
+    np.savez(last, **variables)
 
 
 def train_and_copy(config: str, run: str, copied_step: str | None = None, copy: str | None = None) -> None:

@@ -1,4 +1,6 @@
-"""The Keras callbacks of a training: scores of dev sets, best weights and history; the end of one that diverges."""
+"""The Keras callbacks of a training: scores of dev sets, best weights and history; the end of one that diverges; and
+the backup of a worker's own state.
+"""
 
 from __future__ import annotations
 
@@ -159,6 +161,43 @@ class DevMetric(keras.callbacks.Callback):
                 "need more frames of 40 ms than they have; a tokenizer with longer tokens has fewer labels",
                 *(epoch + 1, count),
             )
+
+
+class GeneratorBackup(keras.callbacks.Callback):
+    """Backup of the random generators of a worker that does not write the backup of the training.
+
+    Replicas draw as much as their utterances are long, so the state of a generator is that of its worker. Two epochs
+    are kept: the backup of the training may be that of the last epoch or of the one before.
+
+    Args:
+      run: the run directory.
+      worker: index of the worker.
+      completed_batches: number of training steps in the backup that this training continues from, 0 for a new training.
+    """
+
+    def __init__(self, run: RunDirectory, worker: int, completed_batches: int):
+        super().__init__()
+        self._folder = run.backup / f"worker-{worker}"
+        self._completed = completed_batches
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Restores the generators; `BackupAndRestore`, which restores those of the first worker, must come before."""
+        layers = [layer for layer in self.model.submodules if hasattr(layer, "generator")]
+        self._checkpoint = tf.train.Checkpoint(generators=[layer.generator for layer in layers])
+        path = self._folder / str(self._completed)
+        if path.with_suffix(".index").is_file():
+            self._checkpoint.read(str(path)).assert_consumed()
+        elif self._completed:
+            logger.warning("%s is missing: this worker draws other random numbers than without an interruption", path)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        steps = integer(self.model.optimizer.iterations)
+        # `save`, which counts its calls in a variable, would wait for the other workers to create theirs.
+        self._checkpoint.write(str(self._folder / str(steps)))
+        for path in self._folder.iterdir():
+            if int(path.stem) not in (steps, self._completed):
+                path.unlink()
+        self._completed = steps
 
 
 def save_weights(model: keras.Model, run: RunDirectory) -> None:

@@ -25,7 +25,7 @@ from tfconformer.patterns import compile_pattern
 from tfconformer.quantization.apply import apply_rules, copy_float_weights
 from tfconformer.quantization.layers.quantize_wrapper import QuantizationSteps
 from tfconformer.tasks import find_task
-from tfconformer.training.callbacks import DevMetric, DivergenceStop
+from tfconformer.training.callbacks import DevMetric, DivergenceStop, GeneratorBackup
 from tfconformer.training.checkpoint import float_model, load_model
 from tfconformer.training.distribution import replicas_of
 from tfconformer.training.run import RunDirectory
@@ -39,8 +39,8 @@ def train(config: Config, run: RunDirectory) -> keras.Model:
 
     In the scope of a strategy of `tf.distribute`, its replicas share each batch of the configuration. With several
     workers, each of which calls this function, the first one alone scores the dev sets and writes the run directory,
-    which all must be able to read. All workers must be started again to continue after one of them ended; dropout then
-    draws other numbers than it would have drawn.
+    to which all must have access: every other one keeps the state of its random generators there. All workers must be
+    started again to continue after one of them ended.
 
     Training starts from random weights, or from `training.initial_weights`: the run directory of a float model, whose
     tokenizer is then used too; a transducer may take its encoder from a CTC model. With quantization rules this is
@@ -99,6 +99,10 @@ def _train(config: Config, run: RunDirectory, strategy: tf.distribute.Strategy) 
         dev = {name: evaluation_batches(paths, config.features, target=target) for name, paths in dev_sets.items()}
         callbacks.append(DevMetric(run, dev, tokenizer, task, start // steps, config.features))
         callbacks.append(keras.callbacks.TensorBoard(run.tensorboard, profile_batch=0))
+    # After the writers of weights and history: an epoch in the backup is complete.
+    callbacks.append(keras.callbacks.BackupAndRestore(str(run.backup), delete_checkpoint=False))
+    if not writes:
+        callbacks.append(GeneratorBackup(run, strategy.cluster_resolver.task_id, start))
     model.fit(
         examples()
         if strategy.num_replicas_in_sync == 1
@@ -106,7 +110,7 @@ def _train(config: Config, run: RunDirectory, strategy: tf.distribute.Strategy) 
         epochs=config.training.epochs,
         steps_per_epoch=steps,
         verbose=2 if writes else 0,
-        callbacks=[*callbacks, keras.callbacks.BackupAndRestore(str(run.backup), delete_checkpoint=False)],
+        callbacks=callbacks,
     )
     return model
 
