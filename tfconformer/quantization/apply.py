@@ -157,6 +157,8 @@ def copy_float_weights(source: keras.Model, target: keras.Model) -> None:
     """
     sources = float_layers(source)
     for layer in target.layers:
+        if not layer.weights:  # the positions of a block with a right context of its own, for example
+            continue
         if layer.name not in sources:
             raise InputError(f"the model to copy from has no layer {layer.name}")
         values = sources[layer.name].weights
