@@ -142,6 +142,13 @@ def training_table(rows: Sequence[ResultRow]) -> str:
     return _numbers(["training step", "CPU time, ms", "of float"], lines)
 
 
+def scale_out_table(rows: Sequence[ResultRow]) -> str:
+    """Renders milliseconds of a step of each setup of workers, and steps per second."""
+    times = [(str(row.model), row.step.step_ms_p50) for row in rows if row.step is not None]
+    lines = [[name, f"{time_ms:.0f}", f"{1e3 / time_ms:.2f}"] for name, time_ms in times if time_ms is not None]
+    return _numbers(["one machine", "a step, ms", "steps/s"], lines)
+
+
 def streaming_table(rows: Sequence[ResultRow]) -> str:
     """Renders a line for every model and chunk: word errors, latencies, step times, differences from offline."""
     scored = [row for row in rows if row.accuracy is not None]
@@ -257,10 +264,13 @@ def main(results: Path, root: Path) -> None:
     def rows(*names: str) -> Sequence[ResultRow]:
         return [row for name in names for row in read_results(results / f"{name}.json").rows]
 
-    kernels, arm, cycles = rows("kernels"), rows("arm_instructions"), rows("arm_cycles")
+    def layers(name: str) -> str:
+        return "\n".join(layer_table(rows(name), *shape, time_and_limit) for shape in KERNEL_SHAPES)
+
+    arm, cycles = rows("arm_instructions"), rows("arm_cycles")
     benchmarks = {
         "encoder": encoder_table(rows("encoder")),
-        "kernels": "\n".join(layer_table(kernels, *shape, time_and_limit) for shape in KERNEL_SHAPES),
+        "kernels": layers("kernels"),
         "long_audio": long_audio_table(rows("long_audio")),
         "export": export_table(read_results(results / "export.json")),
         "training_step": training_table(rows("training_step")),
@@ -270,6 +280,11 @@ def main(results: Path, root: Path) -> None:
     transducers = rows("transducer_float32", "transducer_int4", "transducer_scratch")
     pages = {
         "docs/results/benchmarks.md": benchmarks,
+        "docs/results/amx.md": {
+            "encoder_amx": encoder_table(rows("encoder_amx")),
+            "kernels_amx": layers("kernels_amx"),
+        },
+        "docs/guides/scale-out.md": {"scale_out": scale_out_table(rows("scale_out"))},
         "docs/guides/streaming.md": {"streaming": streaming_table(rows("streaming"))},
         "docs/results/parrotron.md": {
             "parrotron": conversion_table(_once(rows("parrotron", "parrotron_int4"))),
