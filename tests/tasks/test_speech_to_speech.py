@@ -74,6 +74,23 @@ def test_targets_are_causal_spectrograms_in_steps_and_silence(pairs: tuple[str, 
                 np.testing.assert_allclose(after, np.tile(silence, 2), atol=1e-6)
 
 
+def test_targets_are_stretched_to_the_duration_of_their_sources(pairs: tuple[str, list[np.ndarray]]) -> None:
+    shards = sorted(Path(pairs[0]).parent.glob("*.tfrecord"))
+    formats = TARGET, TARGET._replace(source_duration=True)
+    batches = [evaluation_batches(shards, FeatureConfig(), target=target) for target in formats]
+    sources = {-(-len(source) * 3 // 4 // PER_STEP): len(source) for source in tiny_waveforms()}
+    for (_, own, _), (_, stretched, _) in zip(*batches, strict=True):
+        for old, steps, new, new_steps in zip(*own[1:], *stretched[1:], strict=True):
+            source = sources.pop(int(steps))
+            assert int(new_steps) == -(-source // PER_STEP)
+            old, new = (spectrogram.numpy().reshape(-1, 8).astype(np.float64) for spectrogram in (old, new))
+            positions = (np.arange(len(new)) + 0.5) * (source * 3 // 4) / source - 0.5
+            for before, after in zip(old.T, new.T, strict=True):
+                # Positions near 100 in float32 are off by 1e-5 of a frame, and frames differ by at most 1.
+                np.testing.assert_allclose(after, np.interp(positions, np.arange(len(old)), before), atol=3e-5)
+    assert not sources
+
+
 @pytest.fixture(scope="module")
 def run(pairs: tuple[str, list[np.ndarray]], tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     """A run of one step of quantization-aware training with a frozen encoder."""

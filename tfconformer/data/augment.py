@@ -35,6 +35,26 @@ def ramp(batch: tf.Tensor, batches: tuple[int, int]) -> tf.Tensor:
     return tf.where(batch >= last, 1.0, tf.clip_by_value(progress, 0.0, 1.0))
 
 
+def time_stretch(spectrogram: tf.Tensor, factors: tf.Tensor, frames: tf.Tensor) -> tf.Tensor:
+    """Stretches spectrograms in time, with their pitch, by linear interpolation between frames.
+
+    Args:
+      spectrogram: [B, T, bins] float32, whose last frame stands for all after it.
+      factors: [B] float32, of the duration.
+      frames: scalar, number of frames of the result.
+
+    Returns:
+      [B, frames, bins] float32.
+    """
+    last = tf.shape(spectrogram)[1] - 1
+    centers = (tf.range(frames, dtype=tf.float32) + 0.5) / factors[:, tf.newaxis] - 0.5
+    positions = tf.clip_by_value(centers, 0.0, tf.cast(last, tf.float32))
+    first = tf.cast(positions, tf.int32)
+    share = (positions - tf.cast(first, tf.float32))[:, :, tf.newaxis]
+    before, after = (tf.gather(spectrogram, at, batch_dims=1) for at in (first, tf.minimum(first + 1, last)))
+    return before + share * (after - before)
+
+
 def speed_perturb(waveform: tf.Tensor, speed: float) -> tf.Tensor:
     """Resamples one utterance to play `speed` times as fast, with its pitch (Ko et al. 2015).
 

@@ -64,14 +64,16 @@ class SpectrogramFormat(NamedTuple):
     Attributes:
       features: the log-mel front end.
       frames_per_step: number of frames in a step.
+      source_duration: stretches every spectrogram to the duration of its source.
     """
 
     features: FeatureConfig
     frames_per_step: int
+    source_duration: bool = False
 
     def targets(self, labels: tf.Tensor, fields: records.Records) -> SpeechTarget:
         """Makes the targets of a batch of pairs."""
-        return SpeechTarget(labels, *_target_steps(fields.target, self))
+        return SpeechTarget(labels, *_target_steps(fields, self))
 
 
 class WaveformFormat(NamedTuple):
@@ -416,19 +418,27 @@ def _features(waveform: tf.Tensor, lengths: tf.Tensor, config: FeatureConfig) ->
     return _zero_padding(tf.ensure_shape(mel, [None, None, config.mel_bins]), frames), frames
 
 
-def _target_steps(audio: tf.Tensor, target: SpectrogramFormat) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns spectrogram and steps of a `SpeechTarget` from [B] audio files."""
-    waveform, samples = _decode(audio, (1.0,), tf.zeros_like(audio, tf.int32))
+def _target_steps(fields: records.Records, target: SpectrogramFormat) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns spectrogram and steps of a `SpeechTarget` from [B] pairs."""
+    waveform, samples = _decode(fields.target, (1.0,), tf.zeros_like(fields.target, tf.int32))
     tf.debugging.assert_positive(samples, "a record has no target; shards of pairs are made from manifests of pairs")
     config = target.features
     per_step = config.frame_step * target.frames_per_step
-    steps = -(-samples // per_step)
     # Silence up to the end of the last step and one step more, and in front what makes the windows causal.
     ahead = config.frame_length - config.frame_step
-    after = (tf.reduce_max(steps) + 1) * per_step - tf.shape(waveform)[1]
+    after = (_steps(tf.reduce_max(samples), per_step) + 1) * per_step - tf.shape(waveform)[1]
     mel = scaled_log_mel(tf.pad(waveform, [(0, 0), (ahead, after)]), config)
+    if target.source_duration:
+        source = tf.cast(fields.samples, tf.int32)
+        frames = (_steps(tf.reduce_max(source), per_step) + 1) * target.frames_per_step
+        mel = augment.time_stretch(mel, tf.cast(source / samples, tf.float32), frames)
+        samples = source
     width = target.frames_per_step * config.mel_bins
-    return tf.reshape(mel, [tf.shape(mel)[0], tf.reduce_max(steps) + 1, width]), steps
+    return tf.reshape(mel, [tf.shape(mel)[0], -1, width]), _steps(samples, per_step)
+
+
+def _steps(samples: tf.Tensor, per_step: int) -> tf.Tensor:
+    return -(-samples // per_step)
 
 
 def _waveform_target(audio: tf.Tensor, target: WaveformFormat) -> WaveformTarget:

@@ -45,6 +45,11 @@ class ParrotronConfig(Section):
         description="log-mel spectrogram that the decoder makes; its windows end where a frame ends",
     )
     frames_per_step: int = Field(4, gt=0, description="frames of the spectrogram that a decoder step makes")
+    source_duration: bool = Field(
+        False,
+        description="train with spectrograms that are stretched to the duration of their sources, so that the "
+        "conversion takes as long as what is said",
+    )
     memory_blocks: tuple[PositiveInt, ...] = Field(
         (), description="numbers of the encoder blocks whose outputs, side by side, attention reads; none: the last"
     )

@@ -40,7 +40,8 @@ class SpeechToSpeech(Task):
     def target_format(self, config: ModelConfig) -> SpectrogramFormat:
         """Returns the format of the canonical voice's spectrograms."""
         assert config.parrotron is not None
-        return SpectrogramFormat(config.parrotron.target, config.parrotron.frames_per_step)
+        settings = config.parrotron
+        return SpectrogramFormat(settings.target, settings.frames_per_step, settings.source_duration)
 
     def example(
         self, model: keras.Model, inputs: tuple[tf.Tensor, tf.Tensor], labels: SpeechTarget
