@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import soundfile
 import tf_keras as keras
+import yaml
 from click.testing import CliRunner
 
+from converters.commands.card import card
 from converters.commands.evaluate import evaluate
 from converters.commands.report import report
 from converters.commands.summary import summary
@@ -166,3 +168,45 @@ def test_a_model_of_2_billion_parameters_has_a_summary():
     assert 1.8e9 < parameters < 2.1e9
     ratio = float(re.search(r"Compression +([\d.]+)x", text).group(1))
     assert 9.35 < 100 / ratio < 9.5  # % of float32: 3 bits of 32, and what scales, norms and convolutions add
+
+
+def test_a_card_has_what_was_measured(folder, tmp_path):
+    rows, page = tmp_path / "rows.json", tmp_path / "README.md"
+    run(evaluate, folder / "int4.tflite", "--shards", f"{folder}/test-*.tfrecord", "--output", rows)
+    stated = ["--license", "apache-2.0", "--language", "en", "--data", "Noise, [CC0](https://example.org)."]
+    assert run(card, folder / "int4.tflite", "--results", rows, "--output", page, *stated) == f"{page}\n"
+    _, block, text = page.read_text(encoding="utf-8").split("---\n", 2)
+    metadata = yaml.safe_load(block)
+    assert metadata["license"] == "apache-2.0" and metadata["language"] == "en"
+    assert metadata["pipeline_tag"] == "automatic-speech-recognition" and "int4" in metadata["tags"]
+    (index,) = metadata["model-index"]
+    found = {one["dataset"]["name"]: one["metrics"][0]["value"] for one in index["results"]}
+    scores = [row.accuracy for row in read_results(rows).rows]
+    assert found == {score.test_set: round(100 * score.wer, 2) for score in scores}
+    assert f"[{100 * scores[0].wer_low:.1f}" in text
+    assert f"| file | {(folder / 'int4.tflite').stat().st_size / 1e6:.2f} MB |" in text
+    assert "| 4 bits, per channel | 1 |" in text and "tfconformer transcribe int4.tflite" in text
+    assert "Noise, [CC0](https://example.org)." in text
+
+
+def test_a_card_takes_no_results_of_others(folder, tmp_path):
+    rows, page = tmp_path / "rows.json", tmp_path / "README.md"
+    run(evaluate, folder / "int4.tflite", "--shards", f"{folder}/test-other-*.tfrecord", "--output", rows)
+    with pytest.raises(InputError, match="have no word errors of a model 'mine'; they have those of int4"):
+        run(card, folder / "int4.tflite", "--name", "mine", "--results", rows, "--output", page)
+    written = json.loads(rows.read_text())
+    for row in written["rows"]:
+        row["file_bytes"] = 7
+    rows.write_text(json.dumps(written))
+    with pytest.raises(InputError, match="the results of 'int4' are of a file of 7"):
+        run(card, folder / "int4.tflite", "--results", rows, "--output", page)
+    assert not page.exists()
+
+
+def test_a_card_of_a_run(pytestconfig, tmp_path):
+    page = tmp_path / "README.md"
+    run(card, pytestconfig.rootpath / "models" / "small_streaming", "--output", page)
+    _, block, text = page.read_text(encoding="utf-8").split("---\n", 2)
+    assert "model-index" not in yaml.safe_load(block)
+    assert "tfconformer export small_streaming small_streaming.tflite" in text
+    assert "| float32 |" in text and "Not stated." in text
