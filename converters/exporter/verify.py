@@ -277,8 +277,9 @@ def keras_references(
             raise InputError(
                 f"an utterance of {len(waveform)} samples is too short: a frame has {features.frame_length}"
             )
-    audio, steps = task.graphs(task.exported_part(trained, streaming=True))
-    graphs = KerasGraphs(audio, steps, features, compile_audio=len(waveforms) > _FEW_UTTERANCES)
+    exported = task.exported_part(trained, streaming=True)
+    compile_audio = len(waveforms) > _FEW_UTTERANCES
+    graphs = KerasGraphs(*task.graphs(exported), task.describe(exported), features, compile_audio)
     progress = tqdm(waveforms, desc="Keras model", unit="utt", leave=False, disable=None)
     return [Reference(waveform, task.trace(graphs, waveform)) for waveform in progress]
 

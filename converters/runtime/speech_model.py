@@ -47,6 +47,15 @@ class SpeechModel(ABC):
         """
         return self._file.metadata
 
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The settings of the task, among the metadata of the file.
+
+        Raises:
+          InputError: see `metadata`.
+        """
+        return self.metadata.task.model_dump(exclude_none=True)
+
     def call(self, signature: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Calls a step graph once; returns its outputs and states by name.
 

@@ -4,7 +4,9 @@
     python -m tests.importing.make_checkpoints --check    # compares with those of this folder, and writes nothing
 
 Each folder of `checkpoints` holds what `save_pretrained` writes, and `expected.npz`: a waveform, its features, the
-outputs of all blocks and the logits, and the ids and text of a sentence.
+outputs of all blocks and the logits, and the ids and text of a sentence. Of a transducer the logits are those of the
+lattice of its greedy transcript, which is there with the encodings and the predictions; those of a hybrid's transducer
+are in `expected_transducer.npz`.
 """
 
 from __future__ import annotations
@@ -70,20 +72,28 @@ def sentencepiece_model(folder: Path, model_type: str, size: int) -> Path:
 
 def save(folder: Path, name: str, model: torch.nn.Module, processor: transformers.ProcessorMixin) -> None:
     """Writes a checkpoint as users of transformers do, and what it computes."""
-    randomize(model)
     model.save_pretrained(folder / name)
     processor.save_pretrained(folder / name)
     save_expected(folder, name, model, processor)
 
 
-def save_expected(folder: Path, name: str, model: torch.nn.Module, processor: transformers.ProcessorMixin) -> None:
+def save_expected(
+    folder: Path,
+    name: str,
+    model: torch.nn.Module,
+    processor: transformers.ProcessorMixin,
+    file: str = "expected.npz",
+) -> None:
     waveform = speech()
     inputs = processor(waveform, sampling_rate=16000)
     with torch.no_grad():
-        outputs = model.eval()(**inputs, output_hidden_states=True)
+        is_transducer = isinstance(model.eval(), transformers.ParakeetForRNNT)
+        extra = transducer_outputs(model, inputs) if is_transducer else {}
+        prompt = {"decoder_input_ids": extra["prompt"]} if is_transducer else {}
+        outputs = model(**inputs, **prompt, output_hidden_states=True)
     ids = processor.tokenizer(SENTENCE, add_special_tokens=False)["input_ids"]
     np.savez(
-        folder / name / "expected.npz",
+        folder / name / file,
         speech=waveform,
         features=inputs["input_features"][0].numpy(),
         valid=inputs["attention_mask"][0].sum().item(),
@@ -92,36 +102,95 @@ def save_expected(folder: Path, name: str, model: torch.nn.Module, processor: tr
         sentence=SENTENCE,
         ids=ids,
         text=processor.decode(ids, group_tokens=False),
+        **extra,
     )
-    print(name, {key: value.shape for key, value in np.load(folder / name / "expected.npz").items()})
+    print(name, {key: value.shape for key, value in np.load(folder / name / file).items()})
+    if is_transducer:
+        print(extra["transcript"].tolist(), extra["steps"].tolist())
 
 
-def parakeet_processor(model: Path) -> transformers.ParakeetProcessor:
-    """Converts a SentencePiece model as the published checkpoints were converted; the blank is its last token."""
+def transducer_outputs(model: transformers.ParakeetForRNNT, inputs: transformers.BatchFeature) -> dict[str, object]:
+    """Returns the greedy transcript, the steps to it, and the rows that the joint network adds.
+
+    The bias of the prediction's projection counts to the encodings: the import folds it into theirs.
+    """
+    blank, projector = model.config.blank_token_id, model.decoder.decoder_projector
+    found = model.generate(**inputs, decoder_start_token_id=blank)
+    (steps,) = found.sequences
+    transcript = steps[steps != blank]
+    prompt = torch.cat([torch.tensor([blank]), transcript])[None]
+    return {
+        "prompt": prompt,
+        "transcript": transcript.numpy(),
+        "steps": torch.stack([steps, found.durations[0]])[:, 1:].numpy(),
+        "encodings": (model.get_audio_features(**inputs).pooler_output + projector.bias)[0].numpy(),
+        "predictions": (model.decoder(prompt) - projector.bias)[0].numpy(),
+    }
+
+
+def parakeet_processor(model: Path, decoder: str = "ctc") -> transformers.ParakeetProcessor:
+    """Converts a SentencePiece model as the published checkpoints were converted; the blank is its last token.
+
+    Args:
+      model: the file.
+      decoder: "ctc", whose blank is the padding, or "rnnt", whose padding is the blank.
+    """
     converted = ParakeetConverter(str(model)).converted()
     tokenizer = transformers.ParakeetTokenizer(tokenizer_object=converted, clean_up_tokenization_spaces=False)
-    special = {name: transformers.AddedToken(f"<{name}>", normalized=False, special=True) for name in ("unk", "pad")}
+    names = {"unk": "unk", "pad": "pad" if decoder == "ctc" else "blank"}
+    special = {
+        role: transformers.AddedToken(f"<{name}>", normalized=False, special=True) for role, name in names.items()
+    }
     tokenizer.add_tokens(list(special.values()))
-    tokenizer.add_special_tokens({f"{name}_token": token for name, token in special.items()})
-    return transformers.ParakeetProcessor(transformers.ParakeetFeatureExtractor(), tokenizer)
+    tokenizer.add_special_tokens({f"{role}_token": token for role, token in special.items()})
+    return transformers.ParakeetProcessor(transformers.ParakeetFeatureExtractor(), tokenizer, decoder_type=decoder)
+
+
+def parakeet_encoder(**settings: bool) -> dict[str, object]:
+    return transformers.ParakeetEncoderConfig(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, conv_kernel_size=5,
+        subsampling_conv_channels=4, num_mel_bins=80, **settings,
+    ).to_dict()  # fmt: skip
 
 
 def parakeet_model(processor: transformers.ParakeetProcessor, **settings: bool) -> transformers.ParakeetForCTC:
-    encoder = transformers.ParakeetEncoderConfig(
-        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, conv_kernel_size=5,
-        subsampling_conv_channels=4, num_mel_bins=80, **settings,
-    )  # fmt: skip
     tokenizer = processor.tokenizer
     config = transformers.ParakeetCTCConfig(
-        vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, encoder_config=encoder.to_dict()
+        vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, encoder_config=parakeet_encoder(**settings)
     )
     return transformers.ParakeetForCTC(config)
 
 
+def parakeet_transducer(processor: transformers.ParakeetProcessor) -> transformers.ParakeetForRNNT:
+    config = transformers.ParakeetRNNTConfig(
+        vocab_size=len(processor.tokenizer), blank_token_id=processor.blank_token_id, decoder_hidden_size=12,
+        max_symbols_per_step=3, encoder_config=parakeet_encoder(),
+    )  # fmt: skip
+    return transformers.ParakeetForRNNT(config)
+
+
+def center_logits(model: transformers.ParakeetForRNNT, processor: transformers.ParakeetProcessor) -> None:
+    """Changes the joint network so that no symbol always wins, and the blank often: the transcript has many labels."""
+    head = model.joint.head
+    with torch.no_grad():
+        head.weight *= 4
+        labels = torch.arange(processor.tokenizer.vocab_size)[None]
+        logits = model.eval()(**processor(speech(), sampling_rate=16000), decoder_input_ids=labels).logits
+        head.bias -= logits.mean((0, 1, 2))
+        head.bias[model.config.blank_token_id] += 2
+
+
 def parakeet(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as parts:
-        processor = parakeet_processor(sentencepiece_model(Path(parts), "bpe", 40))
-    save(folder, "parakeet_ctc", parakeet_model(processor, convolution_bias=False), processor)
+        path = sentencepiece_model(Path(parts), "bpe", 40)
+        processor, of_transducer = parakeet_processor(path), parakeet_processor(path, "rnnt")
+    model = parakeet_model(processor, convolution_bias=False)
+    randomize(model)
+    save(folder, "parakeet_ctc", model, processor)
+    model = parakeet_transducer(of_transducer)
+    randomize(model)
+    center_logits(model, of_transducer)
+    save(folder, "parakeet_rnnt", model, of_transducer)
 
 
 class Striding(torch.nn.Module):
@@ -149,19 +218,31 @@ NEMO_NAMES = {
     "bias_u": "pos_bias_u",
     "bias_v": "pos_bias_v",
     "conv.norm": "conv.batch_norm",
+    "decoder.embedding": "decoder.prediction.embed",
+    "decoder.lstm": "decoder.prediction.dec_rnn.lstm",
+    "decoder.decoder_projector": "joint.pred",
+    "encoder_projector": "joint.enc",
+    "joint.head": "joint.joint_net.2",
 }
 
 
-def save_nemo(folder: Path, name: str, model: torch.nn.Module, tokenizer: Path, hybrid: bool) -> None:
+def save_nemo(
+    folder: Path,
+    name: str,
+    tokenizer: Path,
+    ctc: transformers.ParakeetForCTC,
+    transducer: transformers.ParakeetForRNNT | None = None,
+) -> None:
     """Writes a model as an archive of NeMo, without NeMo; a hybrid has a transducer beside its CTC head."""
     weights = {"preprocessor.featurizer.window": torch.hann_window(400)}
-    for key, value in model.state_dict().items():
+    hybrid = transducer is not None
+    for key, value in (ctc.state_dict() | (transducer.state_dict() if hybrid else {})).items():
         key = key.replace("relative_k_proj", "linear_pos")
         for old, new in NEMO_NAMES.items():
             key = key.replace(old, new)
         weights[key.replace("ctc_head", f"{'ctc_' if hybrid else ''}decoder.decoder_layers.0")] = value
-    config = model.config.encoder_config
-    decoder = {"num_classes": model.config.vocab_size - 1, "feat_in": None, "vocabulary": []}
+    config = ctc.config.encoder_config
+    decoder = {"num_classes": ctc.config.vocab_size - 1, "feat_in": None, "vocabulary": []}
     tree = {
         "target": f"nemo.collections.asr.models.{'EncDecHybridRNNTCTCBPEModel' if hybrid else 'EncDecCTCModelBPE'}",
         "sample_rate": 16000,
@@ -182,9 +263,7 @@ def save_nemo(folder: Path, name: str, model: torch.nn.Module, tokenizer: Path, 
         "decoder": decoder,
     }  # fmt: skip
     if hybrid:
-        weights["joint.enc.weight"] = torch.zeros(2, 2)
-        weights["decoder.prediction.embed.weight"] = torch.zeros(2, 2)
-        tree |= {"aux_ctc": {"ctc_loss_weight": 0.3, "decoder": decoder}, "decoder": {"prednet": {}}}
+        tree |= {"aux_ctc": {"ctc_loss_weight": 0.3, "decoder": decoder}} | transducer_tree(transducer)
     with tempfile.TemporaryDirectory() as parts, tarfile.open(folder / name / "model.nemo", "w") as archive:
         (Path(parts) / "model_config.yaml").write_text(json.dumps(tree))  # JSON is YAML
         torch.save(weights, Path(parts) / "model_weights.ckpt")
@@ -193,23 +272,53 @@ def save_nemo(folder: Path, name: str, model: torch.nn.Module, tokenizer: Path, 
         archive.add(tokenizer, f"./0123_{tokenizer.name}")
 
 
+def transducer_tree(model: transformers.ParakeetForRNNT) -> dict[str, object]:
+    """Returns the sections of an archive's settings that describe a transducer."""
+    vocabulary, width = model.config.blank_token_id, model.config.decoder_hidden_size
+    return {
+        "decoder": {
+            "_target_": "nemo.collections.asr.modules.RNNTDecoder", "normalization_mode": None, "blank_as_pad": True,
+            "random_state_sampling": False, "vocab_size": vocabulary,
+            "prednet": {
+                "pred_hidden": width, "pred_rnn_layers": model.config.num_decoder_layers, "t_max": None, "dropout": 0.2,
+            },
+        },
+        "joint": {
+            "_target_": "nemo.collections.asr.modules.RNNTJoint", "log_softmax": None, "preserve_memory": False,
+            "fuse_loss_wer": True, "fused_batch_size": 4, "num_classes": vocabulary, "vocabulary": [],
+            "jointnet": {
+                "joint_hidden": width, "activation": "relu", "dropout": 0.2, "encoder_hidden": 16, "pred_hidden": width,
+            },
+        },
+        "decoding": {"strategy": "greedy_batch", "greedy": {"max_symbols": 3}, "beam": {"beam_size": 2}},
+    }  # fmt: skip
+
+
 def nemo(folder: Path) -> None:
     """Writes a FastConformer with a transducer and a CTC head, and a Conformer with a CTC head."""
-    for name, hybrid in (("nemo_hybrid", True), ("nemo_conformer", False)):
+    for name in ("nemo_hybrid", "nemo_conformer"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory() as parts:
             tokenizer = sentencepiece_model(Path(parts), "bpe", 40)
-            processor = parakeet_processor(tokenizer)
-            model = parakeet_model(processor)
-            if not hybrid:
+            processor, of_transducer = parakeet_processor(tokenizer), parakeet_processor(tokenizer, "rnnt")
+            model, transducer = parakeet_model(processor), None
+            if name == "nemo_conformer":
                 model.encoder.subsampling = Striding(4, 16)
                 # Masks by lengths after subsampling by 8; one utterance needs none.
                 model.encoder._get_output_attention_mask = lambda mask, target_length: torch.ones(
                     [1, target_length], dtype=torch.bool
                 )
+            else:
+                transducer = parakeet_transducer(of_transducer)
+                randomize(transducer)
+                transducer.encoder = model.encoder
             randomize(model)
-            (folder / name).mkdir(parents=True, exist_ok=True)
-            save_nemo(folder, name, model, tokenizer, hybrid)
+            if transducer is not None:
+                center_logits(transducer, of_transducer)
+            save_nemo(folder, name, tokenizer, model, transducer)
         save_expected(folder, name, model, processor)
+        if transducer is not None:
+            save_expected(folder, name, transducer, of_transducer, "expected_transducer.npz")
 
 
 def lasr(folder: Path) -> None:
@@ -226,7 +335,9 @@ def lasr(folder: Path) -> None:
     )  # fmt: skip
     config = transformers.LasrCTCConfig(vocab_size=len(vocabulary), pad_token_id=0, encoder_config=encoder.to_dict())
     processor = transformers.LasrProcessor(transformers.LasrFeatureExtractor(), tokenizer)
-    save(folder, "lasr_ctc", transformers.LasrForCTC(config), processor)
+    model = transformers.LasrForCTC(config)
+    randomize(model)
+    save(folder, "lasr_ctc", model, processor)
 
 
 def write(folder: Path) -> None:
@@ -241,13 +352,13 @@ def check(committed: Path) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write(folder)
-        for file in sorted(committed.glob("*/expected.npz")):
+        for file in sorted(committed.glob("*/expected*.npz")):
             actual, expected = (np.load(one)["logits"] for one in (folder / file.relative_to(committed), file))
             difference = np.sqrt(np.mean((actual - expected) ** 2) / np.mean(expected**2))
-            print(f"{file.parent.name}: relative RMS {difference:.1e}")
+            print(f"{file.relative_to(committed)}: relative RMS {difference:.1e}")
             # The tests' bound on the import.
             if not difference < 1e-4:
-                sys.exit(f"{file.parent.name}: the installed versions compute something else")
+                sys.exit(f"{file.relative_to(committed)}: the installed versions compute something else")
 
 
 if __name__ == "__main__":

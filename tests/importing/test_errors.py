@@ -201,8 +201,8 @@ ARCHIVES: dict[str, tuple[Callable[[dict[str, bytes]], object], str]] = {
     "no configuration": (lambda members: members.pop("./model_config.yaml"), "it lacks model_config.yaml"),
     "no tokenizer": (lambda members: members.pop("./0123_tokenizer.model"), "it lacks 0123_tokenizer.model"),
     "another class": (
-        settings(lambda tree: tree.update(target="nemo.collections.asr.models.EncDecRNNTBPEModel")),
-        "holds a EncDecRNNTBPEModel; classes that can be imported: .*EncDecCTCModelBPE",
+        settings(lambda tree: tree.update(target="nemo.collections.asr.models.EncDecMultiTaskModel")),
+        "holds a EncDecMultiTaskModel; classes that can be imported: .*EncDecCTCModelBPE",
     ),
     "an unknown setting": (settings(lambda tree: tree["encoder"].update(gates=2)), "encoder: unknown key 'gates'"),
     "another normalization": (

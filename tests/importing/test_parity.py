@@ -7,9 +7,8 @@ import tf_keras as keras
 
 from converters.exporter.pipeline import ExportReport, export_model
 from converters.runtime.model import open_model
-from tests.importing.conftest import BLANKS, relative_rms
+from tests.importing.conftest import ALL, CTC, PARITY, relative_rms
 from tfconformer.data.tokenizer import Tokenizer
-from tfconformer.features.log_mel import log_mel
 from tfconformer.importing.layers import separated_sinusoids
 from tfconformer.layers.dense import Dense
 from tfconformer.quantization.apply import apply_rules
@@ -17,38 +16,43 @@ from tfconformer.quantization.spec import QuantizationRule, QuantSpec
 from tfconformer.tasks import find_task
 from tfconformer.training.post_training import post_training_model
 
-# Float32 sums in another order, through a logarithm, two blocks and the normalizations between them: 1e-5 measured.
-PARITY = 1e-4
+HEADS = {"ctc": "ctc_head", "transducer": "joint_head"}
 INT4 = [QuantizationRule(layers=".*", spec=QuantSpec(bits=4, block_size=8))]
 
 
-@pytest.mark.parametrize("name", BLANKS)
-def test_features_blocks_and_logits(imported, name):
-    one = imported(name)
+@pytest.mark.parametrize(("name", "decoder"), ALL)
+def test_features_and_blocks(imported, name, decoder):
+    one = imported(name, decoder)
     model, config, expected = one.model, one.config, one.expected
     names = ["feature_normalization", *(f"block_{index:02d}_norm" for index in range(config.model.blocks - 1))]
     last = "final_norm" if config.model.final_norm else f"block_{config.model.blocks - 1:02d}_norm"
-    outputs = [model.get_layer(layer).output for layer in (*names, last)]
-    waveform = tf.constant(expected["speech"][np.newaxis])
-    mel = log_mel(waveform, config.features)
+    mel, lengths = one.features
     assert mel.shape[1] == expected["valid"]
-    computed = keras.Model(model.inputs, [*outputs, model.output["logits"]])([mel, tf.constant([mel.shape[1]])])
-    features, *blocks, logits = (values[0].numpy() for values in computed)
+    computed = keras.Model(model.inputs[:2], [model.get_layer(layer).output for layer in (*names, last)])(
+        [mel, lengths]
+    )
+    features, *blocks = (values[0].numpy() for values in computed)
     assert relative_rms(features, expected["features"][: len(features)]) < PARITY
     # The first of theirs is the input of the first block.
     for actual, block in zip(blocks, expected["blocks"][1:], strict=True):
         assert relative_rms(actual, block) < PARITY
-    assert relative_rms(logits, expected["logits"]) < PARITY
 
 
-@pytest.mark.parametrize("name", BLANKS)
-def test_the_tokenizer_has_the_ids_and_texts_of_the_checkpoint(imported, name):
+@pytest.mark.parametrize("name", CTC)
+def test_logits(imported, name):
     one = imported(name)
+    logits = one.model(one.features)["logits"][0].numpy()
+    assert relative_rms(logits, one.expected["logits"]) < PARITY
+
+
+@pytest.mark.parametrize(("name", "decoder"), ALL)
+def test_the_tokenizer_has_the_ids_and_texts_of_the_checkpoint(imported, name, decoder):
+    one = imported(name, decoder)
     tokenizer, expected = Tokenizer.from_file(one.run.tokenizer_file), one.expected
-    assert tokenizer.vocabulary_size + 1 == expected["logits"].shape[1]
-    ids = [index + 1 if index < BLANKS[name] else index for index in expected["ids"]]
-    assert tokenizer.encode(str(expected["sentence"])) == ids
-    assert tokenizer.decode(ids) == str(expected["text"])
+    assert tokenizer.vocabulary_size == one.model.get_layer(HEADS[decoder]).units - 1
+    labels = one.labels(expected["ids"])
+    assert tokenizer.encode(str(expected["sentence"])) == labels
+    assert tokenizer.decode(labels) == str(expected["text"])
 
 
 @pytest.mark.parametrize("name", ["lasr_ctc", "parakeet_ctc", "nemo_conformer/model.nemo"])
@@ -75,10 +79,7 @@ def test_an_imported_model_is_fine_tuned_with_quantization(imported, native_libr
     task, tokenizer = find_task(one.config.task), Tokenizer.from_file(one.run.tokenizer_file)
     model = apply_rules(one.model, INT4)
     model.compile("adam", {name: loss for name, (loss, _) in task.losses(model, 0.0).items()})
-    mel = log_mel(tf.constant(one.expected["speech"][np.newaxis]), one.config.features)
-    inputs, targets = task.example(
-        model, (mel, tf.constant([mel.shape[1]])), tf.constant([tokenizer.encode("the fox")])
-    )
+    inputs, targets = task.example(model, tuple(one.features), tf.constant([tokenizer.encode("the fox")]))
     losses = model.fit(inputs, targets, epochs=4, verbose=0).history["loss"]
     assert losses[-1] < losses[0]
     report = export_model(model, one.config, tokenizer, tmp_path / "int4.tflite", [one.expected["speech"]])

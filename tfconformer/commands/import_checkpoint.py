@@ -12,7 +12,14 @@ import click
 @click.argument("run_directory", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--train", multiple=True, metavar="GLOB", help="Shards to calibrate and to fine-tune with.")
 @click.option("--dev", multiple=True, metavar="GLOB", help="Shards to verify exports and to score with.")
-def import_checkpoint(source: Path, run_directory: Path, train: tuple[str, ...], dev: tuple[str, ...]) -> None:
+@click.option(
+    "--decoder",
+    type=click.Choice(["ctc", "transducer"]),
+    help="The decoder of a hybrid that is read, by default its CTC head.",
+)
+def import_checkpoint(
+    source: Path, run_directory: Path, train: tuple[str, ...], dev: tuple[str, ...], decoder: str | None
+) -> None:
     """Read the checkpoint SOURCE of another framework into RUN_DIRECTORY.
 
     SOURCE is a folder of a Hugging Face checkpoint, with safetensors, config.json, preprocessor_config.json and
@@ -21,6 +28,6 @@ def import_checkpoint(source: Path, run_directory: Path, train: tuple[str, ...],
     from tfconformer.importing.run import import_checkpoint as read
     from tfconformer.training.run import RunDirectory
 
-    config = read(source, RunDirectory(run_directory), train, dev)
+    config = read(source, RunDirectory(run_directory), train, dev, decoder)
     model = config.model
     click.echo(f"{run_directory}: {model.blocks} blocks of width {model.dim}, {config.features.mel_bins} mel bins")

@@ -18,20 +18,20 @@ class Architecture:
     """A checkpoint as a model of this package.
 
     Attributes:
+      task: the task of its decoder, "recognition_ctc" or "recognition_transducer".
       features: its front end.
-      model: its encoder.
+      model: its encoder, and what follows it.
       symbols: number of its output symbols, the blank among them.
-      blank: index of the blank among them.
-      layers: yields the weights of all layers but the CTC head.
-      head: yields kernel [dim, symbols] and bias [symbols] of the CTC head, with the symbols in the checkpoint's order.
+      blank: index of the blank among them in the checkpoint.
+      layers: yields the weights of all layers that the checkpoint has, with the blank as first symbol.
     """
 
+    task: str
     features: FeatureConfig
     model: ModelConfig
     symbols: int
     blank: int
     layers: Callable[[Tensors], Iterator[LayerWeights]]
-    head: Callable[[Tensors], tuple[Array, Array]]
 
 
 @dataclass(frozen=True)

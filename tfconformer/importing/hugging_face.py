@@ -16,17 +16,18 @@ from tfconformer import strict_json
 from tfconformer.errors import InputError
 from tfconformer.features.config import FeatureConfig
 from tfconformer.importing.architecture import Architecture, LayerWeights
-from tfconformer.importing.layers import Block, dense
+from tfconformer.importing.layers import Block, ctc_head
 from tfconformer.importing.safetensors_file import read_safetensors
 from tfconformer.importing.tensors import StoredTensor, Tensors
 from tfconformer.models.config import ModelConfig
 from tfconformer.section import Section, explain
 
 NEWEST = "5.24"  # version of transformers whose classes are known
-# Keys of all models, which change nothing that a CTC model computes from features.
+# Keys of all models, which change nothing that a model computes from features.
 _GENERAL = frozenset(
     """_attn_implementation_autoset _name_or_path architectures auto_map bos_token_id chunk_size_feed_forward
-    ctc_loss_reduction ctc_zero_infinity dtype eos_token_id feature_extractor_type id2label initializer_range
+    ctc_loss_reduction ctc_zero_infinity decoder_start_token_id dtype eos_token_id feature_extractor_type id2label
+    initializer_range
     is_encoder_decoder label2id output_attentions output_hidden_states padding_side padding_value problem_type
     processor_class return_attention_mask return_dict sep_token_id tie_word_embeddings tokenizer_class torch_dtype
     transformers_version use_cache use_return_dict""".split()
@@ -215,14 +216,13 @@ def ctc_architecture(
     encoder_layers: Callable[[Tensors], Iterator[LayerWeights]],
 ) -> Architecture:
     """Returns the architecture of a model whose head is `ctc_head`, a convolution of size 1."""
-    return Architecture(
-        features=features,
-        model=model,
-        symbols=settings.vocab_size,
-        blank=settings.pad_token_id,
-        layers=encoder_layers,
-        head=lambda tensors: dense(tensors, "ctc_head", model.dim, settings.vocab_size),
-    )
+    symbols, blank = settings.vocab_size, settings.pad_token_id
+
+    def layers(tensors: Tensors) -> Iterator[LayerWeights]:
+        yield from encoder_layers(tensors)
+        yield ctc_head(tensors, model.dim, symbols, blank)
+
+    return Architecture("recognition_ctc", features, model, symbols, blank, layers)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

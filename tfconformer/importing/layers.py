@@ -77,6 +77,18 @@ def dense(tensors: Tensors, name: str, inputs: int, outputs: int, bias: bool = T
     return tensors.take(f"{name}.weight", outputs, inputs).T, vector(tensors, f"{name}.bias", outputs, bias)
 
 
+def ctc_head(tensors: Tensors, dim: int, symbols: int, blank: int) -> LayerWeights:
+    """Returns the weights of the CTC head, of `symbols` with the blank at the index `blank` in the checkpoint."""
+    kernel, bias = dense(tensors, "ctc_head", dim, symbols)
+    order = blank_first(symbols, blank)
+    return "ctc_head", [kernel[:, order], bias[order]]
+
+
+def blank_first(symbols: int, blank: int) -> list[int]:
+    """Lists the indices of symbols, the blank's first and the others in their order."""
+    return [blank, *(index for index in range(symbols) if index != blank)]
+
+
 def convolution(tensors: Tensors, name: str, inputs: int, outputs: int, size: int) -> tuple[Array, Array]:
     """Returns kernel [size * inputs, outputs] and bias [outputs] of a convolution along time, a matmul of windows."""
     kernel = tensors.take(f"{name}.weight", outputs, inputs, size).transpose(2, 1, 0)

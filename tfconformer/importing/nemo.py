@@ -1,7 +1,7 @@
-"""NeMo archives (`.nemo`) of Conformers and FastConformers with a CTC head: TAR files of a YAML, weights and tokenizer.
+"""NeMo archives (`.nemo`) of Conformers and FastConformers with a CTC head, a transducer or both.
 
-The tensors have other names than those of transformers, and the same values. Of a hybrid of transducer and CTC, the
-encoder and the CTC head are read.
+An archive is a TAR file of a YAML, weights and tokenizer. The tensors have other names than those of transformers, and
+the same values. Of a hybrid of transducer and CTC, one is read.
 """
 
 from __future__ import annotations
@@ -9,26 +9,40 @@ from __future__ import annotations
 import contextlib
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, Literal, TypeVar
-
-from pydantic import Field, ValidationError
+from typing import IO, Any
 
 from tfconformer.errors import InputError
 from tfconformer.features.config import FeatureConfig
 from tfconformer.importing import layers, parakeet
 from tfconformer.importing.architecture import Architecture, Checkpoint, LayerWeights
+from tfconformer.importing.nemo_settings import (
+    CONFIG,
+    CTCDecoder,
+    Decoding,
+    Encoder,
+    Joint,
+    Preprocessor,
+    TransducerDecoder,
+    read_part,
+)
 from tfconformer.importing.pytorch_file import read_pytorch
 from tfconformer.importing.tensors import Tensors
-from tfconformer.models.config import ModelConfig
-from tfconformer.section import Section, explain
+from tfconformer.importing.transducer import transducer_layers
+from tfconformer.models.config import ModelConfig, TransducerConfig
 from tfconformer.yaml_files import load_yaml
 
-_CONFIG, _WEIGHTS = "model_config.yaml", "model_weights.ckpt"
-_CLASSES = ("EncDecCTCModelBPE", "EncDecHybridRNNTCTCBPEModel")
+_WEIGHTS = "model_weights.ckpt"
+# Decoders of the classes.
+_CLASSES: dict[str, tuple[str, ...]] = {
+    "EncDecCTCModelBPE": ("ctc",),
+    "EncDecRNNTBPEModel": ("transducer",),
+    "EncDecHybridRNNTCTCBPEModel": ("ctc", "transducer"),
+}
+_Names = tuple[tuple[str, str], ...]
 # Names in transformers, and in an archive.
-_NAMES = (
+_ENCODER: _Names = (
     (r"^encoder\.subsampling\.layers\.", "encoder.pre_encode.conv."),
     (r"^encoder\.subsampling\.linear\.", "encoder.pre_encode.out."),
     (r"\.self_attn\.([qkv])_proj\.", r".self_attn.linear_\1."),
@@ -37,77 +51,21 @@ _NAMES = (
     (r"\.self_attn\.bias_([uv])$", r".self_attn.pos_bias_\1"),
     (r"\.conv\.norm\.", ".conv.batch_norm."),
 )
-
-
-class Preprocessor(Section):
-    """The settings of `AudioToMelSpectrogramPreprocessor`."""
-
-    sample_rate: int = 16000
-    window_size: float = 0.02
-    window_stride: float = 0.01
-    window: Literal["hann"] = "hann"
-    normalize: Literal["per_feature", "NA"] | None = "per_feature"
-    n_fft: int | None = None
-    preemph: float | None = 0.97
-    features: int = 64
-    lowfreq: float = 0.0
-    highfreq: float | None = None
-    log: Literal[True] = True
-    log_zero_guard_type: Literal["add"] = "add"
-    log_zero_guard_value: float = 2.0**-24
-    frame_splicing: Literal[1] = 1
-    exact_pad: Literal[False] = False
-    mag_power: float = Field(2.0, ge=2, le=2)
-    mel_norm: Literal["slaney"] = "slaney"
-
-
-class Encoder(Section):
-    """The settings of `ConformerEncoder`."""
-
-    n_layers: int
-    d_model: int
-    feat_out: Literal[-1] = -1
-    causal_downsampling: Literal[False] = False
-    subsampling: Literal["striding", "dw_striding"] = "striding"
-    subsampling_factor: Literal[4, 8] = 4
-    subsampling_conv_channels: int = -1
-    reduction: Literal[None] = None
-    ff_expansion_factor: int = 4
-    self_attention_model: Literal["rel_pos"] = "rel_pos"
-    n_heads: int = 4
-    att_context_size: Literal[None] | tuple[Literal[-1], Literal[-1]] = None
-    att_context_style: Literal["regular"] = "regular"
-    xscaling: bool = True
-    untie_biases: Literal[True] = True
-    use_bias: bool = True
-    conv_kernel_size: int = 31
-    conv_norm_type: Literal["batch_norm"] = "batch_norm"
-    conv_context_size: Literal[None] = None
-    dropout: float = 0.1
-
-
-class Decoder(Section):
-    """The settings of the CTC head."""
-
-    num_classes: int = Field(gt=0)
-
-
-# Keys that change nothing here: of training, of the memory of computing, and of what other keys determine.
-_IGNORED = frozenset(
-    """_target_ att_context_probs dither dropout_att dropout_emb dropout_pre_encoder feat_in nb_augmentation_prob
-    nb_max_freq n_window_size n_window_stride pad_to pad_value pos_emb_max_len reduction_factor reduction_position rng
-    stochastic_depth_drop_prob stochastic_depth_mode stochastic_depth_start_layer subsampling_conv_chunking_factor
-    sync_max_audio_length use_pytorch_sdpa use_pytorch_sdpa_backends vocabulary""".split()
+_TRANSDUCER: _Names = (
+    (r"^decoder\.embedding\.", "decoder.prediction.embed."),
+    (r"^decoder\.lstm\.", "decoder.prediction.dec_rnn.lstm."),
+    (r"^decoder\.decoder_projector\.", "joint.pred."),
+    (r"^encoder_projector\.", "joint.enc."),
 )
-_Part = TypeVar("_Part", bound=Section)
 
 
-def read_archive(path: Path, files: contextlib.ExitStack) -> Checkpoint:
+def read_archive(path: Path, files: contextlib.ExitStack, decoder: str | None = None) -> Checkpoint:
     """Reads an archive.
 
     Args:
       path: the file.
       files: receives the open file, from which tensors are read.
+      decoder: the decoder of a hybrid that is read, "ctc" or "transducer"; None reads the CTC head.
 
     Raises:
       InputError: the file is no NeMo archive, or holds a model of another class or with settings that this package does
@@ -126,56 +84,85 @@ def read_archive(path: Path, files: contextlib.ExitStack) -> Checkpoint:
         return file
 
     try:
-        tree = load_yaml(content(_CONFIG).read().decode("utf-8"))
+        tree = load_yaml(content(CONFIG).read().decode("utf-8"))
     except ValueError as error:
-        raise InputError(f"{path}: {_CONFIG} is not YAML: {error}") from None
+        raise InputError(f"{path}: {CONFIG} is not YAML: {error}") from None
     if not isinstance(tree, dict):
-        raise InputError(f"{path}: {_CONFIG} is no mapping")
+        raise InputError(f"{path}: {CONFIG} is no mapping")
     name = str(tree.get("target", "")).rpartition(".")[2]
     if name not in _CLASSES:
         raise InputError(
             f"{path} holds a {name or 'model of no class'}; classes that can be imported: {', '.join(_CLASSES)}"
         )
-    hybrid = name != _CLASSES[0]
-    architecture = _architecture(path, tree, hybrid)
-    head = "ctc_decoder.decoder_layers.0." if hybrid else "decoder.decoder_layers.0."
-    tensors = Tensors(path, read_pytorch(content(_WEIGHTS), path), lambda one: _stored_name(one, head))
+    decoders = _CLASSES[name]
+    is_hybrid = len(decoders) > 1
+    read = _with_transducer if (decoder if is_hybrid else decoders[0]) == "transducer" else _with_ctc
+    architecture, names = read(path, tree, is_hybrid)
+    tensors = Tensors(path, read_pytorch(content(_WEIGHTS), path), lambda one: _stored_name(one, names))
     # The window, mel filters and sinusoids, which the settings determine.
     tensors.ignore(r"^(preprocessor|encoder\.pos_enc)\.")
-    if hybrid:
-        tensors.ignore(r"^(decoder|joint)\.")
+    if is_hybrid:
+        tensors.ignore(r"^ctc_decoder\." if read is _with_transducer else r"^(decoder|joint)\.")
     section = tree.get("tokenizer")
     tokenizer = section.get("model_path") if isinstance(section, dict) else None
     if not isinstance(tokenizer, str):
-        raise InputError(f"{path}: {_CONFIG} names no SentencePiece model under tokenizer.model_path")
+        raise InputError(f"{path}: {CONFIG} names no SentencePiece model under tokenizer.model_path")
     return Checkpoint(architecture, tensors, content(Path(tokenizer.removeprefix("nemo:")).name).read())
 
 
-def _architecture(path: Path, tree: dict[str, Any], hybrid: bool) -> Architecture:
-    preprocessor = _part(path, tree, Preprocessor, "preprocessor")
-    encoder = _part(path, tree, Encoder, "encoder")
-    decoder = _part(path, (tree.get("aux_ctc") or {}) if hybrid else tree, Decoder, "decoder")
-    symbols = decoder.num_classes + 1
-    same = _encoder_of_transformers(encoder, preprocessor)
-    return Architecture(
-        features=_features(preprocessor),
-        model=_model(encoder, preprocessor),
-        symbols=symbols,
-        blank=decoder.num_classes,
-        layers=lambda tensors: _layers(tensors, encoder, same),
-        head=lambda tensors: layers.dense(tensors, "ctc_head", encoder.d_model, symbols),
+def _with_ctc(path: Path, tree: dict[str, Any], is_hybrid: bool) -> tuple[Architecture, _Names]:
+    """Returns the architecture of a model with its CTC head, and the names of the head's tensors."""
+    features, model, encoder_layers = _encoder(path, tree)
+    decoder = read_part(path, (tree.get("aux_ctc") or {}) if is_hybrid else tree, CTCDecoder, "decoder")
+    symbols, blank = decoder.num_classes + 1, decoder.num_classes
+
+    def weights(tensors: Tensors) -> Iterator[LayerWeights]:
+        yield from encoder_layers(tensors)
+        yield layers.ctc_head(tensors, model.dim, symbols, blank)
+
+    prefix = "ctc_decoder" if is_hybrid else "decoder"
+    names = ((r"^ctc_head\.", f"{prefix}.decoder_layers.0."),)
+    return Architecture("recognition_ctc", features, model, symbols, blank, weights), names
+
+
+def _with_transducer(path: Path, tree: dict[str, Any], is_hybrid: bool) -> tuple[Architecture, _Names]:
+    """Returns the architecture of a model with its transducer, and the names of the transducer's tensors."""
+    features, model, encoder_layers = _encoder(path, tree)
+    decoder = read_part(path, tree, TransducerDecoder, "decoder")
+    joint = read_part(path, tree, Joint, "joint").jointnet
+    search = read_part(path, tree, Decoding, "decoding").greedy
+    symbols, blank = decoder.vocab_size + 1, decoder.vocab_size
+    transducer = TransducerConfig(
+        embedding=decoder.prednet.pred_hidden,
+        lstm_units=decoder.prednet.pred_hidden,
+        lstm_layers=decoder.prednet.pred_rnn_layers,
+        joint=joint.joint_hidden,
+        joint_activation=joint.activation,
+        max_symbols=search.max_symbols,
     )
 
+    def weights(tensors: Tensors) -> Iterator[LayerWeights]:
+        yield from encoder_layers(tensors)
+        yield from transducer_layers(tensors, transducer, model.dim, symbols, blank)
 
-def _part(path: Path, tree: dict[str, Any], kind: type[_Part], name: str) -> _Part:
-    part = tree.get(name)
-    if not isinstance(part, dict):
-        raise InputError(f"{path}: {_CONFIG} has no section {name!r}")
-    ignored = _IGNORED if kind is not Decoder else part.keys() - {"num_classes"}
-    try:
-        return kind.model_validate({key: value for key, value in part.items() if key not in ignored})
-    except ValidationError as error:
-        raise InputError(f"{path}: {_CONFIG}, {name}: {explain(error)}") from None
+    model = model.model_copy(update={"transducer": transducer})
+    head = 2 if joint.dropout else 1  # after the activation, and dropout where there is some
+    names = (*_TRANSDUCER, (r"^joint\.head\.", f"joint.joint_net.{head}."))
+    return Architecture("recognition_transducer", features, model, symbols, blank, weights), names
+
+
+def _encoder(
+    path: Path, tree: dict[str, Any]
+) -> tuple[FeatureConfig, ModelConfig, Callable[[Tensors], Iterator[LayerWeights]]]:
+    """Returns the front end, the encoder, and the function that yields the weights of the encoder's layers."""
+    features = read_part(path, tree, Preprocessor, "preprocessor")
+    encoder = read_part(path, tree, Encoder, "encoder")
+    same = _encoder_of_transformers(encoder, features)
+    return (
+        _features(features),
+        _model(encoder, features),
+        lambda tensors: _encoder_layers(tensors, same, encoder.subsampling),
+    )
 
 
 def _features(settings: Preprocessor) -> FeatureConfig:
@@ -204,16 +191,12 @@ def _model(settings: Encoder, features: Preprocessor) -> ModelConfig:
         ff_expansion=settings.ff_expansion_factor,
         conv_kernel=settings.conv_kernel_size,
         subsampling="convolution" if settings.subsampling == "striding" else "depthwise",
-        subsampling_channels=_channels(settings),
+        subsampling_channels=settings.channels,
         subsampling_factor=settings.subsampling_factor,
         feature_normalization="utterance" if features.normalize == "per_feature" else "corpus",
         conv_norm=False,
         dropout=settings.dropout,
     )
-
-
-def _channels(settings: Encoder) -> int:
-    return settings.d_model if settings.subsampling_conv_channels == -1 else settings.subsampling_conv_channels
 
 
 def _encoder_of_transformers(settings: Encoder, features: Preprocessor) -> parakeet.Encoder:
@@ -228,15 +211,15 @@ def _encoder_of_transformers(settings: Encoder, features: Preprocessor) -> parak
         convolution_bias=settings.use_bias,
         conv_kernel_size=settings.conv_kernel_size,
         subsampling_factor=settings.subsampling_factor,
-        subsampling_conv_channels=_channels(settings),
+        subsampling_conv_channels=settings.channels,
         num_mel_bins=features.features,
         scale_input=settings.xscaling,
     )
 
 
-def _layers(tensors: Tensors, settings: Encoder, same: parakeet.Encoder) -> Iterator[LayerWeights]:
+def _encoder_layers(tensors: Tensors, same: parakeet.Encoder, subsampling: str) -> Iterator[LayerWeights]:
     """Yields the weights of the encoder's layers."""
-    if settings.subsampling == "dw_striding":
+    if subsampling == "dw_striding":
         yield from parakeet.encoder_layers(tensors, same)
         return
     channels = same.subsampling_conv_channels
@@ -248,8 +231,8 @@ def _layers(tensors: Tensors, settings: Encoder, same: parakeet.Encoder) -> Iter
     yield from parakeet.blocks(tensors, same)
 
 
-def _stored_name(name: str, head: str) -> str:
+def _stored_name(name: str, of_decoder: _Names) -> str:
     """Returns the name of a tensor in an archive, given its name in transformers."""
-    for pattern, replacement in (*_NAMES, (r"^ctc_head\.", head)):
+    for pattern, replacement in (*_ENCODER, *of_decoder):
         name = re.sub(pattern, replacement, name)
     return name

@@ -14,7 +14,7 @@ from tfconformer.config import Config, TrainingConfig
 from tfconformer.data.config import DataConfig
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
-from tfconformer.importing import lasr, parakeet
+from tfconformer.importing import lasr, parakeet, parakeet_transducer
 from tfconformer.importing.architecture import Architecture, Checkpoint, LayerWeights
 from tfconformer.importing.hugging_face import HuggingFaceFolder
 from tfconformer.importing.nemo import read_archive
@@ -28,12 +28,19 @@ from tfconformer.training.run import RunDirectory
 _FAMILIES: dict[str, Callable[[HuggingFaceFolder], Architecture]] = {
     "LasrForCTC": lasr.read,
     "ParakeetForCTC": parakeet.read,
+    "ParakeetForRNNT": parakeet_transducer.read,
 }
 # A start for a fine-tuning that quantizes; another configuration extends that of the run.
 _TRAINING = TrainingConfig(epochs=5, steps_per_epoch=1000, learning_rate=1e-4, warmup_steps=500)
 
 
-def import_checkpoint(source: Path, run: RunDirectory, train: Sequence[str] = (), dev: Sequence[str] = ()) -> Config:
+def import_checkpoint(
+    source: Path,
+    run: RunDirectory,
+    train: Sequence[str] = (),
+    dev: Sequence[str] = (),
+    decoder: str | None = None,
+) -> Config:
     """Writes configuration, tokenizer and weights of a checkpoint into a run directory; returns the configuration.
 
     Args:
@@ -41,17 +48,20 @@ def import_checkpoint(source: Path, run: RunDirectory, train: Sequence[str] = ()
       run: the run directory, which may exist if it holds the same model.
       train: glob patterns of shards, for calibration and for training further.
       dev: glob patterns of shards, for the verification of exports and for scores.
+      decoder: the decoder that the run has, "ctc" or "transducer"; None: the model's, or of a hybrid the CTC head.
 
     Raises:
-      InputError: the checkpoint is none of a known class, is incomplete, or has settings or tensors that this package
-        does not compute; the message names them.
+      InputError: the checkpoint is none of a known class, is incomplete, has no such decoder, or has settings or
+        tensors that this package does not compute; the message names them.
     """
     with contextlib.ExitStack() as files:
         try:
-            checkpoint = read_archive(source, files) if source.is_file() else _read_folder(source)
+            checkpoint = read_archive(source, files, decoder) if source.is_file() else _read_folder(source)
         except ValidationError as error:
             raise InputError(f"{source}: {explain(error)}") from None
         architecture, tensors = checkpoint.architecture, checkpoint.tensors
+        if decoder is not None and architecture.task != f"recognition_{decoder}":
+            raise InputError(f"{source} has no decoder {decoder!r}: leave the choice out, it is for hybrids")
         tokenizer = Tokenizer.from_bytes(checkpoint.tokenizer)
         if tokenizer.vocabulary_size + 1 != architecture.symbols:
             raise InputError(
@@ -59,6 +69,7 @@ def import_checkpoint(source: Path, run: RunDirectory, train: Sequence[str] = ()
                 "symbols, of which one is the blank"
             )
         config = Config(
+            task=architecture.task,
             features=architecture.features,
             model=architecture.model,
             data=DataConfig(train=tuple(train), dev=tuple(dev)),
@@ -86,11 +97,8 @@ def _read_folder(path: Path) -> Checkpoint:
 
 
 def _all_layers(architecture: Architecture, tensors: Tensors) -> Iterator[LayerWeights]:
-    """Yields the weights of all layers, of the head with the blank first."""
+    """Yields the weights of all layers, the statistics of the features among them."""
     if architecture.model.feature_normalization == "corpus":
         bins = architecture.features.mel_bins
         yield "feature_normalization", [np.zeros(bins, np.float32), np.ones(bins, np.float32)]
     yield from architecture.layers(tensors)
-    kernel, bias = architecture.head(tensors)
-    order = [architecture.blank, *(index for index in range(architecture.symbols) if index != architecture.blank)]
-    yield "ctc_head", [kernel[:, order], bias[order]]

@@ -18,6 +18,7 @@ from tfconformer.layers.registry import register
 
 # Largest number of values of one tensor that the joint network holds at a time, 16 MiB of float32.
 _CHUNK_VALUES = 2**22
+_ACTIVATIONS: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {"tanh": tf.tanh, "relu": tf.nn.relu}
 
 
 @register
@@ -53,13 +54,28 @@ class TransducerLattice(Dense):
 
     Call: (encodings [B, T, J], predictions [B, U + 1, J], labels [B, U] int32 padded with -1, mask [B, T, 1]) ->
     [B, T, U + 1, 2], which is all that the loss reads. After the end of an utterance the blank is forced. The logits of
-    a node are tanh(encoding + prediction) @ kernel + bias, the blank at 0; a search computes them with a `JointHead`
-    of the same weights.
+    a node are activation(encoding + prediction) @ kernel + bias, the blank at 0; a search computes them with a
+    `JointHead` of the same weights.
 
     The [B, T, U + 1, vocabulary + 1] logits of the lattice never exist at once, see `_ChunkedJoint`.
+
+    Args:
+      units: number of logits, vocabulary + 1.
+      activation: "tanh" or "relu".
+      max_symbols: largest number of labels that a search finds in a frame, for whoever searches; the scores do not
+        depend on it.
     """
 
     exported_as: ClassVar[type[Layer] | None]  # `JointWeights`, below
+
+    def __init__(self, units: int, activation: str = "tanh", max_symbols: int = 5, **kwargs: Any):
+        super().__init__(units, **kwargs)
+        self.activation = activation
+        self.max_symbols = max_symbols
+
+    def activate(self, x: tf.Tensor) -> tf.Tensor:
+        """Applies the activation between sum and matrix."""
+        return _ACTIVATIONS[self.activation](x)
 
     def _contraction(self, input_shape: Any) -> int:
         return int(input_shape[0][-1])
@@ -68,13 +84,16 @@ class TransducerLattice(Dense):
         encodings, predictions, labels, mask = inputs
         tf.debugging.assert_positive(tf.reduce_sum(mask, axis=[1, 2]), "an utterance of the batch has no frame")
         next_labels = tf.pad(labels, [[0, 0], [0, 1]])  # the loss does not read the score that follows the last label
-        joint = _ChunkedJoint(matmul or float_matmul, next_labels, encodings, tf.shape(self.bias)[0])
+        joint = _ChunkedJoint(self.activate, matmul or float_matmul, next_labels, encodings, tf.shape(self.bias)[0])
         scores = joint.scores(encodings, predictions, self.kernel, self.bias)
         return tf.where(mask[:, :, tf.newaxis] > 0, scores, [0.0, NEVER])
 
     def compute_output_shape(self, input_shape: tuple[tf.TensorShape, ...]) -> tf.TensorShape:
         encodings, predictions, *_ = map(tf.TensorShape, input_shape)
         return tf.TensorShape([*encodings[:2], predictions[1], 2])
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "activation": self.activation, "max_symbols": self.max_symbols}
 
 
 class JointHead(keras.layers.Layer):
@@ -90,7 +109,7 @@ class JointHead(keras.layers.Layer):
 
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
         encoding, prediction = inputs
-        return affine(self.lattice, tf.tanh(encoding + prediction))
+        return affine(self.lattice, float_layer(self.lattice).activate(encoding + prediction))
 
 
 class _ChunkedJoint:
@@ -99,13 +118,22 @@ class _ChunkedJoint:
     The backward pass computes the logits of a chunk again instead of keeping them.
 
     Args:
+      activate: function from the sums of encodings and predictions to the rows that are multiplied.
       matmul: (x [..., J], kernel [J, symbols]) -> logits without the bias.
       labels: [B, U + 1] int32, the label that follows at each node.
       encodings: [B, T, J], for their shape.
       symbols: number of logits.
     """
 
-    def __init__(self, matmul: Matmul, labels: tf.Tensor, encodings: tf.Tensor, symbols: tf.Tensor):
+    def __init__(
+        self,
+        activate: Callable[[tf.Tensor], tf.Tensor],
+        matmul: Matmul,
+        labels: tf.Tensor,
+        encodings: tf.Tensor,
+        symbols: tf.Tensor,
+    ):
+        self._activate = activate
         self._matmul = matmul
         self._label_mask = tf.one_hot(labels, symbols)[:, tf.newaxis]
         shape = tf.shape(encodings)
@@ -131,7 +159,7 @@ class _ChunkedJoint:
     def _forward_chunk(
         self, encodings: tf.Tensor, predictions: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor
     ) -> tf.Tensor:
-        hidden = tf.tanh(encodings[:, :, tf.newaxis] + predictions[:, tf.newaxis])
+        hidden = self._activate(encodings[:, :, tf.newaxis] + predictions[:, tf.newaxis])
         logits = tf.nn.bias_add(self._matmul(hidden, kernel), bias)
         label_logits = tf.reduce_sum(logits * self._label_mask, axis=-1)
         blank_and_label = tf.stack([logits[..., 0], label_logits], axis=-1)

@@ -20,8 +20,11 @@ class TransducerConfig(Section):
     """The prediction and joint networks of a transducer (2005.08100: one LSTM)."""
 
     embedding: int = Field(gt=0, description="width of the embedded labels")
-    lstm_units: int = Field(gt=0, description="width of the LSTM that reads the labels")
+    lstm_units: int = Field(gt=0, description="width of the LSTMs that read the labels")
+    lstm_layers: int = Field(1, gt=0, description="number of LSTMs, each of which reads the one before it")
     joint: int = Field(gt=0, description="width of the joint network")
+    joint_activation: Literal["tanh", "relu"] = Field("tanh", description="activation of the joint network")
+    max_symbols: int = Field(5, gt=0, description="largest number of labels that a search finds in a frame")
 
 
 class StackerConfig(Section):

@@ -1,4 +1,4 @@
-r"""The Conformer transducer (2005.08100): the encoder of `conformer_ctc`, an LSTM that reads labels, a joint network.
+r"""The Conformer transducer (2005.08100): the encoder of `conformer_ctc`, LSTMs that read labels, a joint network.
 
     joint_encoder -------------------------------------------------------------\
     prediction_embedding, _lstm_input, _lstm_recurrent -> joint_prediction ----- joint_head
@@ -9,6 +9,7 @@ apart into the models that a search calls and export freezes.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +26,7 @@ from tfconformer.layers.transducer import (
     OneHotLabels,
     TransducerLattice,
 )
-from tfconformer.models.config import ModelConfig
+from tfconformer.models.config import ModelConfig, TransducerConfig
 from tfconformer.models.encoder import encoder, encoder_inputs
 
 SCORES = "scores"  # the output that only a transducer has
@@ -51,22 +52,12 @@ def conformer_transducer(config: ModelConfig, mel_bins: int, vocabulary: int) ->
     features, lengths = encoder_inputs(mel_bins)
     labels = keras.Input([None], dtype=tf.int32, name="labels")
     encoded = encoder(config, features, lengths, vocabulary)
-    layers = {
-        layer.name: layer
-        for layer in (
-            OneHotLabels(vocabulary, name="prediction_labels"),
-            Dense(sizes.embedding, use_bias=False, name="prediction_embedding"),
-            Dense(4 * sizes.lstm_units, name="prediction_lstm_input"),
-            Recurrence(sizes.lstm_units, name="prediction_lstm_recurrent"),
-            Dropout(config.dropout, name="prediction_dropout"),
-            Dense(sizes.joint, use_bias=False, name="joint_prediction"),
-        )
-    }
+    layers = {layer.name: layer for layer in _prediction_layers(sizes, config.dropout, vocabulary)}
     history = LabelHistory(name="label_history")(labels)
-    state = ZeroState((sizes.lstm_units,) * 2, name="prediction_start")(history)
+    state = ZeroState((sizes.lstm_units,) * 2 * sizes.lstm_layers, name="prediction_start")(history)
     prediction, _ = prediction_network(layers, history, state)
     encoding = Dense(sizes.joint, name="joint_encoder")(encoded.blocks[-1])
-    lattice = TransducerLattice(vocabulary + 1, name="joint_head")
+    lattice = TransducerLattice(vocabulary + 1, sizes.joint_activation, sizes.max_symbols, name="joint_head")
     outputs = {**encoded.heads, SCORES: lattice([encoding, prediction, labels, encoded.mask])}
     return keras.Model([features, lengths, labels], outputs, name="conformer_transducer")
 
@@ -77,13 +68,42 @@ def shared_with_ctc(model: keras.Model) -> keras.Model:
     return keras.Model(model.inputs[:2], {**shared, "encoder": model.get_layer("joint_encoder").input})
 
 
+def _prediction_layers(sizes: TransducerConfig, dropout: float, vocabulary: int) -> Iterator[keras.layers.Layer]:
+    yield OneHotLabels(vocabulary, name="prediction_labels")
+    yield Dense(sizes.embedding, use_bias=False, name="prediction_embedding")
+    for index in range(sizes.lstm_layers):
+        yield Dense(4 * sizes.lstm_units, name=of_lstm("prediction_lstm_input", index))
+        yield Recurrence(sizes.lstm_units, name=of_lstm("prediction_lstm_recurrent", index))
+        yield Dropout(dropout, name=of_lstm("prediction_dropout", index))
+    yield Dense(sizes.joint, use_bias=False, name="joint_prediction")
+
+
+def of_lstm(name: str, index: int) -> str:
+    """Returns the name of a part of the LSTM of an index; the first one's is the name itself."""
+    return f"{name}_{index}" if index else name
+
+
 def prediction_network(
-    layers: dict[str, keras.layers.Layer], labels: tf.Tensor, state: tuple[tf.Tensor, tf.Tensor]
-) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]:
-    """Applies the prediction network: labels [B, U] and the LSTM's state -> ([B, U, joint], the state after them)."""
+    layers: dict[str, keras.layers.Layer], labels: tf.Tensor, state: Sequence[tf.Tensor]
+) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
+    """Applies the prediction network.
+
+    Args:
+      layers: its layers by name.
+      labels: [B, U] int32.
+      state: hidden state and cell of every LSTM in turn, [B, lstm_units] each.
+
+    Returns:
+      The predictions [B, U, joint], and the state after the labels.
+    """
     x = layers["prediction_embedding"](layers["prediction_labels"](labels))
-    x, hidden, cell = layers["prediction_lstm_recurrent"]([layers["prediction_lstm_input"](x), *state])
-    return layers["joint_prediction"](layers["prediction_dropout"](x)), (hidden, cell)
+    after: list[tf.Tensor] = []
+    for index, (hidden, cell) in enumerate(zip(state[::2], state[1::2], strict=True)):
+        gates = layers[of_lstm("prediction_lstm_input", index)](x)
+        x, *of_one = layers[of_lstm("prediction_lstm_recurrent", index)]([gates, hidden, cell])
+        after += of_one
+        x = layers[of_lstm("prediction_dropout", index)](x)
+    return layers["joint_prediction"](x), tuple(after)
 
 
 @dataclass(frozen=True)
@@ -93,32 +113,45 @@ class TransducerParts:
     Attributes:
       encoder: (features [B, T, mel_bins], lengths [B]) -> encodings [B, ceil(T/4), joint]. It streams.
       prediction: (labels [B, 1], hidden [B, lstm_units], cell [B, lstm_units]) -> (prediction [B, 1, joint], hidden,
-        cell after the label).
+        cell after the label); with more LSTMs the states of each in turn.
       joint: (encodings [B, joint], predictions [B, joint]) -> logits [B, vocabulary + 1].
+      max_symbols: largest number of labels that a search finds in a frame.
     """
 
     encoder: keras.Model
     prediction: keras.Model
     joint: keras.Model
+    max_symbols: int
 
     @property
-    def units(self) -> int:
-        """The width of the LSTM's two states."""
-        return int(self.prediction.inputs[1].shape[-1])
+    def state_shape(self) -> tuple[int, int]:
+        """The shape of the states of all LSTMs of one hypothesis: [2 * lstm_layers, lstm_units]."""
+        _, *states = self.prediction.inputs
+        return len(states), int(states[0].shape[-1])
+
+    @property
+    def vocabulary(self) -> int:
+        """The number of labels, without the blank."""
+        return int(self.joint.output.shape[-1]) - 1
 
 
 def transducer_parts(model: keras.Model) -> TransducerParts:
     """Takes a model of `conformer_transducer`, quantized or not, apart."""
     layers = {float_layer(layer).name: layer for layer in model.layers}
-    units, joint = layers["prediction_start"].widths[0], float_layer(layers["joint_encoder"]).units
+    joint, lattice = float_layer(layers["joint_encoder"]).units, layers["joint_head"]
     labels = keras.Input([1], dtype=tf.int32, name="labels")
-    state = keras.Input([units], name="hidden"), keras.Input([units], name="cell")
+    widths = layers["prediction_start"].widths
+    state = [
+        keras.Input([width], name=of_lstm(("hidden", "cell")[index % 2], index // 2))
+        for index, width in enumerate(widths)
+    ]
     prediction, new_state = prediction_network(layers, labels, state)
     pair = [keras.Input([joint], name="encoding"), keras.Input([joint], name="prediction")]
     return TransducerParts(
         encoder=keras.Model(model.inputs[:2], layers["joint_encoder"].output, name="encoder"),
         prediction=keras.Model([labels, *state], [prediction, *new_state], name="prediction"),
-        joint=keras.Model(pair, JointHead(layers["joint_head"])(pair), name="joint"),
+        joint=keras.Model(pair, JointHead(lattice)(pair), name="joint"),
+        max_symbols=float_layer(lattice).max_symbols,
     )
 
 
@@ -130,12 +163,14 @@ class Transducer:
 
     Attributes:
       encoder: see `TransducerParts`.
+      max_symbols: see `TransducerParts`.
     """
 
     def __init__(self, model: keras.Model):
         parts = transducer_parts(model)
         self.encoder = parts.encoder
-        self._units = parts.units
+        self.max_symbols = parts.max_symbols
+        self._state_shape = parts.state_shape
         self._encode, self._joint = (tf.function(part, reduce_retracing=True) for part in (parts.encoder, parts.joint))
         self._prediction = parts.prediction
         self._predict = tf.function(self._predict_one, reduce_retracing=True)
@@ -145,11 +180,11 @@ class Transducer:
         return self._encode([features, lengths]).numpy()
 
     def start(self, count: int) -> Floats:
-        """Returns the states [count, 2, units] of the LSTM before the first label."""
-        return np.zeros([count, 2, self._units], np.float32)
+        """Returns the states [count, 2 * lstm_layers, lstm_units] of the LSTMs before the first label."""
+        return np.zeros([count, *self._state_shape], np.float32)
 
     def predict(self, labels: NDArray[np.int32], state: Floats) -> tuple[Floats, Floats]:
-        """Takes labels [n] and states [n, 2, units]; returns (predictions [n, joint], states after the labels)."""
+        """Takes labels [n] and states of `start`; returns (predictions [n, joint], states after the labels)."""
         prediction, after = self._predict(labels, state)
         return prediction.numpy(), after.numpy()
 

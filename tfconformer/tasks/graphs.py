@@ -59,7 +59,14 @@ class StepGraph:
 
 
 class GraphCalls(Protocol):
-    """A model whose graphs can be called: in Keras (`KerasGraphs`) or in a runtime."""
+    """A model whose graphs can be called: in Keras (`KerasGraphs`) or in a runtime.
+
+    Attributes:
+      settings: the settings of its task, see `Task.describe`.
+    """
+
+    @property
+    def settings(self) -> Mapping[str, Any]: ...
 
     def run(self, waveform: Floats, /) -> Floats:
         """Computes the output [frames, width] of the graph from audio on a waveform [samples] in [-1, 1]."""
@@ -72,20 +79,31 @@ class GraphCalls(Protocol):
 
 
 class KerasGraphs:
-    """The graphs of a task in Keras, one utterance at a time."""
+    """The graphs of a task in Keras, one utterance at a time.
+
+    Attributes:
+      settings: the settings of the task, see `Task.describe`.
+    """
 
     def __init__(
-        self, audio: AudioGraph, steps: tuple[StepGraph, ...], features: FeatureConfig, compile_audio: bool
+        self,
+        audio: AudioGraph,
+        steps: tuple[StepGraph, ...],
+        settings: Mapping[str, Any],
+        features: FeatureConfig,
+        compile_audio: bool,
     ) -> None:
         """Wraps graphs.
 
         Args:
           audio: the graph from audio.
           steps: the step graphs.
+          settings: the settings of the task.
           features: the front end of the graph from audio.
           compile_audio: True if the graph from audio is traced to a function. Tracing takes as long as some tens of
             utterances take without it, and a traced graph has all quantized weights in memory at once.
         """
+        self.settings = settings
         self._features = features
         self._model = audio.model
         self._steps = {step.signature: step for step in steps}

@@ -44,7 +44,7 @@ class ConversionInspector:
         self._features = features
         self._bins = bins
         self._stride = encoder_stride(model)
-        self._graphs = KerasGraphs(audio, steps, features, compile_audio=False)
+        self._graphs = KerasGraphs(audio, steps, {}, features, compile_audio=False)
         self._encode = tf.function(lambda inputs: audio.model(inputs, training=False), reduce_retracing=True)
         self._attend = tf.function(lambda inputs: model(inputs, training=False)[ATTENTION], reduce_retracing=True)
 

@@ -11,7 +11,6 @@ import tf_keras as keras
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.decoding.beam import BeamSearch
 from tfconformer.decoding.transducer import (
-    MAX_SYMBOLS,
     Alignment,
     StepNetwork,
     StreamingTransducerDecoder,
@@ -62,7 +61,7 @@ class TransducerRecognition(RecognitionTask):
     def graphs(self, exported: keras.Model) -> tuple[AudioGraph, tuple[StepGraph, ...]]:
         """Lists the encoder, and as step graphs the prediction and the joint network for one hypothesis."""
         parts = transducer_parts(exported)
-        joint, vocabulary = int(parts.joint.inputs[0].shape[-1]), int(parts.joint.output.shape[-1]) - 1
+        joint = int(parts.joint.inputs[0].shape[-1])
 
         def predict(label: tf.Tensor, state: tf.Tensor) -> dict[str, tf.Tensor]:
             predicted, *new_state = parts.prediction([label[:, tf.newaxis], *tf.unstack(state, axis=1)])
@@ -71,9 +70,10 @@ class TransducerRecognition(RecognitionTask):
         def join(encoding: tf.Tensor, prediction: tf.Tensor) -> dict[str, tf.Tensor]:
             return {"logits": parts.joint([encoding, prediction])}
 
-        label, state = tf.TensorSpec([1], tf.int32, "label"), tf.TensorSpec([1, 2, parts.units], tf.float32, "state")
+        label = tf.TensorSpec([1], tf.int32, "label")
+        state = tf.TensorSpec([1, *parts.state_shape], tf.float32, "state")
         encoding, prediction = (tf.TensorSpec([1, joint], tf.float32, name) for name in ("encoding", "prediction"))
-        logits = tf.TensorSpec([1, vocabulary + 1], tf.float32, "logits")
+        logits = tf.TensorSpec([1, parts.vocabulary + 1], tf.float32, "logits")
         steps = (
             StepGraph("predict", (label, state), (prediction,), ("state",), predict, (parts.prediction,)),
             StepGraph("join", (encoding, prediction), (logits,), (), join, (parts.joint,)),
@@ -82,22 +82,28 @@ class TransducerRecognition(RecognitionTask):
 
     def describe(self, exported: keras.Model) -> dict[str, int | float | str]:
         """Returns the search and its settings for the metadata."""
-        vocabulary = int(transducer_parts(exported).joint.output.shape[-1]) - 1
-        return {"search": "transducer", "vocabulary": vocabulary, "max_symbols": MAX_SYMBOLS}
+        parts = transducer_parts(exported)
+        return {"search": "transducer", "vocabulary": parts.vocabulary, "max_symbols": parts.max_symbols}
 
     def recognizer(self, model: keras.Model, tokenizer: Tokenizer, search: BeamSearch | None = None) -> Recognizer:
         """Returns a greedy or beam search recognizer, see `RecognitionTask.recognizer`."""
         transducer = Transducer(model)
         if search is None:
             return lambda features, lengths: (
-                greedy_search(transducer, transducer.encode(features, lengths), encoder_frames(model, lengths)).labels
+                greedy_search(
+                    transducer,
+                    transducer.encode(features, lengths),
+                    encoder_frames(model, lengths),
+                    max_symbols=transducer.max_symbols,
+                ).labels
             )
         if search.language_model is not None:
             raise InputError("the search through a transducer takes no language model: its prediction network is one")
         hotwords = search.hotword_tree(tokenizer)
 
         def best(encodings: np.ndarray) -> list[int]:
-            beam = beam_search(transducer, encodings, width=search.width, hotwords=hotwords)
+            settings = search.width, transducer.max_symbols, hotwords
+            beam = beam_search(transducer, encodings, None, *settings)
             return list(best_hypothesis(beam, hotwords).labels)
 
         return lambda features, lengths: [
@@ -114,7 +120,7 @@ class TransducerRecognition(RecognitionTask):
         from label to label.
         """
         encodings, network = graphs.run(waveform), StepNetwork(graphs)
-        search = StreamingTransducerDecoder(network)
+        search = StreamingTransducerDecoder(network, max_symbols=graphs.settings["max_symbols"])
         search.push(encodings)
         own = Alignment(tuple(search.ids), tuple(search.starts))
         values = path_logits(network, encodings, own if path is None else path)
