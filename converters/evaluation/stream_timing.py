@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from converters.flatbuffer.metadata import StreamDescription
 from converters.runtime.search import new_search
+from converters.runtime.speech_bounds import speech_bounds
 from converters.runtime.stream_model import StreamModel
-from converters.streaming.speech_bounds import speech_bounds
 from tfconformer.steps import split_steps
 
 

@@ -23,6 +23,7 @@ import tf_keras as keras
 from numpy.typing import NDArray
 
 from converters.exporter import lookup
+from converters.exporter.emission import label_delay
 from converters.exporter.float_operations import FloatOperation, float_operations
 from converters.exporter.freeze import FrozenGraphs, freeze
 from converters.exporter.freeze_streaming import freeze_streaming, position_layers, position_tables
@@ -35,6 +36,7 @@ from converters.exporter.plan import LayerPlan, plan
 from converters.exporter.rewrite import operation_histogram, rewrite
 from converters.exporter.verify import (
     Parity,
+    Reference,
     VerificationError,
     keras_references,
     verify_float_operations,
@@ -183,7 +185,7 @@ def export_model(
     if not references:
         raise InputError("export needs at least one utterance to verify the file with")
     frozen = freeze_prepared(prepared, config)
-    metadata = describe(prepared, frozen, config, tokenizer, method=method)
+    metadata = describe(prepared, frozen, config, tokenizer, method=method, references=references)
     release_freed_memory()
     content = rewrite(frozen, prepared.constants, metadata)
     with atomic.atomic_path(output) as file:
@@ -284,14 +286,31 @@ def freeze_prepared(prepared: PreparedModel, config: Config) -> FrozenGraphs:
 
 
 def describe(
-    prepared: PreparedModel, frozen: FrozenGraphs, config: Config, tokenizer: Tokenizer, method: str = "qat"
+    prepared: PreparedModel,
+    frozen: FrozenGraphs,
+    config: Config,
+    tokenizer: Tokenizer,
+    method: str = "qat",
+    references: Sequence[Reference] = (),
 ) -> bytes:
-    """Returns the content of the metadata entry of a prepared model, JSON in UTF-8."""
+    """Returns the content of the metadata entry of a prepared model, JSON in UTF-8.
+
+    Args:
+      prepared: the model.
+      frozen: its converted graphs.
+      config: the configuration that it was trained with.
+      tokenizer: the tokenizer of its labels.
+      method: the name of the quantization method.
+      references: utterances on which the delay of its labels is measured.
+    """
     assert prepared.task is not None
+    features = config.features
+    frame_seconds = config.model.encoder_stride * features.frame_step / features.sample_rate
+    settings = prepared.task.describe(prepared.model) | label_delay(references, frame_seconds, features.sample_rate)
     return write_metadata(
         config=config,
         tokenizer=tokenizer,
-        task=TaskDescription(name=prepared.task.name, **prepared.task.describe(prepared.model)),
+        task=TaskDescription(name=prepared.task.name, **settings),
         graphs=frozen.graphs,
         layers=prepared.layers,
         method=method,

@@ -199,6 +199,8 @@ class TaskDescription(BaseModel):
     Attributes:
       name: name of a task of `tfconformer.tasks`.
       search: name of the search from outputs to labels, "ctc" or "transducer"; None if the task has none.
+      label_delay_ms: milliseconds by which labels are later than the speech that they stand for, as measured at export;
+        None if that was not measured.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -206,6 +208,7 @@ class TaskDescription(BaseModel):
 
     name: str
     search: str | None = None
+    label_delay_ms: Annotated[int, Field(ge=0, le=60_000, strict=True)] | None = None
 
     def setting(self, name: str) -> int:
         """Returns a setting that is a number above 0.

@@ -12,9 +12,9 @@ from converters.runtime.search import Search
 class Word:
     """A recognized word.
 
-    A frame is that of the encoder, 40 ms unless the model says otherwise: times are multiples of it. With CTC a word
-    lasts from the first frame of its first token to the last frame of its last token. A transducer emits a token in one
-    frame, in which it is certain enough, which is often after the sound began.
+    A word begins a frame before that of its first token, which is emitted when some of its sound is over, and ends with
+    the frame of its last token; with CTC a token may have several. A frame is that of the encoder, 40 ms unless the
+    model says otherwise. The delay of the model's labels, which the file holds, is taken off. Words do not overlap.
 
     Attributes:
       text: the word.
@@ -35,14 +35,11 @@ def recognized_words(search: Search, metadata: ModelMetadata) -> tuple[Word, ...
     Raises:
       InputError: the metadata have no tokenizer, no front end, or those of another model.
     """
-    seconds = metadata.frame_seconds
-    starts, ends, confidences = search.starts, search.ends, search.confidences
-    return tuple(
-        Word(
-            text=text,
-            start=round(starts[labels[0]] * seconds, 6),
-            end=round(ends[labels[-1]] * seconds, 6),
-            confidence=min(confidences[label] for label in labels),
-        )
-        for text, labels in metadata.words(search.ids)
-    )
+    frame, delay = metadata.frame_seconds, (metadata.task.label_delay_ms or 0) / 1e3
+    words, end = [], 0.0
+    for text, labels in metadata.words(search.ids):
+        start = max((search.starts[labels[0]] - 1) * frame - delay, end)
+        end = max(search.ends[labels[-1]] * frame - delay, start + frame)
+        confidence = min(search.confidences[label] for label in labels)
+        words.append(Word(text, round(start, 6), round(end, 6), confidence))
+    return tuple(words)

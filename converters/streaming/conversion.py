@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.runtime.speech_bounds import speech_bounds
 from converters.streaming.audio import LiveAudio
 from converters.streaming.online_converter import OnlineConverter
-from converters.streaming.speech_bounds import speech_bounds
 from tfconformer.reports.rows import percentiles
 
 Samples = NDArray[np.float32]

@@ -267,6 +267,44 @@ class Responsiveness(Columns):
     finalization_ms_p90: float = Field(ge=0)
 
 
+class WordTimes(Columns):
+    """Times of recognized words beside those at which they were spoken.
+
+    Attributes:
+      spoken: number of words.
+      recognized: number of those that were recognized rightly, which are compared.
+      start_bias_ms, end_bias_ms: median of how much later than spoken a word begins and ends; negative for earlier.
+      start_ms_p50, start_ms_p90, end_ms_p50, end_ms_p90: absolute differences.
+    """
+
+    spoken: int = Field(ge=0)
+    recognized: int = Field(ge=0)
+    start_bias_ms: float
+    start_ms_p50: float = Field(ge=0)
+    start_ms_p90: float = Field(ge=0)
+    end_bias_ms: float
+    end_ms_p50: float = Field(ge=0)
+    end_ms_p90: float = Field(ge=0)
+
+
+class HotwordScore(Columns):
+    """Words of a list, which a search prefers or not, apart from all others.
+
+    Attributes:
+      hotwords: number of words of the list.
+      hotwords_said: how often they occur in the references; hotword_recall: the share of those that was recognized,
+        None if they do not occur.
+      false_hotwords: how often one of them was recognized where another word or none was said.
+      other_wer: errors in all other words, insertions included, over the number of these words.
+    """
+
+    hotwords: int = Field(ge=0)
+    hotwords_said: int = Field(ge=0)
+    hotword_recall: float | None = Field(None, ge=0, le=1)
+    false_hotwords: int = Field(ge=0)
+    other_wer: float = Field(ge=0)
+
+
 class StepTime(Columns):
     """Compute time of one step, of a stream or of training.
 
@@ -376,6 +414,8 @@ class ResultRow(Record):
     execution: Execution = Execution()
     stream: Stream | None = None
     responsiveness: Responsiveness | None = None
+    word_times: WordTimes | None = None
+    hotword_score: HotwordScore | None = None
     step: StepTime | None = None
     parity: Parity | None = None
     audio_seconds: float | None = Field(None, ge=0)

@@ -85,7 +85,8 @@ class CTCRecognition(RecognitionTask):
         """Traces the logits [frames, vocabulary + 1] and the labels of greedy search, see `Task.trace`."""
         logits, search = graphs.run(waveform), StreamingCTCDecoder()
         search.push(logits)
-        return Trace(logits, tuple(search.ids))
+        labelled = (search.starts[0], search.ends[-1]) if search.ids else None
+        return Trace(logits, tuple(search.ids), labelled=labelled)
 
 
 def with_intermediate_ctc(

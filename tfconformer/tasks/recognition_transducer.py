@@ -124,7 +124,8 @@ class TransducerRecognition(RecognitionTask):
         search.push(encodings)
         own = Alignment(tuple(search.ids), tuple(search.starts))
         values = path_logits(network, encodings, own if path is None else path)
-        return Trace(np.asarray(values), own.labels, own if path is None else path)
+        labelled = (search.starts[0], search.ends[-1]) if search.ids else None
+        return Trace(np.asarray(values), own.labels, own if path is None else path, labelled)
 
 
 TASK = TransducerRecognition()

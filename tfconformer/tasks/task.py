@@ -34,11 +34,13 @@ class Trace:
       hypothesis: the labels of a search; None if the task has none.
       path: choices on which the values depend, such as the labels of a search; None if there are none. `Task.trace` can
         be forced to make them.
+      labelled: the frame of the first label, and the frame after that of the last one; None if there are no labels.
     """
 
     values: Floats
     hypothesis: tuple[int, ...] | None = None
     path: Any = None
+    labelled: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from converters.commands.stream_report import stream_report
 from converters.evaluation.stream_timing import interleaved_step_seconds, run_live
 from converters.flatbuffer.metadata import StreamDescription, TensorDescription
-from converters.streaming.speech_bounds import speech_bounds
+from converters.runtime.speech_bounds import speech_bounds
 from tests.support.tiny_conformer import STREAMING, WEIGHTS_ONLY, tiny_config, write_run
 from tfconformer.errors import InputError
 from tfconformer.reports.results import read_results
