@@ -168,6 +168,43 @@ def streaming_table(rows: Sequence[ResultRow]) -> str:
     return _numbers(header, lines)
 
 
+def word_times_table(rows: Sequence[ResultRow]) -> str:
+    """Renders how far the times of words are from those of the synthesizer."""
+    header = [
+        "model",
+        "words",
+        "recognized",
+        "start, ms, p50 / p90",
+        "median later by",
+        "end, ms, p50 / p90",
+        "median later by",
+    ]
+    lines = [
+        [
+            *(str(row.model), f"{times.spoken:,}", f"{times.recognized:,}"),
+            *(_pair(times.start_ms_p50, times.start_ms_p90), number(times.start_bias_ms, 0)),
+            *(_pair(times.end_ms_p50, times.end_ms_p90), number(times.end_bias_ms, 0)),
+        ]
+        for row in rows
+        if (times := row.word_times) is not None
+    ]
+    return _numbers(header, lines)
+
+
+def hotwords_table(rows: Sequence[ResultRow]) -> str:
+    """Renders the recall of hotwords, and on every test set the errors of all other words and the false hotwords."""
+    scored = [(row, row.hotword_score, row.accuracy) for row in rows if row.hotword_score and row.accuracy]
+    sets = list(dict.fromkeys(accuracy.test_set for _, _, accuracy in scored))
+    header = ["search", "hotwords recognized, %", *(f"WER of other words, {name}, % (false hotwords)" for name in sets)]
+    lines = []
+    for model in dict.fromkeys(row.model for row, _, _ in scored):
+        ours = {accuracy.test_set: score for row, score, accuracy in scored if row.model == model}
+        recall = next(score.hotword_recall for score in ours.values() if score.hotword_recall is not None)
+        others = [f"{percent(ours[name].other_wer)} ({ours[name].false_hotwords})" for name in sets]
+        lines.append([str(model), percent(recall), *others])
+    return _numbers(header, lines)
+
+
 def conversion_table(rows: Sequence[ResultRow]) -> str:
     """Renders a line for everything that speaks: word errors of the recognizer, length, latency, size and speed."""
     sets = list(dict.fromkeys(one.test_set for one in _accuracies(rows)))
@@ -285,7 +322,11 @@ def main(results: Path, root: Path) -> None:
             "kernels_amx": layers("kernels_amx"),
         },
         "docs/guides/scale-out.md": {"scale_out": scale_out_table(rows("scale_out"))},
-        "docs/guides/streaming.md": {"streaming": streaming_table(rows("streaming"))},
+        "docs/guides/streaming.md": {
+            "streaming": streaming_table(rows("streaming")),
+            "word_times": word_times_table(rows("word_times")),
+            "hotwords": hotwords_table(rows("hotwords")),
+        },
         "docs/results/parrotron.md": {
             "parrotron": conversion_table(_once(rows("parrotron", "parrotron_int4"))),
             "parrotron_vocoder": conversion_table(rows("parrotron_vocoder")),
