@@ -184,7 +184,7 @@ def folder(tmp_path: Path, pytestconfig: pytest.Config) -> Path:
 
 def test_the_programs_and_commands_of_the_first_pages(tfconformer, folder, pytestconfig):
     train_and_export, transcribe_and_evaluate = page_programs(pytestconfig.rootpath / "docs/get-started.md")
-    (keras_model,) = page_programs(pytestconfig.rootpath / "README.md")
+    keras_model, speech_model = page_programs(pytestconfig.rootpath / "README.md")
     shards = "--shards=build/demo/shards/test-clean-*.tfrecord"
     manifests = sorted(map(str, (folder / "samples/speech/manifests").glob("*.jsonl")))
     steps = [
@@ -193,18 +193,19 @@ def test_the_programs_and_commands_of_the_first_pages(tfconformer, folder, pytes
         transcribe_and_evaluate,
         keras_model,
         ["export", "models/small", "live.tflite", shards, "--streaming", "--post-training", "configs/demo/int4.yaml"],
+        speech_model,
         stream_of(pytestconfig.rootpath / "docs/guides/streaming.md"),
         ["summary", "int4.tflite"],
         ["evaluate", "int4.tflite", shards, "--output", "int4.json"],
         ["dev", "report", "int4.json", "--output", "report.html", "--title", "A wheel"],
     ]
     printed = tfconformer("-c", STEPS, json.dumps(steps), program="python", folder=folder)
-    _, trained, evaluated, keras_output, exported, streamed, summary, scored, _ = printed.split(END)[:-1]
+    _, trained, evaluated, keras_output, exported, spoken, streamed, summary, scored, _ = printed.split(END)[:-1]
     assert len(list((folder / "runs/int4").glob("best.h5"))) == 1 and trained.strip()
     assert "WER" in evaluated
     assert re.search(r"\[\[.*\]\]", keras_output, re.DOTALL)
     assert "0 of 1 transcripts differ" in exported
-    assert streamed.strip()
+    assert spoken.strip() and streamed.strip()
     assert "in 4-bit layers" in summary
     assert "int4 on test-clean: WER" in scored
     assert "<h1>A wheel</h1>" in (folder / "report.html").read_text()
