@@ -5,7 +5,15 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from tfconformer.compat import ctc_loss, is_compiled_by_xla, keras_mask, layer_calls, variable_without_value
+from tfconformer.compat import (
+    ctc_loss,
+    infers_shape,
+    is_compiled_by_xla,
+    keras_mask,
+    layer_calls,
+    shape_graph,
+    variable_without_value,
+)
 
 
 def test_calls_of_layers_come_after_those_that_they_read():
@@ -42,6 +50,29 @@ def test_a_function_that_xla_compiles_is_one(compiled):
     found = []
     tf.function(lambda: found.append(is_compiled_by_xla()), jit_compile=compiled).get_concrete_function()
     assert found == [compiled]
+
+
+def test_layers_of_a_functional_model_are_called_for_their_shapes():
+    found = []
+
+    class Recorder(keras.layers.Layer):
+        def call(self, inputs):
+            found.append(infers_shape())
+            return inputs
+
+    x = keras.Input([3])
+    model = keras.Model(x, Recorder()(x))
+    assert found == [True]
+    keras.models.clone_model(model)
+    assert found == [True, True]
+    model(np.zeros([1, 3]))
+    tf.function(model)(np.zeros([1, 3]))
+    model.compile(loss="mse")
+    model.fit(np.zeros([1, 3]), np.zeros([1, 3]), verbose=0)
+    assert found[2:] == [False] * 3
+    with shape_graph().as_default():
+        assert infers_shape()
+    assert not infers_shape()
 
 
 def test_a_variable_without_a_value_has_a_shape_only():

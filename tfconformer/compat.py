@@ -10,6 +10,8 @@ import tf_keras as keras
 from tensorflow.python.ops import control_flow_util
 from tensorflow.python.ops.resource_variable_ops import UninitializedVariable
 
+_SHAPE_GRAPH = "_scratch_graph"  # the end of the name that Keras gives
+
 
 def layer_calls(model: keras.Model) -> Iterator[Any]:
     """Yields the calls of layers in the graph of a functional model, each after the calls whose outputs it reads.
@@ -30,6 +32,19 @@ def keras_mask(value: Any) -> Any:
 def is_compiled_by_xla() -> bool:
     """Returns true while TensorFlow traces a function with `jit_compile=True`."""
     return bool(control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()))
+
+
+def shape_graph() -> Any:
+    """Returns a graph in which layers are called for the shapes of their outputs alone, see `infers_shape`."""
+    return tf.__internal__.FuncGraph(f"shapes{_SHAPE_GRAPH}")
+
+
+def infers_shape() -> bool:
+    """Returns true where layers are called for the shapes of their outputs alone, as Keras does in a functional model.
+
+    The name of the graph in which Keras does so has an end of its own.
+    """
+    return getattr(tf.compat.v1.get_default_graph(), "name", "").endswith(_SHAPE_GRAPH)
 
 
 def variable_without_value(name: str, shape: Any, dtype: tf.DType, trainable: bool | None) -> tf.Variable:

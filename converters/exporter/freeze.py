@@ -65,7 +65,7 @@ def freeze(
     """
     audio, steps = task.graphs(with_placeholders(model, placeholders, random, lookups))
 
-    @tf.function(input_signature=[tf.TensorSpec([1, None], tf.float32, name=WAVEFORM)])
+    @tf.function(input_signature=[tf.TensorSpec([1, None], tf.float32, name=WAVEFORM)], autograph=False)
     def transcribe(waveform: tf.Tensor) -> dict[str, tf.Tensor]:
         mel = log_mel(waveform, features)
         return {audio.output: audio.model([mel, tf.shape(mel)[1:2]])}
@@ -80,7 +80,7 @@ def freeze(
 
 def step_functions(steps: Sequence[StepGraph]) -> dict[str, Any]:
     """Returns the functions of step graphs by signature."""
-    return {step.signature: tf.function(step.call, input_signature=step.inputs) for step in steps}
+    return {step.signature: tf.function(step.call, input_signature=step.inputs, autograph=False) for step in steps}
 
 
 def step_variables(steps: Sequence[StepGraph]) -> list[tf.Variable]:

@@ -85,7 +85,7 @@ def freeze_streaming(
         **{names[one.name]: tf.TensorSpec([1, *one.shape], one.dtype, names[one.name]) for one in streaming.states},
     }
 
-    @tf.function
+    @tf.function(autograph=False)
     def encode_step(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         state = {name: inputs[given] for name, given in names.items()}
         values, frames, new_state = streaming.step(inputs[AUDIO], inputs[COUNT], state, constants)

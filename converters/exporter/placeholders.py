@@ -16,6 +16,7 @@ import tf_keras as keras
 
 from converters.custom_ops import padded_columns
 from converters.exporter.lookup import Lookup, LookupTable
+from tfconformer.compat import infers_shape
 from tfconformer.layers.base import Layer
 from tfconformer.layers.dense import BoundMatmul, Matmul, float_layer, float_layers
 from tfconformer.layers.streaming import Constant, Frames, StreamStep
@@ -39,15 +40,17 @@ class PlaceholderOp:
         self._output_shape = output_shape
 
     def __call__(self, *inputs: tf.Tensor | tf.Variable) -> tf.Tensor:
-        @tf.function(experimental_implements=self._implements)
-        def operation(*inputs: tf.Tensor) -> tf.Tensor:
-            # The converter reads the shape of this body and nothing else. The output depends on all inputs, since it
-            # drops those that are not used.
-            total = tf.add_n([tf.cast(tf.reduce_sum(one), tf.float32) for one in inputs])
-            dynamic = tf.size(inputs[0])
-            return tf.fill([dynamic if size is None else size for size in self._output_shape], total)
-
+        if infers_shape():
+            return self._body(*inputs)
+        operation = tf.function(self._body, experimental_implements=self._implements, autograph=False)
         return operation(*inputs)
+
+    def _body(self, *inputs: tf.Tensor | tf.Variable) -> tf.Tensor:
+        # The converter reads the shape of it and nothing else. The output depends on all inputs, since it drops those
+        # that are not used.
+        total = tf.add_n([tf.cast(tf.reduce_sum(one), tf.float32) for one in inputs])
+        dynamic = tf.size(inputs[0])
+        return tf.fill([dynamic if size is None else size for size in self._output_shape], total)
 
 
 class _Placeholder(Layer):

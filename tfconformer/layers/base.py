@@ -10,7 +10,8 @@ import tf_keras as keras
 class Layer(keras.layers.Layer):
     """A Keras layer that describes itself. Reports and export read these attributes and depend on no class.
 
-    It computes in float32, whatever the global policy of Keras is: quantized values are not those of float16.
+    It computes in float32, whatever the global policy of Keras is: quantized values are not those of float16. It is
+    traced without AutoGraph, so that it decides on tensors with `tf.cond` or `tf.where`.
 
     Attributes:
       kind: group of the layer in reports: "dense", "convolution", "depthwise", "normalization", "attention",
@@ -31,6 +32,10 @@ class Layer(keras.layers.Layer):
 
     def __init__(self, **kwargs: Any):
         super().__init__(**{"dtype": "float32", **kwargs})
+
+    def _should_use_autograph(self) -> bool:
+        """Returns false: conversion makes tracing slow, and no layer of the package needs it."""
+        return False
 
     def macs_per_frame(self, input_shape: Any) -> int:
         """Returns the multiplications with weights, elementwise scales left out, that one output frame costs.

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import tensorflow as tf
 import tf_keras as keras
 
+from tfconformer.compat import infers_shape
 from tfconformer.layers.base import Layer
 from tfconformer.layers.registry import register
 from tfconformer.layers.streaming import Pointwise
@@ -136,7 +137,8 @@ class DenseWrapper:
     # There is no Python control flow on tensors in a matmul, and conversion makes tracing slow.
     @tf.autograph.experimental.do_not_convert
     def call(self, inputs: Any, training: bool | tf.Tensor | None = None) -> Any:
-        return self.layer.call(inputs, self.matmul(training))
+        # The other matmul has the shape of the float one, and many more operations.
+        return self.layer.call(inputs, None if infers_shape() else self.matmul(training))
 
 
 def affine(layer: Dense | DenseWrapper, inputs: tf.Tensor) -> tf.Tensor:

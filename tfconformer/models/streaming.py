@@ -21,7 +21,7 @@ import tensorflow as tf
 import tf_keras as keras
 from numpy.typing import NDArray
 
-from tfconformer.compat import layer_calls
+from tfconformer.compat import layer_calls, shape_graph
 from tfconformer.errors import InputError
 from tfconformer.layers.dense import float_layer
 from tfconformer.layers.streaming import Frames, Lengths, StateSpec, StreamStep, is_pointwise, stream_pointwise
@@ -70,7 +70,7 @@ class StreamingModel:
         state = {spec.name: tf.TensorSpec([None, *spec.shape], spec.dtype) for spec in self.states}
         constants = tf.nest.map_structure(tf.TensorSpec.from_tensor, self.prepare())
         signature = (inputs, tf.TensorSpec([None], tf.int32), state, constants)
-        return tf.function(self.step, input_signature=signature)
+        return tf.function(self.step, input_signature=signature, autograph=False)
 
     @property
     def lookahead(self) -> int:
@@ -134,15 +134,9 @@ class StreamingModel:
 
     def _trace(self, count: int | None) -> tuple[StreamStep, Frames]:
         """Traces a step of so many inputs, for its shapes and the requests of layers; nothing is computed."""
-        found = []
-
-        @tf.function(input_signature=[tf.TensorSpec([1, count, *self.model.inputs[0].shape[2:]], tf.float32)])
-        def trace(values: tf.Tensor) -> tf.Tensor:
-            found.append(self._run(values, tf.zeros([1], tf.int32), tf.zeros([1], tf.int32), None, {}))
-            return found[-1][1].values
-
-        trace.get_concrete_function()
-        return found[-1]
+        with shape_graph().as_default():
+            values = tf.compat.v1.placeholder(tf.float32, [1, count, *self.model.inputs[0].shape[2:]])
+            return self._run(values, tf.zeros([1], tf.int32), tf.zeros([1], tf.int32), None, {})
 
     def _run(
         self,

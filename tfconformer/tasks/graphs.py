@@ -107,9 +107,11 @@ class KerasGraphs:
         self._features = features
         self._model = audio.model
         self._steps = {step.signature: step for step in steps}
-        self._calls = {step.signature: tf.function(step.call, input_signature=step.inputs) for step in steps}
-        signature = [tf.TensorSpec([None], tf.float32)]
-        self._audio = tf.function(self._compute, input_signature=signature) if compile_audio else self._compute
+        self._calls = {
+            step.signature: tf.function(step.call, input_signature=step.inputs, autograph=False) for step in steps
+        }
+        signature, run = [tf.TensorSpec([None], tf.float32)], self._compute
+        self._audio = tf.function(run, input_signature=signature, autograph=False) if compile_audio else run
 
     def run(self, waveform: Floats) -> Floats:
         """Computes the output [frames, width] of the graph from audio on a waveform [samples] in [-1, 1]."""
