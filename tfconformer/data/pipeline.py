@@ -152,6 +152,8 @@ class EvaluationPair(NamedTuple):
     id: str
 
 
+# There is no Python control flow on tensors in the pipeline, and conversion makes tracing slow.
+@tf.autograph.experimental.do_not_convert
 def training_dataset(
     shards: Paths,
     tokenizer: Tokenizer,
@@ -244,6 +246,7 @@ def batches_per_pass(shards: Paths, features: FeatureConfig, data: DataConfig) -
     return count
 
 
+@tf.autograph.experimental.do_not_convert
 def evaluation_batches(
     shards: Paths,
     features: FeatureConfig,
