@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 import android_bench
 from android_bench.emulator.qemu import Emulator
 from android_bench.reference import write_reference
+from android_bench.toolchain import native
 from android_bench.toolchain.apk.assets import collect_assets
 from android_bench.toolchain.apk.build import build_apk
-from android_bench.toolchain.native import build_android, build_host_library
+from android_bench.toolchain.native import build_android
 from android_bench.toolchain.npm_packages import ANDROID_TFLITE
+from converters.custom_ops import COMPILER_FLAGS
 from tests.conftest import Conversion
 from tests.support.apk_on_jvm import AppOnJvm
 from tests.support.edited_file import with_bias
@@ -91,9 +93,11 @@ def android_files(
 
 @pytest.fixture(scope="session")
 def host_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The app's library for this machine's Java."""
+    """The app's library for this machine's Java, not optimized, which takes four fifths of a compilation."""
     try:
-        return build_host_library(tmp_path_factory.mktemp("host"))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(native, "COMPILER_FLAGS", (*COMPILER_FLAGS, "-O0"))
+            return native.build_host_library(tmp_path_factory.mktemp("host"))
     except UnavailableError as error:
         pytest.skip(str(error))
 
