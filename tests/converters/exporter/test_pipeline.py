@@ -11,7 +11,8 @@ import converters
 from converters.commands.export import export as export_command
 from converters.exporter import pipeline
 from converters.exporter.bundled_utterances import bundled_utterances
-from converters.exporter.pipeline import export_model, prepare, report_path
+from converters.exporter.freeze import FrozenGraphs
+from converters.exporter.pipeline import PreparedModel, export_model, prepare, report_path
 from converters.exporter.verify import RELATIVE_RMS_LIMIT, Parity, VerificationError
 from converters.flatbuffer.model_file import read_model_file
 from converters.runtime.model import RUNTIMES
@@ -55,6 +56,24 @@ def float_run(float_config, tmp_path_factory) -> RunDirectory:
     return write_run(RunDirectory(tmp_path_factory.mktemp("float_run")), float_config)
 
 
+@pytest.fixture(scope="module")
+def conversions() -> list[FrozenGraphs]:
+    return []
+
+
+@pytest.fixture
+def converted_once(conversions, monkeypatch) -> None:
+    """Converts the float model once for the tests that export it, which differ in what comes before and after."""
+    convert = pipeline.freeze_prepared
+
+    def once(prepared: PreparedModel, config: Config) -> FrozenGraphs:
+        if not conversions:
+            conversions.append(convert(prepared, config))
+        return conversions[0]
+
+    monkeypatch.setattr(pipeline, "freeze_prepared", once)
+
+
 def invoke(*arguments):
     return CliRunner().invoke(export_command, [str(argument) for argument in arguments])
 
@@ -87,6 +106,7 @@ def test_a_run_becomes_a_streaming_file_of_another_context(run, tiny_shards, tmp
     assert read_model_file(output).metadata.config["model"]["attention_chunk"] == 2
 
 
+@pytest.mark.usefixtures("converted_once")
 def test_a_float_model_takes_the_same_path(float_model, float_config, tmp_path):
     output = tmp_path / "float.tflite"
     report = export_model(float_model, float_config, tiny_tokenizer(), output, tiny_waveforms())
@@ -113,6 +133,7 @@ def test_a_co_trained_model_is_packed_in_the_chosen_precision():
         np.testing.assert_array_equal(packed["block_00_ff1_expand"].dequantize(), expected.dequantize())
 
 
+@pytest.mark.usefixtures("converted_once")
 def test_a_failed_verification_leaves_what_was_there(float_model, float_config, tmp_path, monkeypatch):
     output = tmp_path / "old.tflite"
     output.write_bytes(b"old")
@@ -123,6 +144,7 @@ def test_a_failed_verification_leaves_what_was_there(float_model, float_config, 
     assert output.read_bytes() == b"old"
 
 
+@pytest.mark.usefixtures("converted_once")
 def test_different_transcripts_beyond_the_limit_are_one_sentence_and_no_file(
     float_run, tiny_shards, tmp_path, monkeypatch
 ):
@@ -148,6 +170,7 @@ def test_weights_that_no_code_can_stand_for_are_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.usefixtures("converted_once")
 def test_without_a_corpus_the_utterances_of_the_package_verify(float_run, tiny_shards, tmp_path):
     report = converters.export(float_run, tmp_path / "a.tflite")
     assert [parity.utterances for parity in report.parity] == [3]
