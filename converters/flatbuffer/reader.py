@@ -173,6 +173,9 @@ def _check_references(model: dict[str, Any], file_size: int) -> None:
         tensors = subgraphs[signature.get("subgraph_index", 0)].get("tensors", [])
         for entry in signature.get("inputs", []) + signature.get("outputs", []):
             _check_indices("a signature's tensor", (entry.get("tensor_index", 0),), len(tensors))
+        inputs = {entry.get("tensor_index", 0) for entry in signature.get("inputs", [])}
+        if not inputs.isdisjoint(_constants(tensors, buffers)):  # which is mapped from the file, and not writable
+            raise _BrokenFileError("an input of a signature is a constant")
 
 
 def _check_tensors(subgraph: dict[str, Any], buffers: list[dict[str, Any]]) -> None:
@@ -185,6 +188,16 @@ def _check_tensors(subgraph: dict[str, Any], buffers: list[dict[str, Any]]) -> N
         _check_indices(f"a graph's list of {end}", subgraph.get(end, ()), len(tensors))
 
 
+def _constants(tensors: list[dict[str, Any]], buffers: list[dict[str, Any]]) -> set[int]:
+    """Returns the indices of the tensors whose content is in the file."""
+    contents = [buffers[tensor.get("buffer", 0)] for tensor in tensors]
+    return {
+        index
+        for index, buffer in enumerate(contents)
+        if buffer.get("offset") or buffer.get("data", slice(0, 0)) != slice(0, 0)
+    }
+
+
 def _builtin_code(code: dict[str, Any]) -> int:
     number: int = max(code.get("builtin_code", 0), code.get("deprecated_builtin_code", 0))
     return CUSTOM if code.get("custom_code") else number
@@ -193,20 +206,16 @@ def _builtin_code(code: dict[str, Any]) -> int:
 def _check_order(subgraph: dict[str, Any], buffers: list[dict[str, Any]], codes: list[int]) -> None:
     """Checks that operators read only tensors written before them: the runtimes crash on a graph with a loop.
 
-    They crash too where a built-in operation lacks an input that it needs, or has other outputs than it knows, and on a
-    variable that is a graph's input or an operator's output, since a variable has memory of its own.
+    They crash too where a built-in operation lacks an input that it needs, or has other outputs than it knows, where a
+    graph's input is a constant, and on a variable that is a graph's input or an operator's output, since a variable has
+    memory of its own.
     """
-    tensors = subgraph.get("tensors", [])
-    available = set(subgraph.get("inputs", ())) | {-1}  # -1: an optional input that is left out
-    constants = set()
-    for index, tensor in enumerate(tensors):
-        buffer = buffers[tensor.get("buffer", 0)]
-        if buffer.get("offset") or buffer.get("data", slice(0, 0)) != slice(0, 0):
-            constants.add(index)
-        elif tensor.get("is_variable"):
-            available.add(index)
-    available |= constants
+    tensors, constants = subgraph.get("tensors", []), _constants(subgraph.get("tensors", []), buffers)
+    if not constants.isdisjoint(subgraph.get("inputs", ())):
+        raise _BrokenFileError("an input of a graph is a constant")
     variables = {index for index, tensor in enumerate(tensors) if tensor.get("is_variable")}
+    # -1: an optional input that is left out
+    available = {*subgraph.get("inputs", ()), -1} | constants | variables
     written = (output for operator in subgraph.get("operators", []) for output in operator.get("outputs", ()))
     if not variables.isdisjoint((*subgraph.get("inputs", ()), *written)):
         raise _BrokenFileError("a variable is the input of a graph or the output of an operator")

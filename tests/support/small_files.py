@@ -1,4 +1,4 @@
-"""A hand-made recognizer with a tokenizer and a configuration, and test sets of noise for it."""
+"""Hand-made recognizers, of utterances and of streams, with a tokenizer and a configuration, and test sets of noise."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from ai_edge_litert import schema_py_generated as schema
 
 from tests.support.model_metadata import metadata, packed_dense
 from tests.support.packed_layer import PackedLayer, random_layer
-from tests.support.tflite_builder import RecognizerBuilder
+from tests.support.tflite_builder import ModelBuilder, RecognizerBuilder
 from tfconformer.config import Config, TrainingConfig
 from tfconformer.data.config import DataConfig, TokenizerConfig
 from tfconformer.data.manifest import Utterance, write_manifest
@@ -36,6 +37,37 @@ def write_recognizer(path: Path, layer: PackedLayer | None = None) -> None:
         config=CONFIG.model_dump(mode="json"),
     )
     path.write_bytes(RecognizerBuilder([layer], description).finish())
+
+
+def write_stream(path: Path) -> None:
+    """Writes a streaming recognizer of one packed layer of 4 bits, of which a step is a frame."""
+    tokenizer = Tokenizer.train(["CALL HOME NOW"], TokenizerConfig())
+    layer = random_layer(np.random.default_rng(0), 4, FRAME, tokenizer.vocabulary_size + 1)
+    builder = ModelBuilder()
+    audio = builder.tensor("audio", [1, FRAME])
+    count, position, received = (builder.tensor(name, [1], np.int32) for name in ("count", "position", "received"))
+    step = builder.constant("step", np.array([FRAME], np.int32))
+    next_position, next_received, frames = (builder.tensor(f"next_{i}", [1], np.int32) for i in range(3))
+    builder.operator(schema.BuiltinOperator.ADD, [position, step], next_position)
+    builder.operator(schema.BuiltinOperator.ADD, [received, count], next_received)
+    builder.operator(schema.BuiltinOperator.FLOOR_DIV, [next_received, step], frames)
+    frame = builder.reshape(audio, [1, 1, FRAME], "frame")
+    logits = builder.fully_connected(frame, layer, "layer", [1, 1, tokenizer.vocabulary_size + 1])
+    inputs = {"audio": audio, "count": count, "position": position, "received": received}
+    outputs = {"logits": logits, "frames": frames, "position": next_position, "received": next_received}
+    for signature in ("encode_step", "flush"):
+        builder.signature(signature, inputs, outputs)
+    description = metadata(
+        packed_dense("ctc_head", layer),
+        tokenizer=base64.b64encode(tokenizer.to_bytes()).decode(),
+        config=CONFIG.model_dump(mode="json"),
+        streaming={
+            "sample_rate": 16000, "step_samples": FRAME, "frame_samples": FRAME, "delay_frames": 0, "flush_samples": 0,
+            "states": [{"name": name, "shape": [1], "dtype": "int32"} for name in ("position", "received")],
+        },
+    )  # fmt: skip
+    builder.metadata("TFCONFORMER", description)
+    path.write_bytes(builder.build(list(inputs.values()), list(outputs.values())))
 
 
 def write_test_set(folder: Path, name: str, count: int = 3) -> None:

@@ -172,3 +172,18 @@ def test_a_split_has_as_many_outputs_as_its_options_say(tmp_path: Path) -> None:
     builder.subgraph.operators[-1].outputs = np.array([halves[0]], np.int32)
     with pytest.raises(InputError, match="22 writes a constant, or what another one writes"):
         read(builder.build([x], [halves[0]]), tmp_path)
+
+
+def test_what_is_written_before_a_call_is_no_constant(tmp_path: Path) -> None:
+    """It is mapped from the file: the runtimes do not notice, and the process is killed."""
+    builder = ModelBuilder()
+    x = builder.tensor("x", [1, 4])
+    y = builder.reshape(x, [2, 2], "y")
+    constant = builder.constant("constant", np.zeros([1, 4], np.float32))
+    builder.signature("call", {"x": x}, {"y": y})
+    read(builder.build([x], [y]), tmp_path)
+    with pytest.raises(InputError, match="an input of a graph is a constant"):
+        read(builder.build([x, constant], [y]), tmp_path)
+    builder.model.signatureDefs[0].inputs[0].tensorIndex = constant
+    with pytest.raises(InputError, match="an input of a signature is a constant"):
+        read(builder.build([x], [y]), tmp_path)

@@ -14,8 +14,8 @@ from pathlib import Path
 import click
 
 from converters.runtime.model import RUNTIMES
-from tests.converters.flatbuffer.fuzz.harness import open_by_commands, open_in_process, run
-from tests.support.small_files import write_recognizer, write_test_set
+from tests.converters.flatbuffer.fuzz.harness import cheap_commands, open_by_commands, open_in_process, run
+from tests.support.small_files import write_recognizer, write_stream, write_test_set
 
 _CHUNK = 250
 
@@ -26,19 +26,21 @@ _CHUNK = 250
 @click.option("--first", type=click.IntRange(min=0), default=0, show_default=True, help="Number of the first case.")
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--runtime", type=click.Choice(RUNTIMES), default="ai-edge-litert", show_default=True)
-@click.option("--commands", is_flag=True, help="Run the commands themselves, not their functions: some 2 s a case.")
+@click.option("--commands", is_flag=True, help="Run the commands themselves, not their functions.")
 def main(files: tuple[Path, ...], cases: int, first: int, seed: int, runtime: str, commands: bool) -> None:
-    """Mutate FILES, by default a hand-made recognizer, and open them as the commands do."""
+    """Mutate FILES, by default two hand-made recognizers, and open them as the commands do."""
     start = time.monotonic()
     total: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, cheap_commands():
         folder = Path(name)
-        write_recognizer(folder / "recognizer.tflite")
+        own = [folder / "recognizer.tflite", folder / "stream.tflite"]
+        write_recognizer(own[0])
+        write_stream(own[1])
         write_test_set(folder, "test", count=1)
         opening = open_in_process(runtime)
         if commands:
             opening = open_by_commands(folder / "test-*.tfrecord", folder / "test-0.wav", runtime)
-        bases = [path.read_bytes() for path in files or (folder / "recognizer.tflite",)]
+        bases = [path.read_bytes() for path in files or own]
         for at in range(first, first + cases, _CHUNK):
             counts, faults = run(folder, bases, seed, range(at, min(at + _CHUNK, first + cases)), opening)
             total += counts

@@ -6,27 +6,40 @@ run in a forked child, so that a crash of a runtime is an outcome too.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import random
 import signal
+import subprocess
+import traceback
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
+from converters.evaluation import file_comparison, scoring
 from converters.flatbuffer.editor import GraphFile
 from converters.flatbuffer.metadata import METADATA
 from converters.flatbuffer.model_file import read_model_file
+from converters.runtime import isolated
 from converters.runtime.model import open_model
+from converters.runtime.tensor_model import load
+from converters.streaming.online_converter import OnlineConverter
 from converters.streaming.online_recognizer import OnlineRecognizer
+from tests.support.forked_children import ForkedChildren
 from tfconformer import cli
+from tfconformer.data.pipeline import evaluation_utterances
 from tfconformer.errors import InputError
+from tfconformer.training import checkpoint
 
 Opening = Callable[[Path, int], str]
-_SECONDS = 60  # per file; one that takes longer is a fault
+_SECONDS = 60  # of the processor for a file, and ten times as many on the clock; one that takes longer is a fault
 _NUMBERS = [0, -1, 1, 2, 3, 16, 33, 2**16, 2**31 - 1, -(2**31)]
 _VALUES: list[Any] = [
     *_NUMBERS, 1e308, -0.5, None, True, "", "x", "\ud800", "a" * 1000, [], [0], {}, {"a": {}}, 2**53, 2**70, [[[[]]]],
@@ -148,7 +161,9 @@ def _edit_signature(file: GraphFile, generator: random.Random) -> None:
 
 
 def open_as_commands_do(path: Path, runtime: str, samples: int, with_summary: bool) -> None:
-    """Opens a file as `evaluate`, `stream` and, if asked, `summary` do, which builds a Keras model for a second.
+    """Opens a file as `evaluate`, `stream`, `convert` and `converters.load` do.
+
+    If asked also as `summary` does, which builds a Keras model for a second.
 
     Raises:
       InputError: all of them refuse the file; the message of the first.
@@ -175,10 +190,22 @@ def open_as_commands_do(path: Path, runtime: str, samples: int, with_summary: bo
         recognizer.decode()
         _ = recognizer.result.text
 
-    attempt(summarize)
-    attempt(lambda: open_model(path, runtime).run(waveform))
-    attempt(recognize)
-    if len(refusals) == 3:
+    def convert() -> None:
+        converter = OnlineConverter(path, runtime)
+        converter.accept_waveform(16000, waveform)
+        converter.input_finished()
+        converter.convert()
+        converter.read_audio()
+
+    def compute() -> None:
+        model = load(path, runtime)
+        shapes = {one.name: ([abs(size) for size in one.shape], one.dtype) for one in model.graph.inputs}
+        model(**{name: np.zeros(shape, dtype) for name, (shape, dtype) in shapes.items() if np.prod(shape) < 2**20})
+
+    attempts = [summarize, lambda: open_model(path, runtime).run(waveform), recognize, convert, compute]
+    for one in attempts:
+        attempt(one)
+    if len(refusals) == len(attempts):
         raise refusals[0]
 
 
@@ -226,11 +253,48 @@ def open_by_commands(shards: Path, recording: Path, runtime: str) -> Opening:
                 statuses.append(int(end.code or 0))
             printed = Path("/proc/self/fd/2").read_bytes()[at:].decode(errors="replace")
             sentences = [line for line in printed.splitlines() if line.startswith(("tfconformer: ", "Error: "))]
-            if "Traceback" in printed or statuses[-1] not in (0, 1, 2, 3) or (statuses[-1] and len(sentences) != 1):
+            most = 2 if words[0] == "transcribe" else 1  # which also counts the audio files, of which there is one
+            wrong = statuses[-1] and not 1 <= len(sentences) <= most
+            if "Traceback" in printed or statuses[-1] not in (0, 1, 2, 3) or wrong:
                 return f"{words[0]} ended with {statuses[-1]}: {printed}"
         return "ran" if 0 in statuses else "refused"
 
     return outcome
+
+
+@contextmanager
+def cheap_commands() -> Iterator[None]:
+    """Makes the commands in the context cheaper: what differs is neither what they compute nor what they print.
+
+    Child processes are forks of one that has imported their modules. The list of commands, the Keras model of a
+    configuration, which `summary` counts, and the utterances of shards are made once.
+    """
+    models: dict[tuple[str, int], Any] = {}
+    build = checkpoint.abstract_model
+
+    def built(config: Any, vocabulary_size: int) -> Any:
+        key = config.model_dump_json(), vocabulary_size
+        if key not in models:
+            models[key] = build(config, vocabulary_size)
+        return models[key]
+
+    @functools.cache
+    def read(shards: tuple[Path, ...], limit: int | None) -> list[Any]:
+        return list(evaluation_utterances(shards, limit=limit))
+
+    def utterances(shards: Sequence[Path], limit: int | None = None) -> list[Any]:
+        return read(tuple(shards), limit)
+
+    with ForkedChildren("converters.runtime.isolated", "converters.runtime.model") as children, ExitStack() as patches:
+        for place, name, replacement in (
+            (isolated, "subprocess", SimpleNamespace(Popen=children.start, PIPE=subprocess.PIPE)),
+            (cli, "entry_points", functools.cache(cli.entry_points)),
+            (checkpoint, "abstract_model", built),
+            (scoring, "evaluation_utterances", utterances),
+            (file_comparison, "evaluation_utterances", utterances),
+        ):
+            patches.enter_context(patch.object(place, name, replacement))
+        yield
 
 
 def run(
@@ -239,7 +303,6 @@ def run(
     seed: int,
     numbers: range,
     opening: Opening,
-    should_stop: Callable[[], bool] = lambda: False,
 ) -> tuple[Counter[str], dict[int, str]]:
     """Opens mutated files in forked children, one child until a crash.
 
@@ -249,7 +312,6 @@ def run(
       seed: of all cases.
       numbers: those of the cases.
       opening: opens a file, given its path and its number; returns "ran", "refused" or a description of a fault.
-      should_stop: asked before every case.
 
     Returns:
       The numbers of files that ran and were refused; and the faults: another outcome by the number of the file.
@@ -257,29 +319,32 @@ def run(
     counts: Counter[str] = Counter()
     faults: dict[int, str] = {}
     left = list(numbers)
-    while left and not should_stop():
+    while left:
         readable, writable = os.pipe()
         child = os.fork()
         if child == 0:
             log = os.open(folder / "log", os.O_RDWR | os.O_CREAT | os.O_TRUNC)
             os.dup2(log, 1)
             os.dup2(log, 2)
-            with os.fdopen(writable, "w") as pipe:
-                for number in left:
-                    if should_stop():
-                        break
-                    signal.alarm(_SECONDS)
-                    generator = random.Random(f"{seed}/{number}")
-                    path = folder / "m.tflite"
-                    path.write_bytes(mutated_file(generator.choice(bases), generator))
-                    print(json.dumps(opening(path, number)), file=pipe, flush=True)
-            os._exit(0)
+            try:
+                with os.fdopen(writable, "w") as pipe:
+                    for number in left:
+                        signal.setitimer(signal.ITIMER_PROF, _SECONDS)
+                        signal.alarm(10 * _SECONDS)
+                        generator = random.Random(f"{seed}/{number}")
+                        path = folder / "m.tflite"
+                        path.write_bytes(mutated_file(generator.choice(bases), generator))
+                        print(json.dumps(opening(path, number)), file=pipe, flush=True)
+                os._exit(0)
+            except BaseException:  # which must not end the contexts of the parent
+                traceback.print_exc()
+                os._exit(1)
         os.close(writable)
         with os.fdopen(readable) as pipe:
             outcomes = [json.loads(line) for line in pipe]
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         if code != 0:
-            outcomes.append(f"the process ended with {code}")
+            outcomes.append(f"the process ended with {code}: {(folder / 'log').read_text(errors='replace')[-2000:]}")
         for number, outcome in zip(left, outcomes, strict=False):
             if outcome in ("ran", "refused"):
                 counts[outcome] += 1
