@@ -2,44 +2,121 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 import soundfile
+import yaml
 
+from tests.support.bad_files import CONFIG, FILES, NO_FILE, made
 from tests.support.packed_layer import random_layer
-from tests.support.small_files import FRAME, write_recognizer, write_test_set
+from tests.support.results_samples import results
+from tests.support.small_files import FRAME, write_recognizer, write_stream, write_test_set
 from tests.support.tflite_builder import RecognizerBuilder
 from tfconformer import cli
+from tfconformer.commands.texts import UnicodeText
+from tfconformer.reports.results import write_results
 
-MODELS = Path(__file__).parents[1] / "models"
-YAML = """
-data: {train: [test-*.tfrecord], dev: [test-*.tfrecord]}
-model: {blocks: 1, dim: 8, heads: 2, subsampling_channels: 4}
-training: {epochs: 1, steps_per_epoch: 1, learning_rate: 0.001}
-"""
+REPOSITORY = Path(__file__).parents[1]
+RULES = {"quantization": [{"layers": ".*", "spec": {"bits": 4}}]}
+GRID = {
+    "title": "A grid",
+    "config": "rules.yaml",
+    "test_sets": ["test-*.tfrecord"],
+    "seeds": [1],
+    "baseline": "float32",
+    "variants": {"float32": {"training": {"initial_weights": str(REPOSITORY / "models" / "tiny")}}},
+}
+# Command lines. {out} is a name for what the command writes, any other word in braces stands for a valid input. Of
+# these and of the values of options, one after the other is replaced by bad ones; words in angle brackets, of which
+# another line has bad ones, are valid too. Together they have every argument and every option with a value.
+LINES = """
+allocate {run} {out}.yaml --budget=1MB --keep-float=.*_head --rounding=nearest
+bench {tflite} --shards={shards} --utterances=1 --rounds=1 --threads=1 --runtime=tflite-runtime --output={out}.json
+bench <tflite> --shards=<shards> --utterances=1 --rounds=1 --baselines={tflite} --backend=host
+card {tflite} --output={out}.md --results={result} --name=x --license=x --language=x --data=x
+convert <wav> {out}.wav {stream} --lag=0.5 --threads=1 --seed=0 --runtime=tflite-runtime
+data librispeech {corpus} --output={out} --max-seconds=40
+data parrotron --output={out} --cache={out}/c --recordings={corpus} --voice=v --sources=1 --jobs=1 --seed=0
+data parrotron --output=<out> --cache=<out>/c --sentences=1
+data sample --output={out} --jobs=1
+data shards {manifest} --output={out} --max-seconds=40
+data shards <manifest> --output=<out> --runner=DirectRunner --runner-option=--x=y
+data speech --output={out} --cache={out}/c --hours=1 --subset=dev-clean --jobs=1 --seed=0
+demo --output={out}
+demo-speech --output={out}
+evaluate {tflite} --shards={shards} --threads=1 --max-seconds=40 --runtime=tflite-runtime --name=x --output={out}.json
+evaluate <tflite> --shards=<shards> --utterances=1 --lag=1 --hotword-boost=1
+evaluate {run} --shards=<shards> --beam-width=2 --language-model-weight=1
+export {run} {out}.tflite --shards={shards} --utterances=1 --allow-different=0 --bits=4 --set=model.attention_chunk=1
+export <run> <out>.tflite --shards=<shards> --post-training={rules} --rounding=nearest --target=custom
+export <run> <out>.tflite --shards=<shards> --vocoder={run} --vocoder-post-training={rules} --runtime=tflite-runtime
+import {checkpoint} {out} --train=x --dev=x --decoder=ctc
+language-model {run} {out}.arpa --shards={shards} --order=2
+quantize {rules} {run} {out} --replicas=1 --set=training.epochs=1
+stream {stream} --wav={wav} --fast --threads=1 --runtime=tflite-runtime
+stream <stream> --wav=<wav> --fast --beam-width=2 --hotwords={hotwords} --hotword-boost=1
+stream <stream> --wav=<wav> --fast --rule1-min-trailing-silence=2 --rule2-min-trailing-silence=1
+stream <stream> --wav=<wav> --fast --rule3-min-utterance-length=20
+summary {tflite}
+train {config} {out} --replicas=1 --set=training.epochs=1
+train <config> <out> --set=training.initial_weights={run}
+train <config> <out> --set=data.train=["{shards}"]
+transcribe {tflite} {wav} --threads=1 --max-seconds=40 --runtime=tflite-runtime
+transcribe <tflite> <wav> --beam-width=2 --hotwords={hotwords} --hotword-boost=1
+dev config-reference {out}
+dev experiments {grid} --runs={out} --results={out}/results --only=float32
+dev probe --output={out}.json --runtime=tflite-runtime
+dev recipes {grid} --results={results} --page={page}
+dev report {result} --output={out}.html --markdown={page} --title=x
+dev stream-report float={run} --shards={shards} --chunk=1 --compare=1 --long-seconds=61 --output={out}.json
+dev stream-report float=<run> --shards=<shards> --runtime=tflite-runtime --output=<out>.json
+""".strip().splitlines()
+# Lines of which a file is read behind a model, or in another process, after seconds: only what is no file is tried.
+SLOW_LINES = [
+    "evaluate <tflite> --shards=<shards> --beam-width=2 --hotwords={hotwords}",
+    "evaluate <run> --shards=<shards> --beam-width=2 --language-model={arpa}",
+]
 
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Valid words of every kind: `run`, `yaml`, `tflite`, `shards`, `wav`, `manifest`, `corpus`."""
+    """Valid words by the names that stand in braces."""
     folder = tmp_path_factory.mktemp("good")
     write_recognizer(folder / "int4.tflite")
+    write_stream(folder / "stream.tflite")
     write_test_set(folder, "test")
-    (folder / "good.yaml").write_text(YAML)
-    soundfile.write(folder / "good.wav", np.zeros(FRAME * 8), 16000)
+    for name, tree in (("config", CONFIG), ("rules", CONFIG | RULES), ("grid", GRID)):
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(tree))
+    (folder / "results").mkdir()
+    write_results(folder / "results" / "result.json", results())
+    (folder / "page.md").write_text("".join(f"<!-- {name}:{end} -->\n" for name in ("results", "grid") for end in ENDS))
+    (folder / "hotwords").write_text("CALL HOME\n")
     return {
-        "run": str(MODELS / "tiny"),
-        "yaml": str(folder / "good.yaml"),
+        "run": str(REPOSITORY / "models" / "tiny"),
+        "config": str(folder / "config.yaml"),
+        "rules": str(folder / "rules.yaml"),
+        "grid": str(folder / "grid.yaml"),
         "tflite": str(folder / "int4.tflite"),
+        "stream": str(folder / "stream.tflite"),
         "shards": f"{folder}/test-*.tfrecord",
-        "wav": str(folder / "good.wav"),
+        "wav": str(folder / "test-0.wav"),
         "manifest": str(folder / "test.jsonl"),
         "corpus": str(write_chapter(folder / "corpus")),
+        "checkpoint": str(REPOSITORY / "tests" / "importing" / "checkpoints" / "parakeet_ctc"),
+        "results": str(folder / "results"),
+        "result": str(folder / "results" / "result.json"),
+        "page": str(folder / "page.md"),
+        "hotwords": str(folder / "hotwords"),
+        "arpa": str(folder / "hotwords"),  # a file, of which no line reads the content
     }
+
+
+ENDS = ("begin", "end")
 
 
 def write_chapter(corpus: Path) -> Path:
@@ -51,77 +128,12 @@ def write_chapter(corpus: Path) -> Path:
     return corpus
 
 
-def text(content: str | bytes, name: str = "bad") -> Callable[[Path], str]:
-    def make(folder: Path) -> str:
-        path = folder / name
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return str(path)
-
-    return make
-
-
-def folder_named(name: str) -> Callable[[Path], str]:
-    def make(folder: Path) -> str:
-        (folder / name).mkdir()
-        return str(folder / name)
-
-    return make
-
-
-def link(target: str) -> Callable[[Path], str]:
-    def make(folder: Path) -> str:
-        (folder / "link").symlink_to(target)
-        return str(folder / "link")
-
-    return make
-
-
-def incomplete_run(config: str) -> Callable[[Path], str]:
-    def make(folder: Path) -> str:
-        (folder / "run").mkdir()
-        (folder / "run" / "config.yaml").write_text(config)
-        for name in ("tokenizer.model", "best.h5", "history.jsonl"):
-            (folder / "run" / name).write_bytes(os.urandom(100))
-        return str(folder / "run")
-
-    return make
-
-
-NO_FILE: dict[str, Callable[[Path], str]] = {
-    "missing": lambda folder: str(folder / "missing"),
-    "below a file": lambda folder: text("x", "file")(folder) + "/more",
-    "nul": lambda folder: str(folder / "a\0b"),
-    "surrogate": lambda folder: str(folder / "a\udc80b"),
-    "long name": lambda folder: str(folder / ("n" * 300)),
-    "empty name": lambda folder: "",
-    "dangling link": link("nowhere"),
-    "endless link": link("link"),
-}
-FILES: dict[str, Callable[[Path], str]] = {
-    **NO_FILE,
-    "folder": folder_named("folder"),
-    "folder like a file": folder_named("folder.tflite"),
-    "empty": text(""),
-    "noise": text(np.random.default_rng(0).bytes(1000)),
-    "no utf-8": text(b"\xff\xfe\0a"),
-    "deep json": text("[" * 100_000),
-    "deep yaml": text("a: " + "[" * 5000, "bad.yaml"),
-    "list": text("[1, 2]", "bad.yaml"),
-    "null": text("null", "bad.yaml"),
-    "numbers": text("1: 2\ndata: 3\nmodel: {4: 5}\n", "bad.yaml"),
-    "extends a list": text("extends: [1]\n", "bad.yaml"),
-    "extends itself": text("extends: bad.yaml\n", "bad.yaml"),
-    "tagged": text("a: !!python/object:os.system {}\n", "bad.yaml"),
-    "results": text('{"rows": [{"model": 1}], "command": []}', "bad.json"),
-    "manifest": text('{"audio_filepath": "x.wav", "duration": 1, "text": "A"}\n', "bad.jsonl"),
-    "riff": text(b"RIFF\xff\xff\xff\xffWAVEfmt " + bytes(40), "bad.wav"),
-    "flac": text(b"fLaC" + bytes(60), "bad.flac"),
-    "tflite": text(b"\x1c\0\0\0TFL3" + bytes(200), "bad.tflite"),
-    "run": incomplete_run("data: [1"),
-    "damaged run": incomplete_run(YAML),
-}
-# Words that are no paths, by the option.
-VALUES: dict[str, list[str]] = {
+# Texts for options that are neither paths nor numbers nor choices nor any text.
+TEXTS: dict[str, list[str]] = {
+    "--budget": ["", "x", "-1MB", "nanMB", "1e999MB", "0kB", "\udc80"],
+    "--keep-float": ["[", "(", "*"],
+    "--only": ["[", "nothing"],
+    "--runner": ["nothing"],
     "--set": [
         "model.dim",
         "model.dim=[1",
@@ -133,92 +145,57 @@ VALUES: dict[str, list[str]] = {
         "\0=1",
         "x=\udc80",
     ],
-    "--budget": ["", "x", "-1MB", "nanMB", "1e999MB", "0kB", "\udc80"],
-    "--keep-float": ["[", "(", "*"],
-    "--only": ["[", "nothing"],
-    "--max-seconds": ["nan", "inf", "0", "-1", "x", "1e999"],
-    "--threads": ["0", "-1", "x", "99999999999999999999"],
-    "--beam-width": ["0", "x"],
-    "--bits": ["x"],
-    "--rule1-min-trailing-silence": ["nan", "x"],
-    "--hours": ["nan", "inf", "0", "x"],
-    "--utterances": ["0", "x"],
+    "--subset": ["nothing", "", "\udc80"],
+    "--voice": ["", "a/b", "..", "\udc80", "n" * 300],
 }
-# Commands, with {kind} for a valid word and {bad} for a bad file.
-WITH_FILES = [
-    "allocate {bad} {out}.yaml --budget 1MB",
-    "bench {bad} --shards {shards}",
-    "bench {tflite} --shards {bad}",
-    "convert {bad} {out}.wav {tflite}",
-    "convert {wav} {out}.wav {bad}",
-    "data librispeech {bad} --output {out}",
-    "data shards {bad} --output {out}",
-    "data parrotron --output {out} --cache {out} --voice v --recordings {bad}",
-    "evaluate {bad} --shards {shards}",
-    "evaluate {tflite} --shards {bad}",
-    "export {bad} {out}.tflite",
-    "export {run} {out}.tflite --shards {bad}",
-    "export {run} {out}.tflite --shards {shards} --post-training {bad}",
-    "import {bad} {out}",
-    "language-model {bad} {out}.arpa",
-    "language-model {run} {out}.arpa --shards {bad}",
-    "quantize {bad} {run} {out}",
-    "quantize {yaml} {bad} {out}",
-    "stream {bad} --wav {wav}",
-    "stream {tflite} --wav {bad}",
-    "summary {bad}",
-    "transcribe {bad} {wav}",
-    "transcribe {tflite} {bad}",
-    "train {bad} {out}",
-    "train {yaml} {out} --set training.initial_weights={bad}",
-    'train {yaml} {out} --set data.train=["{bad}"]',
-    "dev experiments {bad} --runs {out} --results {out}",
-    "dev recipes {bad} --results {out} --page {out}.md",
-    "dev report {bad} --output {out}.html",
-    "dev stream-report float={bad} --shards {shards} --output {out}.json",
-    "dev stream-report float={run} --shards {bad} --output {out}.json",
-]
-# Commands that load a model before they open the file.
-WITH_PATHS = [
-    "transcribe {tflite} {wav} --beam-width 2 --hotwords {bad}",
-    "evaluate {run} --shards {shards} --beam-width 2 --language-model {bad}",
-]
-# Commands whose output, {bad}, cannot be written.
-WITH_OUTPUTS = [
-    "allocate {run} {bad}.yaml --budget 1MB",
-    "bench {tflite} --shards {shards} --output {bad}",
-    "data librispeech {corpus} --output {bad}",
-    "data parrotron --output {bad} --cache {out}",
-    "data sample --output {bad}",
-    "data shards {manifest} --output {bad}",
-    "data speech --output {bad} --cache {out} --subset dev-clean",
-    "demo --output {bad}",
-    "evaluate {tflite} --shards {shards} --output {bad}",
-    "export {run} {bad}.tflite --shards {shards}",
-    "import tests/importing/checkpoints/parakeet_ctc {bad}",
-    "language-model {run} {bad} --shards {shards}",
-    "train {yaml} {bad}",
-    "dev config-reference {bad}",
-    "dev probe --output {bad}",
-    "dev stream-report float={run} --shards {shards} --output {bad}",
-]
-WITH_VALUES = [
-    "train {yaml} {out} --set {bad}",
-    "export {run} {out}.tflite --shards {shards} --set {bad}",
-    "allocate {run} {out}.yaml --budget {bad}",
-    "allocate {run} {out}.yaml --budget 1kB --keep-float {bad}",
-    "evaluate {tflite} --shards {shards} --max-seconds {bad}",
-    "evaluate {tflite} --shards {shards} --threads {bad}",
-    "evaluate {tflite} --shards {shards} --beam-width {bad}",
-    "data shards {manifest} --output {out} --max-seconds {bad}",
-    "data speech --output {out} --cache {out} --hours {bad} --subset none",
-    "export {run} {out}.tflite --shards {shards} --bits {bad}",
-    "export {run} {out}.tflite --shards {shards} --utterances {bad}",
-    "transcribe {tflite} {wav} --max-seconds {bad}",
-    "transcribe {tflite} {wav} --beam-width {bad}",
-    "stream {tflite} --wav {wav} --rule1-min-trailing-silence {bad}",
-]
-NO_FOLDER = ("below a file", "nul", "long name")
+ANY_TEXT = {"--runner-option"}  # of which Beam ignores what it has no name for
+NUMBERS = ["x", "", "1e999", "1e308", "nan", "-inf", "9" * 30, "-" + "9" * 30, "--", "0x10", "1,5"]
+# Of FILES, what is valid: the folder of the results of grids may hold none of them.
+VALID = {"--results": {"folder", "folder like a file", "run", "damaged run"}}
+
+
+def unwritable(word: str, folder: Path) -> Iterator[str]:
+    """Makes words in whose place nothing can be written, out of one with {out}."""
+    (folder / "file").touch()
+    (folder / "circle").symlink_to("circle")
+    for name in ("file/more", "a\0b", "n" * 300, "circle/x", "/proc/self/x"):
+        yield word.format(out=folder / name)
+    taken = Path(word.rpartition("=")[2].format(out=folder / "taken"))
+    if taken.suffix:  # a file
+        taken.mkdir()
+    else:
+        taken.parent.mkdir(exist_ok=True)
+        taken.touch()
+    yield word.format(out=folder / "taken")
+
+
+@functools.cache
+def commands() -> dict[str, click.Command]:
+    """Returns all commands of the command line by their words, from click itself."""
+
+    def found(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
+        if not isinstance(command, click.Group):
+            yield name, command
+            return
+        context = click.Context(command)
+        for child in command.list_commands(context):
+            member = command.get_command(context, child)
+            assert member is not None
+            yield from found(f"{name} {child}".strip(), member)
+
+    return dict(found("", cli.cli))
+
+
+def command_of(line: str) -> str:
+    (name,) = (name for name in commands() if line.startswith(f"{name} "))
+    return name
+
+
+def options_of(line: str) -> dict[str, click.Parameter]:
+    """Returns the options of a line's command that have a value."""
+    parameters = commands()[command_of(line)].params
+    options = [one for one in parameters if isinstance(one, click.Option) and not one.is_flag]
+    return {name: one for one in options for name in one.opts}
 
 
 def outcome(words: list[str], capfd: pytest.CaptureFixture[str]) -> tuple[int, str]:
@@ -232,52 +209,59 @@ def outcome(words: list[str], capfd: pytest.CaptureFixture[str]) -> tuple[int, s
     return int(end.value.code or 0), lines[-1] if lines else ""
 
 
-def words_of(template: str, good: dict[str, str], bad: str, out: Path) -> list[str]:
-    return [word.format(**good, bad=bad, out=out) for word in template.split()]
-
-
-def require_one_sentence(words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+def require_one_sentence(words: list[str], capfd: pytest.CaptureFixture[str]) -> str:
     status, line = outcome(words, capfd)
     assert status in (1, 2, 3), (words, status)
     assert line.startswith(("tfconformer: ", "Error: ")) and len(line) < 2000, (words, line)
+    return line
 
 
-def made(classes: dict[str, Callable[[Path], str]], folder: Path) -> Iterator[tuple[str, str]]:
-    for name, make in classes.items():
-        own = folder / name.replace(" ", "-")
+def bad_words(line: str, word: str, folder: Path) -> Iterator[str]:
+    """Yields bad words in place of one of a line; none for one of the command itself, or a flag."""
+    option, _, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    kind = options_of(line)[option].type if option in options_of(line) else None
+    if "<" in value:
+        return
+    if "{out}" in value:
+        yield from unwritable(word, folder)
+    elif "{" in value:
+        before, after = word.split("{")[0], word.split("}")[1]
+        valid = VALID.get(option, set())
+        for name, path in made(NO_FILE if line in SLOW_LINES else FILES, folder):
+            if name not in valid and (path or "initial_weights" not in word):  # of which the empty text is null
+                yield f"{before}{path}{after}"
+    elif isinstance(kind, click.Choice):
+        yield from (f"{option}={text}" for text in ("nothing", ""))
+    elif isinstance(kind, click.types.IntParamType | click.types.FloatParamType):
+        yield from (f"{option}={text}" for text in NUMBERS)
+    elif isinstance(kind, UnicodeText):
+        yield f"{option}=\udc80"
+    elif kind is not None and option not in ANY_TEXT:
+        yield from (f"{option}={text}" for text in TEXTS[option])
+
+
+def test_the_lines_have_every_parameter_of_every_command() -> None:
+    tried: dict[str, set[str]] = {name: set() for name in commands()}
+    for line in (*LINES, *SLOW_LINES):
+        command = commands()[command_of(line)]
+        words = line.split()[len(command_of(line).split()) :]
+        values, *_ = command.make_parser(click.Context(command)).parse_args(words)
+        tried[command_of(line)] |= {name for name, value in values.items() if value}
+    for name, command in commands().items():
+        valued = {one.name for one in command.params if not (isinstance(one, click.Option) and one.is_flag)}
+        assert not valued - tried[name], name
+
+
+@pytest.mark.parametrize("line", [*LINES, *SLOW_LINES])
+def test_bad_words(line, good, tmp_path, capfd, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = line.split()
+    for place, word in enumerate(words):
+        own = tmp_path / str(place)
         own.mkdir()
-        yield name, make(own)
-
-
-@pytest.mark.parametrize("template", WITH_FILES)
-def test_bad_files(template, good, tmp_path, capfd, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for _, bad in made(FILES, tmp_path):
-        if bad or "initial_weights" not in template:  # of which the empty text is null
-            require_one_sentence(words_of(template, good, bad, tmp_path / "out"), capfd)
-
-
-@pytest.mark.parametrize("template", WITH_PATHS)
-def test_bad_paths(template, good, tmp_path, capfd, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for _, bad in made(NO_FILE, tmp_path):
-        require_one_sentence(words_of(template, good, bad, tmp_path / "out"), capfd)
-
-
-@pytest.mark.parametrize("template", WITH_OUTPUTS)
-def test_bad_outputs(template, good, tmp_path, capfd, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name, bad in made(NO_FILE, tmp_path):
-        if name in NO_FOLDER:
-            require_one_sentence(words_of(template, good, bad, tmp_path / "out"), capfd)
-
-
-@pytest.mark.parametrize("template", WITH_VALUES)
-def test_bad_values(template, good, tmp_path, capfd, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    words = template.split()
-    for value in VALUES[words[words.index("{bad}") - 1]]:
-        require_one_sentence(words_of(template, good, value, tmp_path / "out"), capfd)
+        for bad in bad_words(line, word, own):
+            valid = [one.replace("<", "{").replace(">", "}").format(**good, out=own / "out") for one in words]
+            require_one_sentence([*valid[:place], bad, *valid[place + 1 :]], capfd)
 
 
 def test_a_folder_that_takes_no_file_is_one_sentence(good, capfd):

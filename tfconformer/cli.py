@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import click
 
-from tfconformer.errors import InputError
+from tfconformer.errors import InputError, printed
 from tfconformer.logs import show_logs
 
 
@@ -84,8 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _fail(sentence: str, exit_status: int) -> NoReturn:
-    line = " ".join(sentence.split()).encode("utf-8", "backslashreplace").decode("utf-8")
-    print(f"tfconformer: {line}", file=sys.stderr)
+    print(f"tfconformer: {printed(sentence)}", file=sys.stderr)
     sys.exit(exit_status)
 
 

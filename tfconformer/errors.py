@@ -11,6 +11,8 @@ which knows the file, turns it into an `InputError`: validators of a configurati
 decoders of bytes.
 """
 
+_LONGEST = 1000  # characters of a message that is printed
+
 
 class InputError(Exception):
     """Input that cannot be used: a file, a value of a configuration, a command-line argument.
@@ -33,3 +35,9 @@ class UnavailableError(InputError):
 def one_line(error: Exception) -> str:
     """Returns the message of an exception, for example of another library, on one line."""
     return " ".join(str(error).split())
+
+
+def printed(error: Exception | str) -> str:
+    """Returns a message as the command line prints it: on one line, without the middle of a text that it quotes."""
+    line = " ".join(str(error).split()).encode("utf-8", "backslashreplace").decode("utf-8")
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST // 2]} ... {line[-_LONGEST // 2 :]}"

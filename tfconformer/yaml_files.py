@@ -77,7 +77,7 @@ def load_yaml(text: str, folder: Path | None = None) -> Any:
 
     def construct_text(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> _Text | str:
         plain = str(loader.construct_scalar(node))
-        if any("\ud800" <= character <= "\udfff" for character in plain):
+        if not _is_unicode(plain):
             raise _fault(node, "half of a pair of surrogates is no text")
         if folder is None:
             return plain
@@ -149,6 +149,11 @@ def _check_size(node: yaml.Node, sizes: dict[int, int]) -> int:
     return size
 
 
+def _is_unicode(text: str) -> bool:
+    """Returns False for a text with half of a pair of surrogates, as the names of files have that are no UTF-8."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def _fault(node: yaml.Node, message: str) -> yaml.YAMLError:
     mark = node.start_mark
     return yaml.YAMLError(f"line {mark.line + 1}, column {mark.column + 1}: {message}")
@@ -158,6 +163,8 @@ def _reader(escape: Callable[[str], str]) -> Callable[[object], object]:
     """Returns the validator of a path field; `escape` makes a folder's name literal in what the field holds."""
 
     def read(value: object) -> object:
+        if isinstance(value, str) and not _is_unicode(value):
+            raise ValueError("a name that is not Unicode has no place in a configuration")
         if not isinstance(value, str) or Path(value).is_absolute():
             return value
         if not isinstance(value, _Text):

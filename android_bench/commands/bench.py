@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from converters.runtime.model import RUNTIMES
+from tfconformer.commands.numbers import Whole
 from tfconformer.commands.output import OUTPUT_FILE
 
 DEFAULT_RUNTIME = "ai-edge-litert"
@@ -18,9 +19,7 @@ _PATH = click.Path(path_type=Path)
 @click.command()
 @click.argument("model_files", type=_PATH, nargs=-1)
 @click.option("--shards", "patterns", metavar="GLOB", multiple=True, required=True, help="Shards of ONE test set.")
-@click.option(
-    "--utterances", type=click.IntRange(min=1), default=16, show_default=True, help="How many of them to run."
-)
+@click.option("--utterances", type=Whole(min=1), default=16, show_default=True, help="How many of them to run.")
 @click.option(
     "--baselines",
     "float_model",
@@ -38,9 +37,7 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option("--runtime", type=click.Choice(RUNTIMES), help=f"Of the backend host.  [default: {DEFAULT_RUNTIME}]")
 @click.option("--threads", type=click.IntRange(1, 256), default=1, show_default=True)
-@click.option(
-    "--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="Each model runs once a round."
-)
+@click.option("--rounds", type=Whole(min=1), default=3, show_default=True, help="Each model runs once a round.")
 @click.option("--output", type=OUTPUT_FILE, help="Results file to write (JSON).")
 def bench(
     model_files: tuple[Path, ...],

@@ -9,14 +9,14 @@ from typing import Any
 
 import click
 
-from tfconformer.commands.numbers import Finite
+from tfconformer.commands.numbers import Finite, Whole
 from tfconformer.errors import InputError
 
 
 def beam_options(command: Callable[..., None]) -> Callable[..., None]:
     """Adds the options to a command, which takes their values as `beam`, a `BeamSearch`; None searches greedily."""
 
-    @click.option("--beam-width", type=click.IntRange(min=1), help="Number of hypotheses of a beam search.")
+    @click.option("--beam-width", type=Whole(min=1), help="Number of hypotheses of a beam search.")
     @click.option(
         "--hotwords",
         "hotwords_file",

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from tfconformer.commands.output import OUTPUT_FILE
+from tfconformer.commands.texts import TEXT
 
 _PATH = click.Path(path_type=Path)
 
@@ -17,10 +18,14 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--results", type=_PATH, multiple=True, help="Results of `tfconformer evaluate --output`; can be repeated."
 )
-@click.option("--name", help="Name of the model, which is that of its rows in the results.  [default: that of SOURCE]")
-@click.option("--license", "licence", help='Licence of the model by its identifier, for example "apache-2.0".')
-@click.option("--language", help='Code of the language that it understands, for example "en".')
-@click.option("--data", help="What it was trained on, and the licences of that, in Markdown.")
+@click.option(
+    "--name", type=TEXT, help="Name of the model, which is that of its rows in the results.  [default: that of SOURCE]"
+)
+@click.option(
+    "--license", "licence", type=TEXT, help='Licence of the model by its identifier, for example "apache-2.0".'
+)
+@click.option("--language", type=TEXT, help='Code of the language that it understands, for example "en".')
+@click.option("--data", type=TEXT, help="What it was trained on, and the licences of that, in Markdown.")
 def card(
     source: Path,
     output: Path,

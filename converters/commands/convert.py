@@ -9,7 +9,7 @@ import click
 
 from converters.runtime.model import RUNTIMES
 from tfconformer import atomic
-from tfconformer.commands.numbers import Finite
+from tfconformer.commands.numbers import Finite, Whole
 from tfconformer.errors import InputError
 
 
@@ -25,7 +25,7 @@ from tfconformer.errors import InputError
 )
 @click.option("--runtime", type=click.Choice(RUNTIMES), default="ai-edge-litert", show_default=True)
 @click.option("--threads", type=click.IntRange(1, 256), default=1, show_default=True)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the vocoder's noise.")
+@click.option("--seed", type=Whole(min=0), default=0, show_default=True, help="Seed of the vocoder's noise.")
 def convert(
     files: tuple[Path, ...], mic: bool, speaker: bool, lag: float | None, runtime: str, threads: int, seed: int
 ) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-_FOLDER = click.Path(path_type=Path, file_okay=False)
+from tfconformer.commands.output import OUTPUT_FOLDER
 
 
 @click.command()
-@click.option("--output", type=_FOLDER, default=Path("build/demo"), show_default=True)
+@click.option("--output", type=OUTPUT_FOLDER, default=Path("build/demo"), show_default=True)
 @click.option("--publish", is_flag=True, help="Put the results into results/demo.json and docs/results/index.md.")
 def demo(output: Path, publish: bool) -> None:
     """Fine-tune the small model to 8, 4 and 2 bits, export, score in a real runtime, report.

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-_FOLDER = click.Path(path_type=Path, file_okay=False)
+from tfconformer.commands.output import OUTPUT_FOLDER
 
 
 @click.command()
-@click.option("--output", type=_FOLDER, default=Path("build/demo-speech"), show_default=True)
+@click.option("--output", type=OUTPUT_FOLDER, default=Path("build/demo-speech"), show_default=True)
 @click.option("--train", is_flag=True, help="Also fine-tune the model to int4 on the sample, and convert with it.")
 def demo_speech(output: Path, train: bool) -> None:
     """Convert sample speakers to one voice with the shipped model: WAV files, and a page to listen to.

@@ -10,8 +10,9 @@ import click
 
 from converters.commands.beam_options import beam_options
 from converters.runtime.model import RUNTIMES
-from tfconformer.commands.numbers import Finite
+from tfconformer.commands.numbers import Finite, Whole
 from tfconformer.commands.output import OUTPUT_FILE
+from tfconformer.commands.texts import TEXT
 from tfconformer.data.limits import MAX_SECONDS
 from tfconformer.decoding.beam import BeamSearch
 from tfconformer.errors import InputError
@@ -41,11 +42,11 @@ _PATH = click.Path(path_type=Path)
     metavar="SECONDS",
     help="Of a streaming conversion: convert so far behind the speaker, not after the end.",
 )
-@click.option("--utterances", type=click.IntRange(min=1), help="Of generated speech: so many of each set, not all.")
+@click.option("--utterances", type=Whole(min=1), help="Of generated speech: so many of each set, not all.")
 @beam_options
 @click.option("--language-model", type=_PATH, help="Of a run with CTC: an n-gram model, ARPA or KenLM's binary format.")
 @click.option("--language-model-weight", type=Finite(min=0), default=0.5, show_default=True)
-@click.option("--name", help="Name of the model in the results; by default that of the file.")
+@click.option("--name", type=TEXT, help="Name of the model in the results; by default that of the file.")
 @click.option("--output", type=OUTPUT_FILE, help="Results file to write (JSON).")
 def evaluate(
     source: Path,

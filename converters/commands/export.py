@@ -8,6 +8,7 @@ from typing import get_args
 import click
 
 from converters.runtime.model import RUNTIMES
+from tfconformer.commands.numbers import Whole
 from tfconformer.commands.output import OUTPUT_FILE
 from tfconformer.errors import InputError
 from tfconformer.quantization.spec import Rounding
@@ -25,10 +26,10 @@ from tfconformer.quantization.spec import Rounding
 )
 @click.option("--shards", multiple=True, metavar="GLOB", help="Shards to verify with [default: the run's dev shards].")
 @click.option("--bundled-utterances", is_flag=True, help="Verify with those of the package, which need no corpus.")
-@click.option("--utterances", type=click.IntRange(min=1), default=8, show_default=True, help="How many to verify with.")
+@click.option("--utterances", type=Whole(min=1), default=8, show_default=True, help="How many to verify with.")
 @click.option(
     "--allow-different",
-    type=click.IntRange(min=0),
+    type=Whole(min=0),
     default=0,
     show_default=True,
     metavar="N",
@@ -51,7 +52,7 @@ from tfconformer.quantization.spec import Rounding
     help="Quantize a float run without training, with this configuration's rules.",
 )
 @click.option("--rounding", type=click.Choice(get_args(Rounding)), default="nearest", show_default=True)
-@click.option("--bits", type=int, help="Which precision of a co-trained run [default: its first].")
+@click.option("--bits", type=Whole(min=1), help="Which precision of a co-trained run [default: its first].")
 @click.option(
     "--set",
     "overrides",
@@ -111,21 +112,23 @@ def export(
     from tfconformer.training.run import RunDirectory
 
     run = RunDirectory(run_directory)
-    if bundled_utterances:
-        if shards:
-            raise InputError("give either --shards or --bundled-utterances")
-        waveforms = bundled(run.config().features.sample_rate)[:utterances]
-    else:
-        paths = find_shards(shards or run.config().data.dev)
-        waveforms = [one.waveform for one in evaluation_utterances(paths, limit=utterances)]
+    if bundled_utterances and shards:
+        raise InputError("give either --shards or --bundled-utterances")
+    paths = [] if bundled_utterances else find_shards(shards or run.config().data.dev)
     tokenizer = Tokenizer.from_file(run.tokenizer_file)
     rules, vocoder_rules = (
         None if config is None else load_config(config).quantization for config in (quantization, vocoder_quantization)
     )
-    loaded = load_run_model(run, overrides, bits, rules, rounding)
+    voice = None
     if vocoder_directory is not None:
         voice = load_run_model(RunDirectory(vocoder_directory), rules=vocoder_rules, rounding=rounding)
+    loaded = load_run_model(run, overrides, bits, rules, rounding)
+    if voice is not None:
         loaded = with_vocoder(loaded, voice)
+    if bundled_utterances:
+        waveforms = bundled(loaded.config.features.sample_rate)[:utterances]
+    else:
+        waveforms = [one.waveform for one in evaluation_utterances(paths, limit=utterances)]
     report = export_model(
         loaded.model,
         loaded.config,

@@ -11,7 +11,13 @@ _PATH = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=_PATH)
-@click.option("--results", type=_PATH, default=Path("results"), show_default=True, help="Folder of the results files.")
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    default=Path("results"),
+    show_default=True,
+    help="Folder of the results files.",
+)
 @click.option(
     "--page", type=_PATH, default=Path("docs/results/recipes.md"), show_default=True, help="Markdown to update."
 )

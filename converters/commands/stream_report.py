@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from converters.runtime.model import RUNTIMES
-from tfconformer.commands.numbers import Finite
+from tfconformer.commands.numbers import Finite, Whole
 from tfconformer.commands.output import OUTPUT_FILE
 from tfconformer.errors import InputError
 
@@ -21,7 +21,7 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--chunk",
     "chunks",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     multiple=True,
     default=(1, 3, 5, 9, 17),
     show_default=True,
@@ -30,7 +30,7 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--compare",
     "compared",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     multiple=True,
     default=(1, 5, 17),
     show_default=True,

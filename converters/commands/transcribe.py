@@ -13,7 +13,7 @@ from converters.runtime.model import RUNTIMES
 from tfconformer.commands.numbers import Finite
 from tfconformer.data.limits import MAX_SECONDS
 from tfconformer.decoding.beam import BeamSearch
-from tfconformer.errors import InputError
+from tfconformer.errors import InputError, printed
 
 
 @click.command()
@@ -55,7 +55,7 @@ def transcribe(
         try:
             transcription = transcriber(path)
         except InputError as error:
-            click.echo(f"tfconformer: {error}", err=True)
+            click.echo(f"tfconformer: {printed(error)}", err=True)
             failed += 1
             continue
         if as_json:

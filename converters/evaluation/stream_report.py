@@ -48,6 +48,8 @@ def stream_rows(
     unknown = sorted({*compared} - {*chunks})
     if unknown:
         raise InputError(f"--compare {unknown[0]} is not among the chunks {', '.join(map(str, chunks))}")
+    for path in runs.values():  # a wrong one is found before the first is measured
+        RunDirectory(path).config()
     sets = shards_by_set(patterns)
     first_set = next(iter(sets.values()))
     waveforms = [one.waveform for one in evaluation_utterances(first_set, limit=_STEP_UTTERANCES)]

@@ -21,6 +21,7 @@ from pathlib import Path
 from converters.evaluation.scoring import Score, model_quantization, score_file, score_keras
 from converters.experiments.grid import Experiment, Run, experiment_runs
 from converters.exporter.pipeline import export_model
+from tfconformer import atomic
 from tfconformer.data.pipeline import evaluation_utterances
 from tfconformer.data.shards import find_shards, shards_by_set
 from tfconformer.data.tokenizer import Tokenizer
@@ -63,6 +64,8 @@ def execute(path: Path, experiment: Experiment, folder: Path, output: Path, only
     asked = [run for run in runs if re.fullmatch(only, run.variant)]
     if not asked:
         raise InputError(f"{path} has no variant that matches {only!r}")
+    for file in (output, *(run_folder(folder, run) / "results.json" for run in asked)):
+        atomic.require_writable(file)
     for number, run in enumerate(asked, 1):
         results_file = run_folder(folder, run) / "results.json"
         if not results_file.is_file():

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import click
 
+from tfconformer.commands.output import OUTPUT_FOLDER
+
 
 @click.command("config-reference")
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path("docs/reference"))
+@click.argument("folder", type=OUTPUT_FOLDER, default=Path("docs/reference"))
 def config_reference(folder: Path) -> None:
     """Write the reference of the configuration into FOLDER: a page, and a JSON schema for editors."""
     from tfconformer import atomic

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfconformer.commands.numbers import Finite
+from tfconformer.commands.numbers import Finite, Whole
+from tfconformer.commands.output import OUTPUT_FOLDER
 from tfconformer.data.limits import MAX_SECONDS
 from tfconformer.errors import InputError
 
@@ -37,7 +38,7 @@ _NORMALIZE = click.option(
 
 @data.command()
 @click.argument("directory", type=_FOLDER)
-@click.option("--output", type=_FOLDER, required=True, help="Folder for manifests and shards.")
+@click.option("--output", type=OUTPUT_FOLDER, required=True, help="Folder for manifests and shards.")
 @_MAX_SECONDS
 @_NORMALIZE
 def librispeech(directory: Path, output: Path, max_seconds: float, normalize: bool) -> None:
@@ -49,12 +50,12 @@ def librispeech(directory: Path, output: Path, max_seconds: float, normalize: bo
 
 
 @data.command()
-@click.option("--output", type=_FOLDER, required=True, help="Folder for the corpus, its manifests and shards.")
-@click.option("--cache", type=_FOLDER, required=True, help="Folder for downloaded packages.")
+@click.option("--output", type=OUTPUT_FOLDER, required=True, help="Folder for the corpus, its manifests and shards.")
+@click.option("--cache", type=OUTPUT_FOLDER, required=True, help="Folder for downloaded packages.")
 @click.option("--hours", type=Finite(min=0, min_open=True), help="Hours of synthetic training speech.")
 @click.option("--subset", "subsets", multiple=True, metavar="SUBSET", help="Make only this one; may be repeated.")
-@click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Processes.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--jobs", type=click.IntRange(1, 256), default=2, show_default=True, help="Processes.")
+@click.option("--seed", type=Whole(min=0), default=0, show_default=True)
 def speech(output: Path, cache: Path, hours: float | None, subsets: tuple[str, ...], jobs: int, seed: int) -> None:
     """Build this project's own corpus of synthetic and human speech; an interrupted build continues.
 
@@ -73,14 +74,14 @@ def speech(output: Path, cache: Path, hours: float | None, subsets: tuple[str, .
 
 
 @data.command()
-@click.option("--output", type=_FOLDER, required=True, help="Folder for the corpus, its manifests and shards.")
-@click.option("--cache", type=_FOLDER, required=True, help="Folder for downloaded packages.")
+@click.option("--output", type=OUTPUT_FOLDER, required=True, help="Folder for the corpus, its manifests and shards.")
+@click.option("--cache", type=OUTPUT_FOLDER, required=True, help="Folder for downloaded packages.")
 @click.option("--recordings", type=_FOLDER, help="LibriSpeech-like folder of a recorded canonical voice.")
 @click.option("--voice", metavar="NAME", help="Its name: the subsets are train-NAME, dev-NAME and test-NAME.")
-@click.option("--sentences", type=click.IntRange(min=1), default=3000, show_default=True, help="Of train-pairs.")
-@click.option("--sources", type=click.IntRange(min=1), default=3, show_default=True, help="Voices per sentence.")
-@click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Processes.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--sentences", type=Whole(min=1), default=3000, show_default=True, help="Of train-pairs.")
+@click.option("--sources", type=Whole(min=1), default=3, show_default=True, help="Voices per sentence.")
+@click.option("--jobs", type=click.IntRange(1, 256), default=2, show_default=True, help="Processes.")
+@click.option("--seed", type=Whole(min=0), default=0, show_default=True)
 def parrotron(
     output: Path,
     cache: Path,
@@ -112,9 +113,9 @@ def parrotron(
 
 
 @data.command()
-@click.option("--output", type=_FOLDER, required=True, help="Folder for the sample and its manifests.")
+@click.option("--output", type=OUTPUT_FOLDER, required=True, help="Folder for the sample and its manifests.")
 @click.option("--pairs", is_flag=True, help="Of pairs for speech-to-speech conversion.")
-@click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Processes.")
+@click.option("--jobs", type=click.IntRange(1, 256), default=2, show_default=True, help="Processes.")
 def sample(output: Path, pairs: bool, jobs: int) -> None:
     """Build a small sample corpus: synthetic speech in Ogg Vorbis, under 12 MB.
 
@@ -134,7 +135,7 @@ def sample(output: Path, pairs: bool, jobs: int) -> None:
 
 @data.command()
 @click.argument("manifests", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--output", type=_FOLDER, required=True, help="Folder for the shards.")
+@click.option("--output", type=OUTPUT_FOLDER, required=True, help="Folder for the shards.")
 @click.option("--wav", is_flag=True, help="Store 16-bit PCM: larger, and nearly free to decode.")
 @click.option("--runner", metavar="NAME", help="Write by Apache Beam: DirectRunner, FlinkRunner, DataflowRunner, ...")
 @click.option("--runner-option", "arguments", multiple=True, metavar="--KEY=VALUE", help="Option of the Beam pipeline.")

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import click
 
+from tfconformer.commands.texts import TEXT
+
 
 @click.command(name="import")
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("run_directory", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--train", multiple=True, metavar="GLOB", help="Shards to calibrate and to fine-tune with.")
-@click.option("--dev", multiple=True, metavar="GLOB", help="Shards to verify exports and to score with.")
+@click.option("--train", type=TEXT, multiple=True, metavar="GLOB", help="Shards to calibrate and to fine-tune with.")
+@click.option("--dev", type=TEXT, multiple=True, metavar="GLOB", help="Shards to verify exports and to score with.")
 @click.option(
     "--decoder",
     type=click.Choice(["ctc", "transducer"]),

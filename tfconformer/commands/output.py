@@ -1,7 +1,8 @@
-"""The type of options and arguments that name a file to write."""
+"""The types of options and arguments that name a file or a folder to write."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -28,4 +29,25 @@ class OutputFile(click.Path):
         return path
 
 
-OUTPUT_FILE = OutputFile()
+class OutputFolder(click.Path):
+    """A folder to write into, which is tried before the work whose results it will hold."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path, file_okay=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Returns the path, at which nothing is left that was not there.
+
+        Raises:
+          InputError: no file can be written there.
+        """
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        created = [folder for folder in (path, *path.parents) if not folder.exists()]
+        atomic.require_writable(path / "file")
+        with contextlib.suppress(OSError):  # another process may use them already
+            for folder in created:
+                folder.rmdir()
+        return path
+
+
+OUTPUT_FILE, OUTPUT_FOLDER = OutputFile(), OutputFolder()

@@ -56,6 +56,7 @@ def import_checkpoint(
     """
     with contextlib.ExitStack() as files:
         try:
+            data = DataConfig(train=tuple(train), dev=tuple(dev))
             checkpoint = read_archive(source, files, decoder) if source.is_file() else _read_folder(source)
         except ValidationError as error:
             raise InputError(f"{source}: {explain(error)}") from None
@@ -72,7 +73,7 @@ def import_checkpoint(
             task=architecture.task,
             features=architecture.features,
             model=architecture.model,
-            data=DataConfig(train=tuple(train), dev=tuple(dev)),
+            data=data,
             training=_TRAINING,
         )
         run.require(config)

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from converters.commands.convert import convert
 from converters.streaming.online_converter import OnlineConverter
 from tests.conftest import Conversion
+from tests.support.bad_files import FILES, made
 from tfconformer.cli import main
 
 pytestmark = pytest.mark.usefixtures("native_library")
@@ -48,6 +49,18 @@ def test_bad_arguments_are_one_sentence(
         main(["convert", str(tmp_path / "missing.wav"), str(tmp_path / output), str(conversion.path)])
     assert message in capsys.readouterr().err
     assert not (tmp_path / output).exists()
+
+
+def test_bad_audio_is_one_sentence(
+    conversion: Conversion, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # of which the empty name is the folder
+    for name, audio in made(FILES, tmp_path):
+        with pytest.raises(SystemExit) as end:
+            main(["convert", audio, str(tmp_path / "out.wav"), str(conversion.path)])
+        lines = capfd.readouterr().err.splitlines()
+        assert end.value.code == 2 and lines[-1].startswith("tfconformer: "), (name, lines)
+        assert not (tmp_path / "out.wav").exists()
 
 
 def test_a_microphone_is_converted_for_a_loudspeaker(

@@ -1,5 +1,7 @@
 """Packing, against a published case, an independent implementation and the definition."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -61,6 +63,8 @@ def test_a_last_group_of_one_weight_stores_an_index_past_the_end(last):
     )
     assert stored.tolist() == [8 + last, 8]
     assert indices[0] == 0 and 32 + indices[1] > 32
+    page = " ".join((Path(__file__).parents[3] / "docs" / "reference" / "format.md").read_text().split())
+    assert "with 2:4 and K = 33 the last four holds one weight and two entries are stored" in page
     np.testing.assert_array_equal(packed.dequantize(), codes)
 
 
