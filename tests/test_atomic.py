@@ -77,8 +77,8 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_what_takes_no_file_is_found_before_the_work(tmp_path: Path) -> None:
-    atomic.require_writable(tmp_path / "new" / "a.txt")
-    assert not names(tmp_path / "new")
+    atomic.require_writable(tmp_path / "new" / "folder" / "a.txt")
+    assert not names(tmp_path)
     (tmp_path / "file").write_text("before")
     atomic.require_writable(tmp_path / "file")
     assert (tmp_path / "file").read_text() == "before"

@@ -63,14 +63,19 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def require_writable(path: str | os.PathLike[str]) -> None:
-    """Checks that a file can be written at `path`, before the work whose result it will hold; changes no file there.
+    """Checks that a file can be written at `path`, before the work whose result it will hold; leaves all as it was.
 
     Raises:
       InputError: the file cannot be created.
     """
     final = Path(path)
+    with _one_sentence(final):
+        created = [folder for folder in final.parents if not folder.exists()]
     with contextlib.suppress(_TriedError), atomic_path(final):
         raise _TriedError
+    with contextlib.suppress(OSError):  # another process may use them already
+        for folder in created:
+            folder.rmdir()
 
 
 def remove_abandoned(folder: Path, pattern: str) -> None:

@@ -60,11 +60,13 @@ def load(path: str | os.PathLike[str], runtime: str = "ai-edge-litert", threads:
       threads: maximum number of threads of an operation.
 
     Raises:
-      InputError: the file is missing, damaged or does not fit its metadata, the runtime is unknown, not installed or
-        lacks an operation of the file, or the native library is missing though the file needs it.
+      InputError: the file is missing, damaged, a streaming one or does not fit its metadata, the runtime is unknown,
+        not installed or lacks an operation of the file, or the native library is missing though the file needs it.
     """
     name = os.fspath(path)
     file = read_tflite(name)
     graphs = ModelMetadata.parse(name, file).graphs
+    if graphs[0].states:
+        raise InputError(f"{name}: a streaming file, which `converters.Recognizer` or `converters.Converter` runs")
     check_signatures(name, file, graphs)
     return TensorModel(load_file(name, file, graphs, runtime, threads))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -36,17 +35,13 @@ class OutputFolder(click.Path):
         super().__init__(path_type=Path, file_okay=False)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """Returns the path, at which nothing is left that was not there.
+        """Returns the path.
 
         Raises:
           InputError: no file can be written there.
         """
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
-        created = [folder for folder in (path, *path.parents) if not folder.exists()]
         atomic.require_writable(path / "file")
-        with contextlib.suppress(OSError):  # another process may use them already
-            for folder in created:
-                folder.rmdir()
         return path
 
 

@@ -15,9 +15,11 @@ from converters import custom_ops
 from converters.custom_ops import kernel_names
 from converters.runtime import interpreters
 from converters.runtime.model import RUNTIMES, open_model
+from converters.runtime.tensor_model import load
 from tests.support.forked import forked
 from tests.support.packed_layer import RECOGNIZER_FEATURES as FEATURES
 from tests.support.packed_layer import recognizer_layers as layers
+from tests.support.small_files import write_stream
 from tests.support.tflite_builder import ModelBuilder, RecognizerBuilder
 from tfconformer.errors import InputError
 
@@ -222,6 +224,12 @@ def test_only_recognizers_are_opened(tmp_path: Path) -> None:
     path.write_bytes(builder.finish())
     with pytest.raises(InputError, match=r"from \['audio'\] to \['logits'\]"):
         open_model(path)
+
+
+def test_a_streaming_file_is_no_tensor_model(tmp_path: Path) -> None:
+    write_stream(tmp_path / "stream.tflite")
+    with pytest.raises(InputError, match=r"stream\.tflite: a streaming file, which `converters\.Recognizer` or"):
+        load(tmp_path / "stream.tflite")
 
 
 def test_the_rank_of_x_is_kept(tmp_path: Path) -> None:
