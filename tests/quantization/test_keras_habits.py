@@ -7,7 +7,7 @@ import tf_keras as keras
 
 import tfconformer
 from tests.support.keras_kinds import inputs, keras_model
-from tests.support.tiny_conformer import tiny_config, tiny_model
+from tests.support.tiny_conformer import ONE_BLOCK, tiny_config, tiny_model
 from tfconformer import ClipSearch, LearnedClip, QuantizationSteps, QuantSpec, Schedule
 from tfconformer.errors import InputError
 
@@ -102,39 +102,49 @@ def test_compilation_by_xla_is_refused():
         fit(quantized(jit_compile=True))
 
 
+BRANCHES = ["dense", "lstm", "attention"]
+CONFORMER = tiny_config([{"layers": ".*", "spec": {"bits": 4, "block_size": 16}}], ONE_BLOCK)
+
+
+@pytest.fixture(scope="module")
+def in_float32():
+    """The models of the tests of mixed precision, in float32."""
+    return keras_model(BRANCHES), tiny_model(CONFORMER)
+
+
 @pytest.fixture(params=["mixed_float16", "mixed_bfloat16"])
-def mixed(request):
+def mixed(request, in_float32):
     keras.mixed_precision.set_global_policy(request.param)
     yield request.param
     keras.mixed_precision.set_global_policy("float32")
 
 
-def test_mixed_precision_keeps_quantized_layers_in_float32(mixed):
-    branches = ["dense", "lstm", "attention"]
-    model = keras_model(branches)
+@pytest.fixture(scope="module")
+def expected_outputs(in_float32):
+    return {name: output.numpy() for name, output in tfconformer.quantize(in_float32[0], {".*": INT2})(X).items()}
+
+
+def test_mixed_precision_keeps_quantized_layers_in_float32(expected_outputs, in_float32, mixed):
+    model = keras_model(BRANCHES)
+    model.set_weights(in_float32[0].get_weights())
     quantized = tfconformer.quantize(model, {".*": INT2})
     quantized.compile("adam", "mse")
-    zeros = {name: np.zeros(output.shape) for name, output in quantized(X).items()}
+    zeros = {name: np.zeros(output.shape) for name, output in expected_outputs.items()}
     assert np.isfinite(quantized.fit(X, zeros, epochs=2, verbose=0).history["loss"]).all()
     keras.mixed_precision.set_global_policy("float32")
-    reference = keras_model(branches)
-    reference.set_weights(model.get_weights())
-    expected = tfconformer.quantize(reference, {".*": INT2})
     fresh = tfconformer.quantize(model, {".*": INT2})
     for name, output in fresh(X).items():
         assert output.dtype == keras.mixed_precision.Policy(mixed).compute_dtype
         # The inputs have 8 (bfloat16) or 11 (float16) bits.
-        assert np.abs(tf.cast(output, tf.float32) - expected(X)[name]).max() <= 0.02 * np.abs(expected(X)[name]).max()
+        expected = expected_outputs[name]
+        assert np.abs(tf.cast(output, tf.float32) - expected).max() <= 0.02 * np.abs(expected).max()
 
 
-def test_a_conformer_keeps_its_layers_in_float32(mixed):
-    config = tiny_config([{"layers": ".*", "spec": {"bits": 4, "block_size": 16}}])
-    model = tiny_model(config)
-    features = tf.random.stateless_normal([1, 30, config.features.mel_bins], seed=[0, 0])
+def test_a_conformer_keeps_its_layers_in_float32(in_float32, mixed):
+    reference, model = in_float32[1], tiny_model(CONFORMER)
+    model.set_weights(reference.get_weights())
+    features = tf.random.stateless_normal([1, 30, CONFORMER.features.mel_bins], seed=[0, 0])
     computed = model([features, tf.constant([30])])["logits"]
-    keras.mixed_precision.set_global_policy("float32")
-    reference = tiny_model(config)
-    reference.set_weights(model.get_weights())
     expected = reference([features, tf.constant([30])])["logits"]
     assert computed.dtype == tf.float32
     # The features, the first convolution and the activations have 8 (bfloat16) or 11 (float16) bits.
