@@ -6,9 +6,11 @@ import json
 import signal
 import socket
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.support.fresh_processes import Job
 from tests.support.small_files import write_noise_corpus
@@ -138,6 +140,13 @@ def test_a_training_continues_after_a_worker_is_killed(processes, config_file, t
     losses = [[epoch["loss"] for epoch in RunDirectory(one).history()] for one in (run, two_replicas[0])]
     assert len(losses[0]) == EPOCHS
     np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
+def test_parameter_servers_are_refused(config, tmp_path, monkeypatch):
+    strategy = Mock(spec=tf.distribute.ParameterServerStrategy)
+    monkeypatch.setattr(tf.distribute, "get_strategy", lambda: strategy)
+    with pytest.raises(InputError, match="parameter servers train without callbacks between steps"):
+        train(config, RunDirectory(tmp_path / "run"))
 
 
 @pytest.mark.parametrize(

@@ -55,9 +55,15 @@ def train(config: Config, run: RunDirectory) -> keras.Model:
 
     Raises:
       InputError: the directory holds a run of another configuration or cannot be written, no shard matches a pattern,
-        the initial weights do not fit the model, the training diverges, or another worker of it ended.
+        the initial weights do not fit the model, the training diverges, another worker of it ended, or the strategy has
+        parameter servers.
     """
     strategy = tf.distribute.get_strategy()
+    if isinstance(strategy, tf.distribute.ParameterServerStrategy):
+        raise InputError(
+            "parameter servers train without callbacks between steps, which quantizers and schedules need: use "
+            "MirroredStrategy or MultiWorkerMirroredStrategy"
+        )
     try:
         with strategy.scope():
             return _train(config, run, strategy)
