@@ -306,7 +306,8 @@ def describe(
     assert prepared.task is not None
     features = config.features
     frame_seconds = config.model.encoder_stride * features.frame_step / features.sample_rate
-    settings = prepared.task.describe(prepared.model) | label_delay(references, frame_seconds, features.sample_rate)
+    delay = label_delay(references, frame_seconds, features.sample_rate)
+    settings = {**prepared.task.describe(prepared.model), **delay}
     return write_metadata(
         config=config,
         tokenizer=tokenizer,

@@ -198,9 +198,11 @@ class TaskDescription(BaseModel):
 
     Attributes:
       name: name of a task of `tfconformer.tasks`.
-      search: name of the search from outputs to labels, "ctc" or "transducer"; None if the task has none.
+      search: name of the search from outputs to labels, "ctc", "transducer" or "tdt", a transducer with durations; None
+        if the task has none.
       label_delay_ms: milliseconds by which labels are later than the speech that they stand for, as measured at export;
         None if that was not measured.
+      durations: the numbers of frames that the last logits of a transducer choose from; None without durations.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -209,6 +211,7 @@ class TaskDescription(BaseModel):
     name: str
     search: str | None = None
     label_delay_ms: Annotated[int, Field(ge=0, le=60_000, strict=True)] | None = None
+    durations: tuple[Annotated[int, Field(strict=True, ge=0, lt=2**16)], ...] | None = Field(None, min_length=1)
 
     def setting(self, name: str) -> int:
         """Returns a setting that is a number above 0.
@@ -310,9 +313,11 @@ class ModelMetadata(_Record):
 
     @model_validator(mode="after")
     def _has_decoder(self) -> ModelMetadata:
-        if self.task.search != "transducer":
+        if (self.task.search == "tdt") != (self.task.durations is not None):
+            raise ValueError("task.durations are settings of the search 'tdt', and of no other")
+        if self.task.search not in ("transducer", "tdt"):
             return self
-        width = self.task.setting("vocabulary") + 1
+        width = self.task.setting("vocabulary") + 1 + len(self.task.durations or ())
         self.task.setting("max_symbols")
         graphs = {graph.signature: graph for graph in self.graphs[1:]}
         for signature, ends in _DECODER.items():
@@ -321,7 +326,7 @@ class ModelMetadata(_Record):
             if tuple({tensor.name for tensor in group} for group in groups) != ends:
                 raise ValueError(f"the graph {signature!r} of a transducer is missing, or has other tensors")
         if graphs["join"].output.shape != (1, width):
-            raise ValueError(f"the logits of a transducer of {width - 1} tokens should be [1, {width}]")
+            raise ValueError(f"the logits of this transducer should be [1, {width}]")
         return self
 
     @classmethod

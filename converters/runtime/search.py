@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 class Search(Protocol):
     """The search in one utterance, whose frames arrive in chunks.
 
-    A label of CTC occupies a run of frames, one of a transducer the frame in which it is emitted.
+    A label of CTC occupies a run of frames, one of a transducer the frame in which it is emitted, and with durations as
+    many frames as its duration.
     """
 
     @property
@@ -60,8 +61,8 @@ def new_search(model: SpeechModel, beam: BeamSearch | None = None) -> Search:
       beam: settings of a beam search; None searches greedily.
 
     Raises:
-      InputError: the task of the model has no search, a beam search of CTC lacks flashlight-text, a hotword cannot be
-        written, or the settings have a language model, which only the search in Keras takes.
+      InputError: the task of the model has no search, or none with a beam, a beam search of CTC lacks flashlight-text,
+        a hotword cannot be written, or the settings have a language model, which only the search in Keras takes.
     """
     if beam is not None and beam.language_model is not None:
         raise InputError(
@@ -84,11 +85,15 @@ def _ctc(model: SpeechModel, beam: BeamSearch | None) -> Search:
 
 def _transducer(model: SpeechModel, beam: BeamSearch | None) -> Search:
     task = model.metadata.task
-    network = StepNetwork(model, task.setting("vocabulary"))
+    network = StepNetwork(model, task.setting("vocabulary"), task.durations or ())
     if beam is None:
         return StreamingTransducerDecoder(network, None, task.setting("max_symbols"))
     hotwords = beam.hotword_tree(model.metadata.tokenizer)
     return StreamingTransducerDecoder(network, beam.width, task.setting("max_symbols"), hotwords)
 
 
-SEARCHES: dict[str, Callable[[SpeechModel, BeamSearch | None], Search]] = {"ctc": _ctc, "transducer": _transducer}
+SEARCHES: dict[str, Callable[[SpeechModel, BeamSearch | None], Search]] = {
+    "ctc": _ctc,
+    "transducer": _transducer,
+    "tdt": _transducer,
+}

@@ -13,8 +13,9 @@ class Word:
     """A recognized word.
 
     A word begins a frame before that of its first token, which is emitted when some of its sound is over, and ends with
-    the frame of its last token; with CTC a token may have several. A frame is that of the encoder, 40 ms unless the
-    model says otherwise. The delay of the model's labels, which the file holds, is taken off. Words do not overlap.
+    the last frame of its last token; with CTC a token may have several, with a transducer's durations as many as its
+    duration. A frame is that of the encoder, 40 ms unless the model says otherwise. The delay of the model's labels,
+    which the file holds, is taken off. Words do not overlap.
 
     Attributes:
       text: the word.

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tfconformer.decoding.transducer import StreamingTransducerDecoder, beam_search, greedy_search
+from tfconformer.errors import InputError
 
 SYMBOLS = 3  # the blank and two labels
 FRAMES = 4
@@ -11,6 +12,8 @@ FRAMES = 4
 
 class TableNetwork:
     """Every history of labels has a random vector of its own, and the logits are encoding + vector."""
+
+    durations = ()
 
     def start(self, count):
         return np.ones([count, 1], np.int64)
@@ -158,6 +161,63 @@ def test_a_frame_has_a_limit_of_labels():
     for limit in (1, 3):
         (labels,) = greedy_search(TableNetwork(), never_blank[np.newaxis], np.array([6]), max_symbols=limit).labels
         assert len(labels) == 6 * limit
+
+
+class DurationNetwork(TableNetwork):
+    """A network whose joint vectors have two logits more, of the durations 0, 1 and 3 besides the labels."""
+
+    durations = (0, 1, 3)
+
+    def predict(self, labels, state):
+        _, state = super().predict(labels, state)
+        return np.stack([longer_vector(int(number)) for (number,) in state]), state
+
+
+def longer_vector(history: int) -> np.ndarray:
+    return np.random.default_rng(history).normal(size=SYMBOLS + 3).astype(np.float32)
+
+
+def longer_encodings(frames: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(frames, SYMBOLS + 3)).astype(np.float32)
+
+
+def path_with_durations(frames: np.ndarray, max_symbols: int) -> list[tuple[int, int, int]]:
+    """Every label with its frame and its duration, step by step (2304.06795, algorithm 1)."""
+    history, path, frame, emitted = SYMBOLS, [], 0, 0
+    while frame < len(frames):
+        logits = frames[frame] + longer_vector(history)
+        best, advance = int(np.argmax(logits[:SYMBOLS])), DurationNetwork.durations[int(np.argmax(logits[SYMBOLS:]))]
+        if best:
+            path.append((best, frame, max(advance, 1)))
+            history, emitted = history * SYMBOLS + best, emitted + 1
+        if advance == 0 and (not best or emitted == max_symbols):
+            advance = 1
+        frame, emitted = frame + advance, emitted if advance == 0 else 0
+    return path
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("cuts", [[], [1], [2, 5, 5, 11]])
+def test_durations_pass_over_frames_in_chunks_as_in_the_whole(seed, cuts):
+    frames = longer_encodings(40, seed)
+    path = path_with_durations(frames, max_symbols=2)
+    assert len({span for *_, span in path}) > 1 and len(path) > 5
+    stream, hypotheses = StreamingTransducerDecoder(DurationNetwork(), max_symbols=2), None
+    for chunk in np.split(frames, cuts):
+        stream.push(chunk)
+        hypotheses = greedy_search(DurationNetwork(), chunk[np.newaxis], np.array([len(chunk)]), hypotheses, 2)
+    assert hypotheses.labels == [[label for label, *_ in path]]
+    assert list(zip(stream.ids, stream.starts, stream.ends, strict=True)) == [
+        (label, start, start + span) for label, start, span in path
+    ]
+    assert stream.trailing_blanks == max(40 - stream.ends[-1], 0)
+
+
+def test_durations_have_no_beam():
+    with pytest.raises(InputError, match="searched greedily"):
+        StreamingTransducerDecoder(DurationNetwork(), width=3)
+    with pytest.raises(InputError, match="searched greedily"):
+        beam_search(DurationNetwork(), longer_encodings(3, 0))
 
 
 def test_bad_input_is_refused():

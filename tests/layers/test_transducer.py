@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tfconformer.layers import transducer
-from tfconformer.layers.transducer import JointHead, LabelHistory, OneHotLabels, TransducerLattice
+from tfconformer.layers.transducer import JointHead, LabelHistory, OneHotLabels, TransducerLattice, lattice_steps
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
@@ -67,6 +67,32 @@ def test_the_lattice_in_chunks_is_the_whole_lattice(chunk_values, monkeypatch):
         np.testing.assert_allclose(one, other, atol=2e-5)
     np.testing.assert_array_equal(scores[1, 5:, :, 0], np.zeros([4, 4]))
     assert (scores[1, 5:, :, 1].numpy() < -1000).all()
+
+
+def test_steps_with_durations():
+    """The scores of all steps, those out of the utterance impossible."""
+    durations = (0, 1, 3)
+    steps = ((1, 0), (3, 0), (0, 1), (1, 1), (3, 1))
+    assert lattice_steps(durations) == steps
+    encodings, predictions = normal(2, 9, 6), normal(2, 4, 6, seed=1)
+    mask = tf.sequence_mask(LENGTHS, 9, tf.float32)[..., tf.newaxis]
+    head = TransducerLattice(5 + 3, "relu", durations)
+    scores = head([encodings, predictions, LABELS, mask]).numpy()
+    joined = JointHead(head)([encodings[:, :, tf.newaxis], predictions[:, tf.newaxis]])
+    logs, of_durations = (tf.nn.log_softmax(part).numpy() for part in (joined[..., :5], joined[..., 5:]))
+    for row, length in enumerate(LENGTHS):
+        for frame, node in np.ndindex(9, 4):
+            following = LABELS[row, node] if node < 3 else 0
+            for step, score in zip(steps, scores[row, frame, node], strict=True):
+                duration, label = step
+                if frame >= length:
+                    assert score == 0.0 if step == (1, 0) else score < -1000
+                elif frame + duration + label > length:
+                    assert score < -1000
+                elif following > 0 or not label:
+                    at = row, frame, node
+                    expected = logs[at][following if label else 0] + of_durations[at][durations.index(duration)]
+                    np.testing.assert_allclose(score, expected, atol=1e-5)  # float32 logarithms of values around 1
 
 
 def test_logits_of_a_search_are_those_of_the_lattice():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfconformer.layers.transducer import lattice_steps
 from tfconformer.losses.transducer import TransducerLoss, transducer_log_likelihood
 
 
@@ -23,12 +24,28 @@ def log_likelihood(scores: np.ndarray, labels: int) -> float:
     return alpha[-1, -1] + scores[-1, labels, 0]
 
 
-def value_and_gradient(scores: np.ndarray, counts: list[int]) -> tuple[np.ndarray, np.ndarray]:
+def log_likelihood_of_steps(scores: np.ndarray, labels: int, steps: tuple[tuple[int, int], ...]) -> float:
+    """The same with any steps, each by so many frames and labels. Scores [T, U + 1, steps]."""
+    frames = len(scores)
+    alpha = np.full([frames + 1, labels + 1], -np.inf)
+    alpha[0, 0] = 0.0
+    for t in range(frames + 1):
+        for u in range(labels + 1):
+            for index, (frame, label) in enumerate(steps):
+                if t >= frame and u >= label and t - frame < frames:
+                    arriving = alpha[t - frame, u - label] + scores[t - frame, u - label, index]
+                    alpha[t, u] = np.logaddexp(alpha[t, u], arriving)
+    return alpha[-1, -1]
+
+
+def value_and_gradient(
+    scores: np.ndarray, counts: list[int], durations: tuple[int, ...] = ()
+) -> tuple[np.ndarray, np.ndarray]:
     @tf.function
     def both(scores: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
             tape.watch(scores)
-            value = transducer_log_likelihood(scores, tf.constant(counts))
+            value = transducer_log_likelihood(scores, tf.constant(counts), durations)
         return value, tape.gradient(value, scores)
 
     value, gradient = both(tf.constant(scores))
@@ -56,6 +73,27 @@ def test_equals_plain_loops_and_their_finite_differences(frames, labels, counts)
         rise = log_likelihood((scores + step)[row], count) - log_likelihood((scores - step)[row], count)
         difference[index] = rise / 2e-5
     np.testing.assert_allclose(gradient, difference, atol=1e-8)  # rounding 1e-15 / 1e-5, curvature 1e-10
+
+
+@pytest.mark.parametrize("durations", [(0, 1), (0, 1, 2, 4), (3, 1)])
+@pytest.mark.parametrize(("frames", "labels", "counts"), SIZES)
+def test_durations_equal_plain_loops_and_their_finite_differences(frames, labels, counts, durations):
+    seed, steps = 8, lattice_steps(durations)
+    print(f"seed {seed}")
+    scores = -np.random.default_rng(seed).exponential(size=(len(counts), frames, labels + 1, len(steps)))
+    value, gradient = value_and_gradient(scores, counts, durations)
+    expected = [log_likelihood_of_steps(one, count, steps) for one, count in zip(scores, counts, strict=True)]
+    possible = np.isfinite(expected)  # without a duration of 0 there are no more labels than frames
+    np.testing.assert_allclose(value[possible], np.array(expected)[possible], rtol=1e-12)  # as above
+    assert (value[~possible] < -1e29).all()
+    random = np.random.default_rng(seed)
+    for index in map(tuple, np.argwhere(possible)[random.integers(0, possible.sum(), 20)] if possible.any() else ()):
+        (row,) = index
+        index = (row, *(random.integers(0, size) for size in scores.shape[1:]))
+        step = np.zeros_like(scores)
+        step[index] = 1e-5
+        rise, fall = (log_likelihood_of_steps(one[row], counts[row], steps) for one in (scores + step, scores - step))
+        np.testing.assert_allclose(gradient[index], (rise - fall) / 2e-5, atol=1e-8)  # as above
 
 
 def test_counts_alignments():

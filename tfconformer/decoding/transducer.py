@@ -5,8 +5,9 @@
 
 `StreamingTransducerDecoder` decodes one utterance frame by frame and stores the frame of each label.
 
-In every frame a transducer emits any number of labels, and then a blank to go on to the next frame. NumPy only: a
-`Network`, such as a Keras model or a `.tflite` file, runs the prediction and the joint network.
+In every frame a transducer emits any number of labels, and then a blank to go on to the next frame. A transducer with
+durations (token-and-duration transducer, 2304.06795) chooses with every label and blank the frames by which it goes on.
+NumPy only: a `Network`, such as a Keras model or a `.tflite` file, runs the prediction and the joint network.
 """
 
 from __future__ import annotations
@@ -32,7 +33,13 @@ class Network(Protocol):
     """The prediction network and the joint network of a transducer, run on N hypotheses at a time.
 
     The prediction state is a float32 array [N, ...]; each row belongs to a hypothesis.
+
+    Attributes:
+      durations: the numbers of frames that the last logits choose from; empty for a transducer without durations.
     """
+
+    @property
+    def durations(self) -> Sequence[int]: ...
 
     def start(self, count: int) -> Floats:
         """Returns the prediction state before the first label, for `count` hypotheses."""
@@ -41,7 +48,7 @@ class Network(Protocol):
         """Reads labels [N], the blank before the first one; returns (predictions [N, joint], new state)."""
 
     def join(self, encodings: Floats, predictions: Floats) -> Floats:
-        """Returns the logits [N, vocabulary + 1] of encodings [N, joint] and predictions [N, joint]."""
+        """Joins encodings [N, joint] and predictions [N, joint] -> logits [N, vocabulary + 1 + durations]."""
 
 
 class StepGraphs(Protocol):
@@ -55,10 +62,15 @@ class StepGraphs(Protocol):
 
 
 class StepNetwork:
-    """A `Network` that calls step graphs, one hypothesis after the other."""
+    """A `Network` that calls step graphs, one hypothesis after the other.
 
-    def __init__(self, graphs: StepGraphs, vocabulary: int | None = None) -> None:
+    Attributes:
+      durations: see `Network`.
+    """
+
+    def __init__(self, graphs: StepGraphs, vocabulary: int | None = None, durations: Sequence[int] = ()) -> None:
         """Wraps graphs; labels are checked against `vocabulary`, their largest, if it is given."""
+        self.durations = tuple(durations)
         self._graphs = graphs
         self._vocabulary = vocabulary
 
@@ -120,12 +132,16 @@ class GreedyHypotheses:
     Attributes:
       labels: labels so far, each in [1, vocabulary], one list per utterance.
       log_probabilities: natural logarithm of the probability of each label where it was emitted, likewise.
+      spans: number of frames of each label, likewise: its duration, 1 without durations, at least 1.
+      skips: [B] int64, number of the next frames that the last duration passes over.
       predictions: [B, joint] float32, output of the prediction network after these labels.
       state: [B, ...] float32, state of the prediction network after these labels.
     """
 
     labels: list[list[int]]
     log_probabilities: list[list[float]]
+    spans: list[list[int]]
+    skips: NDArray[np.int64]
     predictions: Floats
     state: Floats
 
@@ -175,7 +191,12 @@ class StreamingTransducerDecoder:
           width: number of hypotheses in the beam, at least 1; None searches greedily.
           max_symbols: largest number of labels in a frame.
           hotwords: the tree of phrases that a beam prefers; None prefers none.
+
+        Raises:
+          InputError: see `check_beam_search`.
         """
+        if width is not None:
+            check_beam_search(network)
         self.ids: list[int] = []
         self.frames = 0
         self._network = network
@@ -194,8 +215,9 @@ class StreamingTransducerDecoder:
 
     @property
     def ends(self) -> list[int]:
-        """The frame after that in which each label of `ids` was emitted."""
-        return [start + 1 for start in self.starts]
+        """The frame after the last one of each label of `ids`: with durations, its duration after its start."""
+        spans = [1] * len(self.ids) if self._greedy is None else self._greedy.spans[0]
+        return [start + span for start, span in zip(self.starts, spans, strict=True)]
 
     @property
     def confidences(self) -> list[float]:
@@ -210,8 +232,8 @@ class StreamingTransducerDecoder:
     @property
     def trailing_blanks(self) -> int:
         """Number of frames after the last one with a label; `frames` if there is no label."""
-        starts = self.starts
-        return self.frames - 1 - starts[-1] if starts else self.frames
+        ends = self.ends
+        return max(self.frames - ends[-1], 0) if ends else self.frames
 
     def push(self, encodings: Floats) -> None:
         """Decodes the next encodings, [any number of frames, joint] float32.
@@ -254,6 +276,9 @@ def greedy_search(
 ) -> GreedyHypotheses:
     """Takes the most likely step at every node, in all utterances of a batch at once.
 
+    Without durations a blank leads to the next frame. With them every step goes on by the most likely duration, a blank
+    by at least one frame, and so does the last label that a frame may have.
+
     Args:
       network: the prediction and the joint network.
       encodings: [B, T, joint] float32, the next frames of each utterance.
@@ -271,25 +296,49 @@ def greedy_search(
         raise ValueError(f"lengths must lie in [0, {encodings.shape[1]}], got {lengths.tolist()}")
     if before is None:
         first, state = _begin(network, len(encodings))
-        before = GreedyHypotheses([[] for _ in encodings], [[] for _ in encodings], first, state)
+        nothing: list[list[Any]] = [[] for _ in encodings]
+        before = GreedyHypotheses(nothing, nothing, nothing, np.zeros(len(encodings), np.int64), first, state)
     labels, logs = [list(one) for one in before.labels], [list(one) for one in before.log_probabilities]
+    spans = [list(one) for one in before.spans]
     predictions, state = before.predictions.copy(), before.state.copy()
-    frame, emitted = np.zeros(len(encodings), np.int64), np.zeros(len(encodings), np.int64)
+    frame, emitted = before.skips.copy(), np.zeros(len(encodings), np.int64)
     while (active := np.flatnonzero(frame < lengths)).size:
-        logits = _checked(network.join(encodings[active, frame[active]], predictions[active]))
-        best = np.argmax(logits, axis=-1).astype(np.int32)
-        emitting, symbols = active[best != BLANK], best[best != BLANK]
+        joined = _checked(network.join(encodings[active, frame[active]], predictions[active]))
+        logits, best, advances = _most_likely(network, joined)
+        is_label = best != BLANK
+        emitting, symbols = active[is_label], best[is_label]
         if emitting.size:
             predictions[emitting], state[emitting] = network.predict(symbols, state[emitting])
             emitted[emitting] += 1
-            of_symbols = log_probabilities(logits[best != BLANK])[np.arange(len(symbols)), symbols]
-            for index, symbol, log in zip(emitting, symbols, of_symbols, strict=True):
+            of_symbols = log_probabilities(logits[is_label])[np.arange(len(symbols)), symbols]
+            for index, symbol, log, advance in zip(emitting, symbols, of_symbols, advances[is_label], strict=True):
                 labels[index].append(int(symbol))
                 logs[index].append(float(log))
-        done = np.concatenate([active[best == BLANK], emitting[emitted[emitting] >= max_symbols]])
-        frame[done] += 1
-        emitted[done] = 0
-    return GreedyHypotheses(labels, logs, predictions, state)
+                spans[index].append(max(int(advance), 1))
+        advances = np.maximum(advances, emitted[active] >= max_symbols)
+        frame[active] += advances
+        emitted[active[advances > 0]] = 0
+    return GreedyHypotheses(labels, logs, spans, frame - lengths, predictions, state)
+
+
+def _most_likely(network: Network, joined: Floats) -> tuple[Floats, NDArray[np.int32], NDArray[np.int64]]:
+    """Splits joined logits [N, symbols + durations]; returns those of symbols, the best symbols, and their advances."""
+    logits, of_durations = np.split(joined, [joined.shape[1] - len(network.durations)], axis=1)
+    best = np.argmax(logits, axis=-1).astype(np.int32)
+    advances = np.zeros(len(best), np.int64)
+    if network.durations:
+        advances = np.array(network.durations, np.int64)[np.argmax(of_durations, axis=-1)]
+    return logits, best, np.maximum(advances, best == BLANK)
+
+
+def check_beam_search(network: Network) -> None:
+    """Checks that a network can be searched with a beam.
+
+    Raises:
+      InputError: it has durations.
+    """
+    if network.durations:
+        raise InputError("a transducer with durations is searched greedily: leave out the width of the beam")
 
 
 def beam_search(
@@ -319,8 +368,10 @@ def beam_search(
       hotwords see `best_hypothesis`.
 
     Raises:
+      InputError: see `check_beam_search`.
       ValueError: the logits hold a NaN.
     """
+    check_beam_search(network)
     if before is None:
         (first,), (state,) = _begin(network, 1)
         before = [Hypothesis((), 0.0, first, state)]
@@ -355,12 +406,12 @@ def _gain(hypothesis: Hypothesis, hotwords: HotwordTree | None) -> float:
 
 
 def path_logits(network: Network, encodings: Floats, alignment: Alignment) -> Floats:
-    """Computes the logits at every node of a path: [frames + labels, vocabulary + 1].
+    """Computes the logits at every node of a path: [frames + labels, vocabulary + 1 + durations].
 
     Args:
       network: of the transducer.
       encodings: [frames, joint].
-      alignment: the path; it steps to a label in the label's frame, and otherwise to the next frame.
+      alignment: the path; it steps to a label in the label's frame, and otherwise to the next frame, durations or not.
     """
     read, state = _begin(network, 1)
     predictions, nodes = [read], []

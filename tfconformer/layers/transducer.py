@@ -5,7 +5,7 @@ The joint network holds its matrix as `Dense` does, so that the same rules quant
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import tensorflow as tf
@@ -16,9 +16,23 @@ from tfconformer.layers.dense import Dense, DenseWrapper, Matmul, affine, float_
 from tfconformer.layers.masking import NEVER
 from tfconformer.layers.registry import register
 
+# A step between the nodes of a lattice: by so many frames and so many labels.
+Step = tuple[int, int]
 # Largest number of values of one tensor that the joint network holds at a time, 16 MiB of float32.
 _CHUNK_VALUES = 2**22
 _ACTIVATIONS: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {"tanh": tf.tanh, "relu": tf.nn.relu}
+
+
+def lattice_steps(durations: Sequence[int]) -> tuple[Step, ...]:
+    """Lists the steps from a node of a lattice.
+
+    Args:
+      durations: numbers of frames that the joint network chooses from for every label and blank; a blank takes one
+        frame or more (token-and-duration transducer, 2304.06795). Empty: a blank takes one frame, and a label none.
+    """
+    if not durations:
+        return (1, 0), (0, 1)
+    return *((duration, 0) for duration in durations if duration), *((duration, 1) for duration in durations)
 
 
 @register
@@ -50,27 +64,37 @@ class OneHotLabels(Layer):
 
 @register
 class TransducerLattice(Dense):
-    """The joint network on all nodes of a training lattice: log-probabilities of the blank and of the next label.
+    """The joint network on all nodes of a training lattice: log-probabilities of the steps from each.
 
     Call: (encodings [B, T, J], predictions [B, U + 1, J], labels [B, U] int32 padded with -1, mask [B, T, 1]) ->
-    [B, T, U + 1, 2], which is all that the loss reads. After the end of an utterance the blank is forced. The logits of
-    a node are activation(encoding + prediction) @ kernel + bias, the blank at 0; a search computes them with a
-    `JointHead` of the same weights.
+    [B, T, U + 1, steps], which is all that the loss reads; the steps are those of `lattice_steps`, without durations
+    the blank and the next label. After the end of an utterance the blank is forced, and a label ends before it. The
+    logits of a node are activation(encoding + prediction) @ kernel + bias, the blank at 0 and the durations last; a
+    search computes them with a `JointHead` of the same weights.
 
-    The [B, T, U + 1, vocabulary + 1] logits of the lattice never exist at once, see `_ChunkedJoint`.
+    The [B, T, U + 1, units] logits of the lattice never exist at once, see `_ChunkedJoint`.
 
     Args:
-      units: number of logits, vocabulary + 1.
+      units: number of logits, vocabulary + 1 and the number of durations.
       activation: "tanh" or "relu".
+      durations: see `lattice_steps`.
       max_symbols: largest number of labels that a search finds in a frame, for whoever searches; the scores do not
         depend on it.
     """
 
     exported_as: ClassVar[type[Layer] | None]  # `JointWeights`, below
 
-    def __init__(self, units: int, activation: str = "tanh", max_symbols: int = 5, **kwargs: Any):
+    def __init__(
+        self,
+        units: int,
+        activation: str = "tanh",
+        durations: Sequence[int] = (),
+        max_symbols: int = 5,
+        **kwargs: Any,
+    ):
         super().__init__(units, **kwargs)
         self.activation = activation
+        self.durations = tuple(durations)
         self.max_symbols = max_symbols
 
     def activate(self, x: tf.Tensor) -> tf.Tensor:
@@ -84,20 +108,35 @@ class TransducerLattice(Dense):
         encodings, predictions, labels, mask = inputs
         tf.debugging.assert_positive(tf.reduce_sum(mask, axis=[1, 2]), "an utterance of the batch has no frame")
         next_labels = tf.pad(labels, [[0, 0], [0, 1]])  # the loss does not read the score that follows the last label
-        joint = _ChunkedJoint(self.activate, matmul or float_matmul, next_labels, encodings, tf.shape(self.bias)[0])
+        joint = _ChunkedJoint(self.activate, matmul or float_matmul, next_labels, encodings, self.units, self.durations)
         scores = joint.scores(encodings, predictions, self.kernel, self.bias)
-        return tf.where(mask[:, :, tf.newaxis] > 0, scores, [0.0, NEVER])
+        steps = lattice_steps(self.durations)
+        if self.durations:
+            # The last step is a blank that leads behind the last frame, and no further.
+            frames = [duration + label for duration, label in steps]
+            left = (
+                tf.reduce_sum(mask, axis=1, keepdims=True)
+                - tf.range(tf.cast(tf.shape(mask)[1], mask.dtype))[:, tf.newaxis]
+            )
+            scores = tf.where((tf.constant(frames, mask.dtype) <= left)[:, :, tf.newaxis], scores, NEVER)
+        forced = [0.0 if step == (1, 0) else NEVER for step in steps]
+        return tf.where(mask[:, :, tf.newaxis] > 0, scores, forced)
 
     def compute_output_shape(self, input_shape: tuple[tf.TensorShape, ...]) -> tf.TensorShape:
         encodings, predictions, *_ = map(tf.TensorShape, input_shape)
-        return tf.TensorShape([*encodings[:2], predictions[1], 2])
+        return tf.TensorShape([*encodings[:2], predictions[1], len(lattice_steps(self.durations))])
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "activation": self.activation, "max_symbols": self.max_symbols}
+        return {
+            **super().get_config(),
+            "activation": self.activation,
+            "durations": self.durations,
+            "max_symbols": self.max_symbols,
+        }
 
 
 class JointHead(keras.layers.Layer):
-    """A step of a search in the joint network: (encodings [..., J], predictions [..., J]) -> logits [..., symbols].
+    """A step of a search in the joint network: (encodings [..., J], predictions [..., J]) -> logits [..., units].
 
     Args:
       weights: the `TransducerLattice` whose weights and matmul it shares, or its wrapper.
@@ -119,10 +158,11 @@ class _ChunkedJoint:
 
     Args:
       activate: function from the sums of encodings and predictions to the rows that are multiplied.
-      matmul: (x [..., J], kernel [J, symbols]) -> logits without the bias.
+      matmul: (x [..., J], kernel [J, units]) -> logits without the bias.
       labels: [B, U + 1] int32, the label that follows at each node.
       encodings: [B, T, J], for their shape.
-      symbols: number of logits.
+      units: number of logits.
+      durations: see `lattice_steps`; their logits are the last ones.
     """
 
     def __init__(
@@ -131,20 +171,23 @@ class _ChunkedJoint:
         matmul: Matmul,
         labels: tf.Tensor,
         encodings: tf.Tensor,
-        symbols: tf.Tensor,
+        units: int,
+        durations: Sequence[int],
     ):
         self._activate = activate
         self._matmul = matmul
-        self._label_mask = tf.one_hot(labels, symbols)[:, tf.newaxis]
+        self._durations = durations
+        self._symbols = units - len(durations)
+        self._label_mask = tf.one_hot(labels, self._symbols)[:, tf.newaxis]
         shape = tf.shape(encodings)
         self._batch, self._num_frames = shape[0], shape[1]
-        frame_values = self._batch * tf.shape(labels)[1] * tf.maximum(symbols, shape[2])
+        frame_values = self._batch * tf.shape(labels)[1] * tf.maximum(units, shape[2])
         chunk = _CHUNK_VALUES // tf.maximum(frame_values, 1)
         self._chunk = tf.clip_by_value(chunk, 1, tf.maximum(self._num_frames, 1))
         self._num_chunks = -(-self._num_frames // self._chunk)
 
     def scores(self, encodings: tf.Tensor, predictions: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-        """Computes log-probabilities of blank and labels: [B, T, J] and [B, U + 1, J] -> [B, T, U + 1, 2]."""
+        """Computes log-probabilities of steps: [B, T, J] and [B, U + 1, J] -> [B, T, U + 1, steps]."""
 
         @tf.custom_gradient
         def chunked(
@@ -160,10 +203,17 @@ class _ChunkedJoint:
         self, encodings: tf.Tensor, predictions: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor
     ) -> tf.Tensor:
         hidden = self._activate(encodings[:, :, tf.newaxis] + predictions[:, tf.newaxis])
-        logits = tf.nn.bias_add(self._matmul(hidden, kernel), bias)
+        joined = tf.nn.bias_add(self._matmul(hidden, kernel), bias)
+        logits, of_durations = joined[..., : self._symbols], joined[..., self._symbols :]
         label_logits = tf.reduce_sum(logits * self._label_mask, axis=-1)
         blank_and_label = tf.stack([logits[..., 0], label_logits], axis=-1)
-        return blank_and_label - tf.reduce_logsumexp(logits, axis=-1, keepdims=True)
+        scores = blank_and_label - tf.reduce_logsumexp(logits, axis=-1, keepdims=True)
+        if not self._durations:
+            return scores
+        blank, label = tf.split(scores, 2, axis=-1)
+        advances = tf.nn.log_softmax(of_durations)
+        moving = [index for index, duration in enumerate(self._durations) if duration]
+        return tf.concat([blank + tf.gather(advances, moving, axis=-1), label + advances], axis=-1)
 
     def _backward(self, upstream: tf.Tensor, chunks: tf.Tensor, shared: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
         """Returns the gradients to the encodings, and to predictions, kernel and bias, which all chunks share."""
@@ -203,7 +253,8 @@ class JointWeights(TransducerLattice):
 
     def call(self, inputs: tuple[tf.Tensor, ...], matmul: Matmul | None = None) -> tf.Tensor:
         encodings, predictions, *_ = inputs
-        return tf.zeros([*tf.unstack(tf.shape(encodings)[:2]), tf.shape(predictions)[1], 2])
+        steps = len(lattice_steps(self.durations))
+        return tf.zeros([*tf.unstack(tf.shape(encodings)[:2]), tf.shape(predictions)[1], steps])
 
 
 TransducerLattice.exported_as = JointWeights

@@ -1,18 +1,21 @@
 """The exact transducer loss (Graves 2012, 1211.3711): the probability of a transcript over all its alignments.
 
-An alignment is a path through the lattice of nodes (frame t, labels so far u), from (0, 0) to the end: a blank leads to
-the next frame, a label to the next u. With a(t, u) the probability of all paths to a node,
+An alignment is a path through the lattice of nodes (frame t, labels so far u), from (0, 0) to (T, U) behind the last
+frame: a blank leads to the next frame, a label to the next u. With a(t, u) the probability of all paths to a node,
 
     a(t, u) = a(t-1, u) blank(t-1, u) + a(t, u-1) label(t, u-1)
 
-is computed in logarithms along the diagonals t + u, whose nodes do not depend on each other. The backward pass is the
-derivative of that recursion: the probability that an alignment of the transcript takes a step, computed from the share
-of each step in the probability of the node it leads to. No term is a small difference of large numbers.
+is computed in logarithms along the diagonals t + u, whose nodes do not depend on each other. With durations there are
+more steps (token-and-duration transducer, 2304.06795), a blank or a label with every duration, and more terms. The
+backward pass is the derivative of that recursion: the probability that an alignment of the transcript takes a step,
+computed from the share of each step in the probability of the node it leads to. No term is a small difference of large
+numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -20,6 +23,7 @@ import tf_keras as keras
 
 from tfconformer.data.pipeline import LABEL_PADDING
 from tfconformer.layers.registry import register
+from tfconformer.layers.transducer import Step, lattice_steps
 from tfconformer.losses.normalization import per_unit
 
 # Logarithm of probability 0: finite, so that differences are finite, and below all values that a network computes.
@@ -30,27 +34,36 @@ _IMPOSSIBLE = -1e30
 class TransducerLoss(keras.losses.Loss):
     """Negative log-likelihood of the labels, per label.
 
-    Call: (labels [B, U] int32 padded with -1, scores [B, T, U + 1, 2] float32, log-probabilities of the blank and of
-    the next label at every node) -> [B] losses, scaled so that their mean is the batch's negative log-likelihood
+    Call: (labels [B, U] int32 padded with -1, scores [B, T, U + 1, steps] float32, log-probabilities of the steps from
+    every node, see `lattice_steps`) -> [B] losses, scaled so that their mean is the batch's negative log-likelihood
     divided by its number of labels: utterances are weighted by their length.
+
+    Args:
+      durations: see `lattice_steps`.
     """
 
-    def __init__(self, name: str = "transducer_loss", **kwargs: Any):
+    def __init__(self, durations: Sequence[int] = (), name: str = "transducer_loss", **kwargs: Any):
         super().__init__(name=name, **kwargs)
+        self.durations = tuple(durations)
 
     def call(self, labels: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
         counts = tf.reduce_sum(tf.cast(labels != LABEL_PADDING, tf.int32), axis=1)
-        losses = -transducer_log_likelihood(scores, counts)
+        losses = -transducer_log_likelihood(scores, counts, self.durations)
         return per_unit(losses, tf.cast(tf.reduce_sum(counts), losses.dtype))
 
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "durations": self.durations}
 
-def transducer_log_likelihood(scores: tf.Tensor, label_counts: tf.Tensor) -> tf.Tensor:
+
+def transducer_log_likelihood(scores: tf.Tensor, label_counts: tf.Tensor, durations: Sequence[int] = ()) -> tf.Tensor:
     """Computes the log-probability of transcripts, with its gradient.
 
     Args:
-      scores: [B, T, U + 1, 2] float, log-probabilities of the blank and of the transcript's next label at every node.
-        After the last frame of an utterance the blank is forced (0), so that lengths in frames are not needed.
+      scores: [B, T, U + 1, steps] float, log-probabilities of the steps from every node, see `lattice_steps`; without
+        durations the blank and the transcript's next label. After the last frame of an utterance the blank is forced
+        (0), so that lengths in frames are not needed.
       label_counts: [B] int32, length of each transcript, 0 to U; scores beyond it are ignored.
+      durations: see `lattice_steps`.
 
     Returns:
       [B] float, at most 0.
@@ -67,47 +80,73 @@ def transducer_log_likelihood(scores: tf.Tensor, label_counts: tf.Tensor) -> tf.
             tf.debugging.assert_less(label_counts, width, "a transcript has more labels than the lattice has room for"),
         ]
     ):
-        blank, label = _diagonals(scores[..., 0], 0.0), _diagonals(scores[..., 1], _IMPOSSIBLE)
-    ends = tf.stack([frames - 1 + label_counts, tf.range(shape[0]), label_counts], axis=1)
-    return _log_likelihood(blank, label, ends)
+        diagonals = tuple(map(_diagonals, tf.unstack(scores, axis=-1, num=len(lattice_steps(durations)))))
+    ends = tf.stack([frames + label_counts, tf.range(shape[0]), label_counts], axis=1)
+    return _log_likelihood(diagonals, lattice_steps(durations), ends)
 
 
-@tf.custom_gradient
-def _log_likelihood(blank: tf.Tensor, label: tf.Tensor, ends: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
-    """Computes log-likelihoods [B] from step scores by diagonal [D, B, U + 1] and end nodes [B, 3] = (d, b, u)."""
-    start = tf.one_hot(tf.zeros_like(blank[0, :, 0], tf.int32), tf.shape(blank)[2], 0.0, _IMPOSSIBLE, dtype=blank.dtype)
+def _log_likelihood(scores: tuple[tf.Tensor, ...], steps: Sequence[Step], ends: tf.Tensor) -> tf.Tensor:
+    """Computes log-likelihoods [B].
 
-    def forward(alpha: tf.Tensor, steps: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
-        return _log_add(alpha + steps[0], _next(alpha + steps[1], _IMPOSSIBLE))
+    Args:
+      scores: of each step, [D, B, U + 1] by diagonal.
+      steps: the steps.
+      ends: [B, 3], the nodes (d, b, u) behind the last frames.
+    """
+    distances = [frames + labels for frames, labels in steps]  # in diagonals
+    kinds = list(zip(distances, (labels for _, labels in steps), strict=True))
 
-    reached = tf.scan(forward, (blank[:-1], label[:-1]), initializer=start)
-    alphas = tf.concat([start[tf.newaxis], reached], axis=0)
-    last_blank = tf.gather_nd(blank, ends)
+    @tf.custom_gradient
+    def compute(*scores: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
+        arriving = tuple(_later(one, distance) for one, distance in zip(scores, distances, strict=True))
+        nowhere = tf.zeros_like(scores[0][0]) + _IMPOSSIBLE
+        origin = tf.one_hot(
+            tf.zeros_like(nowhere[:, 0], tf.int32), tf.shape(nowhere)[1], 0.0, _IMPOSSIBLE, dtype=nowhere.dtype
+        )
 
-    def backward(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, None]:
-        # The share of a step in the probability of the node it leads to.
-        blank_share = tf.exp(alphas[:-1] + blank[:-1] - alphas[1:])
-        label_share = tf.exp(_next(alphas[:-1] + label[:-1], _IMPOSSIBLE) - alphas[1:])
-        to_ends = tf.scatter_nd(ends, upstream, tf.shape(alphas, out_type=ends.dtype))
+        def forward(before: tf.Tensor, arriving: tuple[tf.Tensor, ...]) -> tf.Tensor:
+            terms = (
+                _next(before[distance - 1] + one, labels)
+                for one, (distance, labels) in zip(arriving, kinds, strict=True)
+            )
+            return tf.concat([functools.reduce(_log_add, terms)[tf.newaxis], before[:-1]], axis=0)
 
-        def back(after: tf.Tensor, steps: tuple[tf.Tensor, ...]) -> tf.Tensor:
-            end, blank_share, label_share = steps
-            return end + after * blank_share + _previous(after * label_share)
+        # Diagonals as far back as the longest step, the latest first.
+        before = tf.stack([origin, *[nowhere] * (max(distances) - 1)])
+        alphas = tf.scan(forward, tuple(one[1:] for one in arriving), before)[:, 0]
+        alphas = tf.concat([origin[tf.newaxis], alphas], axis=0)
 
-        passed = tf.scan(back, (to_ends[:-1], blank_share, label_share), initializer=to_ends[-1], reverse=True)
-        passed = tf.concat([passed[1:], to_ends[-1:]], axis=0)
-        nothing = tf.zeros_like(passed[:1])
-        to_blank = tf.concat([passed * blank_share, nothing], axis=0) + to_ends
-        return to_blank, tf.concat([_previous(passed * label_share), nothing], axis=0), None
+        def backward(upstream: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            # The share of a step in the probability of the node it leads to.
+            shares = [
+                tf.exp(_next(_later(alphas, distance) + one, labels) - alphas)
+                for one, (distance, labels) in zip(arriving, kinds, strict=True)
+            ]
+            to_ends = tf.scatter_nd(ends, upstream, tf.shape(alphas, out_type=ends.dtype))
 
-    return tf.gather_nd(alphas, ends) + last_blank, backward
+            def back(after: tf.Tensor, inputs: tuple[tf.Tensor, tuple[tf.Tensor, ...]]) -> tf.Tensor:
+                passed, leaving = inputs
+                for share, (distance, labels) in zip(leaving, kinds, strict=True):
+                    passed += _previous(after[distance - 1] * share, labels)
+                return tf.concat([passed[tf.newaxis], after[:-1]], axis=0)
+
+            leaving = tuple(_earlier(share, distance) for share, distance in zip(shares, distances, strict=True))
+            passed = tf.scan(back, (to_ends, leaving), tf.zeros_like(before), reverse=True)[:, 0]
+            return tuple(
+                _earlier(_previous(passed * share, labels), distance)
+                for share, (distance, labels) in zip(shares, kinds, strict=True)
+            )
+
+        return tf.gather_nd(alphas, ends), backward
+
+    return compute(*scores)
 
 
-def _diagonals(x: tf.Tensor, outside: float) -> tf.Tensor:
-    """Skews [B, T, W] to [T + W - 1, B, W]: entry (t, u) moves to (t + u, u); all other entries are `outside`."""
+def _diagonals(x: tf.Tensor) -> tf.Tensor:
+    """Skews [B, T, W] to [T + W, B, W]: entry (t, u) moves to (t + u, u); all other entries are impossible."""
     shape = tf.shape(x)
-    batch, frames, width = shape[0], shape[1], shape[2]
-    x = tf.pad(tf.transpose(x, [0, 2, 1]), [[0, 0], [0, 0], [0, width]], constant_values=outside)
+    batch, frames, width = shape[0], shape[1] + 1, shape[2]  # with the nodes behind the last frame
+    x = tf.pad(tf.transpose(x, [0, 2, 1]), [[0, 0], [0, 0], [0, width + 1]], constant_values=_IMPOSSIBLE)
     # Reading the flat rows with a length that is smaller by one shifts row u to the right by u.
     flat = tf.reshape(x, [batch, width * (frames + width)])[:, : width * (frames + width - 1)]
     return tf.transpose(tf.reshape(flat, [batch, width, frames + width - 1]), [2, 0, 1])
@@ -117,12 +156,23 @@ def _log_add(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     return tf.maximum(a, b) + tf.math.softplus(-tf.abs(a - b))
 
 
-def _next(x: tf.Tensor, first: float) -> tf.Tensor:
-    """Shifts the last axis by one: entry u moves to u + 1, entry 0 becomes `first`."""
+def _later(x: tf.Tensor, distance: int) -> tf.Tensor:
+    """Shifts the first axis: entry d moves to d + distance, and the first ones become impossible."""
+    padding = [[distance, 0], *[[0, 0]] * (x.shape.rank - 1)]
+    return tf.pad(x, padding, constant_values=_IMPOSSIBLE)[: tf.shape(x)[0]]
+
+
+def _earlier(x: tf.Tensor, distance: int) -> tf.Tensor:
+    """Shifts the first axis: entry d moves to d - distance, and the last ones become 0."""
+    return tf.pad(x, [[0, distance], *[[0, 0]] * (x.shape.rank - 1)])[distance:]
+
+
+def _next(x: tf.Tensor, labels: int) -> tf.Tensor:
+    """Shifts the last axis: entry u moves to u + labels, and the first ones become impossible."""
     padding = [[0, 0]] * (x.shape.rank - 1)
-    return tf.pad(x[..., :-1], [*padding, [1, 0]], constant_values=first)
+    return tf.pad(x, [*padding, [labels, 0]], constant_values=_IMPOSSIBLE)[..., : tf.shape(x)[-1]] if labels else x
 
 
-def _previous(x: tf.Tensor) -> tf.Tensor:
-    """Shifts the last axis by one: entry u moves to u - 1, the last entry becomes 0."""
-    return tf.pad(x[..., 1:], [*[[0, 0]] * (x.shape.rank - 1), [0, 1]])
+def _previous(x: tf.Tensor, labels: int) -> tf.Tensor:
+    """Shifts the last axis: entry u moves to u - labels, and the last ones become 0."""
+    return tf.pad(x, [*[[0, 0]] * (x.shape.rank - 1), [0, labels]])[..., labels:]

@@ -25,6 +25,17 @@ class TransducerConfig(Section):
     joint: int = Field(gt=0, description="width of the joint network")
     joint_activation: Literal["tanh", "relu"] = Field("tanh", description="activation of the joint network")
     max_symbols: int = Field(5, gt=0, description="largest number of labels that a search finds in a frame")
+    durations: tuple[NonNegativeInt, ...] = Field(
+        (),
+        description="numbers of frames, 1 among them, by which the joint network goes on with every label and blank "
+        "(token-and-duration transducer, 2304.06795); none: a blank takes one frame, and a label none",
+    )
+
+    @model_validator(mode="after")
+    def _durations_pass_every_frame(self) -> TransducerConfig:
+        if self.durations and (1 not in self.durations or len(set(self.durations)) < len(self.durations)):
+            raise ValueError(f"durations must be different numbers with 1 among them, got {list(self.durations)}")
+        return self
 
 
 class StackerConfig(Section):

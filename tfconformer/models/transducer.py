@@ -44,7 +44,7 @@ def conformer_transducer(config: ModelConfig, mel_bins: int, vocabulary: int) ->
 
     Returns:
       A model of (features [B, T, mel_bins], lengths [B] int32, labels [B, U] int32 padded with -1) ->
-      {"scores": [B, ceil(T/4), U + 1, 2]}, see `TransducerLattice`, and with `intermediate_ctc` "intermediate", the
+      {"scores": [B, ceil(T/4), U + 1, steps]}, see `TransducerLattice`, and with `intermediate_ctc` "intermediate", the
       logits of the auxiliary CTC head.
     """
     assert config.transducer is not None
@@ -57,7 +57,9 @@ def conformer_transducer(config: ModelConfig, mel_bins: int, vocabulary: int) ->
     state = ZeroState((sizes.lstm_units,) * 2 * sizes.lstm_layers, name="prediction_start")(history)
     prediction, _ = prediction_network(layers, history, state)
     encoding = Dense(sizes.joint, name="joint_encoder")(encoded.blocks[-1])
-    lattice = TransducerLattice(vocabulary + 1, sizes.joint_activation, sizes.max_symbols, name="joint_head")
+    units = vocabulary + 1 + len(sizes.durations)
+    of_joint = sizes.joint_activation, sizes.durations, sizes.max_symbols
+    lattice = TransducerLattice(units, *of_joint, name="joint_head")
     outputs = {**encoded.heads, SCORES: lattice([encoding, prediction, labels, encoded.mask])}
     return keras.Model([features, lengths, labels], outputs, name="conformer_transducer")
 
@@ -114,13 +116,15 @@ class TransducerParts:
       encoder: (features [B, T, mel_bins], lengths [B]) -> encodings [B, ceil(T/4), joint]. It streams.
       prediction: (labels [B, 1], hidden [B, lstm_units], cell [B, lstm_units]) -> (prediction [B, 1, joint], hidden,
         cell after the label); with more LSTMs the states of each in turn.
-      joint: (encodings [B, joint], predictions [B, joint]) -> logits [B, vocabulary + 1].
+      joint: (encodings [B, joint], predictions [B, joint]) -> logits [B, vocabulary + 1 + durations].
+      durations: numbers of frames that the last logits choose from; empty without durations.
       max_symbols: largest number of labels that a search finds in a frame.
     """
 
     encoder: keras.Model
     prediction: keras.Model
     joint: keras.Model
+    durations: tuple[int, ...]
     max_symbols: int
 
     @property
@@ -132,7 +136,7 @@ class TransducerParts:
     @property
     def vocabulary(self) -> int:
         """The number of labels, without the blank."""
-        return int(self.joint.output.shape[-1]) - 1
+        return int(self.joint.output.shape[-1]) - 1 - len(self.durations)
 
 
 def transducer_parts(model: keras.Model) -> TransducerParts:
@@ -151,6 +155,7 @@ def transducer_parts(model: keras.Model) -> TransducerParts:
         encoder=keras.Model(model.inputs[:2], layers["joint_encoder"].output, name="encoder"),
         prediction=keras.Model([labels, *state], [prediction, *new_state], name="prediction"),
         joint=keras.Model(pair, JointHead(lattice)(pair), name="joint"),
+        durations=float_layer(lattice).durations,
         max_symbols=float_layer(lattice).max_symbols,
     )
 
@@ -163,12 +168,14 @@ class Transducer:
 
     Attributes:
       encoder: see `TransducerParts`.
+      durations: see `TransducerParts`.
       max_symbols: see `TransducerParts`.
     """
 
     def __init__(self, model: keras.Model):
         parts = transducer_parts(model)
         self.encoder = parts.encoder
+        self.durations = parts.durations
         self.max_symbols = parts.max_symbols
         self._state_shape = parts.state_shape
         self._encode, self._joint = (tf.function(part, reduce_retracing=True) for part in (parts.encoder, parts.joint))
@@ -189,7 +196,7 @@ class Transducer:
         return prediction.numpy(), after.numpy()
 
     def join(self, encodings: Floats, predictions: Floats) -> Floats:
-        """Joins encodings and predictions, [n, joint] each -> logits [n, vocabulary + 1]."""
+        """Joins encodings and predictions, [n, joint] each -> logits [n, vocabulary + 1 + durations]."""
         return self._joint([encodings, predictions]).numpy()
 
     def _predict_one(self, labels: tf.Tensor, state: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

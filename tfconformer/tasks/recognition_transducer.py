@@ -16,17 +16,19 @@ from tfconformer.decoding.transducer import (
     StreamingTransducerDecoder,
     beam_search,
     best_hypothesis,
+    check_beam_search,
     greedy_search,
     path_logits,
 )
 from tfconformer.errors import InputError
+from tfconformer.layers.dense import float_layers
 from tfconformer.losses.transducer import TransducerLoss
 from tfconformer.models.config import ModelConfig
 from tfconformer.models.transducer import SCORES, Transducer, conformer_transducer, shared_with_ctc, transducer_parts
 from tfconformer.tasks.graphs import AudioGraph, Floats, GraphCalls, StepGraph
 from tfconformer.tasks.recognition import RecognitionTask, Recognizer, encoder_frames
 from tfconformer.tasks.recognition_ctc import CTCRecognition, with_intermediate_ctc
-from tfconformer.tasks.task import Task, Trace
+from tfconformer.tasks.task import Setting, Task, Trace
 
 
 class TransducerRecognition(RecognitionTask):
@@ -48,7 +50,8 @@ class TransducerRecognition(RecognitionTask):
 
     def losses(self, model: keras.Model, auxiliary_weight: float) -> dict[str, tuple[keras.losses.Loss, float]]:
         """Returns the transducer loss and, if there is an intermediate head, its CTC loss, see `Task.losses`."""
-        return with_intermediate_ctc(model, SCORES, TransducerLoss(), auxiliary_weight)
+        loss = TransducerLoss(float_layers(model)["joint_head"].durations)
+        return with_intermediate_ctc(model, SCORES, loss, auxiliary_weight)
 
     def initializable_part(self, model: keras.Model, source: Task) -> keras.Model:
         """Returns the encoder if `source` is CTC recognition, else the whole model."""
@@ -73,17 +76,23 @@ class TransducerRecognition(RecognitionTask):
         label = tf.TensorSpec([1], tf.int32, "label")
         state = tf.TensorSpec([1, *parts.state_shape], tf.float32, "state")
         encoding, prediction = (tf.TensorSpec([1, joint], tf.float32, name) for name in ("encoding", "prediction"))
-        logits = tf.TensorSpec([1, parts.vocabulary + 1], tf.float32, "logits")
+        logits = tf.TensorSpec([1, parts.vocabulary + 1 + len(parts.durations)], tf.float32, "logits")
         steps = (
             StepGraph("predict", (label, state), (prediction,), ("state",), predict, (parts.prediction,)),
             StepGraph("join", (encoding, prediction), (logits,), (), join, (parts.joint,)),
         )
         return AudioGraph("encode", parts.encoder, "encoded"), steps
 
-    def describe(self, exported: keras.Model) -> dict[str, int | float | str]:
-        """Returns the search and its settings for the metadata."""
+    def describe(self, exported: keras.Model) -> dict[str, Setting]:
+        """Returns the search and its settings for the metadata.
+
+        With durations the search has a name of its own, so that a program that lacks it refuses the file.
+        """
         parts = transducer_parts(exported)
-        return {"search": "transducer", "vocabulary": parts.vocabulary, "max_symbols": parts.max_symbols}
+        settings: dict[str, Setting] = {"vocabulary": parts.vocabulary, "max_symbols": parts.max_symbols}
+        if parts.durations:
+            return {"search": "tdt", **settings, "durations": parts.durations}
+        return {"search": "transducer", **settings}
 
     def recognizer(self, model: keras.Model, tokenizer: Tokenizer, search: BeamSearch | None = None) -> Recognizer:
         """Returns a greedy or beam search recognizer, see `RecognitionTask.recognizer`."""
@@ -99,6 +108,7 @@ class TransducerRecognition(RecognitionTask):
             )
         if search.language_model is not None:
             raise InputError("the search through a transducer takes no language model: its prediction network is one")
+        check_beam_search(transducer)
         hotwords = search.hotword_tree(tokenizer)
 
         def best(encodings: np.ndarray) -> list[int]:
@@ -119,7 +129,7 @@ class TransducerRecognition(RecognitionTask):
         The default path is that of greedy search. The logits depend on every graph, and on the state that is passed
         from label to label.
         """
-        encodings, network = graphs.run(waveform), StepNetwork(graphs)
+        encodings, network = graphs.run(waveform), StepNetwork(graphs, durations=graphs.settings.get("durations", ()))
         search = StreamingTransducerDecoder(network, max_symbols=graphs.settings["max_symbols"])
         search.push(encodings)
         own = Alignment(tuple(search.ids), tuple(search.starts))

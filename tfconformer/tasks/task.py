@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -21,6 +21,8 @@ from tfconformer.tasks.graphs import AudioGraph, Floats, GraphCalls, StepGraph
 # Batches whose frames give the mean and variance of the features; a few thousand frames suffice.
 _ADAPTATION_BATCHES = 32
 
+# A setting of a task in the metadata of a file.
+Setting = int | float | str | tuple[int, ...]
 # Batches of ((features, lengths), texts, ids) -> (sum of errors, divisor).
 DevMetric = Callable[[tf.data.Dataset], tuple[float, float]]
 
@@ -142,7 +144,7 @@ class Task(ABC):
         """Lists the graphs of the exported file, given a model of `exported_part` or a copy with placeholders."""
 
     @abstractmethod
-    def describe(self, exported: keras.Model) -> dict[str, int | float | str]:
+    def describe(self, exported: keras.Model) -> Mapping[str, Setting]:
         """Returns the task's settings for the metadata of a file, such as its search and vocabulary size."""
 
     @abstractmethod

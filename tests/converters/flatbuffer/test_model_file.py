@@ -219,6 +219,12 @@ def deep(levels: int) -> dict:
             "task.vocabulary should be",
         ),
         ({"task": {"name": "x", "search": "transducer", "vocabulary": 9, "max_symbols": 5}}, "the graph 'predict'"),
+        (
+            {"task": {"name": "x", "search": "transducer", "vocabulary": 9, "max_symbols": 5, "durations": [1]}},
+            "settings of the search 'tdt'",
+        ),
+        ({"task": {"name": "x", "search": "tdt", "vocabulary": 9, "max_symbols": 5}}, "settings of the search 'tdt'"),
+        ({"task": {"name": "x", "search": "tdt", "durations": [-1]}}, "task.durations.0"),
         ({"graphs": []}, "graphs in its TFCONFORMER metadata"),
         ({"graphs": [AUDIO_GRAPH | {"inputs": AUDIO_GRAPH["inputs"] * 2}]}, "two tensors have the same name"),
         (
