@@ -23,7 +23,7 @@ PARITY = 1e-4
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 # Paths of checkpoints: the index of their blank.
 CTC = {"lasr_ctc": 0, "parakeet_ctc": 40, "nemo_conformer/model.nemo": 40, "nemo_hybrid/model.nemo": 40}
-TRANSDUCERS = {"parakeet_rnnt": 40, "nemo_hybrid/model.nemo": 40}
+TRANSDUCERS = {"parakeet_rnnt": 40, "parakeet_tdt": 41, "nemo_hybrid/model.nemo": 40, "nemo_tdt/model.nemo": 40}
 ALL = [*((name, "ctc") for name in CTC), *((name, "transducer") for name in TRANSDUCERS)]
 
 

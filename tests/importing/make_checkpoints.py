@@ -26,6 +26,7 @@ from transformers.convert_slow_tokenizer import ParakeetConverter
 
 FOLDER = Path(__file__).parent / "checkpoints"
 SENTENCE = "the quick brown fox"
+DURATIONS = [0, 1, 2, 3, 4]  # any others `generate` would confuse with their indices
 TEXTS = [
     "the quick brown fox jumps over the lazy dog",
     "pack my box with five dozen liquor jugs",
@@ -91,6 +92,8 @@ def save_expected(
         extra = transducer_outputs(model, inputs) if is_transducer else {}
         prompt = {"decoder_input_ids": extra["prompt"]} if is_transducer else {}
         outputs = model(**inputs, **prompt, output_hidden_states=True)
+        if isinstance(model, transformers.ParakeetForTDT):
+            extra["loss"] = model(**inputs, **prompt, labels=extra["prompt"][:, 1:]).loss.numpy()
     ids = processor.tokenizer(SENTENCE, add_special_tokens=False)["input_ids"]
     np.savez(
         folder / name / file,
@@ -133,16 +136,14 @@ def parakeet_processor(model: Path, decoder: str = "ctc") -> transformers.Parake
 
     Args:
       model: the file.
-      decoder: "ctc", whose blank is the padding, or "rnnt", whose padding is the blank.
+      decoder: "ctc", whose blank is the padding, "rnnt", whose padding is the blank, or "tdt", which has both.
     """
     converted = ParakeetConverter(str(model)).converted()
     tokenizer = transformers.ParakeetTokenizer(tokenizer_object=converted, clean_up_tokenization_spaces=False)
-    names = {"unk": "unk", "pad": "pad" if decoder == "ctc" else "blank"}
-    special = {
-        role: transformers.AddedToken(f"<{name}>", normalized=False, special=True) for role, name in names.items()
-    }
-    tokenizer.add_tokens(list(special.values()))
-    tokenizer.add_special_tokens({f"{role}_token": token for role, token in special.items()})
+    names = {"ctc": ["unk", "pad"], "rnnt": ["unk", "blank"], "tdt": ["unk", "pad", "blank"]}[decoder]
+    special = [transformers.AddedToken(f"<{name}>", normalized=False, special=True) for name in names]
+    tokenizer.add_tokens(special)
+    tokenizer.add_special_tokens({"unk_token": special[0], "pad_token": special[1]})
     return transformers.ParakeetProcessor(transformers.ParakeetFeatureExtractor(), tokenizer, decoder_type=decoder)
 
 
@@ -161,12 +162,15 @@ def parakeet_model(processor: transformers.ParakeetProcessor, **settings: bool) 
     return transformers.ParakeetForCTC(config)
 
 
-def parakeet_transducer(processor: transformers.ParakeetProcessor) -> transformers.ParakeetForRNNT:
-    config = transformers.ParakeetRNNTConfig(
-        vocab_size=len(processor.tokenizer), blank_token_id=processor.blank_token_id, decoder_hidden_size=12,
-        max_symbols_per_step=3, encoder_config=parakeet_encoder(),
-    )  # fmt: skip
-    return transformers.ParakeetForRNNT(config)
+def parakeet_transducer(processor: transformers.ParakeetProcessor, tdt: bool) -> transformers.ParakeetForRNNT:
+    settings = {
+        "vocab_size": len(processor.tokenizer), "pad_token_id": processor.tokenizer.pad_token_id,
+        "blank_token_id": processor.blank_token_id, "decoder_hidden_size": 12, "max_symbols_per_step": 3,
+        "encoder_config": parakeet_encoder(),
+    }  # fmt: skip
+    if tdt:
+        return transformers.ParakeetForTDT(transformers.ParakeetTDTConfig(**settings, durations=DURATIONS))
+    return transformers.ParakeetForRNNT(transformers.ParakeetRNNTConfig(**settings))
 
 
 def center_logits(model: transformers.ParakeetForRNNT, processor: transformers.ParakeetProcessor) -> None:
@@ -178,19 +182,22 @@ def center_logits(model: transformers.ParakeetForRNNT, processor: transformers.P
         logits = model.eval()(**processor(speech(), sampling_rate=16000), decoder_input_ids=labels).logits
         head.bias -= logits.mean((0, 1, 2))
         head.bias[model.config.blank_token_id] += 2
+        if isinstance(model, transformers.ParakeetForTDT):
+            head.bias[model.config.vocab_size] -= 3  # of the duration 0: `generate` sets no limit in a frame
 
 
 def parakeet(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as parts:
         path = sentencepiece_model(Path(parts), "bpe", 40)
-        processor, of_transducer = parakeet_processor(path), parakeet_processor(path, "rnnt")
+        processor, *of_transducers = (parakeet_processor(path, decoder) for decoder in ("ctc", "rnnt", "tdt"))
     model = parakeet_model(processor, convolution_bias=False)
     randomize(model)
     save(folder, "parakeet_ctc", model, processor)
-    model = parakeet_transducer(of_transducer)
-    randomize(model)
-    center_logits(model, of_transducer)
-    save(folder, "parakeet_rnnt", model, of_transducer)
+    for one in of_transducers:
+        model = parakeet_transducer(one, tdt=one.decoder_type == "tdt")
+        randomize(model)
+        center_logits(model, one)
+        save(folder, f"parakeet_{one.decoder_type}", model, one)
 
 
 class Striding(torch.nn.Module):
@@ -230,21 +237,24 @@ def save_nemo(
     folder: Path,
     name: str,
     tokenizer: Path,
-    ctc: transformers.ParakeetForCTC,
-    transducer: transformers.ParakeetForRNNT | None = None,
+    ctc: transformers.ParakeetForCTC | None,
+    transducer: transformers.ParakeetForRNNT | None,
 ) -> None:
-    """Writes a model as an archive of NeMo, without NeMo; a hybrid has a transducer beside its CTC head."""
+    """Writes a model as an archive of NeMo, without NeMo; a hybrid has a transducer and a CTC head."""
     weights = {"preprocessor.featurizer.window": torch.hann_window(400)}
-    hybrid = transducer is not None
-    for key, value in (ctc.state_dict() | (transducer.state_dict() if hybrid else {})).items():
+    models = [model for model in (ctc, transducer) if model is not None]
+    hybrid = len(models) == 2
+    class_name = "HybridRNNTCTCBPEModel" if hybrid else "RNNTBPEModel" if ctc is None else "CTCModelBPE"
+    for key, value in {key: value for model in models for key, value in model.state_dict().items()}.items():
         key = key.replace("relative_k_proj", "linear_pos")
         for old, new in NEMO_NAMES.items():
             key = key.replace(old, new)
         weights[key.replace("ctc_head", f"{'ctc_' if hybrid else ''}decoder.decoder_layers.0")] = value
-    config = ctc.config.encoder_config
-    decoder = {"num_classes": ctc.config.vocab_size - 1, "feat_in": None, "vocabulary": []}
+    config = models[0].config.encoder_config
+    decoder = {"num_classes": models[0].config.vocab_size - 1, "feat_in": None, "vocabulary": []}
+    striding = isinstance(models[0].encoder.subsampling, Striding)
     tree = {
-        "target": f"nemo.collections.asr.models.{'EncDecHybridRNNTCTCBPEModel' if hybrid else 'EncDecCTCModelBPE'}",
+        "target": f"nemo.collections.asr.models.EncDec{class_name}",
         "sample_rate": 16000,
         "preprocessor": {
             "_target_": "nemo.collections.asr.modules.AudioToMelSpectrogramPreprocessor", "sample_rate": 16000,
@@ -254,7 +264,7 @@ def save_nemo(
         "encoder": {
             "_target_": "nemo.collections.asr.modules.ConformerEncoder", "feat_in": 80, "feat_out": -1,
             "n_layers": config.num_hidden_layers, "d_model": config.hidden_size, "n_heads": config.num_attention_heads,
-            "subsampling": "dw_striding" if hybrid else "striding", "subsampling_factor": 8 if hybrid else 4,
+            "subsampling": "striding" if striding else "dw_striding", "subsampling_factor": 4 if striding else 8,
             "subsampling_conv_channels": 4, "causal_downsampling": False, "ff_expansion_factor": 2,
             "self_attention_model": "rel_pos", "att_context_size": [-1, -1], "xscaling": True, "untie_biases": True,
             "conv_kernel_size": config.conv_kernel_size, "conv_norm_type": "batch_norm", "dropout": 0.1,
@@ -262,7 +272,7 @@ def save_nemo(
         "tokenizer": {"dir": None, "type": "bpe", "model_path": f"nemo:0123_{tokenizer.name}"},
         "decoder": decoder,
     }  # fmt: skip
-    if hybrid:
+    if transducer is not None:
         tree |= {"aux_ctc": {"ctc_loss_weight": 0.3, "decoder": decoder}} | transducer_tree(transducer)
     with tempfile.TemporaryDirectory() as parts, tarfile.open(folder / name / "model.nemo", "w") as archive:
         (Path(parts) / "model_config.yaml").write_text(json.dumps(tree))  # JSON is YAML
@@ -275,6 +285,8 @@ def save_nemo(
 def transducer_tree(model: transformers.ParakeetForRNNT) -> dict[str, object]:
     """Returns the sections of an archive's settings that describe a transducer."""
     vocabulary, width = model.config.blank_token_id, model.config.decoder_hidden_size
+    durations = list(getattr(model.config, "durations", ()))
+    of_search = {"model_type": "tdt", "durations": durations} if durations else {}
     return {
         "decoder": {
             "_target_": "nemo.collections.asr.modules.RNNTDecoder", "normalization_mode": None, "blank_as_pad": True,
@@ -286,39 +298,44 @@ def transducer_tree(model: transformers.ParakeetForRNNT) -> dict[str, object]:
         "joint": {
             "_target_": "nemo.collections.asr.modules.RNNTJoint", "log_softmax": None, "preserve_memory": False,
             "fuse_loss_wer": True, "fused_batch_size": 4, "num_classes": vocabulary, "vocabulary": [],
+            "num_extra_outputs": len(durations),
             "jointnet": {
                 "joint_hidden": width, "activation": "relu", "dropout": 0.2, "encoder_hidden": 16, "pred_hidden": width,
             },
         },
-        "decoding": {"strategy": "greedy_batch", "greedy": {"max_symbols": 3}, "beam": {"beam_size": 2}},
+        "decoding": {
+            "strategy": "greedy_batch", "greedy": {"max_symbols": 3}, "beam": {"beam_size": 2}, **of_search,
+        },
     }  # fmt: skip
 
 
 def nemo(folder: Path) -> None:
-    """Writes a FastConformer with a transducer and a CTC head, and a Conformer with a CTC head."""
-    for name in ("nemo_hybrid", "nemo_conformer"):
+    """Writes a Conformer with a CTC head, a FastConformer with a transducer too, and a Conformer with a TDT."""
+    for name in ("nemo_hybrid", "nemo_conformer", "nemo_tdt"):
         (folder / name).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory() as parts:
             tokenizer = sentencepiece_model(Path(parts), "bpe", 40)
             processor, of_transducer = parakeet_processor(tokenizer), parakeet_processor(tokenizer, "rnnt")
             model, transducer = parakeet_model(processor), None
-            if name == "nemo_conformer":
+            if name != "nemo_hybrid":
                 model.encoder.subsampling = Striding(4, 16)
                 # Masks by lengths after subsampling by 8; one utterance needs none.
                 model.encoder._get_output_attention_mask = lambda mask, target_length: torch.ones(
                     [1, target_length], dtype=torch.bool
                 )
-            else:
-                transducer = parakeet_transducer(of_transducer)
+            if name != "nemo_conformer":
+                transducer = parakeet_transducer(of_transducer, tdt=name == "nemo_tdt")
                 randomize(transducer)
                 transducer.encoder = model.encoder
             randomize(model)
             if transducer is not None:
                 center_logits(transducer, of_transducer)
-            save_nemo(folder, name, tokenizer, model, transducer)
-        save_expected(folder, name, model, processor)
+            save_nemo(folder, name, tokenizer, None if name == "nemo_tdt" else model, transducer)
+        if name != "nemo_tdt":
+            save_expected(folder, name, model, processor)
         if transducer is not None:
-            save_expected(folder, name, transducer, of_transducer, "expected_transducer.npz")
+            file = "expected.npz" if name == "nemo_tdt" else "expected_transducer.npz"
+            save_expected(folder, name, transducer, of_transducer, file)
 
 
 def lasr(folder: Path) -> None:

@@ -101,6 +101,10 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
         config(lambda tree: tree.update(architectures=["WhisperForCausalLM"])),
         "holds a WhisperForCausalLM; classes that can be imported: .*ParakeetForCTC",
     ),
+    "trained features": (
+        config(lambda tree: tree.update(architectures=["Wav2Vec2ConformerForCTC"])),
+        "holds a Wav2Vec2ConformerForCTC, which is not imported: its features are trained convolutions",
+    ),
     "no class": (config(lambda tree: tree.pop("architectures")), "does not name the class"),
     "a newer version": (
         config(newer),

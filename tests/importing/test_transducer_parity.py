@@ -8,20 +8,13 @@ from converters.runtime.model import open_model
 from converters.runtime.search import new_search
 from tests.importing.conftest import CHECKPOINTS, PARITY, TRANSDUCERS, Imported, relative_rms
 from tfconformer.data.tokenizer import Tokenizer
+from tfconformer.decoding.beam import BeamSearch
 from tfconformer.decoding.transducer import BLANK, Network, StepNetwork
 from tfconformer.errors import InputError
 from tfconformer.importing.run import import_checkpoint
-from tfconformer.layers.dense import Dense
-from tfconformer.models.transducer import Transducer
-from tfconformer.quantization.spec import QuantizationRule, QuantSpec
+from tfconformer.models.transducer import SCORES, Transducer
 from tfconformer.tasks.recognition import recognition_task
-from tfconformer.training.post_training import post_training_model
 from tfconformer.training.run import RunDirectory
-
-MIXED = [
-    QuantizationRule(layers="joint_.*", spec=QuantSpec(bits=8)),
-    QuantizationRule(layers=".*", spec=QuantSpec(bits=4, block_size=8)),
-]
 
 
 def check_networks(network: Network, encodings: np.ndarray, one: Imported) -> None:
@@ -52,7 +45,7 @@ def test_the_networks_and_the_transcript_in_keras(imported, name):
     assert recognize(*one.features) == [labels]
 
 
-@pytest.mark.parametrize("name", ["parakeet_rnnt"])
+@pytest.mark.parametrize("name", ["parakeet_rnnt", "parakeet_tdt"])
 def test_the_networks_and_the_transcript_in_a_file(imported, name, tmp_path):
     one, output = imported(name, "transducer"), tmp_path / "float.tflite"
     tokenizer, speech = Tokenizer.from_file(one.run.tokenizer_file), one.expected["speech"]
@@ -63,19 +56,24 @@ def test_the_networks_and_the_transcript_in_a_file(imported, name, tmp_path):
     search = new_search(model)
     search.push(encodings)
     assert search.ids == one.labels(one.expected["transcript"])
+    ids, advances = one.expected["steps"]
+    (places,) = np.nonzero(ids != one.blank)
+    assert search.starts == (np.cumsum(advances) - advances)[places].tolist()
+    if model.metadata.task.search == "tdt":
+        assert search.ends == [
+            start + max(advances[place], 1) for start, place in zip(search.starts, places, strict=True)
+        ]
+        with pytest.raises(InputError, match="searched greedily: leave out the width of the beam"):
+            new_search(model, BeamSearch(4))
 
 
-@pytest.mark.parametrize("name", ["parakeet_rnnt"])
-def test_every_matrix_of_a_transducer_is_packed(imported, native_library, name, tmp_path):
-    """The export itself compares the file with the quantized Keras model, along its greedy path."""
-    one = imported(name, "transducer")
-    model, config = post_training_model(one.run, MIXED, "nearest")
-    tokenizer = Tokenizer.from_file(one.run.tokenizer_file)
-    report = export_model(model, config, tokenizer, tmp_path / "int4.tflite", [one.expected["speech"]])
-    packed = {layer.name: layer.spec["bits"] for layer in report.layers if layer.spec}
-    assert packed.keys() == {layer.name for layer in one.model.layers if isinstance(layer, Dense)}
-    assert (packed["joint_head"], packed["prediction_lstm_recurrent_1"]) == (8, 4)
-    assert all(parity.relative_rms < PARITY for parity in report.parity)
+def test_the_loss_with_durations(imported):
+    """The negative log-likelihood of the greedy transcript per label."""
+    one = imported("nemo_tdt/model.nemo", "transducer")
+    labels = np.array([one.labels(one.expected["transcript"])], np.int32)
+    scores = one.model([*one.features, labels])[SCORES]
+    loss, _ = recognition_task(one.config.task).losses(one.model, 0.0)[SCORES]
+    np.testing.assert_allclose(loss(labels, scores), one.expected["loss"], rtol=PARITY)
 
 
 def test_a_decoder_that_a_model_lacks_is_refused(tmp_path):

@@ -129,16 +129,23 @@ def _with_transducer(path: Path, tree: dict[str, Any], is_hybrid: bool) -> tuple
     """Returns the architecture of a model with its transducer, and the names of the transducer's tensors."""
     features, model, encoder_layers = _encoder(path, tree)
     decoder = read_part(path, tree, TransducerDecoder, "decoder")
-    joint = read_part(path, tree, Joint, "joint").jointnet
-    search = read_part(path, tree, Decoding, "decoding").greedy
+    joint = read_part(path, tree, Joint, "joint")
+    search = read_part(path, tree, Decoding, "decoding")
+    durations = search.durations or ()
+    if joint.num_extra_outputs != len(durations):
+        raise InputError(
+            f"{path}: {CONFIG} has {len(durations)} durations under decoding, but {joint.num_extra_outputs} of its "
+            "outputs choose one"
+        )
     symbols, blank = decoder.vocab_size + 1, decoder.vocab_size
     transducer = TransducerConfig(
         embedding=decoder.prednet.pred_hidden,
         lstm_units=decoder.prednet.pred_hidden,
         lstm_layers=decoder.prednet.pred_rnn_layers,
-        joint=joint.joint_hidden,
-        joint_activation=joint.activation,
-        max_symbols=search.max_symbols,
+        joint=joint.jointnet.joint_hidden,
+        joint_activation=joint.jointnet.activation,
+        max_symbols=search.greedy.max_symbols,
+        durations=durations,
     )
 
     def weights(tensors: Tensors) -> Iterator[LayerWeights]:
@@ -146,7 +153,7 @@ def _with_transducer(path: Path, tree: dict[str, Any], is_hybrid: bool) -> tuple
         yield from transducer_layers(tensors, transducer, model.dim, symbols, blank)
 
     model = model.model_copy(update={"transducer": transducer})
-    head = 2 if joint.dropout else 1  # after the activation, and dropout where there is some
+    head = 2 if joint.jointnet.dropout else 1  # after the activation, and dropout where there is some
     names = (*_TRANSDUCER, (r"^joint\.head\.", f"joint.joint_net.{head}."))
     return Architecture("recognition_transducer", features, model, symbols, blank, weights), names
 

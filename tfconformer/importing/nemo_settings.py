@@ -165,6 +165,7 @@ class Decoding(Part):
     ignored = None
 
     greedy: GreedySearch = GreedySearch()
+    durations: tuple[NonNegativeInt, ...] | None = None
 
 
 _Part = TypeVar("_Part", bound=Part)

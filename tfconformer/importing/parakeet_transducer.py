@@ -1,4 +1,4 @@
-"""`ParakeetForRNNT` of transformers: the FastConformer encoder (2305.05084) with a transducer."""
+"""`ParakeetForRNNT` and `ParakeetForTDT` of transformers: the FastConformer encoder (2305.05084) with a transducer."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from tfconformer.importing.transducer import transducer_layers
 from tfconformer.models.config import TransducerConfig
 
 
-class ParakeetRNNT(Settings):
-    """The settings of `ParakeetForRNNT`."""
+class TransducerSettings(Settings):
+    """The settings that both classes have."""
 
-    model_type: Literal["parakeet_rnnt"]
     vocab_size: int = Field(8193, gt=1)
     blank_token_id: int = Field(8192, ge=0)
     pad_token_id: int = 2
@@ -29,15 +28,50 @@ class ParakeetRNNT(Settings):
     encoder_config: parakeet.Encoder
 
 
-def read(folder: HuggingFaceFolder) -> Architecture:
-    """Reads the settings of a model.
+class ParakeetRNNT(TransducerSettings):
+    """The settings of `ParakeetForRNNT`."""
+
+    model_type: Literal["parakeet_rnnt"]
+
+
+class ParakeetTDT(TransducerSettings):
+    """The settings of `ParakeetForTDT`."""
+
+    model_type: Literal["parakeet_tdt"]
+    durations: tuple[int, ...] = (0, 1, 2, 3, 4)
+
+
+def read_rnnt(folder: HuggingFaceFolder) -> Architecture:
+    """Reads the settings of a model of `ParakeetForRNNT`.
 
     Raises:
       InputError: see `HuggingFaceFolder.settings`.
     """
-    settings = folder.settings(ParakeetRNNT)
+    return _architecture(folder, folder.settings(ParakeetRNNT), ())
+
+
+def read_tdt(folder: HuggingFaceFolder) -> Architecture:
+    """Reads the settings of a model of `ParakeetForTDT`.
+
+    Raises:
+      InputError: see `HuggingFaceFolder.settings`.
+    """
+    settings = folder.settings(ParakeetTDT)
+    return _architecture(folder, settings, settings.durations)
+
+
+def _architecture(folder: HuggingFaceFolder, settings: TransducerSettings, durations: tuple[int, ...]) -> Architecture:
     encoder, symbols, blank = settings.encoder_config, settings.vocab_size, settings.blank_token_id
-    transducer = transducer_config(settings)
+    # Prediction and joint network are equally wide.
+    transducer = TransducerConfig(
+        embedding=settings.decoder_hidden_size,
+        lstm_units=settings.decoder_hidden_size,
+        lstm_layers=settings.num_decoder_layers,
+        joint=settings.decoder_hidden_size,
+        joint_activation=settings.hidden_act,
+        max_symbols=settings.max_symbols_per_step,
+        durations=durations,
+    )
 
     def layers(tensors: Tensors) -> Iterator[LayerWeights]:
         yield from parakeet.encoder_layers(tensors, encoder)
@@ -50,16 +84,4 @@ def read(folder: HuggingFaceFolder) -> Architecture:
         symbols=symbols,
         blank=blank,
         layers=layers,
-    )
-
-
-def transducer_config(settings: ParakeetRNNT) -> TransducerConfig:
-    """Returns the configuration of prediction and joint network, which are equally wide."""
-    return TransducerConfig(
-        embedding=settings.decoder_hidden_size,
-        lstm_units=settings.decoder_hidden_size,
-        lstm_layers=settings.num_decoder_layers,
-        joint=settings.decoder_hidden_size,
-        joint_activation=settings.hidden_act,
-        max_symbols=settings.max_symbols_per_step,
     )

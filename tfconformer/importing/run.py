@@ -28,7 +28,13 @@ from tfconformer.training.run import RunDirectory
 _FAMILIES: dict[str, Callable[[HuggingFaceFolder], Architecture]] = {
     "LasrForCTC": lasr.read,
     "ParakeetForCTC": parakeet.read,
-    "ParakeetForRNNT": parakeet_transducer.read,
+    "ParakeetForRNNT": parakeet_transducer.read_rnnt,
+    "ParakeetForTDT": parakeet_transducer.read_tdt,
+}
+# Classes of Conformers that are not among them, and the reasons.
+_REFUSED = {
+    "Wav2Vec2ConformerForCTC": "its features are trained convolutions of the waveform, and those of this package are "
+    "log-mel spectrograms",
 }
 # A start for a fine-tuning that quantizes; another configuration extends that of the run.
 _TRAINING = TrainingConfig(epochs=5, steps_per_epoch=1000, learning_rate=1e-4, warmup_steps=500)
@@ -88,6 +94,8 @@ def import_checkpoint(
 
 def _read_folder(path: Path) -> Checkpoint:
     folder = HuggingFaceFolder(path)
+    if folder.class_name in _REFUSED:
+        raise InputError(f"{path} holds a {folder.class_name}, which is not imported: {_REFUSED[folder.class_name]}")
     if folder.class_name not in _FAMILIES:
         raise InputError(f"{path} holds a {folder.class_name}; classes that can be imported: {', '.join(_FAMILIES)}")
     architecture = _FAMILIES[folder.class_name](folder)

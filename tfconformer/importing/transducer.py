@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from tfconformer.importing import layers
 from tfconformer.importing.architecture import LayerWeights
 from tfconformer.importing.tensors import Tensors
@@ -32,8 +30,9 @@ def transducer_layers(
       blank: index of the blank among them.
     """
     order = layers.blank_first(symbols, blank)
-    first, *labels = tensors.take("decoder.embedding.weight", symbols, config.embedding)[order]
-    yield "prediction_embedding", [np.array(labels) - first]
+    embedding = tensors.take("decoder.embedding.weight", symbols, config.embedding)[order]
+    first = embedding[0]
+    yield "prediction_embedding", [embedding[1:] - first]
     units = config.lstm_units
     for index in range(config.lstm_layers):
         width = units if index else config.embedding
@@ -48,5 +47,6 @@ def transducer_layers(
     yield "joint_prediction", [kernel]
     kernel, bias = layers.dense(tensors, "encoder_projector", dim, config.joint)
     yield "joint_encoder", [kernel, bias + prediction_bias]
-    kernel, bias = layers.dense(tensors, "joint.head", config.joint, symbols)
-    yield "joint_head", [kernel[:, order], bias[order]]
+    durations = range(symbols, symbols + len(config.durations))
+    kernel, bias = layers.dense(tensors, "joint.head", config.joint, symbols + len(durations))
+    yield "joint_head", [kernel[:, [*order, *durations]], bias[[*order, *durations]]]
