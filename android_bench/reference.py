@@ -3,7 +3,7 @@
     python -m android_bench.reference models/int4.tflite speech.wav
 
 writes `models/int4.reference`: one utterance, what the model makes of it in a desktop runtime, and the tolerance for
-another runtime. That is the logits of a recognizer, and the converted speech of a model of conversion.
+another runtime. That is the logits or encodings of a recognizer, and the converted speech of a model of conversion.
 The format is described in `native/reference.h`.
 """
 
@@ -47,7 +47,7 @@ class Reference:
       model_sha256: digest of the `.tflite` file, 32 bytes.
       tolerance: largest accepted relative root mean square of differences of the output.
       waveform: float32 [samples] in [-1, 1].
-      output: float32 [frames, columns]: logits, or speech in rows of a hop.
+      output: float32 [frames, columns]: logits, encodings of a transducer, or speech in rows of a hop.
     """
 
     model_sha256: bytes
@@ -76,8 +76,8 @@ def write_reference(model: Path, waveform: NDArray[np.float32], runtime: str = "
       runtime: one of `converters.runtime.model.RUNTIMES`.
 
     Raises:
-      InputError: the model cannot be opened or run, is neither a recognizer of one graph nor one of conversion, or
-        makes nothing that could be compared.
+      InputError: the model cannot be opened or run, is neither a recognizer nor one of conversion, or makes nothing
+        that could be compared.
     """
     opened = open_model(model, runtime)
     samples = np.ascontiguousarray(waveform, np.float32)
@@ -86,9 +86,9 @@ def write_reference(model: Path, waveform: NDArray[np.float32], runtime: str = "
         if activations:
             raise InputError(f"{model}: rounded activations shift the phase of speech, which then cannot be compared")
         output, tolerance = _converted(model, samples, runtime), SPEECH_TOLERANCE
-    elif len(opened.metadata.graphs) > 1:
-        names = ", ".join(graph.signature for graph in opened.metadata.graphs)
-        raise InputError(f"{model}: the benchmark runs recognizers of one graph and conversions, this one has {names}")
+    elif opened.metadata.task.search is None:
+        name = opened.metadata.task.name
+        raise InputError(f"{model}: the benchmark runs recognizers and conversions, the task of this one is {name}")
     else:
         output, tolerance = opened.run(samples), TOLERANCE[activations]
     digest = hashlib.sha256(model.read_bytes()).digest()

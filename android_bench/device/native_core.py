@@ -75,7 +75,7 @@ class AdbProgram:
         self._adb = Adb()
 
     def prepare(self, models: list[Path], speech: Path) -> None:
-        _, program = build_android()
+        program = build_android().program
         self._adb.push([program, ANDROID_TFLITE.fetch(), *_with_references(models), speech], REMOTE)
         self._adb.shell("chmod", "755", f"{REMOTE}/{program.name}")
         self._program, self._speech = f"{REMOTE}/{program.name}", f"{REMOTE}/{speech.name}"

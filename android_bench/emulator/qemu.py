@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from android_bench.toolchain.native import OUTPUT, android_compiler, build_android
+from android_bench.toolchain.native import OUTPUT, AndroidFiles, android_compiler, build_android
 from android_bench.toolchain.npm_packages import ANDROID_TFLITE, DOWNLOADS
 from tfconformer.data.speech.debian_packages import ArchiveUnreachableError, fetch
 from tfconformer.errors import UnavailableError
@@ -59,17 +59,18 @@ class Emulator:
     Attributes:
       qemu: path of the emulator.
       root: folder in place of "/", for the files that it holds.
-      library, program: this project's JNI library and command-line program.
+      built: this project's libraries and command-line program.
       engine: Android's TFLite.
-      host: program that calls the library as the app does.
+      host: program that calls the benchmark's library as its app does.
+      stream_host: program that calls the library for apps of one's own, for a Java in another process.
     """
 
     qemu: str
     root: Path
-    library: Path
-    program: Path
+    built: AndroidFiles
     engine: Path
     host: Path
+    stream_host: Path
 
     @classmethod
     def prepare(cls, folder: Path = OUTPUT, downloads: Path = DOWNLOADS) -> Emulator:
@@ -79,30 +80,33 @@ class Emulator:
           UnavailableError: a tool is not installed, or a download is not possible.
         """
         qemu = find_program("qemu-aarch64-static", "qemu-aarch64")
-        library, program = build_android(folder)
+        built = build_android(folder)
         engine = ANDROID_TFLITE.fetch(downloads)
         compiler = android_compiler(folder)
         root = folder / "emulated"
         flags = ("-fvisibility=default", "-fno-builtin", "-Wl,-z,undefs")  # musl has what is undefined
         compiler.library([_SOURCES / "bionic_shim.c"], root / "liblog.so", *flags)
-        host = compiler.program([_SOURCES / "jni_host.c"], root / "jni_host")
+        host, stream_host = (
+            compiler.program([_SOURCES / f"{name}.c", _SOURCES / "fake_java.c"], root / name)
+            for name in ("jni_host", "stream_host")
+        )
         _place_loader(root, downloads)
         for name, content in _SYSTEM_FILES.items():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_text(content)
-        return cls(qemu, root, library, program, engine, host)
+        return cls(qemu, root, built, engine, host, stream_host)
 
     def run_program(
         self, arguments: Sequence[str], cpu: str = "cortex-a76", before: Callable[[], None] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Runs the command-line program on one of QEMU's processors; its process calls `before` first."""
-        return self._run(self.program, arguments, cpu, before)
+        return self._run(self.built.program, arguments, cpu, before)
 
     def run_library(
         self, arguments: str, cpu: str = "cortex-a76", stop: bool = False
     ) -> subprocess.CompletedProcess[str]:
         """Runs the app's library; with `stop` its listener throws when the timed runs begin."""
-        words = [str(self.library), arguments, *(["stop"] if stop else [])]
+        words = [str(self.built.library), arguments, *(["stop"] if stop else [])]
         return self._run(self.host, words, cpu)
 
     def command(self, program: Path, arguments: Sequence[str], cpu: str = "cortex-a76") -> list[str]:

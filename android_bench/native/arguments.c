@@ -69,8 +69,6 @@ static bool parse_integer(const char* word, const char* value, long smallest, lo
   return true;
 }
 
-const char* mode_name(Mode mode) { return mode == MODE_OFFLINE ? "offline" : "streaming"; }
-
 static bool parse_mode(const char* word, const char* value, Mode* mode, Failure* failure) {
   if (strcmp(value, "offline") == 0) {
     *mode = MODE_OFFLINE;

@@ -4,16 +4,11 @@
 
 #include <stddef.h>
 
-#include "failure.h"
+#include "model_metadata.h"
 
 extern const char USAGE[];
 
 enum { MAX_ARGUMENTS = 64 };
-
-typedef enum { MODE_OFFLINE, MODE_STREAMING } Mode;
-
-/* The word of the command: "offline" or "streaming". */
-const char* mode_name(Mode mode);
 
 /* Paths point into the words that were parsed; NULL is "not given". */
 typedef struct {

@@ -124,7 +124,8 @@ static bool start_engine(Run* run, Report* report) {
   run->session =
       session_open(engine, run->file, arguments->threads, arguments->kernel, &report->profile, &report->failure);
   if (run->session == NULL) return false;
-  if (!model_open(&run->model, run->session, &run->metadata, arguments, run->input_samples, &report->failure)) {
+  if (!model_open(&run->model, run->session, &run->metadata, arguments->mode, arguments->lag_ms, run->input_samples,
+                  &report->failure)) {
     return false;
   }
   report->init_us = now_us() - began;
@@ -174,7 +175,7 @@ static bool note_times(Run* run, Failure* failure) {
     }
   }
   return times_add(&run->utterance_times, model_compute_us(&run->model), failure) &&
-         times_add(&run->first_sound_times, run->model.converter.first_sound_us, failure);
+         (!run->model.converts || times_add(&run->first_sound_times, run->model.converter.first_sound_us, failure));
 }
 
 static Summary summary_of(Times* times) { return summarize(times->us, times->count); }
@@ -234,26 +235,35 @@ static void check_output(const Run* run, OutputCheck* check) {
   }
 }
 
-static char* transcribe(const Tokenizer* tokenizer, CtcLogits logits) {
-  int* labels = malloc((size_t)logits.frames * sizeof *labels + 1);
-  if (labels == NULL) return NULL;
-  const int count = ctc_greedy_decode(logits, labels);
-  Text text = {0};
-  tokenizer_decode(tokenizer, labels, count, &text);
-  free(labels);
-  if (text.failed) text_free(&text);
-  return text.bytes;
+/* Adds an empty utterance; NULL without memory. */
+static Utterance* add_utterance(Recognition* recognition) {
+  Utterance* grown = realloc(recognition->utterance, ((size_t)recognition->utterances + 1) * sizeof *grown);
+  if (grown == NULL) return NULL;
+  recognition->utterance = grown;
+  grown[recognition->utterances] = (Utterance){0};
+  return &grown[recognition->utterances++];
 }
 
-static bool add_utterance(Recognition* recognition, const char* name, const char* reference, char* hypothesis) {
-  Utterance* grown = realloc(recognition->utterance, ((size_t)recognition->utterances + 1) * sizeof *grown);
-  if (grown == NULL) return false;
-  recognition->utterance = grown;
-  Utterance* utterance = &grown[recognition->utterances++];
-  *utterance = (Utterance){
-      .name = strdup(name), .reference = reference == NULL ? NULL : strdup(reference), .hypothesis = hypothesis};
-  return utterance->name != NULL && (reference == NULL || utterance->reference != NULL) &&
-         (reference == NULL || add_word_errors(reference, hypothesis, &recognition->errors));
+/* Adds the words that the model has recognized; `reference` may be NULL. */
+static Utterance* note_words(const Run* run, const Tokenizer* tokenizer, const char* name, const char* reference,
+                             Report* report) {
+  const LabelTimes times = label_times(&run->metadata, model_graph(&run->model));
+  Recognition* recognition = &report->recognition;
+  Utterance* utterance = add_utterance(recognition);
+  if (utterance != NULL) {
+    if (!read_words(tokenizer, model_search(&run->model), times, &utterance->words, &report->failure)) return NULL;
+    utterance->has_times = times.frame > 0;
+    utterance->name = strdup(name);
+    utterance->reference = reference == NULL ? NULL : strdup(reference);
+    utterance->hypothesis = join_words(&utterance->words);
+    const bool complete =
+        utterance->name != NULL && utterance->hypothesis != NULL && (reference == NULL || utterance->reference != NULL);
+    if (complete && (reference == NULL || add_word_errors(reference, utterance->hypothesis, &recognition->errors))) {
+      return utterance;
+    }
+  }
+  fail(&report->failure, RUN_FAILED, "no memory for transcripts");
+  return NULL;
 }
 
 /* ---- Converted speech ---- */
@@ -304,29 +314,21 @@ static bool keep_timed_speech(const Run* run, Report* report) {
 static bool recognize_waveform(Run* run, const Tokenizer* tokenizer, const char* path, const Waveform* waveform,
                                MappedFile transcripts, Report* report) {
   char name[256];
-  static char words[MAX_TRANSCRIPT];
+  static char transcript[MAX_TRANSCRIPT];
+  const bool has_transcripts = transcripts.bytes != NULL;
   utterance_name(path, name, sizeof name);
   if (!check_sample_rate(run, path, waveform, &report->failure)) return false;
-  if (transcripts.bytes != NULL && !find_transcript(transcripts, name, words, sizeof words)) {
+  if (has_transcripts && !find_transcript(transcripts, name, transcript, sizeof transcript)) {
     return fail(&report->failure, RUN_BAD_ARGUMENTS, "%.300s has no line for %.200s", run->arguments->transcripts,
                 name);
   }
   if (!model_run(&run->model, waveform->samples, waveform->count, &report->failure)) return false;
-  const CtcLogits logits = model_logits(&run->model);
-  if (logits.columns != tokenizer->count + 1 && logits.frames > 0) {
-    return fail(&report->failure, RUN_MODEL_REFUSED, "the logits have %d columns, its tokenizer %d pieces and a blank",
-                logits.columns, tokenizer->count);
-  }
-  Recognition* recognition = &report->recognition;
-  char* hypothesis = transcribe(tokenizer, logits);
-  if (hypothesis == NULL || !add_utterance(recognition, name, transcripts.bytes == NULL ? NULL : words, hypothesis)) {
-    return fail(&report->failure, RUN_FAILED, "no memory for transcripts");
-  }
-  Utterance* utterance = &recognition->utterance[recognition->utterances - 1];
+  Utterance* utterance = note_words(run, tokenizer, name, has_transcripts ? transcript : NULL, report);
+  if (utterance == NULL) return false;
   utterance->audio_seconds = (double)waveform->count / waveform->sample_rate;
   utterance->compute_seconds = model_compute_us(&run->model) / 1e6;
-  recognition->audio_seconds += utterance->audio_seconds;
-  recognition->compute_seconds += utterance->compute_seconds;
+  report->recognition.audio_seconds += utterance->audio_seconds;
+  report->recognition.compute_seconds += utterance->compute_seconds;
   return !run->model.converts || keep_speech(run, name, utterance->audio_seconds, report);
 }
 

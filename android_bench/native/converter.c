@@ -32,11 +32,11 @@ bool converter_open(Converter* converter, Session* session, const ModelMetadata*
   if (metadata->graphs == 0 || metadata->graph[0].signature[0] == '\0') {
     return fail(failure, RUN_MODEL_REFUSED, "its metadata list no whole graph");
   }
-  if (!metadata->graph[0].streams) {
+  if (metadata->graph[0].mode != MODE_STREAMING) {
     return fail(failure, RUN_MODEL_REFUSED, "the first graph of a conversion takes audio in steps, not so '%s'",
                 metadata->graph[0].signature);
   }
-  return recognizer_open_stream(&converter->encoder, session, &metadata->graph[0], failure) &&
+  return encoder_open(&converter->encoder, session, &metadata->graph[0], 0, failure) &&
          decoder_open(decoder, session, metadata, failure) &&
          vocoder_open(&converter->vocoder, session, metadata, decoder->bins, failure) &&
          set_pace(converter, &metadata->graph[0], lag_ms, failure);
@@ -45,39 +45,36 @@ bool converter_open(Converter* converter, Session* session, const ModelMetadata*
 void converter_close(Converter* converter) {
   vocoder_close(&converter->vocoder);
   decoder_close(&converter->decoder);
-  recognizer_close(&converter->encoder);
+  search_close(&converter->search);
+  encoder_close(&converter->encoder);
 }
 
-CtcLogits converter_logits(const Converter* converter) {
-  const Recognizer* encoder = &converter->encoder;
-  const int memory = converter->decoder.memory.columns;
-  return (CtcLogits){
-      .values = encoder->frames == 0 ? NULL : encoder->logits + memory,
-      .frames = encoder->frames,
-      .columns = encoder->columns - memory,
-      .stride = encoder->columns,
-  };
-}
-
-/* Checks the frames that the encoder has made, and finds the first one that the decoder reads. */
-static bool find_begin(Converter* converter, Failure* failure) {
-  const Recognizer* encoder = &converter->encoder;
+/* Checks the frames that the encoder has made, searches them, and finds the first one that the decoder reads. */
+static bool read_frames(Converter* converter, Failure* failure) {
+  const Encoder* encoder = &converter->encoder;
+  Search* search = &converter->search;
   const int memory = converter->decoder.memory.columns;
   if (encoder->frames > 0 && encoder->columns < memory + 2) {
     return fail(failure, RUN_MODEL_REFUSED,
                 "the encoder's frames have %d columns; attention reads %d, then come logits", encoder->columns, memory);
   }
   const size_t end = (size_t)encoder->frames * (size_t)encoder->columns;
-  for (size_t i = (size_t)converter->checked * (size_t)encoder->columns; i < end; ++i) {
-    if (!isfinite(encoder->logits[i])) {
+  for (size_t i = (size_t)search->frames * (size_t)encoder->columns; i < end; ++i) {
+    if (!isfinite(encoder->values[i])) {
       return fail(failure, RUN_FAILED, "the encoder computes values that are not finite");
     }
   }
-  if (converter->begin < 0) {
-    const int label = ctc_first_label(converter_logits(converter), converter->checked);
-    if (label >= 0) converter->begin = label > LEAD_FRAMES ? label - LEAD_FRAMES : 0;
+  const Frames logits = {
+      .values = encoder->frames == 0 ? NULL : encoder->values + memory,
+      .count = encoder->frames,
+      .columns = encoder->columns - memory,
+      .stride = encoder->columns,
+  };
+  if (!search_advance(search, logits, failure)) return false;
+  if (converter->begin < 0 && search->count > 0) {
+    const int label = search->labels[0].start;
+    converter->begin = label > LEAD_FRAMES ? label - LEAD_FRAMES : 0;
   }
-  converter->checked = encoder->frames;
   return true;
 }
 
@@ -90,15 +87,20 @@ static void pass_time(Converter* converter, double arrived_us) {
   converter->spent_us = spent;
 }
 
+/* Notes when the first samples are there. */
+static void note_sound(Converter* converter, bool was_silent) {
+  if (was_silent && converter->vocoder.count > 0) converter->sound_us = converter->clock_us;
+}
+
 /* Computes the steps of decoder and vocoder that are due; `ended` after the last frame of the encoder. */
-static bool speak(Converter* converter, bool ended, double audio_us, Failure* failure) {
-  const Recognizer* encoder = &converter->encoder;
+static bool speak(Converter* converter, bool ended, Failure* failure) {
+  const Encoder* encoder = &converter->encoder;
   SpectrogramDecoder* decoder = &converter->decoder;
   Vocoder* vocoder = &converter->vocoder;
   const int count = converter->begin < 0 ? 0 : encoder->frames - converter->begin;
   while (!converter->stopped && count > 0 && !(ended && converter->steps >= LONGEST_RATIO * count)) {
     const EncodedFrames encoded = {
-        .values = encoder->logits + (size_t)converter->begin * (size_t)encoder->columns,
+        .values = encoder->values + (size_t)converter->begin * (size_t)encoder->columns,
         .count = count,
         .columns = encoder->columns,
         .complete = ended,
@@ -111,46 +113,45 @@ static bool speak(Converter* converter, bool ended, double audio_us, Failure* fa
     ++converter->steps;
     converter->stopped = ended && step.read == count && step.stops;
     pass_time(converter, 0);
-    if (silent && vocoder->count > 0) converter->first_sound_us = converter->clock_us - audio_us;
+    note_sound(converter, silent);
   }
   return true;
 }
 
-/* Computes what comes after the last frame of the encoder. */
-static bool finish(Converter* converter, double audio_us, Failure* failure) {
-  Vocoder* vocoder = &converter->vocoder;
-  if (!speak(converter, true, audio_us, failure)) return false;
-  const bool silent = vocoder->count == 0;
-  if (!vocoder_finish(vocoder, failure)) return false;
-  pass_time(converter, 0);
-  if (silent && vocoder->count > 0) converter->first_sound_us = converter->clock_us - audio_us;
-  if (converter->begin < 0) converter->stopped = true; /* a decoder of noise would babble */
-  return true;
+/* Computes the speech that is due, of audio that has arrived at the pace of speech. */
+static bool convert(Converter* converter, bool ended, Failure* failure) {
+  if (!read_frames(converter, failure)) return false;
+  pass_time(converter, 1e6 * converter->received / converter->sample_rate);
+  return speak(converter, ended, failure);
 }
 
-static void reset(Converter* converter) {
-  recognizer_reset(&converter->encoder);
+void converter_reset(Converter* converter) {
+  encoder_reset(&converter->encoder);
+  search_reset(&converter->search);
   decoder_reset(&converter->decoder, converter->pace);
   vocoder_reset(&converter->vocoder);
   converter->begin = -1;
-  converter->checked = converter->steps = 0;
+  converter->received = converter->steps = 0;
   converter->stopped = false;
-  converter->clock_us = converter->spent_us = converter->first_sound_us = 0;
+  converter->clock_us = converter->spent_us = converter->sound_us = converter->first_sound_us = 0;
 }
 
-bool converter_run(Converter* converter, const float* waveform, int samples, Failure* failure) {
-  Recognizer* encoder = &converter->encoder;
-  const double sample_us = 1e6 / converter->sample_rate, audio_us = samples * sample_us;
-  int at = 0;
-  reset(converter);
-  while (samples - at >= encoder->samples) {
-    if (!recognizer_push(encoder, waveform + at, failure) || !find_begin(converter, failure)) return false;
-    at += encoder->samples;
-    pass_time(converter, at * sample_us);
-    if (!speak(converter, false, audio_us, failure)) return false;
+bool converter_push(Converter* converter, const float* samples, Failure* failure) {
+  converter->received += encoder_step_samples(&converter->encoder);
+  return encoder_push(&converter->encoder, samples, failure) && convert(converter, false, failure);
+}
+
+bool converter_finish(Converter* converter, const float* samples, int count, Failure* failure) {
+  Vocoder* vocoder = &converter->vocoder;
+  converter->received += count;
+  if (!encoder_finish(&converter->encoder, samples, count, failure) || !convert(converter, true, failure)) return false;
+  const bool silent = vocoder->count == 0;
+  if (!vocoder_finish(vocoder, failure)) return false;
+  pass_time(converter, 0);
+  note_sound(converter, silent);
+  if (vocoder->count > 0) {
+    converter->first_sound_us = converter->sound_us - 1e6 * converter->received / converter->sample_rate;
   }
-  if (!recognizer_finish(encoder, waveform + at, samples - at, failure) || !find_begin(converter, failure))
-    return false;
-  pass_time(converter, audio_us);
-  return finish(converter, audio_us, failure);
+  if (converter->begin < 0) converter->stopped = true; /* a decoder of noise would babble */
+  return true;
 }

@@ -7,23 +7,25 @@
 #ifndef TFCONFORMER_BENCH_CONVERTER_H_
 #define TFCONFORMER_BENCH_CONVERTER_H_
 
-#include "recognizer.h"
+#include "encoder.h"
 #include "spectrogram_decoder.h"
 #include "vocoder.h"
 
 typedef struct {
-  Recognizer encoder;
+  Encoder encoder;
+  Search search; /* of CTC, in the logits at the end of each of the encoder's frames */
   SpectrogramDecoder decoder;
   Vocoder vocoder;
   Pace pace;
   int sample_rate;
-  /* The utterance that was last converted; its samples are the vocoder's. */
+  /* The utterance so far; its samples are the vocoder's. */
+  int received;          /* samples of the source */
   int begin;             /* first frame of the encoder that the decoder reads; -1: nothing was said so far */
-  int checked;           /* frames of the encoder that were searched for it */
   int steps;             /* of the decoder */
   bool stopped;          /* the decoder ended the utterance, or there was nothing to say */
   double clock_us;       /* when all so far was computed, on the clock of audio that arrives at the pace of speech */
   double spent_us;       /* computing so far */
+  double sound_us;       /* when the first samples were made, on that clock */
   double first_sound_us; /* from the end of the audio to the first samples, on that clock; 0 without speech */
 } Converter;
 
@@ -36,11 +38,12 @@ bool converter_open(Converter* converter, Session* session, const ModelMetadata*
                     Failure* failure);
 void converter_close(Converter* converter);
 
-/* Converts an utterance of any length. A decoder that does not stop is cut off after twice as many steps as the encoder
- * has frames. */
-bool converter_run(Converter* converter, const float* waveform, int samples, Failure* failure);
-
-/* The columns of the encoder's frames that are the logits of its CTC head. */
-CtcLogits converter_logits(const Converter* converter);
+/* Begins an utterance. */
+void converter_reset(Converter* converter);
+/* Takes the samples of a step of the encoder, and makes the speech that is due. */
+bool converter_push(Converter* converter, const float* samples, Failure* failure);
+/* Ends the utterance with its last samples, fewer than those of a step, and makes all of its speech. A decoder that
+ * does not stop is cut off after twice as many steps as the encoder has frames. */
+bool converter_finish(Converter* converter, const float* samples, int count, Failure* failure);
 
 #endif

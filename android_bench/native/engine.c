@@ -192,7 +192,7 @@ static bool create_interpreter(Session* session, MappedFile model, int threads, 
   engine->InterpreterOptionsSetNumThreads(session->options, threads);
   engine->InterpreterOptionsSetErrorReporter(session->options, append_complaint, session);
   engine->InterpreterOptionsAddDelegate(session->options, session->delegate);
-  engine->InterpreterOptionsSetTelemetryProfiler(session->options, &profile->profiler);
+  if (profile != NULL) engine->InterpreterOptionsSetTelemetryProfiler(session->options, &profile->profiler);
   session->interpreter = engine->InterpreterCreate(session->model, session->options);
   if (session->interpreter != NULL) return true;
   return fail(failure, RUN_MODEL_REFUSED, "the runtime refuses the model: %s", session->complaints);

@@ -32,8 +32,8 @@ typedef struct Session Session;
 
 /* Creates an interpreter of a model in memory, which must outlive it.
  *
- * `kernel` computes the custom operations, NULL for the fastest. `profile` records every operation while it is enabled.
- */
+ * `kernel` computes the custom operations, NULL for the fastest. `profile` records every operation while it is enabled;
+ * NULL records none. */
 Session* session_open(Engine* engine, MappedFile model, int threads, const char* kernel, Profile* profile,
                       Failure* failure);
 void session_close(Session* session);

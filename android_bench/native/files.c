@@ -7,22 +7,39 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+/* Maps a part of a file; returns 0 or the number of an error. */
+static int map(int descriptor, int64_t offset, int64_t size, MappedFile* file) {
+  const int64_t before = offset % sysconf(_SC_PAGESIZE);
+  const size_t mapped = (size_t)(before + size);
+  uint8_t* bytes = mmap(NULL, mapped, PROT_READ, MAP_PRIVATE, descriptor, (off_t)(offset - before));
+  if (bytes == MAP_FAILED) return errno;
+  *file = (MappedFile){bytes + before, (size_t)size, (size_t)before};
+  return 0;
+}
+
 bool map_file(const char* path, RunCode code, MappedFile* file, Failure* failure) {
   const int descriptor = open(path, O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) return fail(failure, code, "%.400s: %s", path, strerror(errno));
   const off_t size = lseek(descriptor, 0, SEEK_END);
-  void* bytes = size > 0 ? mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, descriptor, 0) : MAP_FAILED;
-  const int error = size > 0 ? errno : 0;
+  const int error = size > 0 ? map(descriptor, 0, size, file) : 0;
   close(descriptor);
-  if (bytes == MAP_FAILED) {
-    return fail(failure, code, "%.400s: %s", path, error != 0 ? strerror(error) : "the file is empty or no file");
+  if (size > 0 && error == 0) return true;
+  return fail(failure, code, "%.400s: %s", path, error != 0 ? strerror(error) : "the file is empty or no file");
+}
+
+bool map_part(int descriptor, int64_t offset, int64_t size, MappedFile* file, Failure* failure) {
+  const off_t end = lseek(descriptor, 0, SEEK_END);
+  /* Beyond the end of a file there is nothing to read, and a mapped page kills the process. */
+  if (offset < 0 || size <= 0 || size > end || offset > end - size) {
+    return fail(failure, RUN_MODEL_REFUSED, "the model should be bytes %lld to %lld of a file of %lld",
+                (long long)offset, (long long)(offset + size), (long long)end);
   }
-  *file = (MappedFile){bytes, (size_t)size};
-  return true;
+  const int error = map(descriptor, offset, size, file);
+  return error == 0 || fail(failure, RUN_FAILED, "the model cannot be mapped into memory: %s", strerror(error));
 }
 
 void unmap_file(MappedFile* file) {
-  if (file->bytes != NULL) munmap((void*)(uintptr_t)file->bytes, file->size);
+  if (file->bytes != NULL) munmap((void*)((uintptr_t)file->bytes - file->before), file->before + file->size);
   *file = (MappedFile){0};
 }
 

@@ -9,6 +9,9 @@ enum { MODEL_BUFFERS = 4, MODEL_METADATA = 6, METADATA_NAME = 0, METADATA_BUFFER
 
 enum { LARGEST_COUNT = 1 << 24 }; /* of samples and frames */
 
+/* Feature frames for one of the encoder, in files that do not say it (tfconformer/models/config.py). */
+enum { USUAL_SUBSAMPLING = 4 };
+
 static const char ENTRY_NAME[] = "TFCONFORMER";
 
 typedef struct {
@@ -85,6 +88,24 @@ static int64_t bounded_member(JsonValue object, const char* key) {
   return value >= 0 && value <= LARGEST_COUNT ? value : 0;
 }
 
+/* Samples of a frame of a graph for whole utterances, by the configuration of the front end and the encoder; 0:
+ * unknown. */
+static int64_t offline_frame_samples(JsonValue config) {
+  JsonValue features, model, stackers, stacker;
+  const char* position = NULL;
+  if (!json_member(config, "features", &features) || !json_member(config, "model", &model)) return 0;
+  int64_t samples = bounded_member(features, "frame_step");
+  if (bounded_member(model, "subsampling_channels") > 0) {
+    const int64_t factor = bounded_member(model, "subsampling_factor");
+    samples *= factor > 0 ? factor : USUAL_SUBSAMPLING;
+  }
+  if (!json_member(model, "stackers", &stackers)) return samples;
+  while (samples <= LARGEST_COUNT && json_next_element(stackers, &position, &stacker)) {
+    samples *= bounded_member(stacker, "stride");
+  }
+  return samples <= LARGEST_COUNT ? samples : 0;
+}
+
 static int64_t sum_weight_bytes(JsonValue layers) {
   static const char* const parts[] = {"float_bytes", "code_bytes", "scale_bytes", "offset_bytes"};
   const char* position = NULL;
@@ -126,11 +147,11 @@ static Graph read_graph(JsonValue json) {
   read_name(json, "signature", graph.signature);
   find_tensor(json, "inputs", "float32", graph.samples);
   find_tensor(json, "inputs", "int32", graph.count);
-  find_tensor(json, "outputs", "float32", graph.logits);
+  find_tensor(json, "outputs", "float32", graph.output);
   find_tensor(json, "outputs", "int32", graph.frames);
   json_member(json, "states", &graph.states);
-  graph.streams = json_member(json, "stream", &stream);
-  if (graph.streams) {
+  if (json_member(json, "stream", &stream)) {
+    graph.mode = MODE_STREAMING;
     read_name(stream, "flush_signature", graph.flush);
     graph.frame_samples = bounded_member(stream, "frame_samples");
     graph.delay_frames = bounded_member(stream, "delay_frames");
@@ -141,14 +162,14 @@ static Graph read_graph(JsonValue json) {
 
 /* Format 1 has no list of graphs: their names are fixed. */
 static void read_format_1(ModelMetadata* metadata) {
-  static const Graph offline = {.signature = "transcribe", .samples = "waveform", .logits = "logits"};
+  static const Graph offline = {.signature = "transcribe", .samples = "waveform", .output = "logits"};
   static const Graph stream = {
       .signature = "encode_step",
       .samples = "audio",
       .count = "count",
-      .logits = "logits",
+      .output = "logits",
       .frames = "frames",
-      .streams = true,
+      .mode = MODE_STREAMING,
       .flush = "flush",
   };
   JsonValue description;
@@ -156,6 +177,7 @@ static void read_format_1(ModelMetadata* metadata) {
   metadata->graph[metadata->graphs++] = offline;
   metadata->graph[metadata->graphs] = stream;
   if (json_member(metadata->json, "streaming", &description)) {
+    metadata->graph[metadata->graphs].frame_samples = bounded_member(description, "frame_samples");
     metadata->graph[metadata->graphs].delay_frames = bounded_member(description, "delay_frames");
     metadata->graph[metadata->graphs].flush_samples = bounded_member(description, "flush_samples");
   }
@@ -165,9 +187,12 @@ static void read_format_1(ModelMetadata* metadata) {
 static void read_format_2(ModelMetadata* metadata) {
   JsonValue task, graphs, graph;
   const char* position = NULL;
+  metadata->lists_graphs = true;
   if (json_member(metadata->json, "task", &task)) {
     read_name(task, "name", metadata->task);
     read_name(task, "search", metadata->search);
+    metadata->max_symbols = bounded_member(task, "max_symbols");
+    metadata->label_delay_ms = bounded_member(task, "label_delay_ms");
   }
   if (!json_member(metadata->json, "graphs", &graphs)) return;
   while (metadata->graphs < MAX_GRAPHS && json_next_element(graphs, &position, &graph)) {
@@ -177,7 +202,7 @@ static void read_format_2(ModelMetadata* metadata) {
 
 ModelMetadata read_model_metadata(MappedFile file) {
   ModelMetadata metadata = {.json = find_entry(file)};
-  JsonValue config, features, layers;
+  JsonValue config = {0}, features, layers;
   if (json_member(metadata.json, "config", &config) && json_member(config, "features", &features)) {
     metadata.sample_rate = bounded_member(features, "sample_rate");
   }
@@ -187,7 +212,25 @@ ModelMetadata read_model_metadata(MappedFile file) {
   } else {
     read_format_1(&metadata);
   }
+  for (int i = 0; i < metadata.graphs; ++i) {
+    if (metadata.graph[i].mode == MODE_OFFLINE) metadata.graph[i].frame_samples = offline_frame_samples(config);
+  }
   return metadata;
+}
+
+const char* mode_name(Mode mode) { return mode == MODE_OFFLINE ? "offline" : "streaming"; }
+
+const Graph* find_audio_graph(const ModelMetadata* metadata, Mode mode) {
+  /* Of format 2 it is the first one; format 1 does not say which ones there are. */
+  const int candidates = metadata->lists_graphs && metadata->graphs > 0 ? 1 : metadata->graphs;
+  for (int i = 0; i < candidates; ++i) {
+    if (metadata->graph[i].mode == mode) return &metadata->graph[i];
+  }
+  return NULL;
+}
+
+double frame_seconds(const ModelMetadata* metadata, const Graph* graph) {
+  return metadata->sample_rate == 0 ? 0 : (double)graph->frame_samples / (double)metadata->sample_rate;
 }
 
 const Graph* find_graph(const ModelMetadata* metadata, const char* signature) {

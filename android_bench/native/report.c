@@ -161,7 +161,7 @@ static void write_rtf(JsonWriter* json, const Summary* utterance, double audio_s
 }
 
 static void write_components(JsonWriter* json, const Report* report) {
-  write_times(json, "first_sound", &report->first_sound);
+  if (report->first_sound.count > 0) write_times(json, "first_sound", &report->first_sound);
   json_begin_array(json, "components");
   for (int i = 0; i < report->components; ++i) {
     const Component* component = &report->component[i];
@@ -254,6 +254,7 @@ static void write_recognition(JsonWriter* json, const Recognition* recognition) 
     json_string(json, "name", utterance->name);
     if (utterance->reference != NULL) json_string(json, "reference", utterance->reference);
     json_string(json, "hypothesis", utterance->hypothesis);
+    if (utterance->has_times) write_words(json, "words", &utterance->words);
     json_number(json, "audio_seconds", utterance->audio_seconds);
     json_number(json, "compute_seconds", utterance->compute_seconds);
     json_end_object(json);
@@ -327,6 +328,7 @@ void report_free(Report* report) {
     free(report->recognition.utterance[i].name);
     free(report->recognition.utterance[i].reference);
     free(report->recognition.utterance[i].hypothesis);
+    words_free(&report->recognition.utterance[i].words);
   }
   free(report->recognition.utterance);
   for (int i = 0; i < report->conversions; ++i) {

@@ -6,10 +6,11 @@
 #include "device.h"
 #include "json_writer.h"
 #include "profile.h"
-#include "recognition.h"
 #include "reference.h"
 #include "speech_model.h"
 #include "statistics.h"
+#include "word_errors.h"
+#include "words.h"
 
 #define BENCH_VERSION "0.1.0"
 
@@ -44,6 +45,8 @@ typedef struct {
   char* name;
   char* reference; /* NULL: no transcript */
   char* hypothesis;
+  Words words;
+  bool has_times; /* the metadata say how long a frame is */
   double audio_seconds, compute_seconds;
 } Utterance;
 

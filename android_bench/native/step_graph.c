@@ -69,6 +69,16 @@ bool step_graph_input(const StepGraph* graph, const char* name, Matrix* matrix, 
   return read_matrix(graph, signature_input(graph->session, graph->runner, name), name, matrix, failure);
 }
 
+bool step_graph_set_integer(const StepGraph* graph, const char* name, int32_t value, Failure* failure) {
+  TfLiteTensor* tensor = signature_input(graph->session, graph->runner, name);
+  if (tensor == NULL || tensor_type(graph->session, tensor) != TENSOR_INT32 ||
+      tensor_bytes(graph->session, tensor) != sizeof value) {
+    return fail(failure, RUN_MODEL_REFUSED, "'%s' should have INT32 '%s' [1]", graph->signature, name);
+  }
+  memcpy(tensor_data(graph->session, tensor), &value, sizeof value);
+  return true;
+}
+
 bool step_graph_output(const StepGraph* graph, const char* name, Matrix* matrix, Failure* failure) {
   return read_matrix(graph, signature_output(graph->session, graph->runner, name), name, matrix, failure);
 }

@@ -34,6 +34,8 @@ void step_graph_reset(StepGraph* graph);
 
 /* The content of a FLOAT32 input or state [1, rows, columns], or [1, columns]; stays valid. */
 bool step_graph_input(const StepGraph* graph, const char* name, Matrix* matrix, Failure* failure);
+/* Sets an INT32 input of one number. */
+bool step_graph_set_integer(const StepGraph* graph, const char* name, int32_t value, Failure* failure);
 /* The content of a FLOAT32 output; valid until the next step. */
 bool step_graph_output(const StepGraph* graph, const char* name, Matrix* matrix, Failure* failure);
 

@@ -35,3 +35,5 @@ void text_free(Text* text) {
   free(text->bytes);
   *text = (Text){0};
 }
+
+bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }

@@ -1,4 +1,4 @@
-/* Text that grows. Without memory it stops growing and remembers that it did. */
+/* Text that grows. Without memory it stops growing and has `failed`. */
 #ifndef TFCONFORMER_BENCH_TEXT_H_
 #define TFCONFORMER_BENCH_TEXT_H_
 
@@ -15,5 +15,8 @@ typedef struct {
 void text_append(Text* text, const char* bytes, size_t count);
 __attribute__((format(printf, 2, 3))) void text_print(Text* text, const char* format, ...);
 void text_free(Text* text);
+
+/* White space of ASCII. */
+bool is_space(char c);
 
 #endif

@@ -154,19 +154,16 @@ void tokenizer_close(Tokenizer* tokenizer) {
   *tokenizer = (Tokenizer){0};
 }
 
-void tokenizer_decode(const Tokenizer* tokenizer, const int* labels, int count, Text* text) {
+void tokenizer_decode(const Tokenizer* tokenizer, int label, Text* text) {
   const int mark = (int)sizeof WORD_MARK - 1;
-  text_append(text, "", 0);
-  for (int i = 0; i < count; ++i) {
-    const uint8_t* piece = tokenizer->pieces[labels[i] - 1];
-    const int length = tokenizer->lengths[labels[i] - 1];
-    for (int at = 0; at < length;) {
-      if (at + mark <= length && memcmp(piece + at, WORD_MARK, (size_t)mark) == 0) {
-        text_append(text, " ", 1);
-        at += mark;
-      } else {
-        text_append(text, (const char*)piece + at++, 1);
-      }
+  const uint8_t* piece = tokenizer->pieces[label - 1];
+  const int length = tokenizer->lengths[label - 1];
+  for (int at = 0; at < length;) {
+    if (at + mark <= length && memcmp(piece + at, WORD_MARK, (size_t)mark) == 0) {
+      text_append(text, " ", 1);
+      at += mark;
+    } else {
+      text_append(text, (const char*)piece + at++, 1);
     }
   }
 }

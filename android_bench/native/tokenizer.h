@@ -1,4 +1,4 @@
-/* The text of CTC labels, with the pieces of the SentencePiece model that is in the .tflite. Label 0 is the blank,
+/* The text of labels, with the pieces of the SentencePiece model that is in the .tflite. Label 0 is the blank,
  * piece i has the label i + 1. */
 #ifndef TFCONFORMER_BENCH_TOKENIZER_H_
 #define TFCONFORMER_BENCH_TOKENIZER_H_
@@ -18,7 +18,7 @@ typedef struct {
 bool tokenizer_open(JsonValue metadata, Tokenizer* tokenizer);
 void tokenizer_close(Tokenizer* tokenizer);
 
-/* Appends the text of labels in 1..count: pieces joined, their word marks turned into spaces. */
-void tokenizer_decode(const Tokenizer* tokenizer, const int* labels, int count, Text* text);
+/* Appends the text of a label in 1..count: its piece, with word marks turned into spaces. */
+void tokenizer_decode(const Tokenizer* tokenizer, int label, Text* text);
 
 #endif

@@ -1,4 +1,4 @@
-"""Compiles the benchmark's native code: for Android without an NDK, and for this machine's Java.
+"""Compiles the native code of benchmark and library: for Android without an NDK, and for this machine's Java.
 
     python -m android_bench.toolchain.native
 
@@ -11,7 +11,7 @@ checkout is.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import click
@@ -22,6 +22,7 @@ from tfconformer.programs import find_program, run_program
 REPOSITORY = Path(__file__).parents[2]
 OUTPUT = REPOSITORY / "build/android"
 LIBRARY = Path("lib/arm64-v8a/libtfconformer_bench.so")
+SPEECH_LIBRARY = Path("lib/arm64-v8a/libtfconformer.so")
 PROGRAM = Path("bin/tfconformer_bench")
 API_LEVEL = 26
 
@@ -35,11 +36,29 @@ LINK_FLAGS = (
 )
 
 
+# Entry point of a build -> what is built.
+ENTRY_POINTS = {"jni.c": LIBRARY, "library_jni.c": SPEECH_LIBRARY, "main.c": PROGRAM}
+
+
 def sources(entry_point: str) -> list[Path]:
-    """Returns the C files of a build whose entry is `jni.c` or `main.c`."""
-    other = {"jni.c": "main.c", "main.c": "jni.c"}[entry_point]
-    core = [path for path in (_BENCH / "native").glob("*.c") if path.name != other]
+    """Returns the C files of a build with one of the `ENTRY_POINTS`; the linker drops what it does not call."""
+    core = [path for path in (_BENCH / "native").glob("*.c") if path.name not in ENTRY_POINTS.keys() - {entry_point}]
     return sorted([*core, *(REPOSITORY / "converters/custom_ops").rglob("*.c")])
+
+
+@dataclass(frozen=True)
+class AndroidFiles:
+    """Native code for arm64-v8a.
+
+    Attributes:
+      library: the library of the benchmark's app.
+      program: the benchmark's command-line program.
+      speech_library: the library for apps of one's own.
+    """
+
+    library: Path
+    program: Path
+    speech_library: Path
 
 
 @dataclass(frozen=True)
@@ -57,12 +76,8 @@ class AndroidCompiler:
     libraries: Path
 
     def objects(self, files: Sequence[Path], folder: Path) -> list[Path]:
-        """Compiles C files to objects, which a library and a program can share; returns their paths in order."""
-        folder.mkdir(parents=True, exist_ok=True)
-        objects = [folder / f"{number}.o" for number in range(len(files))]
-        for file, path in zip(files, objects, strict=True):
-            run_program([*self._compile(), "-c", file, "-o", path], REPOSITORY)
-        return objects
+        """Compiles C files to objects, which libraries and a program can share; returns their paths in order."""
+        return _compile(self._compiler(), files, folder)
 
     def library(self, files: Sequence[Path], output: Path, *flags: str) -> Path:
         """Links a shared library of C files and objects."""
@@ -76,10 +91,10 @@ class AndroidCompiler:
     def _link(self, files: Sequence[Path], output: Path, *flags: str) -> Path:
         output.parent.mkdir(parents=True, exist_ok=True)
         libraries = ("-L", self.libraries, "-lc", "-lm", "-ldl", "-llog")
-        run_program([*self._compile(), self.linker, *LINK_FLAGS, *flags, *files, *libraries, "-o", output], REPOSITORY)
+        run_program([*self._compiler(), self.linker, *LINK_FLAGS, *flags, *files, *libraries, "-o", output], REPOSITORY)
         return output
 
-    def _compile(self) -> list[str | Path]:
+    def _compiler(self) -> list[str | Path]:
         system = ("-nostdlibinc", "-isystem", _BIONIC / "include", *_jni_includes())
         return [*self.command, *COMPILER_FLAGS, *system]
 
@@ -103,47 +118,54 @@ def android_compiler(folder: Path = OUTPUT) -> AndroidCompiler:
     return AndroidCompiler(command, linker, libraries)
 
 
-def build_android(output: Path = OUTPUT) -> tuple[Path, Path]:
-    """Builds the app's library and the command-line program for arm64-v8a; returns their paths.
+def build_android(output: Path = OUTPUT) -> AndroidFiles:
+    """Builds the libraries and the command-line program for arm64-v8a.
 
     Raises:
       UnavailableError: a tool is not installed.
       InputError: the compiler refuses the sources.
     """
     compiler = android_compiler(output)
-    files = sorted({*sources("jni.c"), *sources("main.c")})
+    files = sorted({file for entry in ENTRY_POINTS for file in sources(entry)})
     objects = dict(zip(files, compiler.objects(files, output / "objects"), strict=True))
+
+    def linked(entry: str) -> list[Path]:
+        return [objects[file] for file in sources(entry)]
+
     exports = f"-Wl,--version-script={_BENCH / 'native/jni.map'}"
-    library = compiler.library([objects[file] for file in sources("jni.c")], output / LIBRARY, exports)
-    return library, compiler.program([objects[file] for file in sources("main.c")], output / PROGRAM)
+    return AndroidFiles(
+        library=compiler.library(linked("jni.c"), output / LIBRARY, exports),
+        program=compiler.program(linked("main.c"), output / PROGRAM),
+        speech_library=compiler.library(linked("library_jni.c"), output / SPEECH_LIBRARY, exports),
+    )
 
 
-def build_host_library(output: Path) -> Path:
-    """Builds the app's library for Java on this machine; returns its path.
+def build_host_libraries(output: Path) -> tuple[Path, Path]:
+    """Builds both libraries for Java on this machine; returns the paths of the app's and of that for apps of one's own.
 
     Raises:
       UnavailableError: gcc or Java's headers are not installed.
       InputError: the compiler refuses the sources.
     """
-    output.mkdir(parents=True, exist_ok=True)
-    path = output / LIBRARY.name
-    gcc = find_program("gcc")
-    run_program(
-        [
-            gcc,
-            *COMPILER_FLAGS,
-            "-D_GNU_SOURCE",
-            *_jni_includes(),
-            *sources("jni.c"),
-            "-shared",
-            "-lm",
-            "-ldl",
-            "-o",
-            path,
-        ],
-        REPOSITORY,
-    )
-    return path
+    command = (find_program("gcc"), *COMPILER_FLAGS, "-D_GNU_SOURCE", *_jni_includes())
+    entries = ("jni.c", "library_jni.c")
+    files = sorted({file for entry in entries for file in sources(entry)})
+    objects = dict(zip(files, _compile(command, files, output / "objects"), strict=True))
+    paths = []
+    for entry in entries:
+        paths.append(output / ENTRY_POINTS[entry].name)
+        linked = [objects[file] for file in sources(entry)]
+        run_program([command[0], "-shared", *linked, "-lm", "-ldl", "-o", paths[-1]], REPOSITORY)
+    return paths[0], paths[1]
+
+
+def _compile(command: Sequence[str | Path], files: Sequence[Path], folder: Path) -> list[Path]:
+    """Compiles C files to objects; returns their paths in order."""
+    folder.mkdir(parents=True, exist_ok=True)
+    objects = [folder / f"{number}.o" for number in range(len(files))]
+    for file, path in zip(files, objects, strict=True):
+        run_program([*command, "-c", file, "-o", path], REPOSITORY)
+    return objects
 
 
 def _system_symbols() -> dict[str, list[str]]:
@@ -169,7 +191,7 @@ def _jni_includes() -> list[str | Path]:
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), default=OUTPUT, show_default=True)
 def main(output: Path) -> None:
     """Builds for Android."""
-    for path in build_android(output):
+    for path in astuple(build_android(output)):
         click.echo(f"{path} {path.stat().st_size} bytes")
 
 

@@ -21,7 +21,7 @@ from android_bench.reference import write_reference
 from android_bench.toolchain import native
 from android_bench.toolchain.apk.assets import collect_assets
 from android_bench.toolchain.apk.build import build_apk
-from android_bench.toolchain.native import build_android
+from android_bench.toolchain.native import AndroidFiles, build_android
 from android_bench.toolchain.npm_packages import ANDROID_TFLITE
 from converters.custom_ops import COMPILER_FLAGS
 from tests.conftest import Conversion
@@ -63,6 +63,14 @@ class NativeModel:
         return folder / self.path.name
 
 
+def write_speech(folder: Path, **waveforms: np.ndarray) -> Path:
+    """Writes WAV files of 16 kHz into a new folder; returns it."""
+    folder.mkdir()
+    for name, waveform in waveforms.items():
+        soundfile.write(folder / f"{name}.wav", waveform, 16000, subtype="PCM_16")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def prepared_emulator() -> Emulator | UnavailableError:
     try:
@@ -81,10 +89,10 @@ def emulator(prepared_emulator: Emulator | UnavailableError) -> Emulator:
 @pytest.fixture(scope="session")
 def android_files(
     prepared_emulator: Emulator | UnavailableError, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, Path]:
-    """The library and the program as built for Android, which takes half a minute: the emulator's, if there is one."""
+) -> AndroidFiles:
+    """The native code as built for Android, which takes half a minute: the emulator's, if there is one."""
     if isinstance(prepared_emulator, Emulator):
-        return prepared_emulator.library, prepared_emulator.program
+        return prepared_emulator.built
     try:
         return build_android(tmp_path_factory.mktemp("android"))
     except UnavailableError as error:
@@ -92,14 +100,22 @@ def android_files(
 
 
 @pytest.fixture(scope="session")
-def host_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The app's library for this machine's Java, not optimized, which takes four fifths of a compilation."""
+def host_libraries(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """For this machine's Java, the app's library and that for apps of one's own.
+
+    They are not optimized, which takes four fifths of a compilation.
+    """
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(native, "COMPILER_FLAGS", (*COMPILER_FLAGS, "-O0"))
-            return native.build_host_library(tmp_path_factory.mktemp("host"))
+            return native.build_host_libraries(tmp_path_factory.mktemp("host"))
     except UnavailableError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def host_library(host_libraries: tuple[Path, Path]) -> Path:
+    return host_libraries[0]
 
 
 @pytest.fixture(scope="session")
@@ -164,14 +180,14 @@ class BuiltApk:
 
 
 @pytest.fixture(scope="session")
-def built_apk(android_files: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> BuiltApk:
+def built_apk(android_files: AndroidFiles, tmp_path_factory: pytest.TempPathFactory) -> BuiltApk:
     """An APK whose model is none, but whose code is the real one."""
     folder = tmp_path_factory.mktemp("apk")
     for name in ("tiny.tflite", "tiny.reference"):
         (folder / name).write_bytes(name.encode() * 100)
     assets = collect_assets([folder / "tiny.tflite"], folder / "assets")
     try:
-        files = (android_files[0], ANDROID_TFLITE.fetch())
+        files = (android_files.library, android_files.speech_library, ANDROID_TFLITE.fetch())
         built = BuiltApk(assets, {path.name: path for path in files}, folder / "bench.apk")
         build_apk(built.assets, built.libraries, built.path)
     except UnavailableError as error:

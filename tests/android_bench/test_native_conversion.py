@@ -15,7 +15,7 @@ import soundfile
 from android_bench.emulator.qemu import Emulator
 from android_bench.reference import SPEECH_TOLERANCE, write_reference
 from converters.streaming.online_converter import OnlineConverter
-from tests.android_bench.conftest import QUICK, NativeModel, Validate
+from tests.android_bench.conftest import QUICK, NativeModel, Validate, write_speech
 from tests.conftest import Conversion
 from tests.support.edited_file import constant_bias, with_bias, with_metadata
 from tfconformer.errors import InputError
@@ -23,13 +23,6 @@ from tfconformer.errors import InputError
 pytestmark = pytest.mark.usefixtures("native_library")
 STREAMING = ("--mode=streaming", *QUICK)
 RATE = 16000
-
-
-def write_speech(folder: Path, **waveforms: np.ndarray) -> Path:
-    folder.mkdir()
-    for name, waveform in waveforms.items():
-        soundfile.write(folder / f"{name}.wav", waveform, RATE, subtype="PCM_16")
-    return folder
 
 
 def of_the_desktop(model: Path, recording: Path, lag: float | None = None) -> tuple[np.ndarray, str]:

@@ -271,9 +271,13 @@ def test_a_model_with_another_purpose_is_refused(
 
 def test_another_search_is_refused(emulator: Emulator, validate: Validate, tmp_path: Path) -> None:
     """The task is what the file says, whatever keys and signatures it has besides."""
-    transducer = STREAM_2 | {"task": {"name": "recognition_transducer", "search": "transducer", "vocabulary": 3}}
-    stream = streaming_model(tmp_path / "stream.tflite", transducer)
-    refused(emulator, validate, [f"--model={stream}", "--mode=streaming"], 3, "searched by 'transducer'")
+    for search, message in (
+        ("attention", "searched by 'attention'"),
+        ("transducer", "the model has no graph 'predict'"),
+    ):
+        description = STREAM_2 | {"task": {"name": "recognition", "search": search, "vocabulary": 3}}
+        stream = streaming_model(tmp_path / "stream.tflite", description)
+        refused(emulator, validate, [f"--model={stream}", "--mode=streaming"], 3, message)
 
 
 def test_a_recognizer_with_metadata_of_format_2(

@@ -8,6 +8,7 @@
 #define fabs __builtin_fabs
 #define fabsf __builtin_fabsf
 #define sqrt __builtin_sqrt
+double exp(double);
 float expf(float);
 float floorf(float);
 float fmaxf(float, float);

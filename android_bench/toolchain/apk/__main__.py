@@ -34,9 +34,10 @@ def main(models: tuple[Path, ...], speech: Path, output: Path) -> None:
     """
     for model in models:
         write_reference(model, read_speech(speech, model))
-    library, _ = build_android()
+    built = build_android()
     tflite = ANDROID_TFLITE.fetch()
-    build_apk(collect_assets(models, ASSETS), {path.name: path for path in (library, tflite)}, output)
+    libraries = {path.name: path for path in (built.library, built.speech_library, tflite)}
+    build_apk(collect_assets(models, ASSETS), libraries, output)
     verify_apk(output)
     content = output.read_bytes()
     click.echo(f"{output}: {len(content) / 1e6:.2f} MB, sha256 {hashlib.sha256(content).hexdigest()}")

@@ -16,6 +16,7 @@ import soundfile
 from android_bench.device import native_core
 from android_bench.device.backend import DeviceBackend, write_speech
 from android_bench.device.native_core import AdbApp, AdbProgram
+from android_bench.toolchain.native import AndroidFiles
 from converters.evaluation.comparison import ComparedModel
 from converters.evaluation.comparison import compare as compare_models
 from tests.converters.evaluation.test_comparison import write_model
@@ -66,7 +67,8 @@ def phone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Phone:
     monkeypatch.setenv("FAKE_PHONE", str(tmp_path / "phone"))
     for name in ("tfconformer_bench", "libtensorflowlite_jni.so", "bench.apk"):
         (tmp_path / name).write_bytes(name.encode())
-    monkeypatch.setattr(native_core, "build_android", lambda: (None, tmp_path / "tfconformer_bench"))
+    built = AndroidFiles(tmp_path, tmp_path / "tfconformer_bench", tmp_path)
+    monkeypatch.setattr(native_core, "build_android", lambda: built)
     monkeypatch.setattr(type(native_core.ANDROID_TFLITE), "fetch", lambda _: tmp_path / "libtensorflowlite_jni.so")
     app = lambda: AdbApp(tmp_path / "bench.apk", poll_seconds=0)  # noqa: E731
     monkeypatch.setattr(native_core, "AdbApp", app)

@@ -1,38 +1,14 @@
-#include "recognition.h"
+#include "word_errors.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static int most_likely(CtcLogits logits, int frame) {
-  const float* row = logits.values + (size_t)frame * (size_t)logits.stride;
-  int best = 0;
-  for (int c = 1; c < logits.columns; ++c) best = row[c] > row[best] ? c : best;
-  return best;
-}
-
-int ctc_greedy_decode(CtcLogits logits, int* labels) {
-  int count = 0, previous = 0;
-  for (int t = 0; t < logits.frames; ++t) {
-    const int best = most_likely(logits, t);
-    if (best != 0 && best != previous) labels[count++] = best;
-    previous = best;
-  }
-  return count;
-}
-
-int ctc_first_label(CtcLogits logits, int begin) {
-  for (int t = begin; t < logits.frames; ++t) {
-    if (most_likely(logits, t) != 0) return t;
-  }
-  return -1;
-}
+#include "text.h"
 
 typedef struct {
   const char* begin;
   int length;
 } Word;
-
-static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
 /* At most every second character begins a word. NULL without memory. */
 static Word* split(const char* text, int* count) {
