@@ -7,6 +7,8 @@ NATIVE := pyproject.toml setup.py $(shell find converters/custom_ops -name '*.[c
 INSTALL_SYSTEM := apt-get update && apt-get install --yes --no-install-recommends python3 python3-venv gcc libc6-dev
 
 DEMO_MODELS := $(addprefix build/demo/,float32.tflite int8.tflite int4.tflite int2.tflite)
+# For the microphone of the app. It is not among the demo's, which are compared with each other.
+LIVE_MODEL := build/android/live.tflite
 ANDROID_PROGRAMS := javac aapt aapt2 apksigner enjarify clang-19 ld.lld-19 qemu-aarch64-static cmake npm
 ANDROID_FILES := /usr/share/android-framework-res/framework-res.apk /usr/share/java/json-android.jar
 # npm comes from elsewhere where there is one already: Debian's brings a Node.js of its own.
@@ -17,7 +19,7 @@ INSTALL_ANDROID := apt-get update && apt-get install --yes --no-install-recommen
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test docs demo demo-speech runtime-wheel apk android-tools clean
+.PHONY: help venv test docs demo demo-speech runtime-wheel apk aar android-tools clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,8 +49,11 @@ demo-speech: venv  ## convert sample speakers to one voice, two minutes: build/d
 runtime-wheel: venv  ## tfconformer-runtime, which runs files without TensorFlow: dist/
 	$(BIN)/python runtime_wheel/build.py dist
 
-apk: venv android-tools $(DEMO_MODELS)  ## the Android benchmark with the demo's models: build/android/tfconformer-bench.apk
-	$(BIN)/python -m android_bench.toolchain.apk $(DEMO_MODELS)
+apk: venv android-tools $(DEMO_MODELS) $(LIVE_MODEL)  ## the Android app with the demo's models: build/android/tfconformer-bench.apk
+	$(BIN)/python -m android_bench.toolchain.apk $(DEMO_MODELS) $(LIVE_MODEL)
+
+aar: venv android-tools  ## the Android library for apps of your own: build/android/tfconformer.aar
+	$(BIN)/python -m android_bench.toolchain.aar
 
 android-tools:  ## what `make apk` and the tests of the Android benchmark need; installs it if you are root
 	@missing() { for p in $(ANDROID_PROGRAMS); do command -v $$p || echo "$$p is missing"; done; \
@@ -62,6 +67,10 @@ android-tools:  ## what `make apk` and the tests of the Android benchmark need; 
 
 $(DEMO_MODELS) &:
 	$(MAKE) demo
+
+$(LIVE_MODEL): | venv
+	mkdir -p $(@D)
+	$(BIN)/tfconformer export models/small_streaming $@ --streaming --post-training configs/streaming/int8.yaml --bundled-utterances
 
 clean:  ## remove everything that was built, but not the virtual environment
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

@@ -15,4 +15,4 @@ dependencyResolutionManagement {
 }
 
 rootProject.name = "tfconformer-bench"
-include(":app")
+include(":app", ":library")

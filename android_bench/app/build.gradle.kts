@@ -42,5 +42,5 @@ android {
 }
 
 dependencies {
-    implementation("com.google.ai.edge.litert:litert:1.4.0")
+    implementation(project(":library"))
 }

@@ -112,6 +112,7 @@ def test_a_person_picks_a_model_runs_it_and_shares_the_report(app: AppOnJvm, dev
     arguments = f"--model={device}/files/models/int4.tflite --mode=streaming --threads=1"
     assert f'native: {arguments} --speech="{device}/external/speech"' in lines
     assert f"text: {LINE}" in lines
+    assert "started: LiveActivity" in lines
     assert "press Share the report: true" in lines
     (shared,) = (line for line in lines if line.startswith("shared: "))
     assert json.loads(shared.removeprefix("shared: ")) == REPORT
@@ -135,6 +136,16 @@ def test_cancel_ends_the_benchmark(app: AppOnJvm, device: Path) -> None:
     lines = run(app, device, "cancel", native_waits="true")
     assert "text: error: cancelled" in lines and "button: Start" in lines
     assert json.loads((device / "external/report.json").read_text()) == failure("cancelled")
+
+
+def test_without_permission_or_native_code_the_sample_says_so(app: AppOnJvm, device: Path) -> None:
+    lines = run(app, device, "speak", "-1")
+    assert "text: Without the permission to record there is nothing to recognize." in lines
+    assert "button: Convert" in lines and "button: Stop" not in lines
+    lines = app.run(device, "speak", "0", native="own", java_library_path=device).splitlines()
+    message = "text: the asset models/int2.tflite: the native library cannot be loaded: "
+    assert any(line.startswith(message) for line in lines)
+    assert "button: Convert" in lines and "button: Stop" not in lines
 
 
 def test_one_benchmark_at_a_time(app: AppOnJvm, device: Path) -> None:

@@ -11,9 +11,12 @@ import pytest
 import soundfile
 
 from android_bench.emulator.qemu import CPUS, Emulator
-from android_bench.reference import reference_path, write_reference
+from android_bench.reference import SPEECH_TOLERANCE, reference_path, write_reference
 from android_bench.toolchain.apk.settings import ABI
+from converters.streaming.online_converter import OnlineConverter
+from converters.streaming.online_recognizer import OnlineRecognizer
 from tests.android_bench.conftest import BuiltApk, NativeModel, Validate
+from tests.conftest import Conversion, Exported
 from tests.support.apk_on_jvm import AppOnJvm
 
 
@@ -70,6 +73,54 @@ def test_the_apk_keeps_the_speech_of_a_bundled_conversion(
     assert spoken["file"] == str(kept)
     assert soundfile.info(kept).duration == pytest.approx(spoken["speech_seconds"])
     assert f"text: {spoken['speech_seconds']:.2f} s of 0.33 s, cut off: {kept}" in lines
+
+
+def test_the_sample_recognizes_and_converts_what_the_microphone_hears(
+    app: AppOnJvm,
+    built_apk: BuiltApk,
+    emulator: Emulator,
+    late_packed_stream: Exported,
+    conversion: Conversion,
+    waveforms: list[np.ndarray],
+    tmp_path: Path,
+) -> None:
+    """Partial results while one speaks, as of Python, and then the same in another voice."""
+    models, audio = tmp_path / "assets/models", np.round(32768 * waveforms[1]).astype("<i2")
+    models.mkdir(parents=True)
+    shutil.copyfile(late_packed_stream.path, models / "live.tflite")
+    shutil.copyfile(conversion.path, models / "voice.tflite")
+    audio.tofile(tmp_path / "microphone.raw")
+    with zipfile.ZipFile(built_apk.path) as apk:
+        library = apk.extract(f"lib/{ABI}/libtfconformer.so", tmp_path)
+    command = "\n".join(emulator.command(emulator.stream_host, [library]))
+    lines = app.run(tmp_path, "live", stream_command=command).splitlines()
+    second = lines.index("press Convert: true")
+    recognized, converted, samples = lines[:second], lines[second:], audio.astype(np.float32) / 32768
+
+    recognizer = OnlineRecognizer(late_packed_stream.path)
+    partial = [""]
+    for begin in range(0, len(samples), 1600):
+        recognizer.accept_waveform(16000, samples[begin : begin + 1600])
+        recognizer.decode()
+        text = " ".join(recognizer.result.text.split())
+        if text != partial[-1]:
+            partial.append(text)
+    recognizer.input_finished()
+    recognizer.decode()
+    assert len(partial) > 3
+    assert [line.removeprefix("growing: ") for line in recognized if line.startswith("growing: ")] == partial[1:]
+    assert f"text: {' '.join(recognizer.result.text.split())}" in recognized
+
+    converter = OnlineConverter(conversion.path)
+    converter.accept_waveform(16000, samples)
+    converter.input_finished()
+    converter.convert()
+    expected, played = converter.read_audio(), np.fromfile(tmp_path / "loudspeaker.raw", "<f4")
+    difference = played[: len(expected)] - expected
+    # `reference.SPEECH_TOLERANCE` has the reason for it. The silence behind the speech fills the loudspeaker's buffer.
+    assert np.sqrt(np.sum(difference**2)) <= SPEECH_TOLERANCE * np.sqrt(np.sum(expected**2)) > 0
+    assert len(played) > len(expected) and not played[len(expected) :].any()
+    assert f"text: {' '.join(converter.text.split())}" in converted
 
 
 @pytest.mark.parametrize(

@@ -36,17 +36,18 @@ class AppOnJvm:
 
     def __init__(self, apk: Path, folder: Path) -> None:
         skip_without("enjarify", DEBIAN_PYTHON)
-        scenarios, emulated, app = (folder / name for name in ("scenarios", "emulated", "app.jar"))
+        scenarios, emulated, stream, app = (folder / name for name in ("scenarios", "emulated", "stream", "app.jar"))
         with zipfile.ZipFile(apk) as archive:
             dex = archive.extract("classes.dex", folder)
         run(DEBIAN_PYTHON, "-m", "enjarify.main", dex, "-o", app)
         scripted = [FRAMEWORK, JVM_SOURCES / "scripted_native", JVM_SOURCES / "scenarios"]
         compile_java(scripted, scenarios, app, ANDROID_JSON)
         compile_java([JVM_SOURCES / "emulated_native"], emulated, app)
-        # The class path decides which `Native` there is: the first one.
+        compile_java([JVM_SOURCES / "emulated_stream"], stream)
+        # The class path decides which `Native` and `NativeStream` there is: the first one.
         self._classpaths = {
-            "scripted": [scenarios, app, ANDROID_JSON],
-            "emulated": [emulated, app, scenarios, ANDROID_JSON],
+            "scripted": [stream, scenarios, app, ANDROID_JSON],
+            "emulated": [stream, emulated, app, scenarios, ANDROID_JSON],
             "own": [app, scenarios, ANDROID_JSON],
         }
 
@@ -56,14 +57,16 @@ class AppOnJvm:
         Args:
           device: folder with the phone's folders `assets`, `files` and `external`.
           scenario: name and arguments.
-          native: "own" for the app's class `Native`, which loads its library from `java_library_path`; "scripted" for
-            one in its place that answers with the file `native_report`; "emulated" for one that runs `native_command`.
+          native: "own" for the app's classes `Native` and `NativeStream`, which load their libraries from
+            `java_library_path`. Else `NativeStream` is one that runs `stream_command`, and `Native` is one that answers
+            with the file `native_report` ("scripted") or that runs `native_command` ("emulated").
           properties: further system properties, "." written as "_".
         """
         values = {"device.root": device} | {name.replace("_", "."): value for name, value in properties.items()}
         done = subprocess.run(
             [
-                *("java", "-XX:TieredStopAtLevel=1", "-cp", ":".join(map(str, self._classpaths[native]))),
+                *("java", "-XX:TieredStopAtLevel=1", "--add-opens", "java.base/java.io=ALL-UNNAMED"),
+                *("-cp", ":".join(map(str, self._classpaths[native]))),
                 *(f"-D{name}={value}" for name, value in values.items()),
                 *("org.tfconformer.bench.Scenarios", *scenario),
             ],

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from android_bench.toolchain.apk.settings import FRAMEWORK, MAIN
+from android_bench.toolchain.apk.settings import FRAMEWORK, MAIN, SPEECH_LIBRARY
 from android_bench.toolchain.apk.tools import ANDROID_JSON, java_home, require_tools, run
 from android_bench.toolchain.npm_packages import BUNDLETOOL
 
@@ -27,7 +27,7 @@ def compile_java(folders: Sequence[Path], output: Path, *libraries: Path) -> Non
 
 
 def build_dex(min_sdk: int) -> bytes:
-    """Compiles the app to one `classes.dex`.
+    """Compiles the app and the library to one `classes.dex`.
 
     Raises:
       UnavailableError: a tool is missing or cannot be fetched.
@@ -38,7 +38,7 @@ def build_dex(min_sdk: int) -> bytes:
         framework, classes, output = (Path(name) / part for part in ("framework", "classes", "dex"))
         output.mkdir()
         compile_java([FRAMEWORK], framework)
-        compile_java([MAIN / "java"], classes, framework, ANDROID_JSON)
+        compile_java([MAIN / "java", SPEECH_LIBRARY / "java"], classes, framework, ANDROID_JSON)
         libraries = [word for path in (framework, ANDROID_JSON, java_home()) for word in ("--lib", path)]
         options = ("--release", "--min-api", str(min_sdk), *libraries, "--output", output)
         run("java", _QUICK_START, "-cp", d8, _D8, *options, *sorted(classes.rglob("*.class")))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 MAIN = ROOT / "app/src/main"
+SPEECH_LIBRARY = ROOT / "library/src/main"
 FRAMEWORK = ROOT / "framework"
 PROPERTIES = ROOT / "gradle.properties"
 ABI = "arm64-v8a"
@@ -18,6 +19,7 @@ class AppSettings:
 
     Attributes:
       application_id: Java package that identifies the app on a phone.
+      library_namespace: Java package of the library for apps of one's own.
       version_name: for a person.
       version_code: grows with every release.
       min_sdk: lowest API level that the app runs on.
@@ -25,6 +27,7 @@ class AppSettings:
     """
 
     application_id: str
+    library_namespace: str
     version_name: str
     version_code: int
     min_sdk: int
@@ -37,6 +40,7 @@ class AppSettings:
         values = {key.strip(): value.strip() for key, _, value in lines if not key.startswith("#")}
         return cls(
             application_id=values["applicationId"],
+            library_namespace=values["libraryNamespace"],
             version_name=values["versionName"],
             version_code=int(values["versionCode"]),
             min_sdk=int(values["minSdk"]),

@@ -10,6 +10,7 @@ import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 PAGE = 16 * 1024
 _WORD = 4
@@ -19,13 +20,13 @@ _ALIGNMENT_FIELD = 0xD935
 _FIELD_HEADER = 6
 
 
-def write_aligned(entries: Mapping[str, tuple[bytes, bool]], output: Path) -> None:
+def write_aligned(entries: Mapping[str, tuple[bytes, bool]], output: Path | IO[bytes]) -> None:
     """Writes a ZIP file.
 
     Args:
       entries: name -> content, and whether it is compressed. Stored libraries are aligned to pages, other stored
         entries to four bytes.
-      output: its path.
+      output: its path, or a stream.
     """
     with zipfile.ZipFile(output, "w") as archive:
         for name in sorted(entries):

@@ -12,9 +12,11 @@ import pytest
 from android_bench.toolchain.apk import verify
 from android_bench.toolchain.apk.assets import collect_assets
 from android_bench.toolchain.apk.build import build_apk
+from android_bench.toolchain.apk.dex import compile_java
 from android_bench.toolchain.apk.dex_references import Member, missing_references
 from android_bench.toolchain.apk.elf import read_library
-from android_bench.toolchain.apk.settings import ABI, AppSettings
+from android_bench.toolchain.apk.settings import ABI, FRAMEWORK, AppSettings
+from android_bench.toolchain.apk.tools import run
 from android_bench.toolchain.apk.zip_align import PAGE, misaligned, stored_offsets, write_aligned
 from android_bench.toolchain.npm_packages import ANDROID_API, ANDROID_TFLITE
 from tests.android_bench.conftest import BuiltApk
@@ -143,6 +145,31 @@ def test_refuses_references_that_android_lacks() -> None:
         Member("android.widget.Wheel", "<init>", "()V"),
     }
     assert set(missing_references(there | missing, api)) == missing
+
+
+def test_constants_of_the_stand_in_are_those_of_android(tmp_path: Path) -> None:
+    """The compiler copies them into the app, so that the references in its dex do not show a slip."""
+    try:
+        api = ANDROID_API.fetch()
+    except UnavailableError as error:
+        pytest.skip(str(error))
+    compile_java([FRAMEWORK], tmp_path)
+    names = [str(path.relative_to(tmp_path).with_suffix("")) for path in (tmp_path / "android").rglob("*.class")]
+    ours, androids = (_constants(names, path) for path in (tmp_path, api))
+    assert len(ours) > 15
+    assert {name: androids.get(name) for name in ours} == ours
+
+
+def _constants(names: list[str], classpath: Path) -> dict[str, str]:
+    """Returns the values of constants, by class and name."""
+    constants, owner = {}, ""
+    for line in run("javap", "-public", "-constants", "-cp", classpath, *names).splitlines():
+        if line.endswith("{"):
+            owner = next(word for word in line.split() if word.startswith("android."))
+        elif " static final " in line and " = " in line:
+            name, _, value = line.strip().rstrip(";").partition(" = ")
+            constants[f"{owner}.{name.split()[-1]}"] = value
+    return constants
 
 
 def test_models_need_references(tmp_path: Path) -> None:

@@ -16,6 +16,14 @@ public class Activity extends Context {
 
   protected void onStop() {}
 
+  /** The user is asked, and answers what {@code Device.answer} says. */
+  public final void requestPermissions(String[] permissions, int request) {
+    Device.permission = Device.answer;
+    Device.post(() -> onRequestPermissionsResult(request, permissions, new int[] {Device.answer}));
+  }
+
+  public void onRequestPermissionsResult(int request, String[] permissions, int[] results) {}
+
   protected void onNewIntent(Intent intent) {}
 
   public Intent getIntent() {

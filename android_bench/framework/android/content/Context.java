@@ -26,6 +26,10 @@ public class Context {
     return Device.folder("external");
   }
 
+  public int checkSelfPermission(String permission) {
+    return Device.permission;
+  }
+
   public void startActivity(Intent intent) {
     Device.started = intent;
   }

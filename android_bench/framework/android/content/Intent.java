@@ -14,6 +14,10 @@ public class Intent {
 
   public Intent(String action) {}
 
+  public Intent(Context context, Class<?> activity) {
+    extras.put("activity", activity.getSimpleName());
+  }
+
   public static Intent createChooser(Intent target, CharSequence title) {
     return target;
   }

@@ -1,5 +1,6 @@
 package org.tfconformer.bench;
 
+import android.app.Activity;
 import android.app.Lifecycle;
 import android.content.Intent;
 import android.os.Bundle;
@@ -37,6 +38,13 @@ public final class Scenarios {
       case "busy":
         busy();
         break;
+      case "live":
+        live();
+        break;
+      case "speak":
+        Device.answer = Integer.parseInt(words[1]);
+        printScreen(unable());
+        break;
       default:
         throw new IllegalArgumentException(words[0]);
     }
@@ -55,6 +63,8 @@ public final class Scenarios {
     press(activity, "Start");
     untilEnded(activity);
     printScreen(activity);
+    press(activity, "Speak to a model");
+    System.out.println("started: " + Device.started.getStringExtra("activity"));
     press(activity, "Share the report");
     System.out.println("shared: " + Device.started.getStringExtra(Intent.EXTRA_TEXT));
   }
@@ -90,6 +100,54 @@ public final class Scenarios {
     printScreen(activity);
   }
 
+  /** Speaks to the first model, and to the second one, which says the same again. */
+  private static void live() throws InterruptedException {
+    LiveActivity activity = new LiveActivity();
+    Lifecycle.show(activity, new Intent(), null);
+    press(activity, "Recognize"); // Android asks for the permission
+    speak(activity, "Recognize");
+    Device.speakAgain();
+    spinner(activity, 0).setSelection(1);
+    speak(activity, "Convert");
+  }
+
+  private static void speak(Activity activity, String label) throws InterruptedException {
+    press(activity, label);
+    String[] before = {""};
+    int[] later = {0};
+    Device.runUntil(
+        () -> {
+          String now = text(activity, 2);
+          if (!now.equals(before[0])) {
+            before[0] = now;
+            System.out.println("growing: " + now);
+          }
+          // More than what had been posted by then: a tenth of a second at a time, of one second.
+          return Device.isSilent() && ++later[0] > 15;
+        });
+    View stop = button(activity, "Stop");
+    press(activity, "Stop");
+    Device.runUntil(() -> stop.getVisibility() != View.VISIBLE);
+    printScreen(activity);
+  }
+
+  /** Taps where there is no permission, or no microphone. */
+  private static Activity unable() throws InterruptedException {
+    LiveActivity activity = new LiveActivity();
+    Lifecycle.show(activity, new Intent(), null);
+    press(activity, "Convert");
+    press(activity, "Convert");
+    Device.runUntil(() -> !text(activity, 1).isEmpty());
+    return activity;
+  }
+
+  /** The text of a view that is no button, counted from the top. */
+  private static String text(Activity activity, int index) {
+    int[] left = {index};
+    View found = find(Lifecycle.content(activity), view -> view.getClass() == TextView.class && left[0]-- == 0);
+    return ((TextView) found).getText().toString();
+  }
+
   private static MainActivity shown(Intent intent, Bundle saved) {
     MainActivity activity = new MainActivity();
     Lifecycle.show(activity, intent, saved);
@@ -111,17 +169,17 @@ public final class Scenarios {
     Device.runUntil(() -> bar.getProgress() > 0);
   }
 
-  private static void press(MainActivity activity, String label) {
+  private static void press(Activity activity, String label) {
     System.out.println("press " + label + ": " + button(activity, label).performClick());
   }
 
-  private static View button(MainActivity activity, String label) {
+  private static View button(Activity activity, String label) {
     return find(
         Lifecycle.content(activity),
         view -> view instanceof Button && ((Button) view).getText().toString().equals(label));
   }
 
-  private static Spinner spinner(MainActivity activity, int index) {
+  private static Spinner spinner(Activity activity, int index) {
     int[] left = {index};
     return (Spinner) find(Lifecycle.content(activity), view -> view instanceof Spinner && left[0]-- == 0);
   }
@@ -142,7 +200,7 @@ public final class Scenarios {
     return null;
   }
 
-  private static void printScreen(MainActivity activity) {
+  private static void printScreen(Activity activity) {
     find(Lifecycle.content(activity), view -> {
       if (view.getVisibility() == View.VISIBLE) {
         print(view);

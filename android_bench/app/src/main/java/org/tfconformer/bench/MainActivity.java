@@ -5,7 +5,7 @@ import android.content.Intent;
 import android.os.Bundle;
 
 /**
- * The app's one screen, and the entry for scripts:
+ * The screen of the benchmark, and the entry for scripts:
  *
  * <pre>adb shell am start -n org.tfconformer.bench/.MainActivity --es args "'--model=int4.tflite --threads=2'"</pre>
  *
@@ -20,7 +20,12 @@ public final class MainActivity extends Activity {
   @Override
   protected void onCreate(Bundle saved) {
     super.onCreate(saved);
-    screen = new Screen(this, arguments -> benchmark.start(this, arguments, DEFAULT_REPORT), benchmark::cancel);
+    screen =
+        new Screen(
+            this,
+            arguments -> benchmark.start(this, arguments, DEFAULT_REPORT),
+            benchmark::cancel,
+            () -> startActivity(new Intent(this, LiveActivity.class)));
     setContentView(screen.root());
     // An activity that was turned is created again with the intent that has been obeyed already.
     if (saved == null) {

@@ -10,6 +10,8 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.tfconformer.Converter;
+import org.tfconformer.Recognizer;
 
 /** The models that are in the APK, and those that were pushed to the app's folder or lie anywhere else. */
 final class Models {
@@ -17,11 +19,13 @@ final class Models {
   private static final String FOLDER = "models";
   private static final Pattern NAMED = Pattern.compile("(?:^|\\s)--model=([^\\s/\"]+)(?=\\s|$)");
 
+  private final Context context;
   private final AssetManager assets;
   private final File unpacked;
   private final File pushed;
 
   Models(Context context) {
+    this.context = context;
     assets = context.getAssets();
     unpacked = new File(context.getFilesDir(), FOLDER);
     pushed = new File(context.getExternalFilesDir(null), FOLDER);
@@ -60,6 +64,20 @@ final class Models {
       return arguments;
     }
     return arguments.substring(0, named.start(1)) + unpack(named.group(1)) + arguments.substring(named.end(1));
+  }
+
+  /** Opens a bundled model by its name, another one by its path, for speech that arrives. */
+  Recognizer openRecognizer(String model) {
+    return isPath(model) ? new Recognizer(new File(model)) : new Recognizer(context, FOLDER + "/" + model);
+  }
+
+  /** Opens a model of conversion; see {@link #openRecognizer}. */
+  Converter openConverter(String model) {
+    return isPath(model) ? new Converter(new File(model)) : new Converter(context, FOLDER + "/" + model);
+  }
+
+  static boolean isPath(String model) {
+    return model.indexOf('/') >= 0;
   }
 
   /** Unpacks a model, and the reference outputs that stand beside it. */
