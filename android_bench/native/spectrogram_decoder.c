@@ -1,7 +1,6 @@
 #include "spectrogram_decoder.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Frames of the window that lie behind the position when the window moves on. */
@@ -12,18 +11,15 @@ static const char* const FRAME_STATES[] = {"last_weights", "weight_sums"};
 bool decoder_open(SpectrogramDecoder* decoder, Session* session, const ModelMetadata* metadata, Failure* failure) {
   static const char* const inputs[] = {"memory", "mask", NULL};
   StepGraph* graph = &decoder->graph;
-  Matrix previous, frames, stop, reach;
+  Matrix previous, frames, stop;
   if (!step_graph_open(graph, session, metadata, "decode_step", inputs, failure) ||
       !step_graph_input(graph, "memory", &decoder->memory, failure) ||
       !step_graph_input(graph, "mask", &decoder->mask, failure) ||
       !step_graph_input(graph, "position", &decoder->position, failure) ||
       !step_graph_input(graph, "previous", &previous, failure) ||
-      !step_graph_output(graph, "frames", &frames, failure) || !step_graph_output(graph, "stop", &stop, failure) ||
-      !step_graph_output(graph, "reach", &reach, failure)) {
+      !step_graph_output(graph, "frames", &frames, failure) || !step_graph_output(graph, "stop", &stop, failure)) {
     return false;
   }
-  decoder->saved = malloc(states_bytes(&graph->states));
-  if (decoder->saved == NULL) return fail(failure, RUN_FAILED, "no memory for states");
   decoder->bins = previous.columns;
   decoder->step_frames = frames.columns / previous.columns;
   if (decoder->mask.rows == decoder->memory.rows && decoder->mask.columns == 1 && decoder->position.rows == 1 &&
@@ -33,10 +29,7 @@ bool decoder_open(SpectrogramDecoder* decoder, Session* session, const ModelMeta
   return fail(failure, RUN_MODEL_REFUSED, "the inputs and outputs of 'decode_step' do not fit each other");
 }
 
-void decoder_close(SpectrogramDecoder* decoder) {
-  step_graph_close(&decoder->graph);
-  free(decoder->saved);
-}
+void decoder_close(SpectrogramDecoder* decoder) { step_graph_close(&decoder->graph); }
 
 void decoder_reset(SpectrogramDecoder* decoder, Pace pace) {
   step_graph_reset(&decoder->graph);
@@ -94,15 +87,6 @@ static void fill_window(const SpectrogramDecoder* decoder, EncodedFrames encoded
   }
 }
 
-/* The number of frames that the attention of the last call reaches. */
-static bool frames_in_reach(const SpectrogramDecoder* decoder, int* needed, Failure* failure) {
-  Matrix reach;
-  if (!step_graph_output(&decoder->graph, "reach", &reach, failure)) return false;
-  if (!isfinite(reach.values[0])) return not_finite(failure);
-  *needed = decoder->first + whole_frames(reach.values[0]) + 1;
-  return true;
-}
-
 static bool read_step(const SpectrogramDecoder* decoder, int read, DecoderStep* step, Failure* failure) {
   Matrix made, stop;
   if (!step_graph_output(&decoder->graph, "frames", &made, failure) ||
@@ -117,23 +101,11 @@ static bool read_step(const SpectrogramDecoder* decoder, int read, DecoderStep* 
 }
 
 bool decoder_step(SpectrogramDecoder* decoder, EncodedFrames encoded, DecoderStep* step, Failure* failure) {
-  StepGraph* graph = &decoder->graph;
   *step = (DecoderStep){0};
-  while (encoded.complete || decoder->due < encoded.count + 1) {
-    const int read = decoder->due < encoded.count ? (int)decoder->due : encoded.count;
-    const bool reads_all = encoded.complete && read == encoded.count;
-    int needed = 0;
-    if (!follow_attention(decoder, read, failure)) return false;
-    fill_window(decoder, encoded, read);
-    states_save(&graph->states, decoder->saved);
-    if (!step_graph_run(graph, failure)) return false;
-    if (!reads_all && !frames_in_reach(decoder, &needed, failure)) return false;
-    if (needed <= read) {
-      decoder->due += decoder->clock;
-      return read_step(decoder, read, step, failure);
-    }
-    states_restore(&graph->states, decoder->saved);
-    decoder->due = needed;
-  }
-  return true;
+  if (!encoded.complete && decoder->due >= encoded.count + 1) return true;
+  const int read = decoder->due < encoded.count ? (int)decoder->due : encoded.count;
+  decoder->due += decoder->clock;
+  if (!follow_attention(decoder, read, failure)) return false;
+  fill_window(decoder, encoded, read);
+  return step_graph_run(&decoder->graph, failure) && read_step(decoder, read, step, failure);
 }

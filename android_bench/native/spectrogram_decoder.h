@@ -12,7 +12,6 @@ typedef struct {
   Matrix position; /* state [1, components], in frames from the first one of the window */
   int bins;        /* of the spectrogram */
   int step_frames; /* frames of the spectrogram in a step */
-  void* saved;     /* the states before a step that may have to wait */
   int first;       /* number of the window's first frame in the utterance */
   double due;      /* number of frames that the next step reads, if there are so many */
   double clock;
@@ -20,8 +19,8 @@ typedef struct {
 
 /* The pace of a decoder, in frames of the encoder. */
 typedef struct {
-  double lag;   /* frames before the first step; infinite for conversion after the end of the utterance */
-  double clock; /* frames that the speaker takes for a step */
+  double lag;   /* frames that the first step reads; infinite for conversion after the end of the utterance */
+  double clock; /* frames that the speaker takes for a step, by which each step reads more than the one before it */
 } Pace;
 
 /* The frames of the encoder so far. */
@@ -47,7 +46,7 @@ void decoder_close(SpectrogramDecoder* decoder);
 void decoder_reset(SpectrogramDecoder* decoder, Pace pace);
 
 /* Computes a step once `pace.lag` frames are there, at the latest at the end of the utterance, and another one for
- * every `pace.clock` more. A step whose attention reaches beyond them waits for the frames in reach. */
+ * every `pace.clock` more. */
 bool decoder_step(SpectrogramDecoder* decoder, EncodedFrames encoded, DecoderStep* step, Failure* failure);
 
 #endif

@@ -21,26 +21,6 @@ void states_reset(const States* states) {
   for (int i = 0; i < states->count; ++i) memset(states->state[i].content, 0, states->state[i].bytes);
 }
 
-size_t states_bytes(const States* states) {
-  size_t bytes = 0;
-  for (int i = 0; i < states->count; ++i) bytes += states->state[i].bytes;
-  return bytes;
-}
-
-void states_save(const States* states, void* buffer) {
-  char* at = buffer;
-  for (int i = 0; i < states->count; at += states->state[i++].bytes) {
-    memcpy(at, states->state[i].content, states->state[i].bytes);
-  }
-}
-
-void states_restore(const States* states, const void* buffer) {
-  const char* at = buffer;
-  for (int i = 0; i < states->count; at += states->state[i++].bytes) {
-    memcpy(states->state[i].content, at, states->state[i].bytes);
-  }
-}
-
 bool states_update(const States* states, const Session* session, TfLiteSignatureRunner* runner, Failure* failure) {
   for (int i = 0; i < states->count; ++i) {
     const State* state = &states->state[i];

@@ -24,10 +24,6 @@ bool states_add(States* states, const Session* session, const char* name, const 
 const State* states_find(const States* states, const char* name);
 /* Begins a stream: all states are zero. */
 void states_reset(const States* states);
-size_t states_bytes(const States* states);
-/* Copies all states into a buffer of `states_bytes`, and back. */
-void states_save(const States* states, void* buffer);
-void states_restore(const States* states, const void* buffer);
 /* Takes the states over from the outputs of a signature that was invoked. */
 bool states_update(const States* states, const Session* session, TfLiteSignatureRunner* runner, Failure* failure);
 

@@ -107,7 +107,7 @@ def test_speech_behind_the_speaker_is_that_of_the_desktop(
     validate: Validate,
     tmp_path: Path,
 ) -> None:
-    """Steps wait for the frames in reach, the window moves, and the decoder stops by itself."""
+    """Steps read what is due, the window moves, and the decoder stops by itself."""
     write_reference(conversion.path, waveforms[0])
     recordings = write_speech(tmp_path / "in", word=waveforms[0], long=np.tile(waveforms[2], 3))
     arguments = [

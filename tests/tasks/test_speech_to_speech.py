@@ -164,7 +164,7 @@ def test_no_step_behind_the_speaker_reads_what_comes_later(exported: tuple[Path,
     frame, delay, changed = 1280, 2, 28000  # attention waits for one frame of 80 ms, and the stacker for two of 40 ms
     other = waveform.copy()
     other[changed:] = np.random.default_rng(7).uniform(-0.5, 0.5, len(other) - changed)
-    pace = Pace(lag=3, clock=0.25)
+    pace = Pace(lag=3, clock=1 / 3)
     expected, actual = (convert(model, model.run(one), steps=60, pace=pace) for one in (waveform, other))
     earlier = (expected.read + delay) * frame <= changed
     assert 10 < earlier.sum() < 60

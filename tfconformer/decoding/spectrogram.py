@@ -10,8 +10,8 @@
 
 NumPy only: the step graph `decode_step` runs in Keras or in a runtime. Attention reads a window of the frames that
 follows its position, so that memory is constant for any length of speech. With a pace, the frames that a step reads
-depend on the number of the step and on its attention alone, not on the time at which frames arrive: a stream gives the
-spectrogram of the whole utterance.
+depend on the number of the step alone, not on the time at which frames arrive: a stream gives the spectrogram of the
+whole utterance.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Pace(NamedTuple):
     """The pace of a decoder, in frames of the encoder.
 
     Attributes:
-      lag: frames before the first step; infinite for conversion after the end of the utterance.
-      clock: frames that the speaker takes for a step.
+      lag: frames that the first step reads; infinite for conversion after the end of the utterance.
+      clock: frames that the speaker takes for a step, by which each step reads more than the one before it.
     """
 
     lag: float
@@ -105,8 +105,7 @@ class SpectrogramDecoder:
     """The decoder of one utterance, which keeps its states and the frames that attention reads.
 
     It begins when `pace.lag` frames are there, at the latest at the end of the utterance, and takes a step for every
-    `pace.clock` more; a step whose attention reaches beyond them waits for the frames in reach, and delays those after
-    it.
+    `pace.clock` more.
 
     Args:
       graphs: the graph `decode_step`.
@@ -146,24 +145,19 @@ class SpectrogramDecoder:
 
     def step(self) -> DecoderStep | None:
         """Computes a step; returns None if it waits for frames."""
-        while self._complete or self._due < self.received + 1:
-            read = int(min(self._due, self.received))
-            self._move_window(read)
-            count = min(read - self._first, MEMORY_FRAMES)
-            window = np.zeros([1, MEMORY_FRAMES, self._frames.shape[1]], np.float32)
-            mask = np.zeros([1, MEMORY_FRAMES, 1], np.float32)
-            window[0, :count], mask[0, :count] = self._frames[:count], 1.0
-            outputs = self._graphs.call("decode_step", {"memory": window, "mask": mask, **self._states})
-            if not self._complete or read < self.received:
-                needed = self._first + int(outputs["reach"][0, 0]) + 1
-                if needed > read:
-                    self._due = needed
-                    continue
-            self._due += self._clock
-            self._states = {name: outputs[name] for name in self._states}
-            attention = outputs["attention"][0, :count]
-            return DecoderStep(outputs["frames"][0], float(outputs["stop"][0, 0]), attention, self._first, read)
-        return None
+        if not self._complete and self._due >= self.received + 1:
+            return None
+        read = int(min(self._due, self.received))
+        self._due += self._clock
+        self._move_window(read)
+        count = min(read - self._first, MEMORY_FRAMES)
+        window = np.zeros([1, MEMORY_FRAMES, self._frames.shape[1]], np.float32)
+        mask = np.zeros([1, MEMORY_FRAMES, 1], np.float32)
+        window[0, :count], mask[0, :count] = self._frames[:count], 1.0
+        outputs = self._graphs.call("decode_step", {"memory": window, "mask": mask, **self._states})
+        self._states = {name: outputs[name] for name in self._states}
+        attention = outputs["attention"][0, :count]
+        return DecoderStep(outputs["frames"][0], float(outputs["stop"][0, 0]), attention, self._first, read)
 
     def _move_window(self, read: int) -> None:
         """Drops frames that lie behind the position, as soon as a step reads more than the window holds."""

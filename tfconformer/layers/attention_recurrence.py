@@ -28,10 +28,8 @@ class AttentionRecurrence(RecurrentDense):
 
     Call: (inputs of the gates [B, S, 4 * units], memory [B, T, M], mask [B, T, 1], hidden [B, units], cell [B, units],
     context [B, M], states of the attention, certain [B, 1]) -> (outputs [B, S, units], contexts [B, S, M], attention
-    weights [B, S, T], reach [B, S, 1], and hidden, cell, context, states, certain after the steps). Reach and certain
-    are counted in frames of the memory. Attention reads frames that are certain, the first `certain` of the memory, and
-    reaches to `reach`. `clock` more frames are certain in each step than in the one before it, as while a speaker
-    speaks; a step that reaches further waits for the frames in reach.
+    weights [B, S, T], and hidden, cell, context, states, certain after the steps). Attention reads the first `certain`
+    frames of the memory; `clock` more are certain in each step than in the one before it, as while a speaker speaks.
 
     The network of the attention stays float: it is small, and its errors would add up.
 
@@ -58,7 +56,7 @@ class AttentionRecurrence(RecurrentDense):
     def call(self, inputs: tuple[tf.Tensor, ...], matmul: Matmul | None = None) -> tuple[tf.Tensor, ...]:
         gates, memory, mask, *first = inputs
         constants = memory, mask, *map(tf.convert_to_tensor, self._network(memory))
-        start = *first, tf.zeros_like(first[-1]), tf.zeros_like(mask[..., 0])
+        start = *first, tf.zeros_like(mask[..., 0])
         if gates.shape[1] == 1:  # a step of its own needs no loop
             summed = gates[:, 0] + self.affine(_hidden_and_context(start), matmul)
             last = self._step(start, summed, constants)
@@ -66,12 +64,12 @@ class AttentionRecurrence(RecurrentDense):
         else:
             states = recurrent_scan(self.bind(matmul), _hidden_and_context, self._step, gates, start, constants)
             last = tuple(part[:, -1] for part in states)
-        hidden, _, context, *_, reach, attention = states
-        return hidden, context, attention, reach, *last[: len(first)]
+        hidden, _, context, *_, attention = states
+        return hidden, context, attention, *last[: len(first)]
 
     def compute_output_shape(self, input_shape: tuple[tf.TensorShape, ...]) -> tuple[tf.TensorShape, ...]:
         gates, memory, _, *states = map(tf.TensorShape, input_shape)
-        widths = self.units // 4, memory[-1], memory[1], 1
+        widths = self.units // 4, memory[-1], memory[1]
         return *(tf.TensorShape([*gates[:2], width]) for width in widths), *states
 
     def get_config(self) -> dict[str, Any]:
@@ -81,20 +79,17 @@ class AttentionRecurrence(RecurrentDense):
         """Returns the tensors that `_attend` reads in every step, which depend on weights and memory alone."""
         raise NotImplementedError
 
-    def _attend(
-        self, hidden: tf.Tensor, states: State, certain: tf.Tensor, mask: tf.Tensor, network: State
-    ) -> tuple[tf.Tensor, State, tf.Tensor]:
+    def _attend(self, hidden: tf.Tensor, states: State, mask: tf.Tensor, network: State) -> tuple[tf.Tensor, State]:
         """Computes the attention of a step.
 
         Args:
           hidden: [B, units].
           states: those of the attention before the step.
-          certain: [B, 1].
-          mask: [B, T], 1 on valid frames.
+          mask: [B, T], 1 on the frames that it may read.
           network: from `_network`.
 
         Returns:
-          The weights [B, T], the states after the step, and the reach [B, 1].
+          The weights [B, T], and the states after the step.
         """
         raise NotImplementedError
 
@@ -102,19 +97,20 @@ class AttentionRecurrence(RecurrentDense):
         """Computes a step of the LSTM and of its attention.
 
         Args:
-          state: (hidden, cell, context, states of the attention, certain, reach, weights); the last two are not read.
+          state: (hidden, cell, context, states of the attention, certain, weights); the last one is not read.
           gates: [B, 4 * units], summed.
           constants: memory, mask, and the network of the attention.
 
         Returns:
           The state after the step; its `certain` is that of the next one.
         """
-        _, cell, _, *states, certain, _, _ = state
+        _, cell, _, *states, certain, _ = state
         memory, mask, *network = constants
         hidden, cell = lstm_step(gates, cell)
-        weights, after, reach = self._attend(hidden, tuple(states), certain, mask[..., 0], tuple(network))
+        readable = mask[..., 0] * tf.cast(_frames(mask[..., 0]) + 1 <= certain, tf.float32)
+        weights, after = self._attend(hidden, tuple(states), readable, tuple(network))
         context = tf.matmul(weights[:, tf.newaxis], memory)[:, 0]
-        return hidden, cell, context, *after, _certain(certain, reach) + self.clock, reach, weights
+        return hidden, cell, context, *after, certain + self.clock, weights
 
 
 @register
@@ -123,8 +119,7 @@ class MixtureAttention(AttentionRecurrence):
 
     In every step the attention's components move forward along the memory by a positive distance, and the context is
     the sum of the frames around them: attention is monotonic from the first training step on, and a window of frames
-    suffices for a memory of any length. Its state is the position [B, components] in frames of the memory; it reaches
-    two standard deviations further, in the mean of the components.
+    suffices for a memory of any length. Its state is the position [B, components] in frames of the memory.
 
     Attributes:
       query_kernel, query_bias, mixture_kernel, mixture_bias: of the network from the hidden state to weights, distances
@@ -161,9 +156,7 @@ class MixtureAttention(AttentionRecurrence):
     def _network(self, memory: tf.Tensor) -> State:
         return self.query_kernel, self.query_bias, self.mixture_kernel, self.mixture_bias
 
-    def _attend(
-        self, hidden: tf.Tensor, states: State, certain: tf.Tensor, mask: tf.Tensor, network: State
-    ) -> tuple[tf.Tensor, State, tf.Tensor]:
+    def _attend(self, hidden: tf.Tensor, states: State, mask: tf.Tensor, network: State) -> tuple[tf.Tensor, State]:
         (position,) = states
         query_kernel, query_bias, mixture_kernel, mixture_bias = network
         mixture = tf.matmul(tf.tanh(tf.matmul(hidden, query_kernel) + query_bias), mixture_kernel) + mixture_bias
@@ -171,12 +164,10 @@ class MixtureAttention(AttentionRecurrence):
         shares = tf.nn.softmax(shares)
         position += tf.nn.softplus(distances)
         deviations = tf.nn.softplus(deviations) + _LEAST_DEVIATION
-        reach = tf.stop_gradient(tf.reduce_sum(shares * (position + 2 * deviations), axis=-1, keepdims=True))
         deviations = deviations[..., tf.newaxis]
         distance = (_frames(mask) - position[..., tf.newaxis]) / deviations
         densities = tf.exp(-0.5 * tf.square(distance)) / (deviations * math.sqrt(2 * math.pi))
-        weights = tf.matmul(shares[:, tf.newaxis], densities)[:, 0] * _read(mask, certain, reach)
-        return weights, (position,), reach
+        return tf.matmul(shares[:, tf.newaxis], densities)[:, 0] * mask, (position,)
 
 
 @register
@@ -186,7 +177,7 @@ class LocationAttention(AttentionRecurrence):
     A frame's score depends on its content, on the hidden state, and on the weights of the frames around it in the last
     step and in all steps before. Attention may jump, and it learns to align later than GMM attention. Its states are
     the position [B, 1], where the mean of its weights lies, and the weights of the last step and of all steps together,
-    [B, T]. It reads whatever is certain: its reach is 0, so that no step waits for it.
+    [B, T].
 
     Attributes:
       query_kernel [units, width], key_kernel [M, width], location_filters [size, 2, filters], location_kernel
@@ -225,28 +216,15 @@ class LocationAttention(AttentionRecurrence):
         keys = tf.tensordot(memory, self.key_kernel, 1) + self.score_bias
         return keys, self.query_kernel, self.location_filters, self.location_kernel, self.score_kernel
 
-    def _attend(
-        self, hidden: tf.Tensor, states: State, certain: tf.Tensor, mask: tf.Tensor, network: State
-    ) -> tuple[tf.Tensor, State, tf.Tensor]:
+    def _attend(self, hidden: tf.Tensor, states: State, mask: tf.Tensor, network: State) -> tuple[tf.Tensor, State]:
         _, last, sums = states
         keys, query_kernel, filters, location_kernel, score_kernel = network
         located = tf.nn.conv1d(tf.stack([last, sums], axis=-1), filters, stride=1, padding="SAME")
         features = tf.tensordot(located, location_kernel, 1) + keys + tf.matmul(hidden, query_kernel)[:, tf.newaxis]
         scores = tf.tensordot(tf.tanh(features), score_kernel, 1)[..., 0]
-        reach = tf.zeros_like(certain)
-        weights = tf.nn.softmax(scores + (1.0 - _read(mask, certain, reach)) * NEVER)
+        weights = tf.nn.softmax(scores + (1.0 - mask) * NEVER)
         position = tf.reduce_sum(weights * _frames(mask), axis=-1, keepdims=True)
-        return weights, (position, weights, sums + weights), reach
-
-
-def _certain(certain: tf.Tensor, reach: tf.Tensor) -> tf.Tensor:
-    """Returns the number of frames that are certain in a step, after it has waited for those in reach."""
-    return tf.maximum(certain, tf.floor(reach) + 1)
-
-
-def _read(mask: tf.Tensor, certain: tf.Tensor, reach: tf.Tensor) -> tf.Tensor:
-    """Returns the mask [B, T] of the frames that a step may read: valid ones that are certain."""
-    return mask * tf.cast(_frames(mask) + 1 <= _certain(certain, reach), tf.float32)
+        return weights, (position, weights, sums + weights)
 
 
 def _frames(mask: tf.Tensor) -> tf.Tensor:

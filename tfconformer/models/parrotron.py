@@ -66,7 +66,7 @@ def parrotron(config: ModelConfig, mel_bins: int, vocabulary: int) -> keras.Mode
     step_seconds = sizes.frames_per_step * sizes.target.frame_step / sizes.target.sample_rate
     lags = [lag / step_seconds * config.decoder_clock for lag in sizes.training_lags]
     certain = CertainFrames(lags, name="certain_frames")(memory)
-    hidden, context, attention, _, _ = attend(layers, previous, memory, encoding.mask, (*start, certain))
+    hidden, context, attention, _ = attend(layers, previous, memory, encoding.mask, (*start, certain))
     start = ZeroState((sizes.lstm_units,) * 2, name="decoder_start")(memory)
     spectrogram, stop, _ = decode(layers, hidden, context, start)
     refined, _ = refine(layers, spectrogram)
@@ -123,19 +123,18 @@ def _attention_layer(sizes: ParrotronConfig, clock: float) -> AttentionRecurrenc
 
 def attend(
     layers: Layers, previous: tf.Tensor, memory: tf.Tensor, mask: tf.Tensor, state: Tensors
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, Tensors]:
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, Tensors]:
     """Applies pre-net and attention LSTM to previous frames [B, S, bins].
 
     Returns:
-      Outputs [B, S, units], contexts [B, S, memory], attention weights [B, S, T], their reach [B, S, 1] in frames, and
-      the state after them.
+      Outputs [B, S, units], contexts [B, S, memory], attention weights [B, S, T], and the state after them.
     """
     x = previous
     for index in range(_PRENET_LAYERS):
         x = layers[f"prenet_{index}_dropout"](layers[f"prenet_{index}_relu"](layers[f"prenet_{index}"](x)))
     gates = layers["attention_lstm_input"](x)
-    hidden, contexts, weights, reach, *state = layers["attention_lstm_recurrent"]([gates, memory, mask, *state])
-    return hidden, contexts, weights, reach, tuple(state)
+    hidden, contexts, weights, *state = layers["attention_lstm_recurrent"]([gates, memory, mask, *state])
+    return hidden, contexts, weights, tuple(state)
 
 
 def decode(
@@ -187,8 +186,8 @@ class ParrotronParts:
       encoder: (features [B, T, mel_bins], lengths [B]) -> [B, T', memory + vocabulary + 1]: the frames that
         attention reads, and the logits of the CTC head. It streams.
       step: (previous frame [B, bins], memory [B, T, memory], mask [B, T, 1], states) -> (frames
-        [B, frames_per_step * bins], stop [B, 1], attention [B, T], reach of the attention [B, 1], last frame [B, bins],
-        states after the step). The mask limits what attention reads.
+        [B, frames_per_step * bins], stop [B, 1], attention [B, T], last frame [B, bins], states after the step). The
+        mask limits what attention reads.
       states: shapes of the states without the batch, by name, in the order of the arguments; None stands for the frames
         of the memory.
       memory: width of the frames that attention reads.
@@ -219,7 +218,7 @@ def parrotron_parts(model: keras.Model) -> ParrotronParts:
     previous, frames = keras.Input([bins], name="previous"), keras.Input([None, memory], name="memory")
     mask = keras.Input([None, 1], name="mask")
     start = *(inputs[name] for name in names[:-2]), CertainFrames()(mask)
-    hidden, context, weights, reach, (*attended, _) = attend(layers, previous[:, tf.newaxis], frames, mask, start)
+    hidden, context, weights, (*attended, _) = attend(layers, previous[:, tf.newaxis], frames, mask, start)
     spectrogram, stop, decoded = decode(layers, hidden, context, tuple(inputs[name] for name in names[-2:]))
     before = list(inputs.values())[len(names) :]
     refined, read = refine(layers, spectrogram, before)
@@ -228,7 +227,6 @@ def parrotron_parts(model: keras.Model) -> ParrotronParts:
         tf.reshape(refined, [-1, spectrogram.shape[-1]]),
         stop[:, 0],
         weights[:, 0],
-        reach[:, 0],
         spectrogram[:, 0, -bins:],
         *attended,
         *decoded,

@@ -113,12 +113,11 @@ class SpeechToSpeech(Task):
             tf.TensorSpec([1, width], tf.float32, "frames"),
             tf.TensorSpec([1, 1], tf.float32, "stop"),
             tf.TensorSpec([1, MEMORY_FRAMES], tf.float32, "attention"),
-            tf.TensorSpec([1, 1], tf.float32, "reach"),
         )
 
         def decode(memory: tf.Tensor, mask: tf.Tensor, previous: tf.Tensor, *states: tf.Tensor) -> dict[str, tf.Tensor]:
-            frames, stop, attention, reach, last, *after = parts.step([previous, memory, mask, *states])
-            results = {"frames": frames, "stop": stop, "attention": attention, "reach": reach, "previous": last}
+            frames, stop, attention, last, *after = parts.step([previous, memory, mask, *states])
+            results = {"frames": frames, "stop": stop, "attention": attention, "previous": last}
             return results | dict(zip(names, after, strict=True))
 
         step = StepGraph(
