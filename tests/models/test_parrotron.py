@@ -51,7 +51,7 @@ def test_steps_are_the_training_model_with_the_same_previous_frames(spec: QuantS
     states = [tf.zeros([2, *(frames if size is None else size for size in shape)]) for shape in parts.states.values()]
     previous = tf.zeros([2, BINS])
     for step in range(STEPS):
-        frames, stop, attention, _, last, *states = parts.step([previous, memory, mask, *states])
+        frames, stop, attention, last, *states = parts.step([previous, memory, mask, *states])
         # Float32 sums in another order, through a few recurrent steps.
         np.testing.assert_allclose(frames, expected[REFINED][:, step], atol=1e-4)
         np.testing.assert_allclose(last, expected[SPECTROGRAM][:, step, BINS:], atol=1e-4)
