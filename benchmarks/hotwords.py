@@ -68,7 +68,8 @@ def main(output: Path, runs: tuple[Path, ...], folder: str, boosts: tuple[float,
     tested = {word for one in evaluation_utterances(find_shards([sets[RARE_IN]])) for word in one.text.split()}
     hotwords = tuple(sorted(word for word in tested if trained[word] <= LARGEST_COUNT and len(word) >= SHORTEST))
     searches = {"beam": BeamSearch(WIDTH)}
-    searches |= {f"hotwords, boost {boost:g}": BeamSearch(WIDTH, None, 0.5, hotwords, boost) for boost in boosts}
+    for boost in boosts:
+        searches[f"hotwords, boost {boost:g}"] = BeamSearch(WIDTH, hotwords=hotwords, hotword_boost=boost)
     rows = []
     with tempfile.TemporaryDirectory() as name:
         for run in runs:

@@ -61,30 +61,41 @@ def dev() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the command line; an input error becomes one line on standard error and a non-zero exit status.
+    """Runs the command line.
+
+    Args:
+      arguments: the words after the name of the program; None takes those of the process.
+    """
+    run_program(cli, "tfconformer", arguments)
+
+
+def run_program(command: click.Command, name: str, arguments: Sequence[str] | None = None) -> None:
+    """Runs a command; an input error becomes one line on standard error and a non-zero exit status.
 
     So does an error of the operating system about a file, such as a missing permission.
 
     Args:
-      arguments: the words after the name of the program; None takes those of the process.
+      command: the command.
+      name: name of the program, with which the line begins.
+      arguments: the words after it; None takes those of the process.
     """
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files may hold what is no text
     words = list(sys.argv[1:] if arguments is None else arguments)
     if any("\0" in word for word in words):
-        _fail("an argument with a NUL is the name of no file", InputError.exit_status)
+        _fail(name, "an argument with a NUL is the name of no file", InputError.exit_status)
     try:
-        cli(words)
+        command(words)
     except InputError as error:
-        _fail(str(error), error.exit_status)
+        _fail(name, str(error), error.exit_status)
     except OSError as error:
         if error.filename is None:
             raise
-        _fail(f"{error.filename}: {error.strerror}", InputError.exit_status)
+        _fail(name, f"{error.filename}: {error.strerror}", InputError.exit_status)
 
 
-def _fail(sentence: str, exit_status: int) -> NoReturn:
-    print(f"tfconformer: {printed(sentence)}", file=sys.stderr)
+def _fail(name: str, sentence: str, exit_status: int) -> NoReturn:
+    print(f"{name}: {printed(sentence)}", file=sys.stderr)
     sys.exit(exit_status)
 
 

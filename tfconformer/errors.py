@@ -32,12 +32,12 @@ class UnavailableError(InputError):
     exit_status = 3
 
 
-def one_line(error: Exception) -> str:
-    """Returns the message of an exception, for example of another library, on one line."""
+def one_line(error: Exception | str) -> str:
+    """Returns a message, for example that of another library's exception, on one line."""
     return " ".join(str(error).split())
 
 
 def printed(error: Exception | str) -> str:
     """Returns a message as the command line prints it: on one line, without the middle of a text that it quotes."""
-    line = " ".join(str(error).split()).encode("utf-8", "backslashreplace").decode("utf-8")
+    line = one_line(error).encode("utf-8", "backslashreplace").decode("utf-8")
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST // 2]} ... {line[-_LONGEST // 2 :]}"

@@ -10,7 +10,6 @@ The TFLite runtime is not in it: the only build that can be had without Google's
 from __future__ import annotations
 
 import io
-import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ from android_bench.toolchain.apk.verify import load_problems, own_library_proble
 from android_bench.toolchain.apk.zip_align import write_aligned
 from android_bench.toolchain.native import OUTPUT, build_android
 from tfconformer import atomic
+from tfconformer.cli import run_program
 from tfconformer.errors import InputError
 
 AAR = OUTPUT / "tfconformer.aar"
@@ -100,8 +100,4 @@ def main(output: Path) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        print(f"android_bench.toolchain.aar: {error}", file=sys.stderr)
-        sys.exit(error.exit_status)
+    run_program(main, "android_bench.toolchain.aar")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -40,8 +41,6 @@ def card(
     The card is a README.md as the Hugging Face hub reads it: a metadata block, sizes, word errors with intervals,
     kernel and speed, the formats of the weights, how to run the model, and its data.
     """
-    from dataclasses import replace
-
     from converters.evaluation.model_card import card_of_file, card_of_run
     from tfconformer import atomic
     from tfconformer.reports.card import render_card, rows_of_model

@@ -23,10 +23,10 @@ import tf_keras as keras
 from numpy.typing import NDArray
 
 from converters.exporter import lookup
-from converters.exporter.emission import label_delay
 from converters.exporter.float_operations import FloatOperation, float_operations
 from converters.exporter.freeze import FrozenGraphs, freeze
 from converters.exporter.freeze_streaming import freeze_streaming, position_layers, position_tables
+from converters.exporter.label_delay import label_delay
 from converters.exporter.lookup import LookupTable, pack_table
 from converters.exporter.metadata import layer_records, write_metadata
 from converters.exporter.operators import LayerConstants

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import os
 import resource
@@ -19,6 +18,7 @@ from android_bench.emulator.qemu import CPUS, Emulator
 from android_bench.reference import write_reference
 from converters.runtime.model import open_model
 from tests.android_bench.conftest import QUICK, SAMPLE_RATE, NativeModel, Validate
+from tests.support.model_metadata import recognizer_metadata
 from tests.support.packed_layer import RECOGNIZER_FEATURES, recognizer_layers
 from tests.support.tflite_builder import ModelBuilder, RecognizerBuilder
 from tfconformer.decoding.ctc import greedy_decode
@@ -284,20 +284,11 @@ def test_a_recognizer_with_metadata_of_format_2(
     emulator: Emulator, native_model: NativeModel, validate: Validate, tmp_path: Path
 ) -> None:
     """Its words and numbers are those of the same model with format 1."""
-    description = {
-        "format": 2,
-        "task": {"name": "recognition_ctc", "search": "ctc", "vocabulary": 9},
-        "tokenizer": base64.b64encode(native_model.tokenizer.to_bytes()).decode(),
-        "config": {"features": {"sample_rate": SAMPLE_RATE}},
-        "layers": [{"name": "a", "kind": "dense", "code_bytes": 100, "scale_bytes": 20, "float_bytes": 4000}],
-        "graphs": [
-            {
-                "signature": "transcribe",
-                "inputs": [{"name": "waveform", "shape": [1, -1], "dtype": "float32"}],
-                "outputs": [{"name": "logits", "shape": [1, -1, 10], "dtype": "float32"}],
-            }
-        ],
-    }
+    description = recognizer_metadata(
+        native_model.tokenizer,
+        config={"features": {"sample_rate": SAMPLE_RATE}},
+        layers=[{"name": "a", "kind": "dense", "code_bytes": 100, "scale_bytes": 20, "float_bytes": 4000}],
+    )
     path = tmp_path / "model.tflite"
     path.write_bytes(RecognizerBuilder(recognizer_layers(), metadata=description).finish())
     arguments = [*QUICK, f"--audio={native_model.speech}"]

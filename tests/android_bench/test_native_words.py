@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from converters.runtime.search import new_search
 from converters.runtime.transcribe import transcribe
 from converters.runtime.words import recognized_words
 from tests.android_bench.conftest import QUICK, SAMPLE_RATE, NativeModel, Validate, write_speech
+from tests.support.model_metadata import recognizer_metadata
 from tests.support.packed_layer import recognizer_layers
 from tests.support.tflite_builder import RecognizerBuilder
 from tests.support.tiny_conformer import tiny_config
@@ -68,19 +68,9 @@ def test_confidences_of_equal_logits_are_equal(
 ) -> None:
     """The model computes the same bits everywhere. Length of its frames and delay of its labels are in the metadata."""
     model = tiny_config(context={"stackers": [{"after": 1, "stride": 3}]}).model.model_dump(mode="json")
-    description = {
-        "format": 2,
-        "task": {"name": "recognition_ctc", "search": "ctc", "vocabulary": 9, "label_delay_ms": 130},
-        "tokenizer": base64.b64encode(native_model.tokenizer.to_bytes()).decode(),
-        "config": {"features": {"sample_rate": SAMPLE_RATE, "frame_step": 50, "upper_edge": 3000.0}, "model": model},
-        "graphs": [
-            {
-                "signature": "transcribe",
-                "inputs": [{"name": "waveform", "shape": [1, -1], "dtype": "float32"}],
-                "outputs": [{"name": "logits", "shape": [1, -1, 10], "dtype": "float32"}],
-            }
-        ],
-    }
+    features = {"sample_rate": SAMPLE_RATE, "frame_step": 50, "upper_edge": 3000.0}
+    description = recognizer_metadata(native_model.tokenizer, config={"features": features, "model": model})
+    description["task"]["label_delay_ms"] = 130
     path = tmp_path / "model.tflite"
     path.write_bytes(RecognizerBuilder(recognizer_layers(), metadata=description).finish())
     report = validate(emulator.run_program([f"--model={path}", *QUICK, f"--audio={native_model.speech}"]).stdout)

@@ -24,7 +24,7 @@ from converters.runtime.transcribe import Transcription, transcribe
 from converters.streaming.online_converter import OnlineConverter
 from converters.streaming.online_recognizer import OnlineRecognizer, Result
 from tests.conftest import Conversion, Exported
-from tests.support.apk_on_jvm import JVM_SOURCES, skip_without
+from tests.support.apk_on_jvm import JVM_SOURCES, run_java, skip_without
 from tests.support.edited_file import constant_bias, with_bias
 from tfconformer.errors import UnavailableError
 
@@ -112,20 +112,9 @@ def run_program(aar: Path, emulator: Emulator, device: Path, tasks: tuple[str, .
     compile_java([FRAMEWORK, JVM_SOURCES / "library"], classes, Path(jar), ANDROID_JSON)
     compile_java([JVM_SOURCES / "emulated_stream"], emulated)
     command = emulator.command(emulator.stream_host, [library])
-    done = subprocess.run(
-        [
-            *("java", "-XX:TieredStopAtLevel=1", "--add-opens", "java.base/java.io=ALL-UNNAMED"),
-            *("-cp", ":".join(map(str, (emulated, classes, jar, ANDROID_JSON)))),
-            *(f"-Ddevice.root={device}", "-Dstream.command=" + "\n".join(command)),
-            *("org.tfconformer.sample.Program", *tasks),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=250,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    properties = {"device.root": device, "stream.command": "\n".join(command)}
+    classpath = [emulated, classes, Path(jar), ANDROID_JSON]
+    return run_java(classpath, properties, "org.tfconformer.sample.Program", *tasks, timeout=250)
 
 
 def assert_words(lines: list[list[str]], expected: Result | Transcription) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -63,17 +64,24 @@ class AppOnJvm:
           properties: further system properties, "." written as "_".
         """
         values = {"device.root": device} | {name.replace("_", "."): value for name, value in properties.items()}
-        done = subprocess.run(
-            [
-                *("java", "-XX:TieredStopAtLevel=1", "--add-opens", "java.base/java.io=ALL-UNNAMED"),
-                *("-cp", ":".join(map(str, self._classpaths[native]))),
-                *(f"-D{name}={value}" for name, value in values.items()),
-                *("org.tfconformer.bench.Scenarios", *scenario),
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return run_java(self._classpaths[native], values, "org.tfconformer.bench.Scenarios", *scenario)
+
+
+def run_java(
+    classpath: Sequence[Path], properties: Mapping[str, str | Path], main: str, *arguments: str, timeout: float = 120
+) -> str:
+    """Runs the class `main` with the stand-in of the framework; it must end well. Returns what it printed."""
+    done = subprocess.run(
+        [
+            *("java", "-XX:TieredStopAtLevel=1", "--add-opens", "java.base/java.io=ALL-UNNAMED"),
+            *("-cp", ":".join(map(str, classpath))),
+            *(f"-D{name}={value}" for name, value in properties.items()),
+            *(main, *arguments),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=timeout,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from pathlib import Path
 
 import click
@@ -14,7 +13,7 @@ from android_bench.toolchain.apk.build import build_apk
 from android_bench.toolchain.apk.verify import verify_apk
 from android_bench.toolchain.native import OUTPUT, build_android
 from android_bench.toolchain.npm_packages import ANDROID_TFLITE
-from tfconformer.errors import InputError
+from tfconformer.cli import run_program
 
 APK = OUTPUT / "tfconformer-bench.apk"
 ASSETS = OUTPUT / "assets"
@@ -44,8 +43,4 @@ def main(models: tuple[Path, ...], speech: Path, output: Path) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        print(f"android_bench.toolchain.apk: {error}", file=sys.stderr)
-        sys.exit(error.exit_status)
+    run_program(main, "android_bench.toolchain.apk")

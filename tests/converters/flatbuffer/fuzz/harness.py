@@ -32,7 +32,7 @@ from converters.runtime.model import open_model
 from converters.runtime.tensor_model import load
 from converters.streaming.online_converter import OnlineConverter
 from converters.streaming.online_recognizer import OnlineRecognizer
-from tests.support.forked_children import ForkedChildren
+from tests.converters.flatbuffer.fuzz.forked_children import ForkedChildren
 from tfconformer import cli
 from tfconformer.data.pipeline import evaluation_utterances
 from tfconformer.errors import InputError

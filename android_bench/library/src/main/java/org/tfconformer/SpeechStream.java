@@ -12,29 +12,41 @@ import org.json.JSONException;
 import org.json.JSONObject;
 
 /**
- * Audio through a model in the native core: what recognizers and converters share. Each call locks the stream, so that
- * it may be used from several threads; one of them computes, the others stand in line.
+ * Audio through a model: what a {@link Recognizer} and a {@link Converter} share.
+ *
+ * <p>The model is mapped into memory, not read, so that its weights take memory only where they are used, and the system
+ * can drop and read them again. An asset must be stored uncompressed: {@code androidResources { noCompress += "tflite" }}.
+ *
+ * <p>All methods may be called from any thread. Calls of one stream follow each other, and {@link #acceptWaveform}
+ * computes, so call it from a thread of its own, which is not the main one. Several streams run at the same time. Between
+ * utterances memory does not grow; call {@link #reset} after each.
  */
-final class SpeechStream implements AutoCloseable {
+public abstract class SpeechStream implements AutoCloseable {
   /** 16-bit numbers for 1.0. */
   private static final float FULL_SCALE = 32768;
 
   private final int sampleRate;
   private long handle;
 
-  private SpeechStream(ParcelFileDescriptor file, long offset, long size, int threads, boolean converts) {
-    if (threads < 1) {
-      throw new IllegalArgumentException("the number of threads should be 1 or more, got " + threads);
-    }
-    JSONObject opened = openNatively(file.getFd(), offset, size, threads, converts);
+  /** Opens a model in the app's assets; {@code converts} says which kind is expected. */
+  SpeechStream(Context context, String asset, int threads, boolean converts) {
+    this(openAsset(context, asset, threads, converts));
+  }
+
+  /** Opens a model that is a file; {@code converts} says which kind is expected. */
+  SpeechStream(File path, int threads, boolean converts) {
+    this(openFile(path, threads, converts));
+  }
+
+  private SpeechStream(JSONObject opened) {
     handle = opened.optLong("stream");
     sampleRate = opened.optInt("sample_rate");
   }
 
-  static SpeechStream ofAsset(Context context, String asset, int threads, boolean converts) {
+  private static JSONObject openAsset(Context context, String asset, int threads, boolean converts) {
     try (AssetFileDescriptor part = context.getAssets().openFd(asset)) {
       ParcelFileDescriptor file = part.getParcelFileDescriptor();
-      return new SpeechStream(file, part.getStartOffset(), part.getLength(), threads, converts);
+      return open(file, part.getStartOffset(), part.getLength(), threads, converts);
     } catch (IOException error) {
       throw new SpeechException(
           "the asset " + asset + " is missing, or compressed: androidResources { noCompress += \"tflite\" } stores it"
@@ -45,9 +57,9 @@ final class SpeechStream implements AutoCloseable {
     }
   }
 
-  static SpeechStream ofFile(File path, int threads, boolean converts) {
+  private static JSONObject openFile(File path, int threads, boolean converts) {
     try (ParcelFileDescriptor file = ParcelFileDescriptor.open(path, ParcelFileDescriptor.MODE_READ_ONLY)) {
-      return new SpeechStream(file, 0, file.getStatSize(), threads, converts);
+      return open(file, 0, file.getStatSize(), threads, converts);
     } catch (IOException error) {
       throw new SpeechException("cannot read " + path + ": " + error.getMessage(), error);
     } catch (SpeechException error) {
@@ -55,11 +67,33 @@ final class SpeechStream implements AutoCloseable {
     }
   }
 
-  int sampleRate() {
+  /** One at a time for all streams: the native core prepares what they share. */
+  private static JSONObject open(ParcelFileDescriptor file, long offset, long size, int threads, boolean converts) {
+    if (threads < 1) {
+      throw new IllegalArgumentException("the number of threads should be 1 or more, got " + threads);
+    }
+    synchronized (SpeechStream.class) {
+      try {
+        return parse(NativeStream.open(file.getFd(), offset, size, threads, converts));
+      } catch (LinkageError error) {
+        throw new SpeechException("the native library cannot be loaded: " + error.getMessage(), error);
+      }
+    }
+  }
+
+  /** Returns the samples a second of the audio that is accepted, usually 16000, and of speech that is made. */
+  public int getSampleRate() {
     return sampleRate;
   }
 
-  synchronized void accept(float[] samples, int count) {
+  /**
+   * Takes the next samples of the utterance and computes what is complete.
+   *
+   * @param samples in [-1, 1], one channel, of which the first {@code count} are taken
+   * @throws SpeechException for samples that are not finite or far outside, of which none are taken, and after the end
+   *     of the utterance
+   */
+  public synchronized void acceptWaveform(float[] samples, int count) {
     requireOpen();
     if (count < 0 || count > samples.length) {
       throw new IllegalArgumentException(
@@ -68,15 +102,17 @@ final class SpeechStream implements AutoCloseable {
     check(NativeStream.accept(handle, samples, count));
   }
 
-  void accept(short[] samples, int count) {
+  /** Takes 16-bit samples; see the other method. */
+  public void acceptWaveform(short[] samples, int count) {
     float[] scaled = new float[samples.length];
     for (int i = 0; i < Math.min(count, samples.length); i++) {
       scaled[i] = samples[i] / FULL_SCALE;
     }
-    accept(scaled, count);
+    acceptWaveform(scaled, count);
   }
 
-  synchronized Result words() {
+  /** Returns the words so far; those of the source, of a converter. */
+  public synchronized Result partialResult() {
     requireOpen();
     JSONArray array = parse(NativeStream.words(handle)).optJSONArray("words");
     List<Word> words = new ArrayList<>();
@@ -86,6 +122,30 @@ final class SpeechStream implements AutoCloseable {
           new Word(one.optString("text"), one.optDouble("start"), one.optDouble("end"), one.optDouble("confidence")));
     }
     return new Result(words);
+  }
+
+  /**
+   * Returns true if the utterance is over: after 2.4 s of silence, 1.2 s of silence after a word, or 20 s altogether, as
+   * Kaldi has it. The caller ends it.
+   */
+  public synchronized boolean isEndpoint() {
+    requireOpen();
+    return NativeStream.isEndpoint(handle);
+  }
+
+  /** Begins the next utterance, with the samples that no step has computed yet unless this one was ended. */
+  public synchronized void reset() {
+    requireOpen();
+    NativeStream.reset(handle);
+  }
+
+  /** Frees the model. Other methods throw an IllegalStateException afterwards. */
+  @Override
+  public synchronized void close() {
+    if (handle != 0) {
+      NativeStream.close(handle);
+      handle = 0;
+    }
   }
 
   synchronized void finish() {
@@ -98,38 +158,9 @@ final class SpeechStream implements AutoCloseable {
     return NativeStream.takeSpeech(handle);
   }
 
-  synchronized boolean isEndpoint() {
-    requireOpen();
-    return NativeStream.isEndpoint(handle);
-  }
-
-  synchronized void reset() {
-    requireOpen();
-    NativeStream.reset(handle);
-  }
-
-  @Override
-  public synchronized void close() {
-    if (handle != 0) {
-      NativeStream.close(handle);
-      handle = 0;
-    }
-  }
-
   private void requireOpen() {
     if (handle == 0) {
       throw new IllegalStateException("it was closed");
-    }
-  }
-
-  /** One at a time for all streams: the native core prepares what they share. */
-  private static JSONObject openNatively(int descriptor, long offset, long size, int threads, boolean converts) {
-    synchronized (SpeechStream.class) {
-      try {
-        return parse(NativeStream.open(descriptor, offset, size, threads, converts));
-      } catch (LinkageError error) {
-        throw new SpeechException("the native library cannot be loaded: " + error.getMessage(), error);
-      }
     }
   }
 

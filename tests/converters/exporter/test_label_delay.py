@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from converters.exporter.emission import label_delay
+from converters.exporter.label_delay import label_delay
 from converters.exporter.verify import Reference
 from tfconformer.tasks.task import Trace
 
