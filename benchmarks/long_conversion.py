@@ -1,6 +1,6 @@
 """Conversion of hours of speech in one stream: the growth of memory, and the real-time factor.
 
-    python -m benchmarks.long_conversion conversion.tflite results/parrotron_hour.json --lag 0.5
+    python -m benchmarks.long_conversion conversion.tflite results/parrotron_hour.json --lag 0.7
 
 The utterances of a test set follow each other, with silence between them in which the endpoint rules end them.
 """
@@ -48,7 +48,7 @@ def main(file: Path, output: Path, shards: str, lag: float | None, seconds: floa
         if timing.source_seconds < WARM_SECONDS:
             warm_bytes = peak_bytes
     row = ResultRow(
-        model=file.stem,
+        model=file.stem if lag is None else f"{file.stem}, {lag:g} s behind the speaker",
         audio_seconds=timing.source_seconds,
         rss_growth_mb=(peak_bytes - warm_bytes) / 1e6,
         cut_off=timing.cut_off,
