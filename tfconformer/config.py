@@ -31,6 +31,23 @@ from tfconformer.yaml_files import RELATIVE_TO, FilePath, load_yaml, read_yaml
 _FORMAT = 2
 
 
+class DistillationConfig(Section):
+    """Training towards the outputs of a trained model, the teacher (knowledge distillation, 1503.02531).
+
+    The divergence of every frame's distribution from the teacher's joins the CTC loss of each head that both have. The
+    teacher reads the same augmented features, without dropout.
+    """
+
+    teacher: FilePath | None = Field(
+        None,
+        description="run directory of the teacher, with the features and the tokenizer of this training; null takes "
+        "that of training.initial_weights",
+    )
+    weight: float = Field(
+        0.5, gt=0, le=1, description="share of the divergence in the loss of a head; the CTC loss has the rest"
+    )
+
+
 class TrainingConfig(Section):
     """AdamW with linear warm-up, cosine decay and gradient clipping by global norm."""
 
@@ -54,11 +71,19 @@ class TrainingConfig(Section):
     frozen: tuple[str, ...] = Field(
         (), description="regular expressions of the names of layers whose weights stay as they are"
     )
+    average: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="share that the exponential moving average of the weights keeps in a step; 0.999 averages over "
+        "about 1000 steps. Dev sets are scored with the averages, and best.h5 holds them; null uses the weights",
+    )
+    distillation: DistillationConfig | None = Field(None, description="a teacher beside the labels; null: labels alone")
     seed: int = Field(0, ge=0, description="seed of initial weights, dropout, batch order and augmentation")
     initial_weights: FilePath | None = Field(
         None,
-        description="run directory of the float model to start from, with its tokenizer; null starts from random "
-        "weights",
+        description="run directory of the model to start from, with its tokenizer: of a quantized model the float "
+        "master weights, of which the pruned ones are zero; null starts from random weights",
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
@@ -9,6 +11,8 @@ from numpy.typing import NDArray
 
 from tfconformer.config import Config
 from tfconformer.data.config import TokenizerConfig
+from tfconformer.data.pipeline import transcripts
+from tfconformer.data.shards import find_shards
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.layers.dense import float_layer
 from tfconformer.quantization.apply import apply_rules
@@ -122,11 +126,11 @@ def tiny_tokenizer() -> Tokenizer:
     return Tokenizer.train(["ABCDEFGHIJKLMNOPQRSTUVWXYZ '"], TokenizerConfig())
 
 
-def tiny_model(config: Config, seed: int = 0) -> keras.Model:
+def tiny_model(config: Config, seed: int = 0, tokenizer: Tokenizer | None = None) -> keras.Model:
     """The model of `config`; no weight, gain or bias keeps a value like 0 or 1 that a converter could drop."""
     keras.utils.set_random_seed(seed)
     random = np.random.default_rng(seed)
-    model = apply_rules(float_model(config, tiny_tokenizer()), config.quantization)
+    model = apply_rules(float_model(config, tokenizer or tiny_tokenizer()), config.quantization)
     for weight in model.weights:
         if weight.dtype.is_floating:
             value = weight.numpy()
@@ -136,12 +140,23 @@ def tiny_model(config: Config, seed: int = 0) -> keras.Model:
     return model
 
 
-def write_run(run: RunDirectory, config: Config) -> RunDirectory:
+def write_run(run: RunDirectory, config: Config, tokenizer: Tokenizer | None = None) -> RunDirectory:
     """Writes a run directory as a training of `config` leaves it, with the weights of `tiny_model`."""
     run.claim(config)
-    tiny_tokenizer().save(run.tokenizer_file)
-    tiny_model(config).save_weights(run.weights_file)
+    tokenizer = tokenizer or tiny_tokenizer()
+    tokenizer.save(run.tokenizer_file)
+    tiny_model(config, tokenizer=tokenizer).save_weights(run.weights_file)
     return run
+
+
+def with_teacher(tree: dict) -> Config:
+    """The configuration `tree`, with a float run as the teacher that its distillation names, of the same corpus."""
+    config = Config.model_validate(tree)
+    assert config.training.distillation is not None
+    teacher = config.model_copy(update={"quantization": ()})
+    tokenizer = Tokenizer.train(transcripts(find_shards(config.data.train)), config.data.tokenizer)
+    write_run(RunDirectory(Path(config.training.distillation.teacher)), teacher, tokenizer)
+    return config
 
 
 def _make_talkative(transducer: keras.Model) -> None:

@@ -53,9 +53,24 @@ def train_and_copy(config: str, run: str, copied_step: str | None = None, copy: 
     """
     if copied_step is not None and copy is not None:
         _at_steps(lambda step: step == int(copied_step) and shutil.copytree(run, copy))
-    model = train(load_config(config), RunDirectory(Path(run)))
+    fitted = _fitted_models()
+    train(load_config(config), RunDirectory(Path(run)))
+    (model,) = fitted
     assert model.train_tf_function.experimental_get_tracing_count() == 1
     model.save_weights(Path(run) / "last.weights.h5")
+
+
+def _fitted_models() -> list[keras.Model]:
+    """Returns a list to which every training of this process adds the model that it fits, with the optimizer."""
+    fitted: list[keras.Model] = []
+    fit = keras.Model.fit
+
+    def fit_and_keep(self: Any, *args: Any, **kwargs: Any) -> Any:
+        fitted.append(self)
+        return fit(self, *args, **kwargs)
+
+    keras.Model.fit = fit_and_keep
+    return fitted
 
 
 def _at_steps(act: Callable[[int], object]) -> None:

@@ -48,7 +48,7 @@ def test_a_training_that_does_not_diverge_goes_on() -> None:
 
 
 def test_utterances_without_an_alignment_are_counted_and_logged(tmp_path, caplog: pytest.LogCaptureFixture) -> None:
-    metric = DevMetric(RunDirectory(tmp_path), {}, None, None, 0, FeatureConfig())  # type: ignore[arg-type]
+    metric = DevMetric(RunDirectory(tmp_path), None, {}, None, None, 0, FeatureConfig())  # type: ignore[arg-type]
     with caplog.at_level(logging.WARNING):
         metric._warn_of_infeasible(1, {"loss": 1.0, "logits_infeasible": 0.0})
         assert not caplog.text

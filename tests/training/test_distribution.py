@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from tests.support.fresh_processes import Job
 from tests.support.small_files import write_noise_corpus
+from tests.support.tiny_conformer import with_teacher
 from tfconformer.config import Config, dump_config
 from tfconformer.errors import InputError
 from tfconformer.training.distribution import process_strategy
@@ -29,7 +30,7 @@ def config(tmp_path_factory) -> Config:
     """Batches of one to four utterances, and every state of a quantizer; no random choice differs between replicas."""
     folder = tmp_path_factory.mktemp("corpus")
     write_noise_corpus(folder, train=9, dev=2)
-    return Config.model_validate(
+    return with_teacher(
         {
             "data": {
                 "train": [str(folder / "shards/train-*.tfrecord")],
@@ -46,7 +47,13 @@ def config(tmp_path_factory) -> Config:
                 # Rounded to 0 of 256: numbers are drawn, and nothing is dropped.
                 "dropout": 0.001,
             },
-            "training": {"epochs": EPOCHS, "steps_per_epoch": STEPS_PER_EPOCH, "learning_rate": 1e-3},
+            "training": {
+                "epochs": EPOCHS,
+                "steps_per_epoch": STEPS_PER_EPOCH,
+                "learning_rate": 1e-3,
+                "average": 0.5,
+                "distillation": {"teacher": str(folder / "teacher")},
+            },
             "quantization": [
                 {"layers": "block_00_ff1_expand", "spec": {"bits": 2, "clip": {"learn": "channel"}}},
                 {

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.fresh_processes import Job
 from tests.support.small_files import write_noise_corpus
+from tests.support.tiny_conformer import with_teacher
 from tfconformer.config import Config, dump_config
 from tfconformer.errors import InputError
 from tfconformer.training.run import RunDirectory
@@ -22,7 +23,7 @@ EPOCHS = 3
 def config(tmp_path_factory) -> Config:
     folder = tmp_path_factory.mktemp("corpus")
     write_noise_corpus(folder, train=12, dev=3)
-    return Config.model_validate(
+    return with_teacher(
         {
             "data": {
                 "train": [str(folder / "shards/train-*.tfrecord")],
@@ -37,7 +38,13 @@ def config(tmp_path_factory) -> Config:
                 "subsampling_channels": 4,
                 "training_chunks": [1, 4, 100],  # drawn at random, so a continued run must know how far it was
             },
-            "training": {"epochs": EPOCHS, "steps_per_epoch": STEPS_PER_EPOCH, "learning_rate": 1e-3},
+            "training": {
+                "epochs": EPOCHS,
+                "steps_per_epoch": STEPS_PER_EPOCH,
+                "learning_rate": 1e-3,
+                "average": 0.5,
+                "distillation": {"teacher": str(folder / "teacher")},
+            },
             # With everything that a quantizer remembers, so that a continued run must restore it.
             "quantization": [
                 {"layers": ".*_head", "spec": None},
@@ -99,7 +106,7 @@ def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(run_training
         for run in (straight, killed)
     ]
     assert len(without_time[0]) == EPOCHS
-    assert {"wer_dev_int2", "wer_dev_int8"} <= without_time[0][-1].keys()
+    assert {"wer_dev_int2", "wer_dev_int8", "logits_distillation_loss"} <= without_time[0][-1].keys()
     assert without_time[0] == without_time[1]
 
 

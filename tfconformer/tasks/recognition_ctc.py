@@ -45,6 +45,10 @@ class CTCRecognition(RecognitionTask):
         """Returns a CTC loss for every head, see `Task.losses`."""
         return with_intermediate_ctc(model, LOGITS, CTCLoss(name=f"{LOGITS}_loss"), auxiliary_weight)
 
+    def distillable(self, model: keras.Model) -> list[str]:
+        """Returns the names of all CTC heads, see `Task.distillable`."""
+        return list(model.output)
+
     def exported_part(self, trained: keras.Model, streaming: bool) -> keras.Model:
         """Returns the model up to its CTC head, see `Task.exported_part`.
 

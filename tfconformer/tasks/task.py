@@ -110,6 +110,10 @@ class Task(ABC):
           auxiliary_weight: share of auxiliary losses in the sum, in [0, 1).
         """
 
+    def distillable(self, model: keras.Model) -> list[str]:
+        """Returns the names of the outputs that are logits of every frame, for distillation; by default none."""
+        return []
+
     def target_format(self, config: ModelConfig) -> TargetFormat | None:
         """Returns the format of the targets of a batch; None: it has labels alone."""
         return None

@@ -22,6 +22,7 @@ from tfconformer.features.config import FeatureConfig
 from tfconformer.losses.ctc import INFEASIBLE
 from tfconformer.quantization.layers.quantize_wrapper import set_active_bits, trained_bits
 from tfconformer.tasks.task import Inspector, Task
+from tfconformer.training.averaging import averaged_weights
 from tfconformer.training.run import RunDirectory
 
 logger = logging.getLogger(__name__)
@@ -80,11 +81,12 @@ class DevMetric(keras.callbacks.Callback):
 
     Adds the task's metric, for example `wer` over all dev sets together and `wer_NAME` of each dev set, to the epoch's
     logs, as fractions, and writes the weights of the epoch with the lowest value to `run.weights_file`. A co-trained
-    model is scored in each of its precisions: `wer_NAME_intBITS`. A continued run takes the earlier epochs from
-    `run.history_file`.
+    model is scored in each of its precisions: `wer_NAME_intBITS`. If the optimizer averages weights, scored and written
+    are the averages. A continued run takes the earlier epochs from `run.history_file`.
 
     Args:
       run: the run directory, which receives weights and history.
+      scored: the model that is scored and written; its variables are among those of the model that is fitted.
       dev_sets: by name, datasets of ((features [B, T, mel], lengths [B]), texts [B], ids [B]), as
         `data.pipeline.evaluation_batches` yields them.
       tokenizer: the tokenizer of the model.
@@ -97,6 +99,7 @@ class DevMetric(keras.callbacks.Callback):
     def __init__(
         self,
         run: RunDirectory,
+        scored: keras.Model,
         dev_sets: Mapping[str, tf.data.Dataset],
         tokenizer: Tokenizer,
         task: Task,
@@ -105,6 +108,7 @@ class DevMetric(keras.callbacks.Callback):
     ):
         super().__init__()
         self._run = run
+        self._scored = scored
         self._dev_sets = dev_sets
         self._tokenizer = tokenizer
         self._task = task
@@ -112,8 +116,8 @@ class DevMetric(keras.callbacks.Callback):
         self._history = run.history()[:completed_epochs]
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self._score = self._task.dev_metric(self.model, self._tokenizer)
-        self._inspect = self._task.inspector(self.model, self._features)
+        self._score = self._task.dev_metric(self._scored, self._tokenizer)
+        self._inspect = self._task.inspector(self._scored, self._features)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._started = time.monotonic()
@@ -122,13 +126,22 @@ class DevMetric(keras.callbacks.Callback):
         logs = {} if logs is None else logs
         self._warn_of_infeasible(epoch, logs)
         training_seconds = time.monotonic() - self._started
+        with averaged_weights(self.model):
+            self._evaluate(epoch, logs)
+        steps = integer(self.model.optimizer.iterations)
+        numbers = {name: round(float(value), 6) for name, value in logs.items()}
+        self._history.append({"epoch": epoch + 1, "steps": steps, **numbers, "seconds": round(training_seconds, 1)})
+        self._run.write_history(self._history)
+
+    def _evaluate(self, epoch: int, logs: dict[str, Any]) -> None:
+        """Scores the dev sets, adds the scores to `logs`, and writes the weights if they are the best so far."""
         counts = {}
-        for bits in trained_bits(self.model) or (None,):
-            set_active_bits(self.model, bits)
+        for bits in trained_bits(self._scored) or (None,):
+            set_active_bits(self._scored, bits)
             for name, batches in self._dev_sets.items():
                 key = name if bits is None else f"{name}_int{bits}"
                 counts[key] = self._score(batches)
-        set_active_bits(self.model, None)
+        set_active_bits(self._scored, None)
         errors, words = (sum(column) for column in zip(*counts.values(), strict=True))
         metric = self._task.metric
         logs.update({f"{metric}_{name}": e / w for name, (e, w) in counts.items()})
@@ -136,11 +149,7 @@ class DevMetric(keras.callbacks.Callback):
         if self._inspect is not None:
             logs.update(self._inspected(self._inspect, epoch))
         if logs[metric] < min((entry[metric] for entry in self._history), default=float("inf")):
-            save_weights(self.model, self._run)
-        steps = integer(self.model.optimizer.iterations)
-        numbers = {name: round(float(value), 6) for name, value in logs.items()}
-        self._history.append({"epoch": epoch + 1, "steps": steps, **numbers, "seconds": round(training_seconds, 1)})
-        self._run.write_history(self._history)
+            save_weights(self._scored, self._run)
 
     def _inspected(self, inspect: Inspector, epoch: int) -> dict[str, float]:
         """Inspects the dev sets, writes the pictures, and returns the measures."""

@@ -27,6 +27,7 @@ from tfconformer.quantization.layers.quantize_wrapper import QuantizationSteps
 from tfconformer.tasks import find_task
 from tfconformer.training.callbacks import DevMetric, DivergenceStop, GeneratorBackup
 from tfconformer.training.checkpoint import float_model, load_model
+from tfconformer.training.distillation import distilled_losses, distilled_model
 from tfconformer.training.distribution import replicas_of
 from tfconformer.training.run import RunDirectory
 from tfconformer.training.schedules import WarmupCosine
@@ -42,9 +43,10 @@ def train(config: Config, run: RunDirectory) -> keras.Model:
     to which all must have access: every other one keeps the state of its random generators there. All workers must be
     started again to continue after one of them ended.
 
-    Training starts from random weights, or from `training.initial_weights`: the run directory of a float model, whose
+    Training starts from random weights, or from `training.initial_weights`: the run directory of a model, whose
     tokenizer is then used too; a transducer may take its encoder from a CTC model. With quantization rules this is
-    quantization-aware fine-tuning.
+    quantization-aware fine-tuning. From a quantized model it takes the float master weights, of which the pruned ones
+    are zero: precision and sparsity may progress from run to run.
 
     Args:
       config: the configuration.
@@ -92,24 +94,25 @@ def _train(config: Config, run: RunDirectory, strategy: tf.distribute.Strategy) 
         return training_dataset(shards, tokenizer, config.features, config.data, seed, start, target, replicas)
 
     def examples(replicas: Replicas = ALONE) -> tf.data.Dataset:
-        return batches(replicas).map(lambda inputs, labels: task.example(model, inputs, labels))
+        return batches(replicas).map(lambda inputs, labels: task.example(fitted, inputs, labels))
 
     model = _initial_model(config, tokenizer, batches())
+    fitted = distilled_model(model, config, tokenizer)
     if writes:
         run.claim(config)
         tokenizer.save(run.tokenizer_file)
-    compile_model(model, config)
+    compile_model(fitted, config)
     steps = config.training.steps_per_epoch
     callbacks = [DivergenceStop(config.training), QuantizationSteps()]
     if writes:
         dev = {name: evaluation_batches(paths, config.features, target=target) for name, paths in dev_sets.items()}
-        callbacks.append(DevMetric(run, dev, tokenizer, task, start // steps, config.features))
+        callbacks.append(DevMetric(run, model, dev, tokenizer, task, start // steps, config.features))
         callbacks.append(keras.callbacks.TensorBoard(run.tensorboard, profile_batch=0))
     # After the writers of weights and history: an epoch in the backup is complete.
     callbacks.append(keras.callbacks.BackupAndRestore(str(run.backup), delete_checkpoint=False))
     if not writes:
         callbacks.append(GeneratorBackup(run, strategy.cluster_resolver.task_id, start))
-    model.fit(
+    fitted.fit(
         examples()
         if strategy.num_replicas_in_sync == 1
         else strategy.distribute_datasets_from_function(lambda context: examples(replicas_of(context))),
@@ -122,7 +125,12 @@ def _train(config: Config, run: RunDirectory, strategy: tf.distribute.Strategy) 
 
 
 def compile_model(model: keras.Model, config: Config) -> None:
-    """Compiles a model with the losses of its task and AdamW with warm-up, cosine decay and clipped gradients."""
+    """Compiles a model with the losses of its task and AdamW with warm-up, cosine decay and clipped gradients.
+
+    Args:
+      model: a model of the task, or one of `distilled_model`.
+      config: the configuration of the training.
+    """
     settings = config.training
     schedule = WarmupCosine(
         settings.learning_rate,
@@ -131,10 +139,17 @@ def compile_model(model: keras.Model, config: Config) -> None:
         settings.epochs * settings.steps_per_epoch,
     )
     optimizer = keras.optimizers.AdamW(
-        schedule, weight_decay=settings.weight_decay, beta_2=0.98, global_clipnorm=settings.clip_norm
+        schedule,
+        weight_decay=settings.weight_decay,
+        beta_2=0.98,
+        global_clipnorm=settings.clip_norm,
+        use_ema=settings.average is not None,
+        ema_momentum=settings.average or 0.0,
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "clip"])
     losses = find_task(config.task).losses(model, settings.intermediate_weight)
+    if settings.distillation is not None:
+        losses = distilled_losses(losses, model, settings.distillation.weight)
     aligned = [name for name, (loss, _) in losses.items() if isinstance(loss, CTCLoss)]
     model.compile(
         optimizer,
