@@ -5,12 +5,13 @@ import pytest
 import tensorflow as tf
 
 from tfconformer.errors import InputError
-from tfconformer.layers.dense import Dense
+from tfconformer.layers.dense import Dense, float_layers
 from tfconformer.models.config import ModelConfig
 from tfconformer.models.ctc import conformer_ctc
 from tfconformer.quantization.apply import QuantizedLayers, copy_float_weights, match_layers, quantize_model
+from tfconformer.quantization.layers.quantize_wrapper import quantization_step
 from tfconformer.quantization.quantizers.weights import fake_quantize_weights
-from tfconformer.quantization.spec import QuantizationRule, QuantSpec
+from tfconformer.quantization.spec import PruningSchedule, QuantizationRule, QuantSpec
 
 INT2 = QuantSpec(bits=2, symmetric=False, block_size=16)
 INT8 = QuantSpec(bits=8, activation_bits=8)
@@ -60,6 +61,26 @@ def test_quantized_weights_compute_what_their_dequantized_values_compute(model, 
     # Same operations on the same numbers, in graphs that TensorFlow may schedule differently.
     np.testing.assert_allclose(quantized(inputs)["logits"], by_hand(inputs)["logits"], rtol=1e-5, atol=1e-5)
     assert not np.allclose(quantized(inputs)["logits"], model(inputs)["logits"], atol=1e-2)
+
+
+def test_a_quantized_model_hands_on_its_master_weights_and_its_mask(model):
+    """A start from a quantized run: to fewer bits, and from a mask to a quantizer that computes it from the weights."""
+    first = match_layers(model, [QuantizationRule(layers="block_.*", spec=QuantSpec(bits=4, sparsity="2:4"))])
+    source = quantize_model(
+        model, {name: spec.model_copy(update={"sparsity_schedule": PruningSchedule()}) for name, spec in first.items()}
+    )
+    quantization_step(source, 0)
+    name = "block_01_ff1_expand"
+    kernel = float_layers(source)[name].kernel
+    chosen = QuantizedLayers(source)[name].mask.numpy()
+    kernel.assign(tf.reverse(kernel, [0]) * 3)  # the mask is that of the schedule, no longer that of the magnitudes
+    target = type(model).from_config(model.get_config())
+    copy_float_weights(source, target)
+    np.testing.assert_array_equal(target.get_layer(name).kernel, kernel.numpy() * chosen)
+    dense = target.get_layer("subsampling_projection").kernel
+    np.testing.assert_array_equal(dense, model.get_layer("subsampling_projection").kernel)
+    fewer = quantize_model(target, {layer: spec.model_copy(update={"bits": 2}) for layer, spec in first.items()})
+    np.testing.assert_array_equal(QuantizedLayers(fewer)[name].mask, chosen)
 
 
 def test_activation_quantization_is_active(model, inputs):

@@ -152,10 +152,13 @@ class QuantizedLayers(Mapping[str, QuantizedWeights]):
 def copy_float_weights(source: keras.Model, target: keras.Model) -> None:
     """Copies every weight of the float model `target` from `source`, quantized or not, layer by layer.
 
+    Of a quantized layer they are the float master weights. Those that it prunes become zero, so that training that
+    prunes as much starts with its mask.
+
     Raises:
       InputError: `source` lacks a layer of `target`, or has weights of other shapes there.
     """
-    sources = float_layers(source)
+    sources, quantized = float_layers(source), QuantizedLayers(source)
     for layer in target.layers:
         if not layer.weights:  # the positions of a block with a right context of its own, for example
             continue
@@ -167,3 +170,5 @@ def copy_float_weights(source: keras.Model, target: keras.Model) -> None:
             raise InputError(f"layer {layer.name} of the model to copy from has weights of other shapes: {shapes}")
         for variable, value in zip(layer.weights, values, strict=True):
             variable.assign(value)
+        if layer.name in quantized and quantized.specs[layer.name].sparsity is not None:
+            layer.kernel.assign(layer.kernel * quantized[layer.name].mask)
