@@ -19,6 +19,7 @@ KR = 4  # bytes of each of them in a panel word
 UNIT_OF_3_BITS = 32  # weights of an output channel that three panel words hold
 WORD_BYTES = NR * KR
 SPARSE_GROUP = 4  # weights along K of which a sparse layer stores one or two
+SYMMETRIC = {"stored": 0, "none": 1, "implied": 2}  # the op attribute, by the zero points of a spec
 INDEX_BITS = 2  # of a sparsity index, 0 to SPARSE_GROUP - 1
 
 
@@ -33,7 +34,7 @@ class PackedWeights:
       sparsity_indices: [panels, words, 64] uint8, the places of the stored weights in their groups of four; None if
         all weights are stored.
       scales: [panels, blocks, 16] float16, > 0, but 0 beyond N.
-      offsets: [panels, blocks, 16] float16, the float zero points; None if symmetric.
+      offsets: [panels, blocks, 16] float16, the float zero points; None if the file stores none.
       window, stride: size and distance of the windows [window, window, channels] of an image that a convolution
         multiplies; both 0 for a dense layer.
     """
@@ -60,7 +61,7 @@ class PackedWeights:
         return {
             "version": FORMAT_VERSION,
             "bits": self.spec.bits,
-            "symmetric": int(self.spec.symmetric),
+            "symmetric": SYMMETRIC[self.spec.zero_points],
             "block_size": self.spec.block_size or 0,
             "k": self.k,
             "n": self.n,
@@ -79,6 +80,8 @@ class PackedWeights:
         weights = self._quantized_values() * _by_block(self.scales, self.n)[block_of_k]
         if self.offsets is not None:
             weights -= _by_block(self.offsets, self.n)[block_of_k]
+        elif self.spec.zero_points == "implied":
+            weights += _by_block(self.scales, self.n)[block_of_k] / 2
         return weights
 
     def _quantized_values(self) -> NDArray[np.float32]:
@@ -114,19 +117,23 @@ def pack_weights(
     Args:
       codes: [K, N], the quantized values: integers in `spec.code_range`.
       scales: [blocks, N], > 0 and representable in float16.
-      offsets: [blocks, N], float zero points of any sign, representable in float16; None if and only if
-        `spec.symmetric`.
+      offsets: [blocks, N], float zero points of any sign, representable in float16 if the file stores them; None if
+        and only if `spec` has none.
       spec: the spec that the weights were quantized with.
 
     Raises:
       ValueError: the arrays do not fit the spec or each other, or a value cannot be stored without changing it.
     """
     k, n = codes.shape
-    if (offsets is None) != spec.symmetric:
-        raise ValueError("offsets belong to asymmetric weights and to no others")
+    if (offsets is None) != (spec.zero_points == "none"):
+        raise ValueError("offsets belong to weights with zero points and to no others")
     shape = (spec.blocks(k), n)
     stored_scales = _float16(scales, shape)
-    stored_offsets = None if offsets is None else _float16(offsets, shape)
+    stored_offsets = None
+    if offsets is not None and spec.zero_points == "stored":
+        stored_offsets = _float16(offsets, shape)
+    elif offsets is not None and not np.array_equal(offsets, scales / -2):
+        raise ValueError("an offset of half-integers is not -1/2 of the scale")
     if not (stored_scales > 0).all():
         raise ValueError("a scale is not above zero")
     low, high = spec.code_range

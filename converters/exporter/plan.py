@@ -124,9 +124,9 @@ TARGETS: dict[str, Target] = {
                 "LiteRT has weights of 2, 4 or 8 bits: set bits to one of them or export to the target custom",
             ),
             _rule(
-                lambda spec, k: spec.symmetric,
-                "LiteRT has no offsets, and its integer zero points must be 0: set symmetric to true or export to the "
-                "target custom",
+                lambda spec, k: spec.zero_points == "none",
+                "LiteRT has no offsets, and its integer zero points must be 0: set symmetric to true and scheme to "
+                "uniform or export to the target custom",
             ),
             _rule(
                 lambda spec, k: spec.block_size is None or spec.scale_dtype == "float16",

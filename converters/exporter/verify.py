@@ -310,7 +310,7 @@ def _comparisons(
     planned = Attributes(
         version=3,
         bits=spec.bits,
-        symmetric=int(spec.symmetric),
+        symmetric={"stored": 0, "none": 1, "implied": 2}[spec.zero_points],
         block_size=spec.block_size or 0,
         k=layer.k,
         n=layer.n,

@@ -19,6 +19,7 @@ from converters.flatbuffer.operators import StoredOperator, read_operators
 from tfconformer.errors import InputError
 
 _NR = 16  # output channels of a panel
+_HALF_INTEGERS = 2  # the attribute `symmetric` of weights scale * (q + 1/2)
 
 
 class Attributes(NamedTuple):
@@ -37,6 +38,11 @@ class Attributes(NamedTuple):
     window: int
     stride: int
 
+    @property
+    def constants(self) -> int:
+        """The number of constants up to the zero points: codes, op attributes, scales and perhaps zero points."""
+        return 3 + (self.symmetric == 0)
+
 
 @dataclass(frozen=True)
 class StoredLayer:
@@ -45,7 +51,7 @@ class StoredLayer:
     Attributes:
       codes: [N, K] int16, the quantized values in [-2^(bits - 1), 2^(bits - 1) - 1]; 0 where a weight is not stored.
       scales: [N, blocks] float32.
-      offsets: [N, blocks] float32, the float zero points; None if the layer is symmetric.
+      offsets: [N, blocks] float32, the float zero points, of half-integers -scales / 2; None if it has none.
       bias: [N] float32; None if the layer has none.
     """
 
@@ -62,8 +68,8 @@ class PackedConstants:
     Attributes:
       name: name of the layer.
       attributes: the op attributes.
-      contents: the bytes of codes, op attributes, scales, float zero points unless symmetric, sparsity indices if
-        sparse, and bias if there is one, in this order.
+      contents: the bytes of codes, op attributes, scales, float zero points if symmetric is 0, sparsity indices
+        if sparse, and bias if there is one, in this order.
     """
 
     name: str
@@ -84,17 +90,18 @@ class PackedConstants:
         """
         attributes, contents = self.attributes, self.contents
         bits, k, n, stored_of_four = attributes.bits, attributes.k, attributes.n, attributes.kept
-        flags = (attributes.symmetric, attributes.has_bias)
         stored_counts = (0,) if bits == 3 else (0, 1, 2)
-        if bits not in (2, 3, 4, 8) or stored_of_four not in stored_counts or not {*flags} <= {0, 1}:
+        if bits not in (2, 3, 4, 8) or stored_of_four not in stored_counts:
+            raise ValueError(f"they are {attributes}")
+        if attributes.has_bias not in (0, 1) or attributes.symmetric not in (0, 1, _HALF_INTEGERS):
             raise ValueError(f"they are {attributes}")
         # A weight takes at least a sixteenth of a byte: 2 bits for one of four.
         if min(k, n) < 1 or attributes.block_size < 0 or k * n > 16 * len(contents[0]):
             raise ValueError(f"K is {k}, N is {n}, and there are {len(contents[0])} bytes of codes")
-        if len(contents) != 4 - attributes.symmetric + attributes.has_bias + (stored_of_four > 0):
+        if len(contents) != attributes.constants + attributes.has_bias + (stored_of_four > 0):
             raise ValueError(f"there are {len(contents)}")
         blocks = -(-k // min(attributes.block_size or k, k))
-        for number, content in enumerate(contents[2 : 4 - attributes.symmetric]):
+        for number, content in enumerate(contents[2 : attributes.constants]):
             values = _by_channel(content, blocks, n)
             if not np.isfinite(values).all() or (number == 0 and values.min() <= 0):
                 raise ValueError("a scale is not above zero, or a scale or zero point is not finite")
@@ -110,18 +117,20 @@ class PackedConstants:
         bits, k, n, stored_of_four = attributes.bits, attributes.k, attributes.n, attributes.kept
         block_size = min(attributes.block_size or k, k)
         blocks = -(-k // block_size)
-        scales, *offsets = (_by_channel(content, blocks, n) for content in contents[2 : 4 - attributes.symmetric])
+        scales, *offsets = (_by_channel(content, blocks, n) for content in contents[2 : attributes.constants])
         lengths = [min(block_size, k - first) for first in range(0, k, block_size)]
         if stored_of_four == 0:
             codes = _entries(contents[0], bits, lengths, n) - 2 ** (bits - 1)
         else:
             stored = [-(-length // 4) * stored_of_four for length in lengths]
             groups = np.arange(sum(stored)) // stored_of_four
-            indices = 4 * groups + _entries(contents[4 - attributes.symmetric], 2, stored, n)
+            indices = 4 * groups + _entries(contents[attributes.constants], 2, stored, n)
             codes = np.zeros((n, indices.max() + 4), np.int16)
             np.put_along_axis(codes, indices, _entries(contents[0], bits, stored, n) - 2 ** (bits - 1), axis=1)
             codes = codes[:, :k]
         bias = np.frombuffer(contents[-1], "<f4") if attributes.has_bias else None
+        if attributes.symmetric == _HALF_INTEGERS:
+            offsets = [scales / -2]
         return StoredLayer(codes, scales, offsets[0] if offsets else None, bias)
 
 

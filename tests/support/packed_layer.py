@@ -72,6 +72,7 @@ class PackedLayer:
     Attributes:
       codes: [N, K], not packed; 0 where a weight is not stored.
       scales, offsets: float16 [N, blocks]; `offsets` is None for a symmetric layer.
+      half_integers: the offsets, which are -scales / 2, are not stored.
       positions: [N, ceil(K / 4), kept] ascending places of the stored weights in their groups of four; None if all are.
       bias: float32 [N] or None.
       block_size: weights per scale along K, 0 for the whole row.
@@ -89,11 +90,12 @@ class PackedLayer:
     activation: str = "none"
     window: int = 0
     stride: int = 0
+    half_integers: bool = False
 
     @property
     def params(self) -> NDArray[np.int32]:
         n, k = self.codes.shape
-        symmetric, has_bias = int(self.offsets is None), int(self.bias is not None)
+        symmetric, has_bias = int(self.offsets is None) + 2 * self.half_integers, int(self.bias is not None)
         activation_bits = 8 if self.int8_activations else 0
         kept = 0 if self.positions is None else self.positions.shape[2]
         fields = [3, self.bits, symmetric, self.block_size, k, n, activation_bits, has_bias]
@@ -121,7 +123,7 @@ class PackedLayer:
 
     @property
     def packed_offsets(self) -> NDArray[np.float16] | None:
-        return None if self.offsets is None else _tiled(self.offsets)
+        return None if self.offsets is None or self.half_integers else _tiled(self.offsets)
 
     def _stored_lengths(self) -> list[int]:
         lengths = [block.stop - block.start for block in self.blocks]
@@ -242,7 +244,7 @@ def random_layer(
     k: int,
     n: int,
     *,
-    symmetric: bool = True,
+    symmetric: bool | None = True,
     block_size: int = 0,
     int8_activations: bool = False,
     bias: bool = True,
@@ -252,6 +254,7 @@ def random_layer(
     """Draws codes over their whole range, scales over three decades and offsets of the size of a weight.
 
     Args:
+      symmetric: None draws half-integers.
       kept: how many of every four weights along K are stored; None stores all.
     """
     blocks = -(-k // block_size) if block_size else 1
@@ -266,6 +269,8 @@ def random_layer(
         int8_activations=int8_activations,
         activation=activation,
     )
+    if symmetric is None:
+        layer.half_integers, layer.offsets = True, scales / np.float16(-2)
     if kept is not None:
         places = rng.permuted(np.tile(np.arange(4), (n, -(-k // 4), 1)), axis=2)
         layer.positions = np.sort(places[:, :, :kept], axis=2)

@@ -30,12 +30,14 @@ WEIGHTS_ONLY = [
     {"layers": "block_01_ff1_.*", "spec": {"bits": 4, "symmetric": False}},
     {"layers": "block_01_attention_.*", "spec": {"bits": 8, "symmetric": False, "block_size": 8}},
     {"layers": "block_01_ff2_.*", "spec": {"bits": 3, "symmetric": False, "block_size": 24}},
+    {"layers": "block_01_conv_.*", "spec": {"bits": 2, "scheme": "half_integer", "block_size": 24}},
     {"layers": ".*", "spec": {"bits": 2, "block_size": 16}},
 ]
 INT8_ACTIVATIONS = [
     {"layers": "block_00_.*", "spec": {"bits": 8, "activation_bits": 8}},
     {"layers": "block_01_ff.*", "spec": {"bits": 2, "symmetric": False, "block_size": 24, "activation_bits": 8}},
     {"layers": "block_01_attention_.*", "spec": {"bits": 3, "activation_bits": 8}},
+    {"layers": "block_01_conv_.*", "spec": {"bits": 2, "scheme": "half_integer", "activation_bits": 8}},
     {"layers": ".*", "spec": {"bits": 4, "block_size": 16, "activation_bits": 8}},
 ]
 # What LiteRT's own formats hold. Clipped ranges have the lowest code, -2^(bits - 1).

@@ -243,6 +243,13 @@ class QuantSpec(Section):
         return "tensor" if self.per_tensor else "block" if self.block_size else "channel"
 
     @property
+    def zero_points(self) -> Literal["none", "stored", "implied"]:
+        """The float zero points: none, those that a file stores, or -scale / 2 of half-integers, which none stores."""
+        if self.scheme == "half_integer":
+            return "implied"
+        return "none" if self.symmetric else "stored"
+
+    @property
     def n_of_m(self) -> tuple[int, int] | None:
         """The sparsity as (n, m): n of m consecutive weights are kept; None without sparsity."""
         if self.sparsity is None:
@@ -285,7 +292,7 @@ class QuantSpec(Section):
     def stored_bytes(self, k: int, n: int) -> tuple[int, int, int]:
         """Returns the bytes of codes, scales and float zero points of a matrix [K, N] in a file, without padding."""
         ranges = 2 * self.blocks(k) * n  # float16
-        return math.ceil(k * n * self.code_bits_per_weight / 8), ranges, 0 if self.symmetric else ranges
+        return math.ceil(k * n * self.code_bits_per_weight / 8), ranges, ranges if self.zero_points == "stored" else 0
 
 
 class QuantizationRule(Section):

@@ -116,5 +116,6 @@ def _stored_bytes(layer: Dense, spec: QuantSpec) -> int:
     k, n = map(int, layer.kernel.shape)
     if not isinstance(layer, Embedding):
         return sum(spec.stored_bytes(k, n))
-    # A row of whole bytes for every vector, and float32 scales.
-    return n * (math.ceil(k / (8 // spec.bits)) + FLOAT_BYTES * spec.blocks(k) * (1 if spec.symmetric else 2))
+    # A row of whole bytes for every vector, and float32 scales and zero points.
+    ranges = spec.blocks(k) * (1 if spec.zero_points == "none" else 2)
+    return n * (math.ceil(k / (8 // spec.bits)) + FLOAT_BYTES * ranges)

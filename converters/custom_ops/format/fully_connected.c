@@ -6,6 +6,7 @@
 enum {
   BLOCK_MULTIPLE = 8, /* so that a block begins on a byte at every bit width */
   LARGEST_QUANTIZED_X = 127,
+  HALF_INTEGERS = 2, /* value of the attribute `symmetric` */
 };
 
 bool tfc_fully_connected_parse(const int32_t params[TFC_FULLY_CONNECTED_ATTRIBUTES],
@@ -17,7 +18,9 @@ bool tfc_fully_connected_parse(const int32_t params[TFC_FULLY_CONNECTED_ATTRIBUT
   if (weight_bits != 2 && weight_bits != 3 && weight_bits != 4 && weight_bits != 8) {
     return tfc_refuse_attribute(message, "bits", weight_bits, "2, 3, 4 or 8");
   }
-  if (symmetric != 0 && symmetric != 1) return tfc_refuse_attribute(message, "symmetric", symmetric, "0 or 1");
+  if (symmetric < 0 || symmetric > HALF_INTEGERS) {
+    return tfc_refuse_attribute(message, "symmetric", symmetric, "0, 1 or 2 (half-integers)");
+  }
   if (block_size < 0 || block_size % BLOCK_MULTIPLE != 0) {
     return tfc_refuse_attribute(message, "block_size", block_size, "0 or a positive multiple of 8");
   }
@@ -50,6 +53,7 @@ bool tfc_fully_connected_parse(const int32_t params[TFC_FULLY_CONNECTED_ATTRIBUT
   *attributes = (tfc_fully_connected_attributes){
       .weight_bits = weight_bits,
       .symmetric = symmetric == 1,
+      .half_integers = symmetric == HALF_INTEGERS,
       .block_length = block_length,
       .blocks = (int32_t)(((int64_t)k + block_length - 1) / block_length),
       .k = k,
@@ -71,11 +75,12 @@ static bool half_is_positive(uint16_t half) { return half != 0 && half < 0x8000;
 bool tfc_fully_connected_check_constants(const tfc_fully_connected_attributes* attributes,
                                          const tfc_fully_connected_weights* weights, char message[TFC_MESSAGE_SIZE]) {
   const int64_t blocks = attributes->blocks;
+  const bool has_zero_points = tfc_stores_zero_points(attributes);
   for (int64_t n = 0; n < attributes->n; ++n) {
     for (int64_t b = 0; b < blocks; ++b) {
       const int64_t at = (n / TFC_NR * blocks + b) * TFC_NR + n % TFC_NR;
       const bool scale_is_good = half_is_finite(weights->scales[at]) && half_is_positive(weights->scales[at]);
-      if (!scale_is_good || (!attributes->symmetric && !half_is_finite(weights->zero_points[at]))) {
+      if (!scale_is_good || (has_zero_points && !half_is_finite(weights->zero_points[at]))) {
         snprintf(message, TFC_MESSAGE_SIZE, "%s %lld of channel %lld is not a finite number%s",
                  scale_is_good ? "offset" : "scale", (long long)b, (long long)n, scale_is_good ? "" : " above zero");
         return false;

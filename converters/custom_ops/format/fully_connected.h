@@ -3,6 +3,8 @@
  *   y[m, n] = activation( sum_k W[n, k] * x[m, k] + bias[n] )
  *   W[n, k] = scales[n, b] * q[n, k] - zero_points[n, b],   b = k / block_length
  *
+ * A symmetric layer has no zero points; one of half-integers has -scales / 2, W = scales * (q + 1/2), and stores none.
+ *
  * Row m of x is given, or it is a window of an image: a convolution without padding is this layer on the windows, whose
  * values are in the order of the image, [window, window, channels].
  *
@@ -54,6 +56,7 @@ typedef enum {
 typedef struct {
   int32_t weight_bits;   /* 2, 3, 4 or 8 */
   bool symmetric;        /* no zero points */
+  bool half_integers;    /* the zero points are -scales / 2 */
   int32_t block_length;  /* weights per scale, 1..k: all of a channel, or a multiple of 8 */
   int32_t blocks;        /* scales per channel; the last block may be shorter */
   int32_t k;             /* input features */
@@ -66,9 +69,9 @@ typedef struct {
   int32_t stride;     /* from a window to the next; 0 without windows */
 } tfc_fully_connected_attributes;
 
-/* Reads and checks the op attributes of a file: {version, weight_bits, symmetric, block_size (0: all of a channel), k,
- * n, activation_bits (0: float, 8), has_bias, activation, kept (n of n:4 sparsity; 0: dense), window (0: rows),
- * stride}. On failure writes one sentence to `message` and returns false. */
+/* Reads and checks the op attributes of a file: {version, weight_bits, symmetric (2: half-integers), block_size (0: all
+ * of a channel), k, n, activation_bits (0: float, 8), has_bias, activation, kept (n of n:4 sparsity; 0: dense), window
+ * (0: rows), stride}. On failure writes one sentence to `message` and returns false. */
 bool tfc_fully_connected_parse(const int32_t params[TFC_FULLY_CONNECTED_ATTRIBUTES],
                                tfc_fully_connected_attributes* attributes, char message[TFC_MESSAGE_SIZE]);
 
@@ -76,6 +79,11 @@ bool tfc_fully_connected_parse(const int32_t params[TFC_FULLY_CONNECTED_ATTRIBUT
  * `message` and returns false. */
 bool tfc_fully_connected_check_constants(const tfc_fully_connected_attributes* attributes,
                                          const tfc_fully_connected_weights* weights, char message[TFC_MESSAGE_SIZE]);
+
+/* Whether a file has an array of zero points. */
+static inline bool tfc_stores_zero_points(const tfc_fully_connected_attributes* attributes) {
+  return !attributes->symmetric && !attributes->half_integers;
+}
 
 /* Panel words of a unit, of entries of `bits` bits. */
 static inline int tfc_unit_words(int bits) { return bits == 3 ? TFC_MAX_UNIT_WORDS : 1; }

@@ -24,19 +24,17 @@ TFC_INLINE float32x4_t load_halves(const uint16_t* halves) {
   return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(halves)));
 }
 
-/* acc[m] += factor * values[m], or -= if `subtracts`. The accumulators over blocks stay in memory, so that all
- * registers are free for those of a block. Loads stand before the arithmetic and stores, for cores that execute in
+/* acc[m] += factor * half * values[m], `factor` a power of two. The accumulators over blocks stay in memory, so that
+ * all registers are free for those of a block. Loads stand before the arithmetic and stores, for cores that execute in
  * order. */
-TFC_INLINE void add_products(const uint16_t* halves, float32x4_t (*values)[QUARTERS], const bool subtracts,
+TFC_INLINE void add_products(const uint16_t* halves, const float factor, float32x4_t (*values)[QUARTERS],
                              const int quarters, const int mr, float (*acc)[TFC_NR]) {
   float32x4_t factors[QUARTERS];
-  UNROLL for (int v = 0; v < quarters; ++v) factors[v] = load_halves(halves + v * 4);
+  UNROLL for (int v = 0; v < quarters; ++v) factors[v] = vmulq_n_f32(load_halves(halves + v * 4), factor);
   UNROLL for (int m = 0; m < mr; ++m) {
     float32x4_t sums[QUARTERS];
     UNROLL for (int v = 0; v < quarters; ++v) sums[v] = vld1q_f32(acc[m] + v * 4);
-    UNROLL for (int v = 0; v < quarters; ++v) {
-      sums[v] = subtracts ? vfmsq_f32(sums[v], factors[v], values[m][v]) : vfmaq_f32(sums[v], factors[v], values[m][v]);
-    }
+    UNROLL for (int v = 0; v < quarters; ++v) sums[v] = vfmaq_f32(sums[v], factors[v], values[m][v]);
     UNROLL for (int v = 0; v < quarters; ++v) vst1q_f32(acc[m] + v * 4, sums[v]);
   }
 }
@@ -44,13 +42,13 @@ TFC_INLINE void add_products(const uint16_t* halves, float32x4_t (*values)[QUART
 /* acc[m] += scale * block_acc[m] of one block. */
 TFC_INLINE void add_scaled(const tfc_weight_panel* panel, int64_t block, float32x4_t (*block_acc)[QUARTERS],
                            const int quarters, const int mr, float (*acc)[TFC_NR]) {
-  add_products(panel->scales + block * TFC_NR, block_acc, false, quarters, mr, acc);
+  add_products(panel->scales + block * TFC_NR, 1.0f, block_acc, quarters, mr, acc);
 }
 
 /* acc[m] -= zero_point * row_sums[m] of one block of an asymmetric layer. */
 TFC_INLINE void subtract_zero_points(const tfc_weight_panel* panel, int64_t block, float32x4_t (*row_sums)[QUARTERS],
                                      const int quarters, const int mr, float (*acc)[TFC_NR]) {
-  add_products(panel->zero_points + block * TFC_NR, row_sums, true, quarters, mr, acc);
+  add_products(panel->zero_points + block * TFC_NR, -panel->zero_point_factor, row_sums, quarters, mr, acc);
 }
 
 TFC_INLINE void clear(float (*acc)[TFC_NR], const int quarters, int count) {

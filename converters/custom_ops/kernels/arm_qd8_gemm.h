@@ -334,6 +334,7 @@ KERNEL_INLINE void qd8_gemm(const tfc_fully_connected_attributes* attributes, co
           .indices = panel->indices == NULL ? NULL : panel->indices + channel * TFC_KR,
           .scales = panel->scales + channel,
           .zero_points = panel->zero_points == NULL ? NULL : panel->zero_points + channel,
+          .zero_point_factor = panel->zero_point_factor,
       };
       qd8_panel(attributes, &part, lhs, bits, layout, quarters, mr, (float(*)[TFC_NR])(acc[0] + channel));
     }

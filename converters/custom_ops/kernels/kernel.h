@@ -25,7 +25,9 @@ typedef struct {
   const uint8_t* codes;        /* [words, TFC_PANEL_WORD] */
   const uint8_t* indices;      /* [words, TFC_PANEL_WORD], sparsity indices; NULL in a dense layer */
   const uint16_t* scales;      /* [blocks, TFC_NR] */
-  const uint16_t* zero_points; /* [blocks, TFC_NR]; NULL if symmetric */
+  const uint16_t* zero_points; /* [blocks, TFC_NR], in units of the factor; NULL if symmetric */
+  float zero_point_factor;     /* a power of two: products with it are exact. Of half-integers, whose zero points are
+                                  -scales / 2, -1/2, and `zero_points` are the scales; else 1 */
   /* Distance in bytes from the weights in use to those that are prefetched at the same time. Panels follow each other
    * in memory: a GEMM over several of them may prefetch as much in sequence, beginning at the first one's distance. */
   int64_t codes_prefetch, indices_prefetch;

@@ -63,7 +63,7 @@ TFC_INLINE float add_block(const tfc_weight_panel* panel, int64_t block, int cha
   const int64_t at = block * TFC_NR + channel;
   acc = __builtin_fmaf(tfc_half_to_float(panel->scales[at]), block_acc, acc);
   if (panel->zero_points == NULL) return acc;
-  return __builtin_fmaf(-tfc_half_to_float(panel->zero_points[at]), row_sum, acc);
+  return __builtin_fmaf(-panel->zero_point_factor * tfc_half_to_float(panel->zero_points[at]), row_sum, acc);
 }
 
 static void tfc_qd8_f32_qbw_gemm_1x16c4__portable(const tfc_fully_connected_attributes* attributes,

@@ -221,7 +221,7 @@ KERNEL_INLINE void add_block(const tfc_weight_panel* panel, int64_t block, int32
   const bool is_symmetric = panel->zero_points == NULL;
   const __m512 unit = _mm512_set1_ps(1.0f / (float)(1 << (8 - bits))); /* of unpacked weights: a power of two */
   const __m512 scales = _mm512_mul_ps(load_halves(panel->scales + block * TFC_NR), unit);
-  const __m512 zero_points = is_symmetric ? _mm512_setzero_ps() : load_halves(panel->zero_points + block * TFC_NR);
+  const __m512 zero_points = load_zero_points(panel, block);
   for (int m = 0; m < mr; ++m) {
     __m512 value = block == 0 ? _mm512_setzero_ps() : _mm512_loadu_ps(acc[m]);
     __m512i sums = _mm512_load_si512(block_acc[m]);

@@ -40,7 +40,8 @@ KERNEL_INLINE void add_block(const tfc_weight_panel* panel, int64_t block, __m25
     const __m256 scales = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)(panel->scales + at)));
     for (int m = 0; m < mr; ++m) acc[m][h] = _mm256_fmadd_ps(scales, block_acc[m][h], acc[m][h]);
     if (panel->zero_points == NULL) continue;
-    const __m256 zero_points = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)(panel->zero_points + at)));
+    const __m256 stored = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)(panel->zero_points + at)));
+    const __m256 zero_points = _mm256_mul_ps(stored, _mm256_set1_ps(panel->zero_point_factor));
     for (int m = 0; m < mr; ++m) acc[m][h] = _mm256_fnmadd_ps(zero_points, row_sums[m][h], acc[m][h]);
   }
 }

@@ -40,4 +40,10 @@ KERNEL_INLINE __m512 load_halves(const uint16_t* halves) {
   return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)halves));
 }
 
+/* The zero points of a block, zero in a symmetric layer. */
+KERNEL_INLINE __m512 load_zero_points(const tfc_weight_panel* panel, int64_t block) {
+  if (panel->zero_points == NULL) return _mm512_setzero_ps();
+  return _mm512_mul_ps(load_halves(panel->zero_points + block * TFC_NR), _mm512_set1_ps(panel->zero_point_factor));
+}
+
 #endif

@@ -60,7 +60,7 @@ KERNEL_INLINE void add_block(const tfc_weight_panel* panel, int64_t block, const
                              const __m512* row_sums, const int mr, __m512* acc) {
   const bool is_symmetric = panel->zero_points == NULL;
   const __m512 scales = load_halves(panel->scales + block * TFC_NR);
-  const __m512 zero_points = is_symmetric ? _mm512_setzero_ps() : load_halves(panel->zero_points + block * TFC_NR);
+  const __m512 zero_points = load_zero_points(panel, block);
   for (int m = 0; m < mr; ++m) {
     const __m512 scaled = _mm512_fmadd_ps(scales, block_acc[m], acc[m]);
     acc[m] = is_symmetric ? scaled : _mm512_fnmadd_ps(zero_points, row_sums[m], scaled);

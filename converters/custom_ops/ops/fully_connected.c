@@ -201,10 +201,15 @@ static tfc_weight_panel weight_panel(const tfc_chunk* chunk, int64_t panel) {
   tfc_weight_panel view = {
       .codes = weights->codes + panel * chunk->code_bytes,
       .scales = weights->scales + at,
+      .zero_point_factor = 1.0f,
       .codes_prefetch =
           prefetch_bytes(chunk, panel, chunk->codes_distance, chunk->code_bytes, weights->codes, next->codes),
   };
   if (weights->zero_points != NULL) view.zero_points = weights->zero_points + at;
+  if (chunk->attributes->half_integers) {
+    view.zero_points = view.scales;
+    view.zero_point_factor = -0.5f;
+  }
   if (weights->indices != NULL) {
     view.indices = weights->indices + panel * chunk->index_bytes;
     view.indices_prefetch =
@@ -292,7 +297,7 @@ void tfc_fully_connected_run(const tfc_context* context, const tfc_fully_connect
   assert(weights != NULL && next != NULL && x != NULL && x->m >= 0);
   assert((uintptr_t)scratch % sizeof(float) == 0);
   assert(weights->codes != NULL && weights->scales != NULL);
-  assert((weights->zero_points == NULL) == attributes->symmetric);
+  assert((weights->zero_points != NULL) == tfc_stores_zero_points(attributes));
   assert((weights->indices == NULL) == (attributes->sparsity_n == TFC_SPARSITY_M));
   const bool is_qd8 = attributes->int8_activations;
   const int64_t panels = tfc_fully_connected_panels(attributes);

@@ -2,7 +2,7 @@
  *
  * Inputs, by the names that files give them: x FLOAT32 [..., K], or [images, height, width, channels] if the op
  * attributes have a window; codes UINT8 [panels, words, 64]; params (op attributes) INT32 [12]; scales FLOAT16 [panels,
- * blocks, 16]; offsets (zero points), the same, unless symmetric; positions (sparsity indices) UINT8 [panels, words,
+ * blocks, 16]; offsets (zero points), the same, if symmetric is 0; positions (sparsity indices) UINT8 [panels, words,
  * 64] if sparse; bias FLOAT32 [N] if it has one. All but x are constants. Output: FLOAT32 [..., N], or [images, windows
  * down, windows across, N]. Their contents are described in ../format/fully_connected.h. */
 #include "node.h"
@@ -23,7 +23,7 @@ static bool read_weights(TfLiteContext* context, tfc_node* node) {
   *weights = (tfc_fully_connected_weights){0};
   if ((weights->codes = tfc_node_constant(context, node, CODES, codes)) == NULL) return false;
   if ((weights->scales = tfc_node_constant(context, node, SCALES, scales)) == NULL) return false;
-  if (!attributes->symmetric) {
+  if (tfc_stores_zero_points(attributes)) {
     scales.name = "offsets";
     if ((weights->zero_points = tfc_node_constant(context, node, next++, scales)) == NULL) return false;
   }
@@ -42,8 +42,8 @@ static TfLiteStatus read_constants(TfLiteContext* context, tfc_node* node) {
   char sentence[TFC_MESSAGE_SIZE];
   tfc_fully_connected_attributes* attributes = &node->fully_connected.attributes;
   if (!tfc_fully_connected_parse(params, attributes, sentence)) return tfc_node_fail(context, node, "%s", sentence);
-  const int inputs =
-      MIN_INPUTS + !attributes->symmetric + (attributes->sparsity_n != TFC_SPARSITY_M) + attributes->has_bias;
+  const int inputs = MIN_INPUTS + tfc_stores_zero_points(attributes) + (attributes->sparsity_n != TFC_SPARSITY_M) +
+                     attributes->has_bias;
   if (node->inputs->size != inputs) {
     return tfc_node_fail(context, node, "it has %d inputs, its params ask for %d", node->inputs->size, inputs);
   }

@@ -85,6 +85,7 @@ def layers() -> list[tuple[PackedLayer, NDArray[np.float32]]]:
     kinds = [
         *itertools.product((2, 4, 8), (True, False), (0, 8, 32), (True, False), (None, 1, 2)),
         *itertools.product((3,), (True, False), (0, 8, 32), (True, False), (None,)),
+        *itertools.product((2,), (None,), (0, 8, 32), (True, False), (None, 2)),  # half-integers
     ]
     found = []
     for i, (bits, symmetric, block_size, int8_activations, kept) in enumerate(kinds):

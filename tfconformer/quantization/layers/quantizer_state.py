@@ -60,7 +60,7 @@ class QuantizerState:
         if spec.schedule.freeze is not None:
             blocks = spec.blocks(contraction)
             self._scales = variable("scales", (blocks, columns))
-            self._offsets = None if spec.symmetric else variable("offsets", (blocks, columns))
+            self._offsets = None if spec.zero_points == "none" else variable("offsets", (blocks, columns))
 
     def initialize(self) -> None:
         """Sets the clip factors, if there are variables for them, for the kernel's present value."""

@@ -16,6 +16,7 @@ import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
 from tfconformer.errors import InputError
+from tfconformer.quantization.quantizers.schemes import scheme, uniform
 from tfconformer.quantization.quantizers.weights import QuantizedWeights, quantize_weights
 from tfconformer.quantization.spec import FLOAT_BITS, QuantSpec
 
@@ -38,8 +39,8 @@ def gptq(weights: ArrayLike, hessian: ArrayLike, spec: QuantSpec, damping: float
       InputError: the quantized values of `spec.scheme` are not the integers of a range, or the spec leaves the weights
         in float.
     """
-    if spec.scheme != "uniform":
-        raise InputError(f"GPTQ rounds to the codes of the uniform scheme, not of {spec.scheme!r}")
+    if scheme(spec.scheme).codes is not uniform.codes:
+        raise InputError(f"GPTQ rounds to steps of equal size, which the scheme {spec.scheme!r} does not have")
     if spec.bits == FLOAT_BITS:
         raise InputError("GPTQ rounds weights, and a spec with 32 bits leaves them in float")
     chosen = quantize_weights(tf.constant(weights, tf.float32), spec)
@@ -48,7 +49,7 @@ def gptq(weights: ArrayLike, hessian: ArrayLike, spec: QuantSpec, damping: float
     scales = chosen.scales.numpy().astype(np.float64)[block_of_k]
     offsets = np.zeros_like(scales) if chosen.offsets is None else chosen.offsets.numpy().astype(np.float64)[block_of_k]
     kept = np.ones_like(scales) if chosen.mask is None else chosen.mask.numpy().astype(np.float64)
-    factor = _inverse_factor(np.asarray(hessian, np.float64), damping)
+    factor = inverse_factor(np.asarray(hessian, np.float64), damping)
     low, high = spec.code_range
 
     left = np.array(weights, np.float64)
@@ -60,7 +61,7 @@ def gptq(weights: ArrayLike, hessian: ArrayLike, spec: QuantSpec, damping: float
     return QuantizedWeights(tf.constant(codes, tf.float32), chosen.scales, chosen.offsets, spec, chosen.mask)
 
 
-def _inverse_factor(hessian: NDArray[np.float64], damping: float) -> NDArray[np.float64]:
+def inverse_factor(hessian: NDArray[np.float64], damping: float) -> NDArray[np.float64]:
     """Factors (H + damping)^-1 = U' U, U upper triangular; row k over its diagonal is [H_F^-1]_k: / [H_F^-1]_kk."""
     diagonal = np.diag(hessian)
     # A layer whose inputs are all zero has any inverse: its weights do not matter.

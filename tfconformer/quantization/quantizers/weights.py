@@ -32,7 +32,8 @@ class QuantizedWeights:
       codes: [K, N] float32, the quantized values q: integers in `spec.code_range`; int8 in weights that are `compact`.
         With 32 bits the float weights themselves, with scales of 1.
       scales: [blocks, N] float32, all > 0 and representable in `spec.scale_dtype`.
-      offsets: [blocks, N] float32, the float zero points, likewise representable; None if symmetric.
+      offsets: [blocks, N] float32, the float zero points, likewise representable if a file stores them; None if there
+        are none.
       spec: the spec that the weights were quantized with.
       mask: [K, N] float32, 1 where a weight is kept and 0 where it is pruned, its q then 0; None without sparsity.
     """

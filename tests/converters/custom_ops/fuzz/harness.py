@@ -89,11 +89,13 @@ def write_corpus(path: Path) -> Path:
     schemes = itertools.chain(
         itertools.product((2, 4, 8), (True, False), (None, 32, 64), (None, 8), (None, "2:4", "1:4")),
         itertools.product((3,), (True, False), (None, 24, 64), (None, 8), (None,)),
+        itertools.product((2,), (None,), (None, 32), (None, 8), (None,)),  # half-integers
     )
     for number, (bits, symmetric, block_size, activation_bits, sparsity) in enumerate(schemes):
         spec = QuantSpec(
             bits=bits,
-            symmetric=symmetric,
+            symmetric=symmetric is not False,
+            scheme="half_integer" if symmetric is None else "uniform",
             block_size=block_size,
             activation_bits=activation_bits,
             sparsity=sparsity,
@@ -134,7 +136,8 @@ def _random_weights(rng: np.random.Generator, k: int, n: int, spec: QuantSpec) -
         kept, group = spec.n_of_m
         codes[np.arange(k) % group >= kept] = 0
     scales = rng.uniform(0.01, 1, (spec.blocks(k), n)).astype(np.float16).astype(np.float32)
-    return pack_weights(codes, scales, None if spec.symmetric else scales, spec)
+    offsets = {"none": None, "stored": scales, "implied": scales / -2}[spec.zero_points]
+    return pack_weights(codes, scales, offsets, spec)
 
 
 def _float_node(layer: FloatOperation, variables: list[tuple[int, ...]], output: tuple[int, ...]) -> bytes:
