@@ -49,6 +49,14 @@ def write(path, text):
         ("data.augment.speeds=[9]", "'data.augment.speeds'.*factors"),
         ("data.augment.noise={recorded: 0.5}", "'data.augment.noise'.*belong together"),
         ("data.augment.noise={recorded: 0.5, recordings: a, babble: 0.6}", "'data.augment.noise'.*at most 1"),
+        ("features={kind: waveform, mel_bins: 80}", "'features': features of the kind waveform have no mel_bins"),
+        ("features.kind=waveform", "features.kind waveform and the section model.waveform need each other"),
+        ("model.waveform={}", "'model': the convolutions of waveform make frames: set subsampling_channels to null"),
+        (
+            "model={blocks: 2, dim: 8, heads: 2, subsampling_channels: null, waveform: {kernels: [10]}}",
+            "'model.waveform': channels, kernels and strides must be as many, got 7, 1 and 7",
+        ),
+        ("model.parrotron={target: {kind: waveform}}", "speech is generated of log-mel spectrograms: leave kind out"),
         ("features.upper_edge=9000", "'features'.*8000 Hz"),
         ("quantization=[{layers: a, spec: {bits: 5}}]", "'quantization.0.spec.bits'"),
         ("model=3", "'model'"),
@@ -65,6 +73,19 @@ def test_a_wrong_value_is_named(tmp_path, change, message):
     path = write(tmp_path / "c.yaml", VALID)
     with pytest.raises(InputError, match=message):
         load_config(path, [change])
+
+
+def test_a_waveform_has_no_mel_bins_to_mask(tmp_path):
+    model = "model: {blocks: 2, dim: 8, heads: 2, subsampling_channels: null, waveform: {}}"
+    features = "features: {kind: waveform, sample_rate: 8000}"
+    path = write(tmp_path / "c.yaml", "\n".join([VALID.replace(VALID.splitlines()[2], model), features]))
+    with pytest.raises(
+        InputError, match=r"data\.augment\.spec_augment masks mel bins, which a waveform lacks: set it to"
+    ):
+        load_config(path)
+    config = load_config(path, ["data.augment.spec_augment=null"])
+    assert (config.features.frame_step, config.features.mel_bins, config.model.encoder_stride) == (1, 1, 320)
+    assert load_config(write(tmp_path / "d.yaml", dump_config(config, tmp_path))) == config
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ class Config(Section):
     """The configuration of one training."""
 
     task: str = Field("recognition_ctc", description="name of the task, a module of `tfconformer.tasks`")
-    features: FeatureConfig = Field(FeatureConfig(), description="log-mel front end")
+    features: FeatureConfig = Field(FeatureConfig(), description="features of the model")
     data: DataConfig = Field(description="shards and batches")
     model: ModelConfig = Field(description="architecture")
     training: TrainingConfig = Field(description="optimizer and schedule")
@@ -106,6 +106,15 @@ class Config(Section):
         model = tree.get("model") if isinstance(tree, dict) else None
         transducer = model.get("transducer") if isinstance(model, dict) else getattr(model, "transducer", None)
         return {"task": "recognition_transducer", **tree} if transducer is not None else tree
+
+    @model_validator(mode="after")
+    def _features_of_the_model(self) -> Config:
+        is_waveform = self.features.kind == "waveform"
+        if is_waveform != (self.model.waveform is not None):
+            raise ValueError("features.kind waveform and the section model.waveform need each other: give both or none")
+        if is_waveform and self.data.augment is not None and self.data.augment.spec_augment is not None:
+            raise ValueError("data.augment.spec_augment masks mel bins, which a waveform lacks: set it to null")
+        return self
 
     @model_validator(mode="after")
     def _one_clock(self) -> Config:

@@ -83,15 +83,14 @@ static int64_t integer_member(JsonValue object, const char* key) {
 }
 
 /* A number that a hostile file cannot make the program run forever with; 0 for any other. */
-static int64_t bounded_member(JsonValue object, const char* key) {
-  const int64_t value = integer_member(object, key);
-  return value >= 0 && value <= LARGEST_COUNT ? value : 0;
-}
+static int64_t bounded(int64_t value) { return value >= 0 && value <= LARGEST_COUNT ? value : 0; }
+
+static int64_t bounded_member(JsonValue object, const char* key) { return bounded(integer_member(object, key)); }
 
 /* Samples of a frame of a graph for whole utterances, by the configuration of the front end and the encoder; 0:
  * unknown. */
 static int64_t offline_frame_samples(JsonValue config) {
-  JsonValue features, model, stackers, stacker;
+  JsonValue features, model, waveform, strides, element, stackers;
   const char* position = NULL;
   if (!json_member(config, "features", &features) || !json_member(config, "model", &model)) return 0;
   int64_t samples = bounded_member(features, "frame_step");
@@ -99,9 +98,16 @@ static int64_t offline_frame_samples(JsonValue config) {
     const int64_t factor = bounded_member(model, "subsampling_factor");
     samples *= factor > 0 ? factor : USUAL_SUBSAMPLING;
   }
+  if (json_member(model, "waveform", &waveform) && json_member(waveform, "strides", &strides)) {
+    while (samples <= LARGEST_COUNT && json_next_element(strides, &position, &element)) {
+      int64_t stride = 0;
+      samples *= json_to_integer(element, &stride) ? bounded(stride) : 0;
+    }
+    position = NULL;
+  }
   if (!json_member(model, "stackers", &stackers)) return samples;
-  while (samples <= LARGEST_COUNT && json_next_element(stackers, &position, &stacker)) {
-    samples *= bounded_member(stacker, "stride");
+  while (samples <= LARGEST_COUNT && json_next_element(stackers, &position, &element)) {
+    samples *= bounded_member(element, "stride");
   }
   return samples <= LARGEST_COUNT ? samples : 0;
 }

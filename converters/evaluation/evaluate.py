@@ -24,6 +24,7 @@ from tfconformer.data.limits import MAX_SECONDS
 from tfconformer.decoding.beam import BeamSearch
 from tfconformer.decoding.wer import WordErrors, word_errors
 from tfconformer.errors import InputError
+from tfconformer.models.config import shortest_utterance
 from tfconformer.reports.results import Transcript
 from tfconformer.reports.rows import Accuracy, Execution, ResultRow, Speed
 
@@ -123,7 +124,7 @@ def evaluate(
 ) -> Evaluation:
     """Evaluates an exported model.
 
-    Utterances that hold no sample, less than one frame of the front end, more than `max_seconds`, or a value that is
+    Utterances that hold no sample, too few for one frame of the encoder, more than `max_seconds`, or a value that is
     not finite are skipped, logged and counted. The first usable one runs twice: the first time only warms up.
 
     Args:
@@ -151,8 +152,9 @@ def evaluate(
     peak_rss_bytes, kernel = 0, ""
     with IsolatedRecognizer(model_path, runtime, threads, open_model, beam) as recognizer:
         tokenizer, features = file.metadata.tokenizer, file.metadata.features
+        shortest = shortest_utterance(features, file.metadata.model)
         for waveform, text, name in tqdm(utterances, desc=Path(model_path).name, unit="utt", leave=False, disable=None):
-            reason = _unusable(waveform, features.frame_length, int(max_seconds * features.sample_rate))
+            reason = _unusable(waveform, shortest, int(max_seconds * features.sample_rate))
             if reason:
                 logger.warning("skipped %s: %s", name, reason)
                 skipped[reason] += 1

@@ -20,7 +20,7 @@ from converters.exporter.lookup import LookupTable
 from converters.exporter.placeholders import with_placeholders
 from converters.flatbuffer.metadata import FREE, GraphDescription, TensorDescription
 from tfconformer.features.config import FeatureConfig
-from tfconformer.features.log_mel import log_mel
+from tfconformer.features.extract import extract_features
 from tfconformer.tasks.graphs import AudioGraph, StepGraph
 from tfconformer.tasks.task import Task
 
@@ -67,8 +67,8 @@ def freeze(
 
     @tf.function(input_signature=[tf.TensorSpec([1, None], tf.float32, name=WAVEFORM)], autograph=False)
     def transcribe(waveform: tf.Tensor) -> dict[str, tf.Tensor]:
-        mel = log_mel(waveform, features)
-        return {audio.output: audio.model([mel, tf.shape(mel)[1:2]])}
+        inputs = extract_features(waveform, features)
+        return {audio.output: audio.model([inputs, tf.shape(inputs)[1:2]])}
 
     content = convert(
         {audio.signature: transcribe, **step_functions(steps)},

@@ -28,7 +28,7 @@ from converters.flatbuffer.metadata import (
 from tfconformer.features.config import FeatureConfig
 from tfconformer.layers.attention import RelativePositions
 from tfconformer.layers.dense import float_layer
-from tfconformer.layers.front_end import LogMel
+from tfconformer.layers.front_end import front_end
 from tfconformer.models.streaming import StreamingModel
 from tfconformer.tasks.task import Task
 
@@ -132,4 +132,4 @@ def _describe_stream(
 def _on_audio(encoder: keras.Model, features: FeatureConfig) -> keras.Model:
     """Returns the model of (waveform [B, samples], lengths [B]) -> output of `encoder` on the features."""
     waveform, lengths = keras.Input([None], name=AUDIO), keras.Input([], dtype=tf.int32, name=COUNT)
-    return keras.Model([waveform, lengths], encoder(LogMel(features, name="log_mel")([waveform, lengths])))
+    return keras.Model([waveform, lengths], encoder(front_end(features, name="log_mel")([waveform, lengths])))

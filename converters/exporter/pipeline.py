@@ -181,7 +181,7 @@ def export_model(
     """
     task = find_task(config.task)
     prepared = prepare(task, trained, target=target, streaming=streaming)
-    references = keras_references(task, trained, config.features, waveforms)
+    references = keras_references(task, trained, config, waveforms)
     if not references:
         raise InputError("export needs at least one utterance to verify the file with")
     frozen = freeze_prepared(prepared, config)

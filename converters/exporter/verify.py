@@ -27,9 +27,10 @@ from converters.flatbuffer.builtin_layers import BuiltinConstants, StoredBuiltin
 from converters.flatbuffer.custom_layers import Attributes, StoredLayer, read_float_operations, read_layers
 from converters.flatbuffer.lookup_tables import LookupConstants, decode_rows, read_tables
 from converters.runtime.model import open_model
+from tfconformer.config import Config
 from tfconformer.errors import InputError
-from tfconformer.features.config import FeatureConfig
 from tfconformer.layers.dense import float_layers
+from tfconformer.models.config import shortest_utterance
 from tfconformer.quantization.apply import QuantizedLayers
 from tfconformer.quantization.quantizers.weights import QuantizedWeights
 from tfconformer.tasks.graphs import KerasGraphs
@@ -258,28 +259,27 @@ def compare(actual: Sequence[Trace], expected: Sequence[Trace], runtime: str, ke
 
 
 def keras_references(
-    task: Task, trained: keras.Model, features: FeatureConfig, waveforms: Iterable[NDArray[np.float32]]
+    task: Task, trained: keras.Model, config: Config, waveforms: Iterable[NDArray[np.float32]]
 ) -> list[Reference]:
     """Traces the Keras model on utterances, one at a time as in a runtime.
 
     Args:
       task: the task of the model.
       trained: the training model, with its quantizers.
-      features: the front end that it was trained with.
+      config: the configuration that it was trained with.
       waveforms: real utterances, each [samples] in [-1, 1].
 
     Raises:
-      InputError: an utterance is shorter than a feature frame.
+      InputError: an utterance is shorter than `shortest_utterance`.
     """
     waveforms = list(waveforms)
+    shortest = shortest_utterance(config.features, config.model)
     for waveform in waveforms:
-        if len(waveform) < features.frame_length:
-            raise InputError(
-                f"an utterance of {len(waveform)} samples is too short: a frame has {features.frame_length}"
-            )
+        if len(waveform) < shortest:
+            raise InputError(f"an utterance of {len(waveform)} samples is too short: the model needs {shortest}")
     exported = task.exported_part(trained, streaming=True)
     compile_audio = len(waveforms) > _FEW_UTTERANCES
-    graphs = KerasGraphs(*task.graphs(exported), task.describe(exported), features, compile_audio)
+    graphs = KerasGraphs(*task.graphs(exported), task.describe(exported), config.features, compile_audio)
     progress = tqdm(waveforms, desc="Keras model", unit="utt", leave=False, disable=None)
     return [Reference(waveform, task.trace(graphs, waveform)) for waveform in progress]
 

@@ -21,6 +21,7 @@ from tfconformer.data.audio import UnusableError, read_waveform
 from tfconformer.data.limits import MAX_SECONDS
 from tfconformer.decoding.beam import BeamSearch
 from tfconformer.errors import InputError
+from tfconformer.models.config import shortest_utterance
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,9 @@ class Transcriber:
         # These raise the errors of the model, so that every later error is that of an audio file.
         new_search(self._model, beam)
         self._model.metadata.text([])
-        self._features = self._model.metadata.features
+        metadata = self._model.metadata
+        self._sample_rate = metadata.features.sample_rate
+        self._shortest = shortest_utterance(metadata.features, metadata.model)
 
     def __call__(self, audio: str | os.PathLike[str]) -> Transcription:
         """Transcribes an audio file in any format of libsndfile, at any sample rate; channels are averaged.
@@ -73,15 +76,15 @@ class Transcriber:
         Raises:
           InputError: the file cannot be read or used, or the model cannot run on it.
         """
-        path, rate = Path(audio), self._features.sample_rate
+        path, rate = Path(audio), self._sample_rate
         try:
             waveform = read_waveform(path, rate, self._max_seconds)
         except UnusableError as error:
             hint = f": longer than {self._max_seconds:g} s needs a streaming file" if error.reason == "too long" else ""
             raise InputError(f"cannot transcribe {path}: {error}{hint}") from None
-        if len(waveform) < self._features.frame_length:
-            shortest = self._features.frame_length / rate
-            raise InputError(f"cannot transcribe {path}: {len(waveform) / rate:.3f} s of audio, needs {shortest:g} s")
+        if len(waveform) < self._shortest:
+            seconds, needed = len(waveform) / rate, self._shortest / rate
+            raise InputError(f"cannot transcribe {path}: {seconds:.3f} s of audio, needs {needed:g} s")
         outputs, search = self._model.run(waveform), new_search(self._model, self._beam)
         try:
             search.push(outputs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from tests.support.model_metadata import recognizer_metadata
 from tests.support.packed_layer import recognizer_layers
 from tests.support.tflite_builder import RecognizerBuilder
 from tests.support.tiny_conformer import tiny_config
+from tfconformer.features.config import FeatureConfig
+from tfconformer.models.config import ModelConfig
 
 pytestmark = pytest.mark.usefixtures("native_library")
 
@@ -63,19 +66,28 @@ def test_the_encodings_of_a_transducer_are_compared(
     whole_transducer.path.with_suffix(".reference").unlink()
 
 
+# Features, settings of the encoder, and the samples of a frame that follow from them.
+FRAMES: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
+    "stackers": ({"frame_step": 50, "upper_edge": 3000.0}, {"stackers": [{"after": 1, "stride": 3}]}, 4 * 3 * 50),
+    "waveform": ({"kind": "waveform"}, {"subsampling_channels": None, "waveform": {}}, 5 * 2**6),
+}
+
+
+@pytest.mark.parametrize("kind", FRAMES)
 def test_confidences_of_equal_logits_are_equal(
-    emulator: Emulator, native_model: NativeModel, validate: Validate, tmp_path: Path
+    emulator: Emulator, native_model: NativeModel, validate: Validate, tmp_path: Path, kind: str
 ) -> None:
     """The model computes the same bits everywhere. Length of its frames and delay of its labels are in the metadata."""
-    model = tiny_config(context={"stackers": [{"after": 1, "stride": 3}]}).model.model_dump(mode="json")
-    features = {"sample_rate": SAMPLE_RATE, "frame_step": 50, "upper_edge": 3000.0}
+    of_features, context, samples = FRAMES[kind]
+    model = ModelConfig.model_validate(tiny_config().model.model_dump() | context).model_dump(mode="json")
+    features = FeatureConfig(sample_rate=SAMPLE_RATE, **of_features).model_dump(mode="json")
     description = recognizer_metadata(native_model.tokenizer, config={"features": features, "model": model})
     description["task"]["label_delay_ms"] = 130
     path = tmp_path / "model.tflite"
     path.write_bytes(RecognizerBuilder(recognizer_layers(), metadata=description).finish())
     report = validate(emulator.run_program([f"--model={path}", *QUICK, f"--audio={native_model.speech}"]).stdout)
     opened = open_model(path)
-    assert opened.metadata.frame_seconds == 4 * 3 * 50 / SAMPLE_RATE
+    assert opened.metadata.frame_seconds == samples / SAMPLE_RATE
     for transcript in report["recognition"]["transcripts"]:
         search = new_search(opened)
         search.push(opened.run(native_model.waveforms[transcript["name"]]))

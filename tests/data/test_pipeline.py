@@ -62,19 +62,24 @@ def test_every_pass_has_every_utterance_once(shards: list[Path], manifest: Path,
     assert orders[0] != orders[1] != orders[2]
 
 
-def test_features_and_labels_are_those_of_the_files(shards: list[Path], manifest: Path, tokenizer: Tokenizer) -> None:
+@pytest.mark.parametrize("features", [FEATURES, FeatureConfig(kind="waveform")], ids=["log_mel", "waveform"])
+def test_features_and_labels_are_those_of_the_files(
+    shards: list[Path], manifest: Path, tokenizer: Tokenizer, features: FeatureConfig
+) -> None:
     sources = {utterance.text: utterance.audio_filepath for utterance in read_manifest(manifest)}
     data = config()
-    for batch in draw(training_dataset(shards, tokenizer, FEATURES, data, 1), batches_per_pass(shards, FEATURES, data)):
-        mel, frames, labels = batch
-        assert (mel.dtype, frames.dtype, labels.dtype) == (np.float32, np.int32, np.int32)
-        assert mel.shape[1] == frames.max()
+    for batch in draw(training_dataset(shards, tokenizer, features, data, 1), batches_per_pass(shards, features, data)):
+        values, frames, labels = batch
+        assert (values.dtype, frames.dtype, labels.dtype) == (np.float32, np.int32, np.int32)
+        assert values.shape[1] == frames.max()
         for row, text in enumerate(texts(batch, tokenizer)):
             waveform, _ = soundfile.read(sources[text], dtype="float32")
-            assert frames[row] == frame_count(len(waveform), FEATURES)
+            is_waveform = features.kind == "waveform"
+            assert frames[row] == (len(waveform) if is_waveform else frame_count(len(waveform), FEATURES))
+            expected = waveform[:, np.newaxis] if is_waveform else log_mel(waveform, FEATURES)
             # Batched and single FFTs and matrix products may round differently, Vorbis is decoded by another library.
-            np.testing.assert_allclose(mel[row, : frames[row]], log_mel(waveform, FEATURES), rtol=0, atol=1e-3)
-            np.testing.assert_array_equal(mel[row, frames[row] :], 0)
+            np.testing.assert_allclose(values[row, : frames[row]], expected, rtol=0, atol=1e-3)
+            np.testing.assert_array_equal(values[row, frames[row] :], 0)
             ids = tokenizer.encode(text)
             assert labels[row].tolist() == ids + [-1] * (labels.shape[1] - len(ids))
 

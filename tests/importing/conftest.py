@@ -13,7 +13,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from tfconformer.config import Config
-from tfconformer.features.log_mel import log_mel
+from tfconformer.features.extract import extract_features
 from tfconformer.importing.run import import_checkpoint
 from tfconformer.training.checkpoint import load_model
 from tfconformer.training.run import RunDirectory
@@ -22,7 +22,15 @@ from tfconformer.training.run import RunDirectory
 PARITY = 1e-4
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 # Paths of checkpoints: the index of their blank.
-CTC = {"lasr_ctc": 0, "parakeet_ctc": 40, "nemo_conformer/model.nemo": 40, "nemo_hybrid/model.nemo": 40}
+CTC = {
+    "lasr_ctc": 0,
+    "parakeet_ctc": 40,
+    "nemo_conformer/model.nemo": 40,
+    "nemo_hybrid/model.nemo": 40,
+    "wav2vec2_relative": 0,
+    "wav2vec2_rotary": 0,
+    "wav2vec2_none": 0,
+}
 TRANSDUCERS = {"parakeet_rnnt": 40, "parakeet_tdt": 41, "nemo_hybrid/model.nemo": 40, "nemo_tdt/model.nemo": 40}
 ALL = [*((name, "ctc") for name in CTC), *((name, "transducer") for name in TRANSDUCERS)]
 
@@ -40,8 +48,8 @@ class Imported:
     @property
     def features(self) -> list[tf.Tensor]:
         """The features of the waveform [1, T, mel_bins], and their length [1]."""
-        mel = log_mel(tf.constant(self.expected["speech"][np.newaxis]), self.config.features)
-        return [mel, tf.constant([mel.shape[1]])]
+        values = extract_features(tf.constant(self.expected["speech"][np.newaxis]), self.config.features)
+        return [values, tf.constant([values.shape[1]])]
 
     def labels(self, ids: Iterable[int]) -> list[int]:
         """Returns the labels of the checkpoint's ids, which the blank is not among."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 import json
+import string
 import sys
 import tarfile
 import tempfile
@@ -45,7 +46,7 @@ def randomize(model: torch.nn.Module) -> None:
     """Makes every weight and statistic one that a wrong import would show."""
     generator = torch.Generator().manual_seed(0)
     for name, value in model.state_dict().items():
-        if name.endswith("num_batches_tracked"):
+        if name.endswith(("num_batches_tracked", "inv_freq")):
             continue
         noise = torch.rand(value.shape, generator=generator)
         if name.endswith("running_var"):
@@ -86,7 +87,7 @@ def save_expected(
     file: str = "expected.npz",
 ) -> None:
     waveform = speech()
-    inputs = processor(waveform, sampling_rate=16000)
+    inputs = processor(waveform, sampling_rate=16000, return_tensors="pt")
     with torch.no_grad():
         is_transducer = isinstance(model.eval(), transformers.ParakeetForRNNT)
         extra = transducer_outputs(model, inputs) if is_transducer else {}
@@ -98,9 +99,8 @@ def save_expected(
     np.savez(
         folder / name / file,
         speech=waveform,
-        features=inputs["input_features"][0].numpy(),
-        valid=inputs["attention_mask"][0].sum().item(),
-        blocks=torch.stack([*outputs.hidden_states]).numpy()[:, 0],
+        **features(inputs),
+        blocks=torch.stack(block_outputs(model, outputs)).detach().numpy()[:, 0],
         logits=outputs.logits[0].numpy(),
         sentence=SENTENCE,
         ids=ids,
@@ -110,6 +110,22 @@ def save_expected(
     print(name, {key: value.shape for key, value in np.load(folder / name / file).items()})
     if is_transducer:
         print(extra["transcript"].tolist(), extra["steps"].tolist())
+
+
+def block_outputs(model: torch.nn.Module, outputs: transformers.utils.ModelOutput) -> list[torch.Tensor]:
+    """Returns the input of the first block and the outputs of all, of the last one after the final normalization."""
+    states = list(outputs.hidden_states)
+    if isinstance(model, transformers.Wav2Vec2ConformerForCTC):
+        states[-1] = model.wav2vec2_conformer.encoder.layer_norm(states[-1])
+    return states
+
+
+def features(inputs: transformers.BatchFeature) -> dict[str, object]:
+    """Returns the features of an utterance and the number of valid ones; of a waveform they are its samples."""
+    if "input_values" in inputs:
+        (samples,) = inputs["input_values"].numpy()
+        return {"features": samples[:, np.newaxis], "valid": len(samples)}
+    return {"features": inputs["input_features"][0].numpy(), "valid": inputs["attention_mask"][0].sum().item()}
 
 
 def transducer_outputs(model: transformers.ParakeetForRNNT, inputs: transformers.BatchFeature) -> dict[str, object]:
@@ -357,8 +373,32 @@ def lasr(folder: Path) -> None:
     save(folder, "lasr_ctc", model, processor)
 
 
+def wav2vec2(folder: Path) -> None:
+    """Writes a model of each kind of positions, the first one with the other settings that the published have."""
+    special = ["<pad>", "<s>", "</s>", "<unk>", "|"]
+    with tempfile.TemporaryDirectory() as parts:
+        path = Path(parts) / "vocab.json"
+        path.write_text(json.dumps({text: index for index, text in enumerate([*special, *string.ascii_lowercase])}))
+        tokenizer = transformers.Wav2Vec2CTCTokenizer(path)
+        for positions in ("relative", "rotary", None):
+            is_published = positions == "relative"
+            config = transformers.Wav2Vec2ConformerConfig(
+                hidden_size=16, num_hidden_layers=2 if positions else 1, num_attention_heads=2, intermediate_size=32,
+                conv_depthwise_kernel_size=5, conv_dim=(8, 8, 8, 8, 8, 8, 6), num_conv_pos_embeddings=4,
+                num_conv_pos_embedding_groups=4, vocab_size=len(tokenizer), position_embeddings_type=positions,
+                feat_extract_norm="layer" if is_published else "group", conv_bias=is_published,
+                hidden_act="swish" if is_published else "gelu",
+            )  # fmt: skip
+            extractor = transformers.Wav2Vec2FeatureExtractor(do_normalize=positions is not None)
+            model = transformers.Wav2Vec2ConformerForCTC(config)
+            randomize(model)
+            name = f"wav2vec2_{positions or 'none'}"
+            save(folder, name, model, transformers.Wav2Vec2Processor(extractor, tokenizer))
+
+
 def write(folder: Path) -> None:
     """Writes all checkpoints into a folder."""
+    wav2vec2(folder)
     parakeet(folder)
     lasr(folder)
     nemo(folder)

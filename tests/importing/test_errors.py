@@ -95,15 +95,15 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
     "header cut off": (cut("model.safetensors", 100), "its header is cut off"),
     "no weights": (without("model.safetensors"), "has no model.safetensors; save the model with transformers"),
     "no features": (without("processor_config.json"), "lacks the settings of the features"),
+    "a processor without features": (
+        edit_json("processor_config.json", lambda tree: tree.pop("feature_extractor")),
+        "lacks the settings of the features",
+    ),
     "no tokenizer": (without("tokenizer.json"), "cannot read the tokenizer"),
     "no configuration": (without("config.json"), "cannot read .*config.json"),
     "another class": (
         config(lambda tree: tree.update(architectures=["WhisperForCausalLM"])),
         "holds a WhisperForCausalLM; classes that can be imported: .*ParakeetForCTC",
-    ),
-    "trained features": (
-        config(lambda tree: tree.update(architectures=["Wav2Vec2ConformerForCTC"])),
-        "holds a Wav2Vec2ConformerForCTC, which is not imported: its features are trained convolutions",
     ),
     "no class": (config(lambda tree: tree.pop("architectures")), "does not name the class"),
     "a newer version": (
@@ -140,11 +140,70 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_checkpoint_that_is_none_is_refused(fault, tmp_path):
+def vocabulary(edit: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
+    return edit_json("vocab.json", edit)
+
+
+# The same of a model with trained convolutions and a vocabulary.
+WAVEFORM_FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
+    "a convolution less": (
+        tensors(lambda all_: all_.pop("wav2vec2_conformer.feature_extractor.conv_layers.2.conv.weight")),
+        "lacks the tensor wav2vec2_conformer.feature_extractor.conv_layers.2.conv.weight",
+    ),
+    "a stride less": (
+        config(lambda tree: tree["conv_stride"].pop()),
+        "channels, kernels and strides must be as many, got 7, 7 and 6",
+    ),
+    "an adapter": (
+        config(lambda tree: tree.update(add_adapter=True)),
+        "add_adapter: this package has no adapter, strided convolutions after the encoder",
+    ),
+    "another least variance": (
+        config(lambda tree: tree.update(layer_norm_eps=1e-6)),
+        "layer_norm_eps 1e-06 is not 1e-05, that of the other normalizations",
+    ),
+    "another base": (config(lambda tree: tree.update(rotary_embedding_base=500)), "rotary_embedding_base.*10000"),
+    "an unknown key": (config(lambda tree: tree.update(gated=True)), "unknown key 'gated'"),
+    "an unknown feature": (
+        edit_json("processor_config.json", lambda tree: tree["feature_extractor"].update(dither=0.1)),
+        "unknown key 'dither'",
+    ),
+    "no vocabulary": (without("vocab.json"), "cannot read the tokenizer .*vocab.json"),
+    "no symbol": (
+        vocabulary(lambda tree: tree.pop("q")),
+        "vocab.json has no token for the symbol 21 of the model's 31",
+    ),
+    "no token for what is unknown": (
+        vocabulary(lambda tree: tree.update({"?": tree.pop("<unk>")})),
+        "vocab.json has no token <unk>, which a SentencePiece model needs",
+    ),
+    "a vocabulary for each language": (
+        lambda folder: (folder / "vocab.json").write_text('{"eng": {"a": 1}}'),
+        "vocab.json does not give every token its id",
+    ),
+    "a vocabulary that is a list": (
+        lambda folder: (folder / "vocab.json").write_text("[]"),
+        "vocab.json is no object of JSON",
+    ),
+    "a tokenizer of phonemes": (
+        edit_json("tokenizer_config.json", lambda tree: tree.update(tokenizer_class="Wav2Vec2PhonemeCTCTokenizer")),
+        "tokenizer_class 'Wav2Vec2PhonemeCTCTokenizer', and one with 'Wav2Vec2CTCTokenizer' can be imported",
+    ),
+}
+REFUSED = [
+    *(("parakeet_ctc", *fault) for fault in FAULTS.items()),
+    *(("wav2vec2_none", *fault) for fault in WAVEFORM_FAULTS.items()),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "reason"),
+    [(name, *change) for name, _, change in REFUSED],
+    ids=[fault for _, fault, _ in REFUSED],
+)
+def test_a_checkpoint_that_is_none_is_refused(name, change, reason, tmp_path):
     folder, run = tmp_path / "checkpoint", RunDirectory(tmp_path / "run")
-    shutil.copytree(CHECKPOINTS / "parakeet_ctc", folder)
-    change, reason = FAULTS[fault]
+    shutil.copytree(CHECKPOINTS / name, folder)
     change(folder)
     with pytest.raises(InputError, match=reason):
         import_checkpoint(folder, run)

@@ -8,6 +8,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from tfconformer.layers.attention import RelativeAttention, RelativePositions, relative_shift
+from tfconformer.layers.content_attention import ContentAttention
 from tfconformer.layers.convolution import (
     Convolution,
     DepthwiseConvolution,
@@ -21,9 +22,14 @@ from tfconformer.layers.convolution import (
 from tfconformer.layers.dense import Dense
 from tfconformer.layers.dropout import Dropout
 from tfconformer.layers.masking import NEVER, AttentionMask, BlankBeyondEnd, FrameMask, frame_mask, valid_frames
-from tfconformer.layers.normalization import FeatureNormalization, LayerNormalization, UtteranceNormalization
+from tfconformer.layers.normalization import (
+    FeatureNormalization,
+    InstanceNormalization,
+    LayerNormalization,
+    UtteranceNormalization,
+)
 from tfconformer.layers.residual import ScaledResidual
-from tfconformer.layers.rotary import RotaryAttention
+from tfconformer.layers.rotary import RotaryAttention, RotaryInputs
 from tfconformer.layers.windows import TimeWindows
 
 RANDOM = np.random.default_rng(0)
@@ -159,6 +165,41 @@ def test_feature_normalization_standardizes_what_it_adapted_to():
     np.testing.assert_allclose(normalized.std(0), 1.0, atol=1e-4)
 
 
+def test_instance_normalization_counts_valid_frames_alone():
+    x, lengths = 3.0 + 2.0 * normal(2, 9, 4), [9, 5]
+    layer = InstanceNormalization(0.01)
+    layer.build((tf.TensorShape([None, None, 4]), tf.TensorShape([None])))
+    gamma, beta = normal(4), normal(4)
+    layer.set_weights([gamma, beta])
+    normalized = layer([x, tf.constant(lengths)]).numpy()
+    for actual, one, length in zip(normalized, x.astype(np.float64), lengths, strict=True):
+        valid = one[:length]
+        expected = gamma * (valid - valid.mean(axis=0)) / np.sqrt(valid.var(axis=0) + 0.01) + beta
+        np.testing.assert_allclose(actual[:length], expected, atol=1e-5)
+    plain = InstanceNormalization(0.01, affine=False)([x, tf.constant(lengths)]).numpy()
+    np.testing.assert_allclose(normalized, gamma * plain + beta, atol=1e-5)
+
+
+def test_attention_of_rotated_inputs_is_the_definition():
+    """A pair of channels is a complex number, which its position turns."""
+    frames, heads, width = 6, 2, 4
+    x, value = normal(1, frames, heads * width), normal(1, frames, heads * width)
+    pairs = x[0].astype(np.float64).reshape(frames, heads, 2, width // 2)
+    frequencies = 10000.0 ** -(np.arange(width // 2) / (width // 2))
+    turned = (pairs[:, :, 0] + 1j * pairs[:, :, 1]) * np.exp(1j * np.arange(frames)[:, None, None] * frequencies)
+    expected = np.stack([turned.real, turned.imag], axis=2).reshape(frames, heads * width)
+    rotated = RotaryInputs(heads)(x)
+    np.testing.assert_allclose(rotated[0], expected, atol=1e-5)
+    mask = np.where(RANDOM.random((1, 1, frames, frames)) < 0.2, NEVER, 0.0).astype(np.float32)
+    attended = ContentAttention(heads)([rotated, x, value, mask]).numpy()[0]
+    for head in range(heads):
+        part = slice(head * width, (head + 1) * width)
+        scores = expected[:, part] @ x[0, :, part].T / np.sqrt(width) + mask[0, 0]
+        weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+        weights /= weights.sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(attended[:, part], weights @ value[0, :, part], atol=1e-5)
+
+
 def test_attention_mask_limits_context_and_padding():
     mask = FrameMask()([tf.zeros([2, 4, 1]), tf.constant([4, 2])])
     allowed = AttentionMask(left_context=1, right_context=0)(mask).numpy()[:, 0] == 0
@@ -216,7 +257,10 @@ def test_dropout_drops_its_share_only_while_training():
         DepthwiseHalving(causal=True),
         TimeWindows(5, 2),
         UtteranceNormalization(),
+        InstanceNormalization(1e-3, affine=False),
+        ContentAttention(2),
         RotaryAttention(2),
+        RotaryInputs(2),
         JoinBins(),
         DepthwiseConvolution(3, causal=True),
         AttentionMask(2, 1),

@@ -27,7 +27,12 @@ from tfconformer.layers.dense import Dense
 from tfconformer.layers.dropout import Dropout
 from tfconformer.layers.front_end import LogMel
 from tfconformer.layers.masking import AttentionMask, BlankBeyondEnd, FrameMask, frame_mask
-from tfconformer.layers.normalization import FeatureNormalization, LayerNormalization, UtteranceNormalization
+from tfconformer.layers.normalization import (
+    FeatureNormalization,
+    InstanceNormalization,
+    LayerNormalization,
+    UtteranceNormalization,
+)
 from tfconformer.layers.residual import ScaledResidual
 from tfconformer.layers.rotary import RotaryAttention
 from tfconformer.layers.spectrogram import CausalWindows
@@ -290,8 +295,12 @@ def test_what_cannot_stream_is_refused():
     x, lengths = keras.Input([None, CHANNELS]), keras.Input([], dtype=tf.int32)
     with pytest.raises(InputError, match=r"the layer mixer .LSTM. cannot run on a stream"):
         StreamingModel(keras.Model([x, lengths], keras.layers.LSTM(3, name="mixer")(x)))
-    with pytest.raises(InputError, match=r"the layer features .UtteranceNormalization. cannot run on a stream"):
-        StreamingModel(keras.Model([x, lengths], UtteranceNormalization(name="features")([x, lengths])))
+    for layer in (UtteranceNormalization(name="features"), InstanceNormalization(1e-5, name="features")):
+        reason = (
+            rf"layer features .{type(layer).__name__}. cannot run on a stream, which lacks the statistics of the whole"
+        )
+        with pytest.raises(InputError, match=reason):
+            StreamingModel(keras.Model([x, lengths], layer([x, lengths])))
     for context in [(None, 0, None), (4, None, None), (None, None, 4)]:
         with pytest.raises(InputError, match="without limits"):
             StreamingModel(keras.Model([x, lengths], attention(*context)(x, lengths)))

@@ -40,6 +40,25 @@ def test_padding_does_not_reach_the_utterance(changes):
         assert np.all(beyond.argmax(axis=-1) == 0)
 
 
+@pytest.mark.parametrize("positions", ["relative", "none"])
+def test_padding_does_not_reach_an_utterance_of_samples(positions):
+    """Its frames are those whose samples are all there."""
+    waveform = {"channels": (4, 6), "kernels": (10, 3), "strides": (5, 2)}
+    changes = {"subsampling_channels": None, "feature_normalization": "utterance", "activation": "gelu"}
+    config = ModelConfig(**{**SMALL, **changes, "waveform": waveform, "positions": positions})
+    assert (config.encoder_stride, config.waveform.reach) == (10, 20)
+    model = conformer_ctc(config, 1, vocabulary=6)
+    lengths = [300, 149, 20]
+    x = 0.1 * np.random.default_rng(1).normal(size=(3, 300, 1)).astype(np.float32)
+    batch = logits(model, x, lengths)
+    for row, length in enumerate(lengths):
+        alone = logits(model, x[row : row + 1, :length])[0]
+        assert len(alone) == (length - 20) // 10 + 1
+        # Float32 sums in another order: a few units in the last place of numbers around 1.
+        np.testing.assert_allclose(batch[row, : len(alone)], alone, atol=2e-5)
+        assert np.all(batch[row, len(alone) :].argmax(axis=-1) == 0)
+
+
 @pytest.mark.parametrize(("left", "right"), [(3, 0), (2, 1), (None, 2)])
 def test_context_is_limited_as_configured(left, right):
     """Changing one input frame changes exactly the outputs whose receptive field holds it."""

@@ -9,7 +9,7 @@ import tf_keras as keras
 
 from tests.support.stream_checks import assert_streams, whole
 from tfconformer.features.config import FeatureConfig
-from tfconformer.layers.front_end import LogMel
+from tfconformer.layers.front_end import LogMel, front_end
 from tfconformer.models.config import ModelConfig
 from tfconformer.models.ctc import conformer_ctc
 from tfconformer.models.streaming import StreamingModel
@@ -86,6 +86,21 @@ def test_from_the_waveform():
     assert (streaming.step_multiple, streaming.lookahead) == (640, 4 * 640)
     x = np.random.default_rng(4).uniform(-0.5, 0.5, (1, 9000)).astype(np.float32)
     assert_streams(streaming, x, "random", 1e-4)  # the front end's 1e-5, amplified by the network
+
+
+def test_from_samples_by_convolutions():
+    """Layer normalization needs no statistics of the utterance."""
+    waveform = {"channels": (4, 6), "kernels": (10, 3), "strides": (5, 2), "norm": "layer"}
+    limits = {"left_context": 6, "right_context": 1}
+    config = ModelConfig(**{**SMALL, **limits, "subsampling_channels": None, "blocks": 1, "waveform": waveform})
+    samples, lengths = keras.Input([None]), keras.Input([], dtype=tf.int32)
+    features = front_end(FeatureConfig(kind="waveform"), "samples")([samples, lengths])
+    model = keras.Model([samples, lengths], conformer_ctc(config, 1, vocabulary=6)(features)["logits"])
+    streaming = StreamingModel(model)
+    # The first frame has 20 samples, the convolution of the block is 2 frames late, attention one more.
+    assert (streaming.step_multiple, streaming.stride, streaming.delay) == (10, 10, 1 + 2 + 1)
+    x = np.random.default_rng(7).uniform(-0.5, 0.5, (2, 333)).astype(np.float32)
+    assert_streams(streaming, x, "random", TOLERANCE)
 
 
 def test_look_ahead_of_stackers_is_measured_by_a_change_of_one_sample():

@@ -25,11 +25,13 @@ def import_checkpoint(
     """Read the checkpoint SOURCE of another framework into RUN_DIRECTORY.
 
     SOURCE is a folder of a Hugging Face checkpoint, with safetensors, config.json, preprocessor_config.json and
-    tokenizer.json, or a NeMo archive. Export the run with `export --post-training`, or fine-tune it with `quantize`.
+    tokenizer.json or vocab.json, or a NeMo archive. Export the run with `export --post-training`, or fine-tune it with
+    `quantize`.
     """
     from tfconformer.importing.run import import_checkpoint as read
     from tfconformer.training.run import RunDirectory
 
     config = read(source, RunDirectory(run_directory), train, dev, decoder)
-    model = config.model
-    click.echo(f"{run_directory}: {model.blocks} blocks of width {model.dim}, {config.features.mel_bins} mel bins")
+    model, features = config.model, config.features
+    inputs = "waveform" if features.kind == "waveform" else f"{features.mel_bins} mel bins"
+    click.echo(f"{run_directory}: {model.blocks} blocks of width {model.dim}, {inputs}")

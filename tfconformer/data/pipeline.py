@@ -1,6 +1,6 @@
 """Batches of features and labels from shards.
 
-    serialized records -> shuffle -> batches of similar length -> decode -> augment -> log-mel -> (features, labels)
+    serialized records -> shuffle -> batches of similar length -> decode -> augment -> features -> (features, labels)
 
 Everything up to the batches happens on serialized records, so that a continued training skips its completed batches at
 the cost of reading at most one pass. Every random choice is a pure function of (seed, pass) or (seed, batch, position
@@ -25,7 +25,8 @@ from tfconformer.data.sounds import Recordings, read_impulse_responses, read_rec
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
 from tfconformer.features.config import FeatureConfig
-from tfconformer.features.log_mel import frame_count, log_mel, scaled_log_mel
+from tfconformer.features.extract import extract_features
+from tfconformer.features.log_mel import frame_count, scaled_log_mel
 from tfconformer.features.pitch import track_pitch
 
 LABEL_PADDING = -1
@@ -173,7 +174,7 @@ def training_dataset(
     Args:
       shards: files of `write_shards`.
       tokenizer: a tokenizer that covers every transcript of the shards.
-      features: the log-mel front end.
+      features: kind and settings of the features.
       data: durations, batch size, shuffling and augmentation.
       seed: seed of order and augmentation.
       start_batch: number of batches of the same dataset to skip, at least 0.
@@ -258,7 +259,7 @@ def evaluation_batches(
 
     Args:
       shards: files of `write_shards`.
-      features: the log-mel front end.
+      features: kind and settings of the features.
       batch_seconds: largest duration of a batch with its padding, in seconds.
       max_seconds: longest utterance that is part of the dataset, in seconds.
       target: format of the targets; None for texts.
@@ -417,8 +418,8 @@ def _decode(audio: tf.Tensor, speeds: Sequence[float], choice: tf.Tensor) -> tup
 
 def _features(waveform: tf.Tensor, lengths: tf.Tensor, config: FeatureConfig) -> tuple[tf.Tensor, tf.Tensor]:
     frames = frame_count(lengths, config)
-    mel = log_mel(waveform, config, lengths)
-    return _zero_padding(tf.ensure_shape(mel, [None, None, config.mel_bins]), frames), frames
+    values = extract_features(waveform, config, lengths)
+    return _zero_padding(tf.ensure_shape(values, [None, None, config.mel_bins]), frames), frames
 
 
 def _target_steps(fields: records.Records, target: SpectrogramFormat) -> tuple[tf.Tensor, tf.Tensor]:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from tfconformer.features.scale import ENERGY_FLOOR
 from tfconformer.section import Section
 
+# The sizes of features that are samples: every frame is one.
+_OF_SAMPLES = dict.fromkeys(("frame_length", "frame_step", "fft_length", "mel_bins"), 1)
+
 
 class FeatureConfig(Section):
-    """The log-mel front end (`features/log_mel.py`)."""
+    """The features of a model: log-mel energies (`features/log_mel.py`), or the samples of the waveform themselves."""
 
+    kind: Literal["log_mel", "waveform"] = Field(
+        "log_mel",
+        description="kind of the features; a waveform, whose frames are samples, has no other key than sample_rate and "
+        "needs model.waveform",
+    )
     sample_rate: int = Field(16000, gt=0, description="sampling rate of the audio, in Hz")
     frame_length: int = Field(400, gt=0, description="length of the analysis window, in samples, at most fft_length")
     frame_step: int = Field(160, gt=0, description="distance between the beginnings of two frames, in samples")
@@ -44,8 +52,19 @@ class FeatureConfig(Section):
         "sum", description="kind of the floor: it is added to the energies, or replaces smaller ones"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _sizes_of_samples(cls, tree: Any) -> Any:
+        is_waveform = isinstance(tree, dict) and tree.get("kind") == "waveform"
+        return _OF_SAMPLES | tree if is_waveform else tree
+
     @model_validator(mode="after")
     def _consistent(self) -> FeatureConfig:
+        if self.kind == "waveform":
+            for name, field in type(self).model_fields.items():
+                if name not in ("kind", "sample_rate") and getattr(self, name) != _OF_SAMPLES.get(name, field.default):
+                    raise ValueError(f"features of the kind waveform have no {name}: leave it out")
+            return self
         if self.frame_length > self.fft_length:
             raise ValueError(f"frame_length {self.frame_length} exceeds fft_length {self.fft_length}")
         if not self.lower_edge < self.upper_edge <= self.sample_rate / 2:
@@ -60,6 +79,8 @@ class FeatureConfig(Section):
         Raises:
           ValueError: a setting is one that only recognition has.
         """
+        if self.kind != "log_mel":
+            raise ValueError("speech is generated of log-mel spectrograms: leave kind out")
         for name in ("preemphasis", "centered", "window", "mel_scale", "energy_floor", "energy_floor_by"):
             if getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"speech is generated of spectrograms without {name}: leave it out")

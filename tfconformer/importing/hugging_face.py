@@ -6,9 +6,10 @@ change what the model computes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -35,12 +36,21 @@ _GENERAL = frozenset(
 
 
 class Settings(Section):
-    """A part of the settings of a checkpoint."""
+    """A part of the settings of a checkpoint.
+
+    Attributes:
+      without_effect: keys of the class, besides those of all models, that change nothing that a model computes.
+    """
+
+    without_effect: ClassVar[re.Pattern[str]] = re.compile("$.")  # none
 
     @model_validator(mode="before")
     @classmethod
     def _without_general_keys(cls, tree: Any) -> Any:
-        return {key: value for key, value in tree.items() if key not in _GENERAL} if isinstance(tree, dict) else tree
+        if not isinstance(tree, dict):
+            return tree
+        general = {key for key in tree if key in _GENERAL or cls.without_effect.fullmatch(key)}
+        return {key: value for key, value in tree.items() if key not in general}
 
 
 class EncoderSettings(Settings):
@@ -164,13 +174,18 @@ class HuggingFaceFolder:
           InputError: see `settings`, or there are none.
         """
         for name in ("processor_config.json", "preprocessor_config.json"):
-            if (self.path / name).is_file():
-                tree = _read_json(self.path / name)
-                return self._validated(kind, name, tree.get("feature_extractor", tree))
+            tree: Any = _read_json(self.path / name) if (self.path / name).is_file() else None
+            if tree and name == "processor_config.json":
+                tree = tree.get("feature_extractor")  # older ones hold none
+            if tree is not None:
+                return self._validated(kind, name, tree)
         raise InputError(f"{self.path} lacks the settings of the features, preprocessor_config.json")
 
-    def tensors(self) -> Tensors:
+    def tensors(self, stored_name: Callable[[str], str] = str) -> Tensors:
         """Lists the tensors of the model.
+
+        Args:
+          stored_name: see `Tensors`.
 
         Raises:
           InputError: there are none, or a file is missing or damaged.
@@ -193,7 +208,7 @@ class HuggingFaceFolder:
             if Path(name).name != name:
                 raise InputError(f"{index} names a file outside of its folder: {name!r}")
             stored |= read_safetensors(self.path / name)
-        return Tensors(self.path, stored)
+        return Tensors(self.path, stored, stored_name)
 
     def _validated(self, kind: type[_Settings], name: str, tree: Any) -> _Settings:
         try:

@@ -89,13 +89,15 @@ def blank_first(symbols: int, blank: int) -> list[int]:
     return [blank, *(index for index in range(symbols) if index != blank)]
 
 
-def convolution(tensors: Tensors, name: str, inputs: int, outputs: int, size: int) -> tuple[Array, Array]:
+def convolution(
+    tensors: Tensors, name: str, inputs: int, outputs: int, size: int, bias: bool = True
+) -> tuple[Array, Array]:
     """Returns kernel [size * inputs, outputs] and bias [outputs] of a convolution along time, a matmul of windows."""
     kernel = tensors.take(f"{name}.weight", outputs, inputs, size).transpose(2, 1, 0)
-    return kernel.reshape(size * inputs, outputs), tensors.take(f"{name}.bias", outputs)
+    return kernel.reshape(size * inputs, outputs), vector(tensors, f"{name}.bias", outputs, bias)
 
 
-def normalization(tensors: Tensors, name: str, channels: int, beta: bool) -> tuple[Array, Array]:
+def normalization(tensors: Tensors, name: str, channels: int, beta: bool = True) -> tuple[Array, Array]:
     """Returns gamma and beta [channels] of a layer normalization."""
     return tensors.take(f"{name}.weight", channels), vector(tensors, f"{name}.bias", channels, beta)
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from pydantic import ValidationError
 
 from tfconformer import atomic
 from tfconformer.config import Config, TrainingConfig
-from tfconformer.data.config import DataConfig
+from tfconformer.data.config import AugmentConfig, DataConfig
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
-from tfconformer.importing import lasr, parakeet, parakeet_transducer
+from tfconformer.importing import lasr, parakeet, parakeet_transducer, wav2vec2_conformer
 from tfconformer.importing.architecture import Architecture, Checkpoint, LayerWeights
+from tfconformer.importing.ctc_vocabulary import read_ctc_vocabulary
 from tfconformer.importing.hugging_face import HuggingFaceFolder
 from tfconformer.importing.nemo import read_archive
 from tfconformer.importing.tensors import Tensors
@@ -24,17 +26,31 @@ from tfconformer.section import explain
 from tfconformer.training.checkpoint import abstract_model, write_weights
 from tfconformer.training.run import RunDirectory
 
-# Classes of transformers.
-_FAMILIES: dict[str, Callable[[HuggingFaceFolder], Architecture]] = {
-    "LasrForCTC": lasr.read,
-    "ParakeetForCTC": parakeet.read,
-    "ParakeetForRNNT": parakeet_transducer.read_rnnt,
-    "ParakeetForTDT": parakeet_transducer.read_tdt,
-}
-# Classes of Conformers that are not among them, and the reasons.
-_REFUSED = {
-    "Wav2Vec2ConformerForCTC": "its features are trained convolutions of the waveform, and those of this package are "
-    "log-mel spectrograms",
+
+class _Family(NamedTuple):
+    """A class of transformers.
+
+    Attributes:
+      read: reads the settings of a model.
+      stored_name: see `Tensors`.
+      tokenizer_file: name of the file of its tokenizer.
+      read_tokenizer: reads that file, given the number of symbols and the blank, as a SentencePiece model.
+    """
+
+    read: Callable[[HuggingFaceFolder], Architecture]
+    stored_name: Callable[[str], str] = str
+    tokenizer_file: str = "tokenizer.json"
+    read_tokenizer: Callable[[Path, int, int], bytes] = read_tokenizer_json
+
+
+_FAMILIES = {
+    "LasrForCTC": _Family(lasr.read),
+    "ParakeetForCTC": _Family(parakeet.read),
+    "ParakeetForRNNT": _Family(parakeet_transducer.read_rnnt),
+    "ParakeetForTDT": _Family(parakeet_transducer.read_tdt),
+    "Wav2Vec2ConformerForCTC": _Family(
+        wav2vec2_conformer.read, wav2vec2_conformer.stored_name, "vocab.json", read_ctc_vocabulary
+    ),
 }
 # A start for a fine-tuning that quantizes; another configuration extends that of the run.
 _TRAINING = TrainingConfig(epochs=5, steps_per_epoch=1000, learning_rate=1e-4, warmup_steps=500)
@@ -75,6 +91,8 @@ def import_checkpoint(
                 f"{source}: its tokenizer has {tokenizer.vocabulary_size} tokens, the model {architecture.symbols} "
                 "symbols, of which one is the blank"
             )
+        if architecture.features.kind == "waveform":  # it has no mel bins to mask
+            data = data.model_copy(update={"augment": AugmentConfig(spec_augment=None)})
         config = Config(
             task=architecture.task,
             features=architecture.features,
@@ -94,15 +112,14 @@ def import_checkpoint(
 
 def _read_folder(path: Path) -> Checkpoint:
     folder = HuggingFaceFolder(path)
-    if folder.class_name in _REFUSED:
-        raise InputError(f"{path} holds a {folder.class_name}, which is not imported: {_REFUSED[folder.class_name]}")
     if folder.class_name not in _FAMILIES:
         raise InputError(f"{path} holds a {folder.class_name}; classes that can be imported: {', '.join(_FAMILIES)}")
-    architecture = _FAMILIES[folder.class_name](folder)
+    family = _FAMILIES[folder.class_name]
+    architecture = family.read(folder)
     if architecture.blank >= architecture.symbols:
         raise InputError(f"{path}: the blank {architecture.blank} is none of the {architecture.symbols} symbols")
-    tokenizer = read_tokenizer_json(path / "tokenizer.json", architecture.symbols, architecture.blank)
-    return Checkpoint(architecture, folder.tensors(), tokenizer)
+    tokenizer = family.read_tokenizer(path / family.tokenizer_file, architecture.symbols, architecture.blank)
+    return Checkpoint(architecture, folder.tensors(family.stored_name), tokenizer)
 
 
 def _all_layers(architecture: Architecture, tensors: Tensors) -> Iterator[LayerWeights]:

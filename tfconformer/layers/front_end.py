@@ -1,4 +1,4 @@
-"""The log-mel front end as a layer, so that a model may begin with the waveform."""
+"""The front end as a layer, so that a model may begin with the waveform."""
 
 from __future__ import annotations
 
@@ -12,6 +12,24 @@ from tfconformer.features.log_mel import frame_count, log_mel, log_mel_of_sample
 from tfconformer.layers.base import Layer
 from tfconformer.layers.registry import register
 from tfconformer.layers.streaming import Frames, Lengths, StreamStep
+
+
+def front_end(features: FeatureConfig, name: str) -> Layer:
+    """Returns the layer of (waveform [B, samples], lengths [B]) -> (features [B, T, mel_bins], frames [B])."""
+    return Samples(name=name) if features.kind == "waveform" else LogMel(features, name=name)
+
+
+@register
+class Samples(Layer):
+    """The samples as features: (waveform [B, samples], lengths [B]) -> (features [B, samples, 1], lengths [B])."""
+
+    def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        waveform, lengths = inputs
+        return tf.expand_dims(waveform, -1), lengths
+
+    def stream(self, inputs: tuple[Frames, Lengths], step: StreamStep) -> tuple[Frames, Lengths]:
+        waveform, lengths = inputs
+        return replace(waveform, values=tf.expand_dims(waveform.values, -1)), lengths
 
 
 @register

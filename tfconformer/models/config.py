@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import operator
 from typing import Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
@@ -12,6 +14,8 @@ from tfconformer.section import Section
 
 # Feature frames for one frame after the two strided convolutions.
 SUBSAMPLING = 4
+# Size and stride of the convolutions of the subsampling "time", in frames.
+TIME_WINDOW, TIME_STRIDE = 5, 2
 Weights = tuple[PositiveFloat, PositiveFloat]
 _NO_ENCODER = dict.fromkeys(("blocks", "dim", "heads", "subsampling_channels"), 1)
 
@@ -36,6 +40,44 @@ class TransducerConfig(Section):
         if self.durations and (1 not in self.durations or len(set(self.durations)) < len(self.durations)):
             raise ValueError(f"durations must be different numbers with 1 among them, got {list(self.durations)}")
         return self
+
+
+class WaveformConfig(Section):
+    """Trained convolutions along the waveform, without padding (wav2vec 2.0, 2006.11477, sec. 2).
+
+    Each is followed by GELU, and the last by layer normalization.
+    """
+
+    channels: tuple[PositiveInt, ...] = Field(
+        (512,) * 7, min_length=1, description="channels of the convolutions, from the first on"
+    )
+    kernels: tuple[PositiveInt, ...] = Field(
+        (10, 3, 3, 3, 3, 2, 2), description="their kernels, of samples, then of frames of the convolution before"
+    )
+    strides: tuple[PositiveInt, ...] = Field((5, 2, 2, 2, 2, 2, 2), description="their strides")
+    norm: Literal["instance", "layer"] = Field(
+        "instance",
+        description="normalization after them: of each channel of the first over the utterance (1607.08022), which a "
+        "stream does not have; or layer normalization after all",
+    )
+
+    @model_validator(mode="after")
+    def _as_many_of_each(self) -> WaveformConfig:
+        sizes = [len(self.channels), len(self.kernels), len(self.strides)]
+        if len(set(sizes)) > 1:
+            raise ValueError("channels, kernels and strides must be as many, got {}, {} and {}".format(*sizes))
+        return self
+
+    @property
+    def stride(self) -> int:
+        """The distance of frames, in samples."""
+        return math.prod(self.strides)
+
+    @property
+    def reach(self) -> int:
+        """The number of samples that a frame is computed from."""
+        distances = itertools.accumulate(self.strides[:-1], operator.mul, initial=1)
+        return 1 + sum((kernel - 1) * distance for kernel, distance in zip(self.kernels, distances, strict=True))
 
 
 class StackerConfig(Section):
@@ -133,10 +175,13 @@ class ModelConfig(Section):
     heads: int = Field(gt=0, description="number of attention heads")
     ff_expansion: int = Field(4, gt=0, description="width of the feed-forward modules, as a multiple of dim")
     conv_kernel: int = Field(31, gt=0, description="kernel of the depthwise convolutions, in frames")
+    waveform: WaveformConfig | None = Field(
+        None, description="convolutions that make frames of features of the kind waveform; null has none"
+    )
     subsampling_channels: int | None = Field(
         gt=0,
         description="channels of the strided convolutions that turn feature frames into frames; null has none: the "
-        "first block computes with feature frames",
+        "first block computes with feature frames, or those of waveform",
     )
     subsampling: Literal["convolution", "depthwise", "time"] = Field(
         "convolution",
@@ -148,10 +193,16 @@ class ModelConfig(Section):
     )
     feature_normalization: Literal["corpus", "utterance"] = Field(
         "corpus",
-        description="statistics that normalize the features; those of an utterance do not exist in a stream",
+        description="statistics that normalize the features; those of an utterance do not exist in a stream; the least "
+        "variance of a waveform's is 1e-7, and 1e-5 is added to the deviations of log-mel energies",
     )
-    positions: Literal["relative", "rotary"] = Field(
-        "relative", description="positions of attention: relative (1901.02860) or rotary (2104.09864)"
+    positions: Literal["relative", "rotary", "rotary_inputs", "none"] = Field(
+        "relative",
+        description="positions of attention: relative (1901.02860); rotary (2104.09864), or rotary in front of the "
+        "projections to queries and keys, which a stream does not have; or none",
+    )
+    activation: Literal["swish", "gelu"] = Field(
+        "swish", description="activation of the feed-forward modules and after the depthwise convolutions"
     )
     conv_norm: bool = Field(
         True,
@@ -223,8 +274,10 @@ class ModelConfig(Section):
             raise ValueError(f"right_context has {len(self.right_context)} numbers for {self.blocks} blocks")
         if self.subsampling_factor != SUBSAMPLING and self.subsampling != "depthwise":
             raise ValueError(f"subsampling_factor {self.subsampling_factor} needs subsampling: depthwise")
-        if self.positions == "rotary" and self.dim // self.heads % 2:
+        if self.positions in ("rotary", "rotary_inputs") and self.dim // self.heads % 2:
             raise ValueError(f"rotary positions need an even width of heads, got {self.dim // self.heads}")
+        if self.waveform is not None and self.subsampling_channels is not None:
+            raise ValueError("the convolutions of waveform make frames: set subsampling_channels to null")
         self._check_stackers()
         if self.intermediate_ctc is not None and self.intermediate_ctc >= self.blocks:
             raise ValueError(
@@ -258,8 +311,20 @@ class ModelConfig(Section):
     @property
     def encoder_stride(self) -> int:
         """The number of feature frames for one encoder frame."""
-        subsampling = 1 if self.subsampling_channels is None else self.subsampling_factor
+        if self.waveform is not None:
+            subsampling = self.waveform.stride
+        else:
+            subsampling = 1 if self.subsampling_channels is None else self.subsampling_factor
         return subsampling * math.prod(stacker.stride for stacker in self.stackers)
+
+    @property
+    def shortest_input(self) -> int:
+        """The number of feature frames that one encoder frame needs; the frames of padding are not counted."""
+        if self.waveform is not None:
+            return self.waveform.reach
+        if self.subsampling_channels is not None and self.subsampling == "time":
+            return TIME_WINDOW + (TIME_WINDOW - 1) * TIME_STRIDE
+        return 1
 
     @property
     def decoder_clock(self) -> float:
@@ -270,3 +335,8 @@ class ModelConfig(Section):
     def right_context_of(self, block: int) -> int | None:
         """Returns the number of future frames that the attention of a block, counted from 0, reads; None: all."""
         return self.right_context[block] if isinstance(self.right_context, tuple) else self.right_context
+
+
+def shortest_utterance(features: FeatureConfig, model: ModelConfig) -> int:
+    """Returns the number of samples from which on an utterance has an encoder frame."""
+    return features.frame_length + (model.shortest_input - 1) * features.frame_step

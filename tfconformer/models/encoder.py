@@ -16,6 +16,7 @@ import tf_keras as keras
 
 from tfconformer.layers.attention import RelativeAttention, RelativePositions
 from tfconformer.layers.base import Layer
+from tfconformer.layers.content_attention import ContentAttention
 from tfconformer.layers.convolution import (
     Convolution,
     DepthwiseConvolution,
@@ -29,15 +30,20 @@ from tfconformer.layers.convolution import (
 from tfconformer.layers.dense import Dense, float_layer
 from tfconformer.layers.dropout import Dropout
 from tfconformer.layers.masking import AttentionMask, BlankBeyondEnd, FrameMask
-from tfconformer.layers.normalization import FeatureNormalization, LayerNormalization, UtteranceNormalization
+from tfconformer.layers.normalization import (
+    FeatureNormalization,
+    InstanceNormalization,
+    LayerNormalization,
+    UtteranceNormalization,
+)
 from tfconformer.layers.residual import ScaledResidual
-from tfconformer.layers.rotary import RotaryAttention
+from tfconformer.layers.rotary import RotaryAttention, RotaryInputs
 from tfconformer.layers.stacker import Stacker
 from tfconformer.layers.windows import TimeWindows
-from tfconformer.models.config import ModelConfig, StackerConfig
+from tfconformer.models.config import TIME_STRIDE, TIME_WINDOW, ModelConfig, StackerConfig, WaveformConfig
 
-# The convolutions along time of the subsampling "time".
-_TIME_WINDOW, _TIME_STRIDE = 5, 2
+# Least variance of a normalized waveform, as in wav2vec 2.0.
+_WAVEFORM_EPSILON = 1e-7
 
 
 def encoder_inputs(mel_bins: int) -> tuple[tf.Tensor, tf.Tensor]:
@@ -88,16 +94,36 @@ def encoder(config: ModelConfig, features: tf.Tensor, lengths: tf.Tensor, vocabu
 
 def encoder_input(config: ModelConfig, features: tf.Tensor, lengths: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Applies normalization, subsampling unless it is left out, and projection to `dim`; returns (x, lengths)."""
-    if config.feature_normalization == "utterance":
-        x = UtteranceNormalization(name="feature_normalization")([features, lengths])
-    else:
+    if config.feature_normalization == "corpus":
         x = FeatureNormalization(name="feature_normalization")(features)
+    elif config.waveform is not None:
+        x = InstanceNormalization(_WAVEFORM_EPSILON, affine=False, name="feature_normalization")([features, lengths])
+    else:
+        x = UtteranceNormalization(name="feature_normalization")([features, lengths])
+    if config.waveform is not None:
+        x, lengths = waveform_convolutions(config, config.waveform, x, lengths)
     if config.subsampling_channels is None:
         x = Dense(config.dim, name="feature_projection")(x)
         return Dropout(config.dropout, name="feature_dropout")(x), lengths
     x, lengths = _SUBSAMPLINGS[config.subsampling](config, config.subsampling_channels, x, lengths)
     x = Dense(config.dim, name="subsampling_projection")(x)
     return Dropout(config.dropout, name="subsampling_dropout")(x), lengths
+
+
+def waveform_convolutions(
+    config: ModelConfig, waveform: WaveformConfig, x: tf.Tensor, lengths: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Applies the convolutions along the waveform, and layer normalization; returns (x [B, frames, C], frames)."""
+    shapes = zip(waveform.channels, waveform.kernels, waveform.strides, strict=True)
+    for index, (channels, kernel, stride) in enumerate(shapes):
+        x, lengths = TimeWindows(kernel, stride, name=f"waveform_windows_{index}")([x, lengths])
+        x = Dense(channels, name=f"waveform_convolution_{index}")(x)
+        if waveform.norm == "layer":
+            x = normalization(config, x, name=f"waveform_norm_{index}")
+        elif index == 0:
+            x = InstanceNormalization(config.norm_epsilon, name="waveform_norm_0")([x, lengths])
+        x = keras.layers.Activation("gelu", name=f"waveform_gelu_{index}")(x)
+    return normalization(config, x, name="feature_norm"), lengths
 
 
 def convolution_subsampling(
@@ -130,7 +156,7 @@ def time_subsampling(
     x = Dense(config.dim, name="subsampling_input")(x)
     x = keras.layers.Activation("relu", name="subsampling_input_relu")(x)
     for index, width in enumerate((config.dim, channels)):
-        windows = TimeWindows(_TIME_WINDOW, _TIME_STRIDE, name=f"subsampling_windows_{index}")
+        windows = TimeWindows(TIME_WINDOW, TIME_STRIDE, name=f"subsampling_windows_{index}")
         x, lengths = windows([x, lengths])
         x = Dense(width, name=f"subsampling_convolution_{index}")(x)
         x = keras.layers.Activation("relu", name=f"subsampling_relu_{index}")(x)
@@ -159,9 +185,9 @@ def attention_context(
     context = (config.left_context, right, config.attention_chunk)
     attention_mask = AttentionMask(*context, training_chunks=config.training_chunks, name=f"attention_mask{suffix}")
     masks = [attention_mask(mask)]
-    return (
-        masks if config.positions == "rotary" else [*masks, RelativePositions(*context, name=f"positions{suffix}")(x)]
-    )
+    if config.positions == "relative":
+        return [*masks, RelativePositions(*context, name=f"positions{suffix}")(x)]
+    return masks
 
 
 def encoder_stride(model: keras.Model) -> int:
@@ -194,11 +220,16 @@ def normalization(config: ModelConfig, x: tf.Tensor, name: str) -> tf.Tensor:
     return LayerNormalization(config.norm_epsilon, name=name)(x)
 
 
+def activation(config: ModelConfig, x: tf.Tensor, name: str) -> tf.Tensor:
+    """Applies the activation of a module named `name`."""
+    return keras.layers.Activation(config.activation, name=f"{name}_{config.activation}")(x)
+
+
 def feed_forward(config: ModelConfig, x: tf.Tensor, name: str) -> tf.Tensor:
     """Applies the feed-forward module."""
     x = normalization(config, x, f"{name}_norm")
     x = Dense(config.dim * config.ff_expansion, name=f"{name}_expand")(x)
-    x = keras.layers.Activation("swish", name=f"{name}_swish")(x)
+    x = activation(config, x, name)
     x = Dropout(config.dropout, name=f"{name}_inner_dropout")(x)
     x = Dense(config.dim, name=f"{name}_contract")(x)
     return Dropout(config.dropout, name=f"{name}_dropout")(x)
@@ -207,13 +238,16 @@ def feed_forward(config: ModelConfig, x: tf.Tensor, name: str) -> tf.Tensor:
 def self_attention(config: ModelConfig, x: tf.Tensor, context: Sequence[tf.Tensor], name: str) -> tf.Tensor:
     """Applies the multi-head self-attention module; `context` is that of `attention_context`."""
     x = normalization(config, x, f"{name}_norm")
-    query, key, value = (Dense(config.dim, name=f"{name}_{role}")(x) for role in ("query", "key", "value"))
+    positioned = RotaryInputs(config.heads, name=f"{name}_rotary")(x) if config.positions == "rotary_inputs" else x
+    query, key = (Dense(config.dim, name=f"{name}_{role}")(positioned) for role in ("query", "key"))
+    value = Dense(config.dim, name=f"{name}_value")(x)
     attention_mask, *positions = context
-    if positions:
+    if config.positions == "relative":
         position = Dense(config.dim, use_bias=False, name=f"{name}_position")(*positions)
         x = RelativeAttention(config.heads, name=name)([query, key, value, position, attention_mask])
     else:
-        x = RotaryAttention(config.heads, name=name)([query, key, value, attention_mask])
+        attention = RotaryAttention if config.positions == "rotary" else ContentAttention
+        x = attention(config.heads, name=name)([query, key, value, attention_mask])
     x = Dense(config.dim, name=f"{name}_output")(x)
     return Dropout(config.dropout, name=f"{name}_dropout")(x)
 
@@ -230,7 +264,7 @@ def convolution(config: ModelConfig, x: tf.Tensor, mask: tf.Tensor, name: str) -
     x = DepthwiseConvolution(config.conv_kernel, config.causal, name=f"{name}_depthwise")([x, mask])
     if config.conv_norm:
         x = normalization(config, x, f"{name}_depthwise_norm")
-    x = keras.layers.Activation("swish", name=f"{name}_swish")(x)
+    x = activation(config, x, name)
     x = Dense(config.dim, name=f"{name}_contract")(x)
     return Dropout(config.dropout, name=f"{name}_dropout")(x)
 

@@ -16,7 +16,7 @@ import tf_keras as keras
 from numpy.typing import NDArray
 
 from tfconformer.features.config import FeatureConfig
-from tfconformer.features.log_mel import log_mel
+from tfconformer.features.extract import extract_features
 
 Floats = NDArray[np.float32]
 Tensors = dict[str, NDArray[Any]]
@@ -132,5 +132,5 @@ class KerasGraphs:
         }
 
     def _compute(self, waveform: tf.Tensor) -> tf.Tensor:
-        mel = log_mel(waveform[tf.newaxis], self._features)
-        return self._model([mel, tf.shape(mel)[1:2]], training=False)[0]
+        inputs = extract_features(waveform[tf.newaxis], self._features)
+        return self._model([inputs, tf.shape(inputs)[1:2]], training=False)[0]

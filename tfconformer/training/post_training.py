@@ -14,7 +14,8 @@ from tfconformer.data.pipeline import evaluation_utterances
 from tfconformer.data.shards import find_shards
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
-from tfconformer.features.log_mel import log_mel
+from tfconformer.features.extract import extract_features
+from tfconformer.models.config import shortest_utterance
 from tfconformer.quantization.apply import match_layers
 from tfconformer.quantization.post_training.quantize import (
     Hessians,
@@ -89,13 +90,13 @@ def batched(inputs: Iterable[tuple[tf.Tensor, tf.Tensor]]) -> Iterator[tuple[tf.
 def calibration_inputs(config: Config) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
     """Yields (features [1, frames, mel], lengths [1]) of up to `CALIBRATION_UTTERANCES` training utterances."""
     utterances = [evaluation_utterances([shard]) for shard in find_shards(config.data.train)]
-    taken = 0
+    taken, shortest = 0, shortest_utterance(config.features, config.model)
     while utterances and taken < CALIBRATION_UTTERANCES:
         for shard in list(utterances):
             one = next(shard, None)
             if one is None:
                 utterances.remove(shard)
-            elif taken < CALIBRATION_UTTERANCES and len(one.waveform) >= config.features.frame_length:
+            elif taken < CALIBRATION_UTTERANCES and len(one.waveform) >= shortest:
                 taken += 1
-                mel = log_mel(tf.constant(one.waveform[np.newaxis]), config.features)
-                yield mel, tf.shape(mel)[1:2]
+                features = extract_features(tf.constant(one.waveform[np.newaxis]), config.features)
+                yield features, tf.shape(features)[1:2]

@@ -35,7 +35,10 @@ def models(tmp_path, tokenizer):
     description = metadata(
         *(packed_dense(f"dense_{i}", layer) for i, layer in enumerate(layers)),
         tokenizer=base64.b64encode(tokenizer.to_bytes()).decode(),
-        config={"features": {"sample_rate": SAMPLE_RATE, "frame_length": FRAME}},
+        config={
+            "features": {"sample_rate": SAMPLE_RATE, "frame_length": FRAME},
+            "model": {"blocks": 1, "dim": 4, "heads": 1, "subsampling_channels": 1},
+        },
     )
     content = RecognizerBuilder(layers, description).finish()
 

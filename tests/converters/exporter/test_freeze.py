@@ -49,11 +49,11 @@ def test_the_inference_model_has_one_head_and_the_logits_of_the_trained_one(floa
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_the_float_graph_runs_at_any_length(float_model, float_file, waveforms, runtime):
-    features = tiny_config().features
+    config = tiny_config()
     model = open_model(float_file, runtime)
-    one_frame = waveforms[0][: features.frame_length]
+    one_frame = waveforms[0][: config.features.frame_length]
     utterances = [waveforms[2], waveforms[0], one_frame, waveforms[1]]
-    for reference in keras_references(TASK, float_model, features, utterances):
+    for reference in keras_references(TASK, float_model, config, utterances):
         actual, expected = model.run(reference.waveform), reference.trace.values
         assert actual.shape == expected.shape
         # Float32 sums of a hundred terms in another order, through some thirty layers.

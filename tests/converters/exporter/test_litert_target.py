@@ -127,7 +127,7 @@ def test_one_wrong_bit_is_found(litert, layer, role, tmp_path):
 
 
 def test_logits_are_the_models(litert, waveforms):
-    references = keras_references(litert.prepared.task, litert.trained, litert.config.features, waveforms)
+    references = keras_references(litert.prepared.task, litert.trained, litert.config, waveforms)
     parity = verify_outputs(litert.path, litert.prepared.task, references, litert.prepared.plans, "ai-edge-litert")
     # The limit of the export for 8-bit activations; without them it would be a hundred times less.
     assert RELATIVE_RMS_LIMIT[None] < parity.relative_rms < RELATIVE_RMS_LIMIT[8]

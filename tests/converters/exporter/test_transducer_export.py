@@ -48,7 +48,7 @@ def late_references(late_transducer, waveforms):
 
 
 def references_to(exported, waveforms):
-    return keras_references(exported.prepared.task, exported.trained, exported.config.features, waveforms)
+    return keras_references(exported.prepared.task, exported.trained, exported.config, waveforms)
 
 
 def references_of(name, request):

@@ -35,7 +35,7 @@ def check_float_operations(exported, path=None, names=None):
 
 def check_outputs(exported, waveforms, runtime="ai-edge-litert", trained=None, plans=None):
     task = exported.prepared.task
-    references = keras_references(task, trained or exported.trained, exported.config.features, waveforms)
+    references = keras_references(task, trained or exported.trained, exported.config, waveforms)
     return verify_outputs(exported.path, task, references, plans or exported.prepared.plans, runtime)
 
 
@@ -198,6 +198,6 @@ def test_differences_are_counted_over_all_utterances():
 
 
 def test_an_utterance_shorter_than_a_frame_is_an_error(weights_only, waveforms):
-    task, features = weights_only.prepared.task, weights_only.config.features
-    with pytest.raises(InputError, match="399 samples is too short"):
-        keras_references(task, weights_only.trained, features, [waveforms[0][:399]])
+    task, config = weights_only.prepared.task, weights_only.config
+    with pytest.raises(InputError, match="399 samples is too short: the model needs 400"):
+        keras_references(task, weights_only.trained, config, [waveforms[0][:399]])

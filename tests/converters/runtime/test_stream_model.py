@@ -40,7 +40,7 @@ def test_late_logits_are_the_keras_model_s(file, blocks, waveforms, runtime, req
     model = open_stream(exported.path, runtime)
     delay = 1 + blocks * (1 + 2)  # one frame in the subsampling; in every block one in attention, two in convolution
     assert (model.description.delay_frames, model.description.flush_samples) == (delay, delay * 640)
-    for reference in keras_references(exported.prepared.task, exported.trained, exported.config.features, waveforms):
+    for reference in keras_references(exported.prepared.task, exported.trained, exported.config, waveforms):
         # Float32 sums in another order, as in `test_freeze.py`.
         np.testing.assert_allclose(
             model.run(reference.waveform), reference.trace.values, atol=1e-4 * np.abs(reference.trace.values).max()
