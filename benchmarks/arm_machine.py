@@ -10,6 +10,7 @@ is that of the emulator, not of a processor.
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import subprocess
 import sys
@@ -26,9 +27,10 @@ from tfconformer.programs import find_program, run_program
 
 REPOSITORY = Path(__file__).parents[1]
 OUTPUT = REPOSITORY / "build/arm"
-# Compilers: Debian's for 64-bit Arm, and that of the Android application.
+# Compilers: Debian's for 64-bit Arm, and that of the Android application, alone and with its linker.
 GCC = ("aarch64-linux-gnu-gcc",)
-CLANG = ("clang-19", "--target=aarch64-linux-gnu", "-isystem/usr/aarch64-linux-gnu/include", "-fuse-ld=lld")
+CLANG_OBJECTS = ("clang-19", "--target=aarch64-linux-gnu", "-isystem/usr/aarch64-linux-gnu/include")
+CLANG = (*CLANG_OBJECTS, "-fuse-ld=lld")
 # The folder of Debian's libc6-arm64-cross, libgcc-s1-arm64-cross and libstdc++6-arm64-cross.
 _LIBRARIES = Path("/usr/aarch64-linux-gnu/lib")
 # Debian's Python, and the libraries of its modules.
@@ -43,6 +45,41 @@ CPU variant\t: 0x1
 CPU part\t: 0xd0b
 CPU revision\t: 0
 """
+
+
+# Older versions of QEMU have no SME2; some execute its instructions as others.
+_SME2_VERSION = (10, 1)
+
+
+def sme2_emulator(folder: Path = OUTPUT) -> str:
+    """Returns the path of an emulator of 64-bit Arm with SME2: QEMU from 10.1 on.
+
+    Debian 12 has an older one. Where none is installed, the first call downloads the one of Debian's suite sid, 95 MB
+    with the list of packages; nothing is installed, and 17 MB are kept.
+
+    Raises:
+      ArchiveUnreachableError: the Debian archive cannot be reached, or this is not a Debian system.
+      UnavailableError: its emulator is too old.
+    """
+    kept = folder / "qemu-sme2/qemu-aarch64"
+    for path in (shutil.which("qemu-aarch64"), shutil.which("qemu-aarch64-static"), kept):
+        if path is not None and Path(path).is_file() and _version(path) >= _SME2_VERSION:
+            return str(path)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with (kept.parent / "lock").open("w") as lock, tempfile.TemporaryDirectory(dir=folder) as partial:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # processes of a test run ask for it at the same time
+        if not kept.is_file():
+            package = fetch("qemu-user", Path(partial), suite="sid")
+            (package.root / "usr/bin/qemu-aarch64").replace(kept)
+    if _version(kept) < _SME2_VERSION:
+        raise UnavailableError(f"{kept} has no SME2: it is older than QEMU {'.'.join(map(str, _SME2_VERSION))}")
+    return str(kept)
+
+
+def _version(emulator: str | Path) -> tuple[int, int]:
+    words = subprocess.run([emulator, "--version"], capture_output=True, text=True, check=True).stdout.split()
+    major, minor = words[words.index("version") + 1].split(".")[:2]
+    return int(major), int(minor)
 
 
 @dataclass(frozen=True)

@@ -247,19 +247,18 @@ TFC_INLINE int32_t pack_block(const float* x, float inverse, int64_t count, int6
   return vaddvq_s32(sum);
 }
 
-/* As tfc_pack_lhs_row, but for pieces of at least `least` values of a row, the last of which may be padded. */
-static float pack_row(const tfc_fully_connected_attributes* attributes, const float* x, int row, int least,
-                      tfc_qd8_lhs* lhs) {
-  const int mr = lhs->mr, lhs_kr = tfc_lhs_kr(attributes), piece = (int)tfc_max(lhs_kr, least);
-  const int length = mr == 1 ? CHUNK : piece; /* the values of a single row are contiguous */
+/* As tfc_pack_lhs_row, to `target`, in pieces of `piece` values, the last of which of a block may be padded. `length`
+ * is that of a copy: the piece or, of pieces that follow each other, a chunk. */
+static float pack_row(const tfc_fully_connected_attributes* attributes, const float* x, int row, int piece, int length,
+                      tfc_row_target target, tfc_qd8_lhs* lhs) {
+  const int lhs_kr = tfc_lhs_kr(attributes);
   float inverse;
   const float scale = tfc_row_scale(largest_bits(x, attributes->k), &inverse);
-  tfc_row_target target = {lhs->values + row * piece, mr * length};
   for (int64_t b = 0; b < attributes->blocks; ++b) {
     const int64_t first = b * attributes->block_length, count = tfc_block_inputs(attributes, b);
     const int64_t values = tfc_block_groups(tfc_stored_weights(attributes, b), attributes->weight_bits) * lhs_kr;
-    const int64_t padded = mr == 1 ? values : (values + piece - 1) / piece * piece;
-    int32_t* sum = &lhs->row_sums[b * mr + row];
+    const int64_t padded = (values + piece - 1) / piece * piece;
+    int32_t* sum = &lhs->row_sums[b * lhs->mr + row];
     switch (length) { /* known sizes are copied by one load and one store */
       case 4:
         *sum = pack_block(x + first, inverse, count, padded, 4, &target);
@@ -274,17 +273,39 @@ static float pack_row(const tfc_fully_connected_attributes* attributes, const fl
   return scale;
 }
 
+/* Interleaves all rows in pieces of lhs_kr values, of several rows at least `least`. */
+static void pack_rows(const tfc_fully_connected_attributes* attributes, const float* x, int least, tfc_qd8_lhs* lhs,
+                      float* scales) {
+  const int mr = lhs->mr, lhs_kr = tfc_lhs_kr(attributes);
+  const int piece = mr == 1 ? lhs_kr : (int)tfc_max(lhs_kr, least);
+  const int length = mr == 1 ? CHUNK : piece; /* the values of a single row are contiguous */
+  for (int m = 0; m < mr; ++m) {
+    const tfc_row_target target = {lhs->values + m * piece, mr * length};
+    scales[m] = pack_row(attributes, x + m * attributes->k, m, piece, length, target, lhs);
+  }
+}
+
 void tfc_qd8_pack_lhs__neon(const tfc_fully_connected_attributes* attributes, const float* x, tfc_qd8_lhs* lhs,
                             float* scales) {
   tfc_check_pack_lhs(attributes, x, lhs, scales, TFC_MAX_OWN_MR);
-  for (int m = 0; m < lhs->mr; ++m) scales[m] = pack_row(attributes, x + m * attributes->k, m, TFC_KR, lhs);
+  pack_rows(attributes, x, TFC_KR, lhs, scales);
 }
 
 /* Rows have eight values side by side, as matrix products take them. */
 void tfc_qd8_pack_lhs__neoni8mm(const tfc_fully_connected_attributes* attributes, const float* x, tfc_qd8_lhs* lhs,
                                 float* scales) {
   tfc_check_pack_lhs(attributes, x, lhs, scales, TFC_MAX_OWN_MR);
-  for (int m = 0; m < lhs->mr; ++m) scales[m] = pack_row(attributes, x + m * attributes->k, m, 2 * TFC_KR, lhs);
+  pack_rows(attributes, x, 2 * TFC_KR, lhs, scales);
+}
+
+void tfc_pack_strips__neon(const tfc_fully_connected_attributes* attributes, const float* x, int strip_rows,
+                           tfc_qd8_lhs* lhs, float* scales) {
+  tfc_check_pack_lhs(attributes, x, lhs, scales, TFC_MAX_MR);
+  for (int m = 0; m < lhs->mr; ++m) {
+    const int row = m % strip_rows;
+    const tfc_row_target target = {lhs->values + (m - row) * lhs->row_bytes + row * TFC_KR, strip_rows * TFC_KR};
+    scales[m] = pack_row(attributes, x + m * attributes->k, m, TFC_KR, TFC_KR, target, lhs);
+  }
 }
 
 /* ---- Epilogue ---- */

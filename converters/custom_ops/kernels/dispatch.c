@@ -9,9 +9,13 @@ extern const tfc_kernel_set tfc_kernels__portable;
 extern const tfc_kernel_set tfc_kernels__amx, tfc_kernels__avx512vnni, tfc_kernels__avx2;
 #elif defined(__aarch64__)
 extern const tfc_kernel_set tfc_kernels__neoni8mm, tfc_kernels__neondot, tfc_kernels__neon;
+#if TFC_HAS_SME2
+extern const tfc_kernel_set tfc_kernels__sme2;
+#endif
 #endif
 
-/* The fastest first. */
+/* The fastest first. SME2 is after the matrix products of NEON, which every processor with it has, and so is computed
+ * with only where it is chosen by its name: its speed was never measured. */
 static const tfc_kernel_set* const sets[] = {
 #if defined(__x86_64__)
     &tfc_kernels__amx,
@@ -19,8 +23,10 @@ static const tfc_kernel_set* const sets[] = {
     &tfc_kernels__avx2,
 #elif defined(__aarch64__)
     &tfc_kernels__neoni8mm,
-    &tfc_kernels__neondot,
-    &tfc_kernels__neon,
+#if TFC_HAS_SME2
+    &tfc_kernels__sme2,
+#endif
+    &tfc_kernels__neondot,  &tfc_kernels__neon,
 #endif
     &tfc_kernels__portable,
 };

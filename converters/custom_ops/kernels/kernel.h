@@ -11,6 +11,13 @@
 #include "../format/fully_connected.h"
 #include "../format/layer_normalization.h"
 
+/* Whether the compiler takes the source of the SME2 kernels: clang 19 does, gcc 12 of Debian 12 has no intrinsics. */
+#if defined(__aarch64__) && defined(__clang__) && __clang_major__ >= 19
+#define TFC_HAS_SME2 1
+#else
+#define TFC_HAS_SME2 0
+#endif
+
 enum {
   TFC_MAX_MR = 256,     /* largest MR of any kernel */
   TFC_MAX_OWN_MR = 8,   /* largest MR of kernels that are for one number of rows */

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import shutil
 import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from benchmarks.arm_machine import CLANG_OBJECTS, sme2_emulator
 from converters.custom_ops import padded_columns
 from tests.support import attention_layer, depthwise_layer, normalization_layer
 from tests.support.attention_layer import (
@@ -23,35 +27,85 @@ from tests.support.attention_layer import (
 from tests.support.depthwise_layer import DepthwiseLayer, random_depthwise
 from tests.support.normalization_layer import NormalizationLayer, random_normalization
 from tests.support.packed_layer import PackedLayer, random_layer
+from tfconformer.data.speech.debian_packages import ArchiveUnreachableError
+from tfconformer.errors import UnavailableError
 
 COMPILER = "aarch64-linux-gnu-gcc"
+OPTIONS = ("-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off")
 EMULATOR = shutil.which("qemu-aarch64") or shutil.which("qemu-aarch64-static")
 SOURCES = Path(__file__).parents[3] / "converters" / "custom_ops"
+RUN_CASES = Path(__file__).with_name("run_cases.c")
 PROCESSORS = {
     "cortex-a53": ["neon", "portable"],
     "cortex-a76": ["neon_dotprod", "neon", "portable"],
     "max": ["neon_i8mm", "neon_dotprod", "neon", "portable"],
 }
 RUNS = [(processor, kernel) for processor, kernels in PROCESSORS.items() for kernel in kernels[:1]]
+# Processors with SME2, by the length of their vectors in streaming mode; one has no SVE outside of it.
+SME2_PROCESSORS = {
+    512: "max,sme512=on,sme256=off,sme128=off",
+    256: "max,sve=off,sme512=off,sme256=on,sme128=off",
+    128: "max,sme512=off,sme256=off,sme128=on",
+}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """An emulator, and run_cases.c compiled for it.
+
+    Attributes:
+      objects: the objects of the native library, by the names of their sources in its folder.
+    """
+
+    emulator: str
+    program: Path
+    objects: Mapping[str, Path]
+
+
+def compile_sources(compiler: Sequence[str], names: Sequence[str], folder: Path) -> dict[str, Path]:
+    """Compiles sources of the native library; returns their objects."""
+    objects = {name: folder / name.replace("/", "_").replace(".c", ".o") for name in names}
+    for name, path in objects.items():
+        subprocess.run([*compiler, *OPTIONS, "-c", str(SOURCES / name), "-o", str(path)], check=True, timeout=300)
+    return objects
+
+
+def link(objects: Mapping[str, Path], main: Path, compiler: Sequence[str], folder: Path) -> Path:
+    """Compiles a program of one file and links it with the objects; returns its path."""
+    compiled, program = folder / f"{main.stem}.o", folder / main.stem
+    subprocess.run([*compiler, *OPTIONS, "-c", str(main), "-o", str(compiled)], check=True, timeout=60)
+    words = [COMPILER, "-static", str(compiled), *map(str, objects.values()), "-lm", "-o", str(program)]
+    subprocess.run(words, check=True, timeout=60)
+    return program
 
 
 @pytest.fixture(scope="session")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
     if shutil.which(COMPILER) is None or EMULATOR is None:
         pytest.skip("install gcc-aarch64-linux-gnu, libc6-dev-arm64-cross and qemu-user-static")
-    path = tmp_path_factory.mktemp("arm") / "run_cases"
-    sources = [
-        *(path for folder in ("format", "kernels", "ops", "api") for path in (SOURCES / folder).glob("*.c")),
-        Path(__file__).with_name("run_cases.c"),
-    ]
-    options = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", "-static", "-o", str(path)]
-    subprocess.run([COMPILER, *options, *map(str, sources), "-lm"], check=True, timeout=300)
-    return path
+    folder = tmp_path_factory.mktemp("arm")
+    found = [path for name in ("format", "kernels", "ops", "api") for path in (SOURCES / name).glob("*.c")]
+    objects = compile_sources([COMPILER], [str(path.relative_to(SOURCES)) for path in found], folder)
+    return Machine(EMULATOR, link(objects, RUN_CASES, [COMPILER], folder), objects)
 
 
-def emulate(program: Path, processor: str, arguments: list[str], content: bytes = b"") -> bytes:
-    assert EMULATOR is not None
-    command = [EMULATOR, "-cpu", processor, str(program), *arguments]
+@pytest.fixture(scope="session")
+def sme2_machine(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    """A newer emulator, and the program with the SME2 kernels, for which another compiler is needed."""
+    if shutil.which(CLANG_OBJECTS[0]) is None:
+        pytest.skip("install clang-19: gcc 12 has no intrinsics of SME2")
+    try:
+        emulator = sme2_emulator()
+    except (UnavailableError, ArchiveUnreachableError) as error:
+        pytest.skip(str(error))
+    folder = tmp_path_factory.mktemp("sme2")
+    compiled = compile_sources(CLANG_OBJECTS, ["kernels/arm_sme2.c", "kernels/dispatch.c"], folder)
+    objects = {**machine.objects, **compiled}
+    return Machine(emulator, link(objects, RUN_CASES, [COMPILER], folder), objects)
+
+
+def emulate(machine: Machine, processor: str, arguments: list[str], content: bytes = b"") -> bytes:
+    command = [machine.emulator, "-cpu", processor, str(machine.program), *arguments]
     done = subprocess.run(command, input=content, capture_output=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout
@@ -109,20 +163,85 @@ def layers() -> list[tuple[PackedLayer, NDArray[np.float32]]]:
 
 
 @pytest.mark.parametrize(("processor", "expected"), PROCESSORS.items())
-def test_a_processor_has_the_kernels_of_its_instructions(program: Path, processor: str, expected: list[str]) -> None:
-    assert emulate(program, processor, []).decode().split() == expected
+def test_a_processor_has_the_kernels_of_its_instructions(machine: Machine, processor: str, expected: list[str]) -> None:
+    assert emulate(machine, processor, []).decode().split() == expected
 
 
 @pytest.mark.parametrize(("processor", "kernel"), [*RUNS, ("max", "portable")])
-def test_equals_the_definition_bit_for_bit(program: Path, processor: str, kernel: str) -> None:
+def test_equals_the_definition_bit_for_bit(machine: Machine, processor: str, kernel: str) -> None:
     cases = layers()
-    output = emulate(program, processor, [kernel], b"".join(case(layer, x) for layer, x in cases))
+    output = emulate(machine, processor, [kernel], b"".join(case(layer, x) for layer, x in cases))
+    check_layers(cases, output)
+
+
+def check_layers(cases: Sequence[tuple[PackedLayer, NDArray[np.float32]]], output: bytes) -> None:
     values = np.frombuffer(output, np.float32)
     for number, (layer, x) in enumerate(cases):
         count = len(x) * len(layer.codes)
         y, values = values[:count].reshape(len(x), -1), values[count:]
         np.testing.assert_array_equal(y, layer.float32(x), err_msg=f"case {number}: {layer.params}")
     assert not len(values)
+
+
+def layers_of_many_rows() -> list[tuple[PackedLayer, NDArray[np.float32]]]:
+    """Every kind of layer with as many rows as matrix tiles are for, and with numbers of rows, channels and blocks that
+    fill tiles, groups of tiles and the memory for unpacked weights, that leave a part of them, and that need several.
+    """
+    rng = np.random.default_rng(37)
+    kinds = [
+        *itertools.product((2, 4, 8), (True, False), (0, 8, 64), (None, 1, 2)),
+        *itertools.product((3,), (True, False), (0, 8, 64), (None,)),
+        # Whole tiles of 8-bit weights, which are multiplied where they are stored; blocks longer than the memory.
+        *[(8, False, 64, None), (8, True, 0, None), (2, False, 1536, None), (4, True, 1536, 2)],
+    ]
+    shapes = [(12, 75, 21), (33, 100, 17), (40, 1100, 70), (16, 64, 33), (15, 2050, 80), (77, 130, 64)]
+    found = []
+    for i, (bits, symmetric, block_size, kept) in enumerate(kinds):
+        # Kinds of one width take all shapes in turn; the last call has more rows than a kernel takes at once.
+        rows, k, n = shapes[(i + i // len(shapes)) % len(shapes)] if i < 60 else (259, 2 * max(block_size, 512), 64)
+        activation = ("none", "relu", "relu_n1_to_1", "relu6")[i % 4]
+        layer = random_layer(
+            rng,
+            bits,
+            k,
+            n,
+            symmetric=symmetric,
+            block_size=block_size,
+            int8_activations=True,
+            activation=activation,
+            kept=kept,
+        )
+        found.append((layer, rows_of_all_kinds(rng, rows, k)))
+    return found
+
+
+@pytest.fixture(scope="session")
+def many_rows() -> list[tuple[PackedLayer, NDArray[np.float32]]]:
+    return layers_of_many_rows()
+
+
+def test_sme2_is_chosen_by_name_alone(sme2_machine: Machine) -> None:
+    """Its speed was never measured, so the default is the set before it."""
+    kernels = PROCESSORS["max"]
+    assert emulate(sme2_machine, SME2_PROCESSORS[512], []).decode().split() == [kernels[0], "sme2", *kernels[1:]]
+    assert emulate(sme2_machine, "max,sme=off", []).decode().split() == kernels
+    # Twice as long as there is room for.
+    assert "sme2" not in emulate(sme2_machine, "max,sme1024=on,sme512=off,sme256=off,sme128=off", []).decode()
+
+
+@pytest.mark.parametrize("processor", SME2_PROCESSORS.values(), ids=map(str, SME2_PROCESSORS))
+def test_sme2_equals_the_definition_bit_for_bit(
+    sme2_machine: Machine, processor: str, many_rows: list[tuple[PackedLayer, NDArray[np.float32]]]
+) -> None:
+    output = emulate(sme2_machine, processor, ["sme2"], b"".join(case(layer, x) for layer, x in many_rows))
+    check_layers(many_rows, output)
+
+
+@pytest.mark.parametrize("processor", SME2_PROCESSORS.values(), ids=map(str, SME2_PROCESSORS))
+def test_sme2_obeys_the_calling_convention(sme2_machine: Machine, processor: str, tmp_path: Path) -> None:
+    program = link(sme2_machine.objects, Path(__file__).with_name("call_sme2.c"), CLANG_OBJECTS, tmp_path)
+    machine = dataclasses.replace(sme2_machine, program=program)
+    assert emulate(machine, processor, []).decode() == "equal results, vectors kept, ZA stored, ZA off\n"
 
 
 def depthwise_case(layer: DepthwiseLayer, x: NDArray[np.float32]) -> bytes:
@@ -132,10 +251,10 @@ def depthwise_case(layer: DepthwiseLayer, x: NDArray[np.float32]) -> bytes:
 
 
 @pytest.mark.parametrize(("processor", "kernel"), [*RUNS, ("max", "portable")])
-def test_depthwise_convolutions_equal_the_definition(program: Path, processor: str, kernel: str) -> None:
+def test_depthwise_convolutions_equal_the_definition(machine: Machine, processor: str, kernel: str) -> None:
     cases = [random_depthwise(np.random.default_rng(seed), *shape) for seed, shape in enumerate(depthwise_layer.SHAPES)]
     content = b"".join(depthwise_case(layer, x) for layer, x in cases)
-    values = np.frombuffer(emulate(program, processor, [kernel, "depthwise"], content), np.float32)
+    values = np.frombuffer(emulate(machine, processor, [kernel, "depthwise"], content), np.float32)
     expected = [layer.float32(x).ravel() for layer, x in cases]
     np.testing.assert_array_equal(values, np.concatenate(expected))
 
@@ -147,11 +266,11 @@ def normalization_case(layer: NormalizationLayer, x: NDArray[np.float32]) -> byt
 
 
 @pytest.mark.parametrize(("processor", "kernel"), [*RUNS, ("max", "portable")])
-def test_normalizations_equal_the_definition(program: Path, processor: str, kernel: str) -> None:
+def test_normalizations_equal_the_definition(machine: Machine, processor: str, kernel: str) -> None:
     shapes = enumerate(normalization_layer.SHAPES)
     cases = [random_normalization(np.random.default_rng(seed), *shape) for seed, shape in shapes]
     content = b"".join(normalization_case(layer, x) for layer, x in cases)
-    values = np.frombuffer(emulate(program, processor, [kernel, "normalization"], content), np.float32)
+    values = np.frombuffer(emulate(machine, processor, [kernel, "normalization"], content), np.float32)
     np.testing.assert_array_equal(values, np.concatenate([layer.float32(x).ravel() for layer, x in cases]))
 
 
@@ -165,11 +284,11 @@ def attention_case(layer: AttentionLayer, inputs: AttentionInputs) -> bytes:
 
 
 @pytest.mark.parametrize(("processor", "kernel"), [*RUNS, ("max", "portable")])
-def test_attention_equals_the_definition(program: Path, processor: str, kernel: str) -> None:
+def test_attention_equals_the_definition(machine: Machine, processor: str, kernel: str) -> None:
     shapes = enumerate(attention_layer.UTTERANCES)
     cases = [random_utterance(np.random.default_rng(seed), *shape) for seed, shape in shapes]
     content = b"".join(attention_case(layer, inputs) for layer, inputs in cases)
-    values = np.frombuffer(emulate(program, processor, [kernel, "attention"], content), np.float32)
+    values = np.frombuffer(emulate(machine, processor, [kernel, "attention"], content), np.float32)
     np.testing.assert_array_equal(values, np.concatenate([layer.float32(inputs).ravel() for layer, inputs in cases]))
 
 
@@ -196,10 +315,10 @@ def attention_step_case(stream: RandomStream, index: int, first: int) -> tuple[b
 
 
 @pytest.mark.parametrize(("processor", "kernel"), [*RUNS, ("max", "portable")])
-def test_steps_of_attention_equal_the_definition(program: Path, processor: str, kernel: str) -> None:
+def test_steps_of_attention_equal_the_definition(machine: Machine, processor: str, kernel: str) -> None:
     shapes = enumerate(attention_layer.STEPS)
     streams = [random_stream(np.random.default_rng(seed), *shape, steps=9) for seed, shape in shapes]
     cases = [attention_step_case(stream, 8, first) for stream, first in zip(streams, (0, -7, 3, 100, 64), strict=True)]
     content = b"".join(case for case, _ in cases)
-    values = np.frombuffer(emulate(program, processor, [kernel, "attention_step"], content), np.float32)
+    values = np.frombuffer(emulate(machine, processor, [kernel, "attention_step"], content), np.float32)
     np.testing.assert_array_equal(values, np.concatenate([one.ravel() for _, expected in cases for one in expected]))
