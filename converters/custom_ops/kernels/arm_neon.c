@@ -220,15 +220,20 @@ TFC_INLINE void store_chunk(int8x16_t q, const int length, tfc_row_target* row) 
   row->target += CHUNK / length * row->stride;
 }
 
+/* Number i of a chunk becomes number order[i]; NULL: they stay. */
+TFC_INLINE int8x16_t reorder(int8x16_t q, const uint8_t* order) {
+  return order == NULL ? q : vqtbl1q_s8(q, vld1q_u8(order));
+}
+
 /* Packs a block of `count` values, followed by zeros up to `padded`, in pieces of `length`. Returns their sum. */
 TFC_INLINE int32_t pack_block(const float* x, float inverse, int64_t count, int64_t padded, const int length,
-                              tfc_row_target* row) {
+                              const uint8_t* order, tfc_row_target* row) {
   int32x4_t sum = vdupq_n_s32(0);
   int64_t i = 0;
   for (; i + CHUNK <= count; i += CHUNK) {
     const int8x16_t q = quantize_chunk(x + i, inverse);
     sum = vpadalq_s16(sum, vpaddlq_s8(q));
-    store_chunk(q, length, row);
+    store_chunk(reorder(q, order), length, row);
   }
   for (; i < padded; i += CHUNK) {
     float rest[CHUNK] = {0.0f};
@@ -236,7 +241,7 @@ TFC_INLINE int32_t pack_block(const float* x, float inverse, int64_t count, int6
     if (i < count) memcpy(rest, x + i, (size_t)(count - i) * sizeof rest[0]);
     const int8x16_t q = quantize_chunk(rest, inverse);
     sum = vpadalq_s16(sum, vpaddlq_s8(q));
-    vst1q_s8(stored, q);
+    vst1q_s8(stored, reorder(q, order));
     if (length == 16 && padded - i < CHUNK) { /* a single row whose lhs_kr is smaller */
       memcpy(row->target, stored, (size_t)(padded - i));
       row->target += padded - i;
@@ -249,8 +254,8 @@ TFC_INLINE int32_t pack_block(const float* x, float inverse, int64_t count, int6
 
 /* As tfc_pack_lhs_row, to `target`, in pieces of `piece` values, the last of which of a block may be padded. `length`
  * is that of a copy: the piece or, of pieces that follow each other, a chunk. */
-static float pack_row(const tfc_fully_connected_attributes* attributes, const float* x, int row, int piece, int length,
-                      tfc_row_target target, tfc_qd8_lhs* lhs) {
+TFC_INLINE float pack_row(const tfc_fully_connected_attributes* attributes, const float* x, int row, int piece,
+                          int length, const uint8_t* order, tfc_row_target target, tfc_qd8_lhs* lhs) {
   const int lhs_kr = tfc_lhs_kr(attributes);
   float inverse;
   const float scale = tfc_row_scale(largest_bits(x, attributes->k), &inverse);
@@ -261,13 +266,13 @@ static float pack_row(const tfc_fully_connected_attributes* attributes, const fl
     int32_t* sum = &lhs->row_sums[b * lhs->mr + row];
     switch (length) { /* known sizes are copied by one load and one store */
       case 4:
-        *sum = pack_block(x + first, inverse, count, padded, 4, &target);
+        *sum = pack_block(x + first, inverse, count, padded, 4, order, &target);
         break;
       case 8:
-        *sum = pack_block(x + first, inverse, count, padded, 8, &target);
+        *sum = pack_block(x + first, inverse, count, padded, 8, order, &target);
         break;
       default:
-        *sum = pack_block(x + first, inverse, count, padded, 16, &target);
+        *sum = pack_block(x + first, inverse, count, padded, 16, order, &target);
     }
   }
   return scale;
@@ -281,7 +286,7 @@ static void pack_rows(const tfc_fully_connected_attributes* attributes, const fl
   const int length = mr == 1 ? CHUNK : piece; /* the values of a single row are contiguous */
   for (int m = 0; m < mr; ++m) {
     const tfc_row_target target = {lhs->values + m * piece, mr * length};
-    scales[m] = pack_row(attributes, x + m * attributes->k, m, piece, length, target, lhs);
+    scales[m] = pack_row(attributes, x + m * attributes->k, m, piece, length, NULL, target, lhs);
   }
 }
 
@@ -299,12 +304,12 @@ void tfc_qd8_pack_lhs__neoni8mm(const tfc_fully_connected_attributes* attributes
 }
 
 void tfc_pack_strips__neon(const tfc_fully_connected_attributes* attributes, const float* x, int strip_rows,
-                           tfc_qd8_lhs* lhs, float* scales) {
+                           const uint8_t order[16], tfc_qd8_lhs* lhs, float* scales) {
   tfc_check_pack_lhs(attributes, x, lhs, scales, TFC_MAX_MR);
   for (int m = 0; m < lhs->mr; ++m) {
     const int row = m % strip_rows;
     const tfc_row_target target = {lhs->values + (m - row) * lhs->row_bytes + row * TFC_KR, strip_rows * TFC_KR};
-    scales[m] = pack_row(attributes, x + m * attributes->k, m, TFC_KR, TFC_KR, target, lhs);
+    scales[m] = pack_row(attributes, x + m * attributes->k, m, TFC_KR, TFC_KR, order, target, lhs);
   }
 }
 

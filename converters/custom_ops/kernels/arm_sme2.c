@@ -1,7 +1,7 @@
 /* SME2: an accumulator tile of ZA is a square of 32-bit sums, as many both ways as a vector of streaming mode has
- * lanes: 16 at 512 bits, 8 at 256, 4 at 128. `sumopa` adds the products of a strip of rows (four values of x of each)
+ * lanes: 16 at 512 bits, 8 at 256, 4 at 128. `smopa` adds the products of a strip of rows (four values of x of each)
  * and a strip of channels (four weights of each) to a tile, exactly. At 512 bits the strip of channels is a k group of
- * a panel, and there are four tiles at every length.
+ * a panel; there are four tiles at every length.
  *
  * The loop nest, outermost first:
  *
@@ -16,12 +16,13 @@
  *
  * A k group of x is four values of every row, as `tfc_pack_strips__neon` interleaves them; those of a sparse layer are
  * multiplied with dense weights, pruned ones of which are zero. Weights of 8 bits of a dense layer are strips of
- * channels as they are stored at 512 bits, and are read there, as unsigned numbers, 128 more than their values; the row
- * sums make up for it.
+ * channels as they are stored at 512 bits, and are read there (`sumopa`), as unsigned numbers, 128 more than their
+ * values; the row sums make up for it.
  *
- * `luti2` and `luti4` are not used: they put the bit fields of a byte side by side, and so the weights of a channel in
- * several lanes. Parting them takes as many instructions as shifts and masks of 4 bits do; of 2 bits it saves four of
- * 28 of 16 rows by a panel and k group, at the price of x in another order.
+ * Dense weights of less than 8 bits are unpacked by `luti2` or `luti4` and a table of values in ZT0. It puts the bit
+ * fields of a byte side by side, which makes other k groups of a panel word: of 2 bits the weights 0, 4, 8, 12 of every
+ * channel, then 1, 5, 9, 13; of 4 bits 0, 4, 1, 5 and 2, 6, 3, 7. x is packed in the same order. Shifts, masks and
+ * subtractions would take three times as many instructions of 2 bits, and half as many again of 4.
  *
  * Every call of a kernel enters streaming mode once and leaves it at its end: see call_streaming. */
 #include "kernel.h"
@@ -36,17 +37,17 @@
 /* Without SVE, which outside of streaming mode not every processor with SME2 has. */
 #define TARGET __attribute__((target("arch=armv8.2-a+sme2")))
 #define KERNEL_INLINE static inline __attribute__((always_inline)) TARGET
-#define STREAMING __arm_streaming __arm_inout("za")
+#define STREAMING __arm_streaming __arm_inout("za", "zt0")
 
 enum {
   TILES = 4,
   STRIPS = TILES,              /* of channels, multiplied with the same rows */
   MAX_LANES = TFC_MR_MULTIPLE, /* of 32 bits in a vector */
-  /* K groups of x that are unpacked at a time: 64 KB of weights. The sums of a longer block go through memory, 16
-   * instructions for a tile in each direction; there are four instructions for every k group. */
+  /* K groups of x that are unpacked at a time: 64 KB of weights at 512 bits. The sums of a longer block go through
+   * memory for each, in as many instructions as an eighth of its products. */
   SEGMENT = 256,
-  /* Fewer rows are multiplied by matrix products of NEON. A product of tiles takes as long for one row as for 16; the
-   * number is that of AMX, whose tiles have the same size, and was measured on no processor with SME2. */
+  /* Fewer rows are multiplied by matrix products of NEON. A product takes as long for one row as for all of a strip;
+   * the number is that of AMX, whose tiles have the same size, and was measured on no processor with SME2. */
   MIN_ROWS = 12,
   UNSIGNED_SHIFT = 128, /* of 8-bit weights as they are stored */
 };
@@ -189,20 +190,62 @@ typedef struct {
   const uint8_t *word, *indices;
 } tfc_strip_cursor;
 
-/* The strip's part of word `index` of the fields of a unit: as load_fields of arm_common.h. */
-KERNEL_INLINE svuint8_t strip_fields(const uint8_t* unit, int index, const int bits) STREAMING {
+/* Loads the values of bit fields to ZT0. The highest bit of a field of 3 bits is anything. */
+KERNEL_INLINE void load_values(const int bits) STREAMING {
+  int32_t values[16];
+  for (int i = 0; i < 16; ++i) values[i] = (i & ((1 << bits) - 1)) - (1 << (bits - 1));
+  svldr_zt(0, values);
+}
+
+/* Part `index` of a strip of 4-bit fields, of a unit of 3 bits: as load_fields of arm_common.h. */
+KERNEL_INLINE svuint8_t strip_fields_of_3_bits(const uint8_t* unit, int index) STREAMING {
   const svbool_t all = svptrue_b8();
-  if (bits != 3) return svld1_u8(all, unit);
   const svuint8_t low = svlsr_n_u8_x(all, svld1_u8(all, unit + index / 2 * TFC_PANEL_WORD), index % 2 * 2);
   const svuint8_t word = svld1_u8(all, unit + 2 * TFC_PANEL_WORD);
   const svuint8_t highs = index < 2 ? svlsl_n_u8_x(all, word, 2 - index) : svlsr_n_u8_x(all, word, index - 2);
   return svbsl_n_u8(low, highs, 0x33);
 }
 
-/* Bit field `index` of every byte as a signed number: q of u = q + 2^(bits - 1). */
-KERNEL_INLINE svint8_t strip_weights(svuint8_t fields, int index, const int field_bits, const int bits) STREAMING {
+/* Writes the two k groups of 4-bit fields. */
+KERNEL_INLINE void unpack_fours(svuint8_t fields, int8_t* target) STREAMING {
+  const svint32x2_t halves = svreinterpret_s32_s8_x2(svluti4_lane_zt_s8_x2(0, fields, 0));
+  svst1_s8_x2(svptrue_c8(), target, svreinterpret_s8_s32_x2(svuzp_s32_x2(halves)));
+}
+
+/* Unpacks the next `groups` k groups of a dense layer. Returns the place after them. */
+KERNEL_INLINE int8_t* unpack_dense(tfc_strip_cursor* cursor, int64_t groups, const int bits, int8_t* target) STREAMING {
   const svbool_t all = svptrue_b8();
-  const svuint8_t shifted = index == 0 ? fields : svlsr_n_u8_x(all, fields, (uint8_t)(index * field_bits));
+  const int64_t bytes = (int64_t)svcntb();
+  const int8_t* end = target + groups * bytes;
+  const uint8_t* word = cursor->word;
+  while (target < end) {
+    if (bits == 2) {
+      const svint32x4_t quarters = svreinterpret_s32_s8_x4(svluti2_lane_zt_s8_x4(0, svld1_u8(all, word), 0));
+      svst1_s8_x4(svptrue_c8(), target, svreinterpret_s8_s32_x4(svuzp_s32_x4(quarters)));
+      word += TFC_PANEL_WORD;
+      target += 4 * bytes;
+    } else if (bits == 3) {
+      UNROLL for (int i = 0; i < 4; ++i) unpack_fours(strip_fields_of_3_bits(word, i), target + 2 * i * bytes);
+      word += 3 * TFC_PANEL_WORD;
+      target += 8 * bytes;
+    } else if (bits == 4) {
+      unpack_fours(svld1_u8(all, word), target);
+      word += TFC_PANEL_WORD;
+      target += 2 * bytes;
+    } else {
+      svst1_s8(all, target, svreinterpret_s8_u8(sveor_n_u8_x(all, svld1_u8(all, word), 128)));
+      word += TFC_PANEL_WORD;
+      target += bytes;
+    }
+  }
+  cursor->word = word;
+  return target;
+}
+
+/* Bit field `index` of every byte as a signed number: q of u = q + 2^(bits - 1). */
+KERNEL_INLINE svint8_t strip_weights(svuint8_t word, int index, const int bits) STREAMING {
+  const svbool_t all = svptrue_b8();
+  const svuint8_t shifted = index == 0 ? word : svlsr_n_u8_x(all, word, (uint8_t)(index * bits));
   const svuint8_t u = (index + 1) * bits == 8 ? shifted : svand_n_u8_x(all, shifted, (uint8_t)((1 << bits) - 1));
   return svreinterpret_s8_u8(svsub_n_u8_x(all, u, (uint8_t)(1 << (bits - 1))));
 }
@@ -226,32 +269,23 @@ KERNEL_INLINE int8_t* expand_group(svint8_t weights, svuint8_t indices, const in
   return target;
 }
 
-/* Unpacks the next `groups` k groups of x, of one block. Returns the place after them. */
-KERNEL_INLINE int8_t* unpack(tfc_strip_cursor* cursor, int64_t groups, const int bits, const int sparsity_n,
-                             int8_t* target) STREAMING {
+/* The same of a sparse layer, of one block. */
+KERNEL_INLINE int8_t* unpack_sparse(tfc_strip_cursor* cursor, int64_t groups, const int bits, const int sparsity_n,
+                                    int8_t* target) STREAMING {
   enum { INDEX_FIELDS = 8 / TFC_INDEX_BITS };
-  const int field_bits = bits == 3 ? 4 : bits, fields = 8 / field_bits;
-  const int unit_words = bits == 3 ? 3 : 1, field_words = bits == 3 ? 4 : 1;
   const svbool_t all = svptrue_b8();
+  const int fields = 8 / bits;
   const int64_t stored = groups * sparsity_n / TFC_SPARSITY_M;
-  for (int64_t group = 0; group < stored; cursor->word += unit_words * TFC_PANEL_WORD) {
-    UNROLL for (int w = 0; w < field_words; ++w) {
-      const svuint8_t word = strip_fields(cursor->word, w, bits);
-      UNROLL for (int f = 0; f < fields; ++f, ++group) {
-        const svint8_t weights = strip_weights(word, f, field_bits, bits);
-        if (sparsity_n == TFC_SPARSITY_M) {
-          svst1_s8(all, target, weights);
-          target += svcntb();
-          continue;
-        }
-        const svuint8_t index_word = svld1_u8(all, cursor->indices + group / INDEX_FIELDS * TFC_PANEL_WORD);
-        const uint8_t shift = (uint8_t)(group % INDEX_FIELDS * TFC_INDEX_BITS);
-        const svuint8_t indices = svand_n_u8_x(all, svlsr_n_u8_x(all, index_word, shift), TFC_SPARSITY_M - 1);
-        target = expand_group(weights, indices, sparsity_n, target);
-      }
+  for (int64_t group = 0; group < stored; cursor->word += TFC_PANEL_WORD) {
+    const svuint8_t word = svld1_u8(all, cursor->word);
+    UNROLL for (int f = 0; f < fields; ++f, ++group) {
+      const svuint8_t index_word = svld1_u8(all, cursor->indices + group / INDEX_FIELDS * TFC_PANEL_WORD);
+      const uint8_t shift = (uint8_t)(group % INDEX_FIELDS * TFC_INDEX_BITS);
+      const svuint8_t indices = svand_n_u8_x(all, svlsr_n_u8_x(all, index_word, shift), TFC_SPARSITY_M - 1);
+      target = expand_group(strip_weights(word, f, bits), indices, sparsity_n, target);
     }
   }
-  if (sparsity_n != TFC_SPARSITY_M) cursor->indices += (stored + INDEX_FIELDS - 1) / INDEX_FIELDS * TFC_PANEL_WORD;
+  cursor->indices += (stored + INDEX_FIELDS - 1) / INDEX_FIELDS * TFC_PANEL_WORD;
   return target;
 }
 
@@ -442,7 +476,9 @@ KERNEL_INLINE void multiply_strips(const tfc_sme2_gemm* gemm, int first_panel, c
       for (int i = 0; i < segment.strips && !are_stored; ++i) {
         int8_t* target = scratch->weights[i];
         for (int64_t block = segment.block; block < segment.block + segment.blocks; ++block) {
-          target = unpack(&cursors[i], segment_groups(gemm, &segment, block), bits, sparsity_n, target);
+          const int64_t groups = segment_groups(gemm, &segment, block);
+          target = sparsity_n == TFC_SPARSITY_M ? unpack_dense(&cursors[i], groups, bits, target)
+                                                : unpack_sparse(&cursors[i], groups, bits, sparsity_n, target);
         }
       }
       multiply_segment(gemm, &segment, scratch->partial);
@@ -456,6 +492,7 @@ KERNEL_INLINE void multiply_strips(const tfc_sme2_gemm* gemm, int first_panel, c
 KERNEL_INLINE void multiply_layer(const tfc_sme2_gemm* gemm, const int bits, const int sparsity_n) STREAMING {
   _Alignas(TFC_CACHE_LINE) tfc_sme2_scratch scratch;
   const int panels = STRIPS * (int)svcntw() / TFC_NR;
+  if (bits < 8 && sparsity_n == TFC_SPARSITY_M) load_values(bits);
   for (int t = 0; t < gemm->nt; t += panels) multiply_strips(gemm, t, bits, sparsity_n, &scratch);
 }
 
@@ -463,8 +500,8 @@ KERNEL_INLINE void multiply_layer(const tfc_sme2_gemm* gemm, const int bits, con
 
 /* Calls a function in streaming mode, with ZA on, and turns both off. The calling convention of AArch64 (AAPCS64) has
  * three rules for it: changes of mode lose all vectors, so the halves of them that are the caller's are saved; if
- * TPIDR2_EL0 points at a place for rows of ZA, and their number, a function further up still needs those and they are
- * stored there, after which the register is zero; and ZA is off at the end.
+ * TPIDR2_EL0 points at a place for rows of ZA, and their number, these belong to a function further up and are stored
+ * there, after which the register is zero; and ZA is off at the end.
  *
  * In assembly, because what compilers make of the attributes __arm_locally_streaming and __arm_new calls support
  * routines of compiler-rt, without which the libraries for Android are linked here. */
@@ -516,7 +553,13 @@ TARGET static int streaming_lanes(void) { return (int)svcntsw(); }
 
 static void tfc_qd8_pack_lhs__sme2(const tfc_fully_connected_attributes* attributes, const float* x, tfc_qd8_lhs* lhs,
                                    float* scales) {
-  tfc_pack_strips__neon(attributes, x, streaming_lanes(), lhs, scales);
+  static const uint8_t of_2_bits[] = {0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};
+  static const uint8_t of_3_and_4_bits[] = {0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15};
+  static const uint8_t of_others[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  const int bits = attributes->weight_bits;
+  const bool is_in_order = bits == 8 || attributes->sparsity_n != TFC_SPARSITY_M;
+  const uint8_t* order = is_in_order ? of_others : bits == 2 ? of_2_bits : of_3_and_4_bits;
+  tfc_pack_strips__neon(attributes, x, streaming_lanes(), order, lhs, scales);
 }
 
 /* Panels have no room for longer vectors than of 512 bits. */

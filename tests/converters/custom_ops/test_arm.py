@@ -194,7 +194,7 @@ def layers_of_many_rows() -> list[tuple[PackedLayer, NDArray[np.float32]]]:
         # Whole tiles of 8-bit weights, which are multiplied where they are stored; blocks longer than the memory.
         *[(8, False, 64, None), (8, True, 0, None), (2, False, 1536, None), (4, True, 1536, 2)],
     ]
-    shapes = [(12, 75, 21), (33, 100, 17), (40, 1100, 70), (16, 64, 33), (15, 2050, 80), (77, 130, 64)]
+    shapes = [(12, 75, 21), (33, 100, 17), (40, 1100, 70), (16, 64, 33), (15, 2050, 17), (77, 130, 64)]
     found = []
     for i, (bits, symmetric, block_size, kept) in enumerate(kinds):
         # Kinds of one width take all shapes in turn; the last call has more rows than a kernel takes at once.
