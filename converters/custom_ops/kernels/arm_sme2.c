@@ -348,7 +348,8 @@ KERNEL_INLINE void add_tile(const tfc_sme2_gemm* gemm, const tfc_segment* segmen
   const int64_t constants = block * TFC_NR + channel;
   const bool is_symmetric = panel->zero_points == NULL, are_stored = segment->are_stored;
   const svfloat32_t scales = load_strip_halves(panel->scales + constants);
-  const svfloat32_t zero_points = is_symmetric ? scales : load_strip_halves(panel->zero_points + constants);
+  const svfloat32_t stored = is_symmetric ? scales : load_strip_halves(panel->zero_points + constants);
+  const svfloat32_t zero_points = svmul_n_f32_x(all, stored, panel->zero_point_factor);
   const int32_t* row_sums = gemm->lhs->row_sums + block * mr + row;
   float* acc = gemm->acc[t * mr + row] + channel;
   const int rows = (int)least(lanes, mr - row);

@@ -191,14 +191,16 @@ def layers_of_many_rows() -> list[tuple[PackedLayer, NDArray[np.float32]]]:
     kinds = [
         *itertools.product((2, 4, 8), (True, False), (0, 8, 64), (None, 1, 2)),
         *itertools.product((3,), (True, False), (0, 8, 64), (None,)),
-        # Whole tiles of 8-bit weights, which are multiplied where they are stored; blocks longer than the memory.
-        *[(8, False, 64, None), (8, True, 0, None), (2, False, 1536, None), (4, True, 1536, 2)],
+        *itertools.product((2,), (None,), (0, 64), (None, 2)),  # half-integers
     ]
+    # Whole tiles of 8-bit weights, which are multiplied where they are stored; blocks longer than the memory.
+    large = [(8, False, 64, None), (8, True, 0, None), (2, False, 1536, None), (4, True, 1536, 2)]
     shapes = [(12, 75, 21), (33, 100, 17), (40, 1100, 70), (16, 64, 33), (15, 2050, 17), (77, 130, 64)]
     found = []
-    for i, (bits, symmetric, block_size, kept) in enumerate(kinds):
-        # Kinds of one width take all shapes in turn; the last call has more rows than a kernel takes at once.
-        rows, k, n = shapes[(i + i // len(shapes)) % len(shapes)] if i < 60 else (259, 2 * max(block_size, 512), 64)
+    for i, (bits, symmetric, block_size, kept) in enumerate([*kinds, *large]):
+        # Kinds of one width take all shapes in turn; large layers have more rows than a kernel takes at once.
+        is_large = i >= len(kinds)
+        rows, k, n = (259, 2 * max(block_size, 512), 64) if is_large else shapes[(i + i // len(shapes)) % len(shapes)]
         activation = ("none", "relu", "relu_n1_to_1", "relu6")[i % 4]
         layer = random_layer(
             rng,

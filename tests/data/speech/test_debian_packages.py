@@ -66,6 +66,26 @@ def test_a_failed_download_says_why_and_leaves_nothing_usable_behind(
     assert fetch("tiny", tmp_path / "cache").version == "1.2-3"
 
 
+@NEEDS_DPKG
+def test_another_suite_comes_from_the_archive_that_is_configured(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    addresses = (
+        "'https://mirror.example/debian-security/dists/bookworm-security/InRelease' security 0",
+        "'https://mirror.example/debian/dists/bookworm/InRelease' release 0",
+    )
+    print_addresses = (
+        f"""case "$*" in *print-uris*) printf '%s\\n' {" ".join(f'"{line}"' for line in addresses)};; esac"""
+    )
+    fake_apt_get(tmp_path / "bin", f"{print_addresses}\n{download_of(archive)}", monkeypatch)
+    assert fetch("tiny", tmp_path / "cache", suite="sid").version == "1.2-3"
+    sources = (tmp_path / "cache/.apt/sources.list").read_text()
+    assert sources == "deb https://mirror.example/debian sid main\n"
+    fake_apt_get(tmp_path / "bin", download_of(archive), monkeypatch)
+    with pytest.raises(ArchiveUnreachableError, match="no Debian archive"):
+        fetch("tiny", tmp_path / "other", suite="sid")
+
+
 def test_another_system_is_said_to_be_no_debian(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ArchiveUnreachableError, match="apt-get is not installed"):
