@@ -1,6 +1,6 @@
 """Word errors, latency, size and speed of conversion to one voice, in every precision, and of the vocoders.
 
-    python -m benchmarks.conversion after-training results/parrotron.json --lag 0.7 --lag 0.85
+    python -m benchmarks.conversion after-training results/parrotron.json --lag 0.85 --lag 0.7 --lag 0.5 --lag 0.25
     python -m benchmarks.conversion trained results/parrotron_int4.json --run runs/parrotron_int4
     python -m benchmarks.conversion vocoder results/parrotron_vocoder.json
 
