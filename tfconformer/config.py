@@ -13,7 +13,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -48,6 +48,15 @@ class DistillationConfig(Section):
     )
 
 
+class ResetConfig(Section):
+    """Resets of the master weights of quantized layers towards their quantized values (WinQ, 2605.17471)."""
+
+    every: int = Field(ge=1, description="training steps between two resets")
+    share: float = Field(
+        0.5, gt=0, le=1, description="share of the way: 1 makes the master weights equal to their quantized values"
+    )
+
+
 class TrainingConfig(Section):
     """AdamW with linear warm-up, cosine decay and gradient clipping by global norm."""
 
@@ -79,11 +88,18 @@ class TrainingConfig(Section):
         "about 1000 steps. Dev sets are scored with the averages, and best.h5 holds them; null uses the weights",
     )
     distillation: DistillationConfig | None = Field(None, description="a teacher beside the labels; null: labels alone")
+    resets: ResetConfig | None = Field(None, description="resets towards the grid; null: none")
     seed: int = Field(0, ge=0, description="seed of initial weights, dropout, batch order and augmentation")
     initial_weights: FilePath | None = Field(
         None,
         description="run directory of the model to start from, with its tokenizer: of a quantized model the float "
         "master weights, of which the pruned ones are zero; null starts from random weights",
+    )
+    initial_pruning: Literal["magnitude", "hessian"] = Field(
+        "magnitude",
+        description='weights that N:M sparsity prunes at the start: "magnitude" the smallest, "hessian" those whose '
+        "loss changes the layers' outputs on training utterances least, for which the kept ones then make up "
+        "(SparseGPT, 2301.00774)",
     )
 
 

@@ -52,6 +52,7 @@ def config(tmp_path_factory) -> Config:
                 "steps_per_epoch": STEPS_PER_EPOCH,
                 "learning_rate": 1e-3,
                 "average": 0.5,
+                "resets": {"every": 3},
                 "distillation": {"teacher": str(folder / "teacher")},
             },
             "quantization": [

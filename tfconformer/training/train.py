@@ -22,13 +22,17 @@ from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
 from tfconformer.losses.ctc import CTCLoss, InfeasibleUtterances
 from tfconformer.patterns import compile_pattern
-from tfconformer.quantization.apply import apply_rules, copy_float_weights
+from tfconformer.quantization.apply import apply_rules, copy_float_weights, match_layers
 from tfconformer.quantization.layers.quantize_wrapper import QuantizationSteps
+from tfconformer.quantization.post_training.quantize import input_hessians
+from tfconformer.quantization.post_training.sparse_gpt import sparse_gpt
 from tfconformer.tasks import find_task
 from tfconformer.training.callbacks import DevMetric, DivergenceStop, GeneratorBackup
 from tfconformer.training.checkpoint import float_model, load_model
 from tfconformer.training.distillation import distilled_losses, distilled_model
 from tfconformer.training.distribution import replicas_of
+from tfconformer.training.post_training import calibration_inputs
+from tfconformer.training.resets import GridResets
 from tfconformer.training.run import RunDirectory
 from tfconformer.training.schedules import WarmupCosine
 
@@ -96,7 +100,7 @@ def _train(config: Config, run: RunDirectory, strategy: tf.distribute.Strategy) 
     def examples(replicas: Replicas = ALONE) -> tf.data.Dataset:
         return batches(replicas).map(lambda inputs, labels: task.example(fitted, inputs, labels))
 
-    model = _initial_model(config, tokenizer, batches())
+    model = initial_model(config, tokenizer, batches())
     fitted = distilled_model(model, config, tokenizer)
     if writes:
         run.claim(config)
@@ -104,6 +108,8 @@ def _train(config: Config, run: RunDirectory, strategy: tf.distribute.Strategy) 
     compile_model(fitted, config)
     steps = config.training.steps_per_epoch
     callbacks = [DivergenceStop(config.training), QuantizationSteps()]
+    if config.training.resets is not None:
+        callbacks.append(GridResets(config.training.resets))
     if writes:
         dev = {name: evaluation_batches(paths, config.features, target=target) for name, paths in dev_sets.items()}
         callbacks.append(DevMetric(run, model, dev, tokenizer, task, start // steps, config.features))
@@ -179,7 +185,17 @@ def _tokenizer(config: Config, run: RunDirectory, shards: Sequence[Path]) -> Tok
     return Tokenizer.train(transcripts(shards), config.data.tokenizer)
 
 
-def _initial_model(config: Config, tokenizer: Tokenizer, batches: tf.data.Dataset) -> keras.Model:
+def initial_model(config: Config, tokenizer: Tokenizer, batches: tf.data.Dataset) -> keras.Model:
+    """Builds the model that training starts from, quantized by the rules of the configuration.
+
+    Args:
+      config: the configuration.
+      tokenizer: the tokenizer of the labels.
+      batches: training batches ((features, lengths), labels), which decide statistics of a new model.
+
+    Raises:
+      InputError: see `train`.
+    """
     model = float_model(config, tokenizer)
     if config.training.initial_weights:
         source = RunDirectory(Path(config.training.initial_weights))
@@ -187,9 +203,27 @@ def _initial_model(config: Config, tokenizer: Tokenizer, batches: tf.data.Datase
         copy_float_weights(load_model(source), part)
     else:
         find_task(config.task).adapt(model, batches)
+    if config.training.initial_pruning == "hessian":
+        _prune(model, config)
     logger.info("%d weights", model.count_params())
     _freeze(model, config.training.frozen)
     return apply_rules(model, config.quantization)
+
+
+def _prune(model: keras.Model, config: Config) -> None:
+    """Prunes the kernels of a trained float model as the rules say, by SparseGPT on training utterances.
+
+    Raises:
+      InputError: the model is not a trained one, or no rule prunes a layer.
+    """
+    specs = match_layers(model, config.quantization)
+    sparse = {name: spec.n_of_m for name, spec in specs.items() if spec.n_of_m is not None}
+    if not sparse or not config.training.initial_weights:
+        raise InputError("training.initial_pruning: hessian needs training.initial_weights and a rule with sparsity")
+    hessians = input_hessians(model, calibration_inputs(config))
+    for name, n_of_m in sparse.items():
+        kernel = model.get_layer(name).kernel
+        kernel.assign(sparse_gpt(kernel.numpy(), hessians[name], n_of_m))
 
 
 def _freeze(model: keras.Model, patterns: Sequence[str]) -> None:
