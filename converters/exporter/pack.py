@@ -160,7 +160,7 @@ def pack_entries(entries: NDArray[np.uint8], bits: int, lengths: list[int]) -> N
 
     Args:
       entries: [K, N], below 2^bits.
-      bits: 2, 3, 4 or 8.
+      bits: 1, 2, 3, 4 or 8.
       lengths: entries of each block along K; equal, but the last may be shorter.
 
     Returns:
@@ -194,7 +194,7 @@ def _unit(bits: int) -> int:
 
 
 def _pack_fields(entries: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
-    """Packs [K, panels * NR] numbers in fields of 2, 4 or 8 bits: [panels, words, 64]."""
+    """Packs [K, panels * NR] numbers in fields of 1, 2, 4 or 8 bits: [panels, words, 64]."""
     fields, panels = 8 // bits, entries.shape[1] // NR
     by_field = entries.reshape(-1, fields, KR, panels, NR)
     packed = np.zeros((panels, len(by_field), NR, KR), np.uint8)

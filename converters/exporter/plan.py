@@ -120,7 +120,7 @@ TARGETS: dict[str, Target] = {
         (
             _train_only,
             _rule(
-                lambda spec, k: spec.bits != 3,
+                lambda spec, k: spec.bits not in (1, 3),
                 "LiteRT has weights of 2, 4 or 8 bits: set bits to one of them or export to the target custom",
             ),
             _rule(

@@ -90,8 +90,8 @@ class PackedConstants:
         """
         attributes, contents = self.attributes, self.contents
         bits, k, n, stored_of_four = attributes.bits, attributes.k, attributes.n, attributes.kept
-        stored_counts = (0,) if bits == 3 else (0, 1, 2)
-        if bits not in (2, 3, 4, 8) or stored_of_four not in stored_counts:
+        stored_counts = (0,) if bits in (1, 3) else (0, 1, 2)
+        if bits not in (1, 2, 3, 4, 8) or stored_of_four not in stored_counts:
             raise ValueError(f"they are {attributes}")
         if attributes.has_bias not in (0, 1) or attributes.symmetric not in (0, 1, _HALF_INTEGERS):
             raise ValueError(f"they are {attributes}")

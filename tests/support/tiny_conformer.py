@@ -37,7 +37,7 @@ INT8_ACTIVATIONS = [
     {"layers": "block_00_.*", "spec": {"bits": 8, "activation_bits": 8}},
     {"layers": "block_01_ff.*", "spec": {"bits": 2, "symmetric": False, "block_size": 24, "activation_bits": 8}},
     {"layers": "block_01_attention_.*", "spec": {"bits": 3, "activation_bits": 8}},
-    {"layers": "block_01_conv_.*", "spec": {"bits": 2, "scheme": "half_integer", "activation_bits": 8}},
+    {"layers": "block_01_conv_.*", "spec": {"bits": 1, "scheme": "binary", "block_size": 16, "activation_bits": 8}},
     {"layers": ".*", "spec": {"bits": 4, "block_size": 16, "activation_bits": 8}},
 ]
 # What LiteRT's own formats hold. Clipped ranges have the lowest code, -2^(bits - 1).

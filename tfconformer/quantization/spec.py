@@ -120,9 +120,10 @@ class QuantSpec(Section):
     per-channel.
     """
 
-    bits: Literal[2, 3, 4, 8, 32] = Field(
+    bits: Literal[1, 2, 3, 4, 8, 32] = Field(
         description="width of a quantized weight q, an integer in [-2^(bits-1), 2^(bits-1) - 1]; 32 leaves the weights "
-        "in float, for quantized activations alone (a comparison of 2203.15952); no file can hold 32"
+        "in float, for quantized activations alone (a comparison of 2203.15952); no file can hold 32. 1 needs a scheme "
+        "of two values: binary or half_integer"
     )
     symmetric: bool = Field(
         default=True,
@@ -214,6 +215,12 @@ class QuantSpec(Section):
         return self
 
     @model_validator(mode="after")
+    def _one_bit_has_two_values(self) -> QuantSpec:
+        if self.bits == 1 and self.scheme == "uniform":
+            raise ValueError("weights of 1 bit have two values without a zero: set scheme to binary or half_integer")
+        return self
+
+    @model_validator(mode="after")
     def _float_weights_have_no_codes(self) -> QuantSpec:
         if self.bits != FLOAT_BITS:
             return self
@@ -245,7 +252,7 @@ class QuantSpec(Section):
     @property
     def zero_points(self) -> Literal["none", "stored", "implied"]:
         """The float zero points: none, those that a file stores, or -scale / 2 of half-integers, which none stores."""
-        if self.scheme == "half_integer":
+        if self.scheme == "half_integer" or self.bits == 1:
             return "implied"
         return "none" if self.symmetric else "stored"
 
@@ -261,7 +268,7 @@ class QuantSpec(Section):
     def train_only(self) -> str | None:
         """The reason why no exported file can hold this quantization, as a sentence; None if a file can."""
         if self.bits == FLOAT_BITS:
-            return "no operation multiplies quantized activations with float weights: set bits to 2, 3, 4 or 8"
+            return "no operation multiplies quantized activations with float weights: set bits to 1, 2, 3, 4 or 8"
         if self.bits == 3 and self.n_of_m in ((1, 4), (2, 4)):
             return "sparse weights of 3 bits have no form in a file: set bits to 2, 4 or 8 or sparsity to null"
         if self.activation_bits == 4:

@@ -15,8 +15,8 @@ bool tfc_fully_connected_parse(const int32_t params[TFC_FULLY_CONNECTED_ATTRIBUT
   const int32_t k = params[4], n = params[5], activation_bits = params[6], has_bias = params[7];
   const int32_t activation = params[8], kept = params[9], window = params[10], stride = params[11];
   if (version != TFC_FULLY_CONNECTED_VERSION) return tfc_refuse_attribute(message, "version", version, "3");
-  if (weight_bits != 2 && weight_bits != 3 && weight_bits != 4 && weight_bits != 8) {
-    return tfc_refuse_attribute(message, "bits", weight_bits, "2, 3, 4 or 8");
+  if (weight_bits != 8 && (weight_bits < 1 || weight_bits > 4)) {
+    return tfc_refuse_attribute(message, "bits", weight_bits, "1, 2, 3, 4 or 8");
   }
   if (symmetric < 0 || symmetric > HALF_INTEGERS) {
     return tfc_refuse_attribute(message, "symmetric", symmetric, "0, 1 or 2 (half-integers)");
@@ -34,7 +34,9 @@ bool tfc_fully_connected_parse(const int32_t params[TFC_FULLY_CONNECTED_ATTRIBUT
     return tfc_refuse_attribute(message, "activation", activation, "0 (none), 1 (relu), 2 (relu_n1_to_1) or 3 (relu6)");
   }
   if (kept != 0 && kept != 1 && kept != 2) return tfc_refuse_attribute(message, "kept", kept, "0 (all), 1 or 2");
-  if (kept != 0 && weight_bits == 3) return tfc_refuse_attribute(message, "kept", kept, "0 (all) with 3 bits");
+  if (kept != 0 && (weight_bits == 1 || weight_bits == 3)) {
+    return tfc_refuse_attribute(message, "kept", kept, "0 (all) with 1 or 3 bits");
+  }
   if (window < 0 || window > TFC_MAX_WINDOW) {
     return tfc_refuse_attribute(message, "window", window, "0 (rows) or 1 to 16");
   }

@@ -1,4 +1,4 @@
-/* The fully connected layer with packed 2-, 3-, 4- and 8-bit weights, as a file describes it; free of TFLite types.
+/* The fully connected layer with packed 1-, 2-, 3-, 4- and 8-bit weights, as a file describes it; free of TFLite types.
  *
  *   y[m, n] = activation( sum_k W[n, k] * x[m, k] + bias[n] )
  *   W[n, k] = scales[n, b] * q[n, k] - zero_points[n, b],   b = k / block_length
@@ -54,7 +54,7 @@ typedef enum {
 } tfc_activation;
 
 typedef struct {
-  int32_t weight_bits;   /* 2, 3, 4 or 8 */
+  int32_t weight_bits;   /* 1, 2, 3, 4 or 8 */
   bool symmetric;        /* no zero points */
   bool half_integers;    /* the zero points are -scales / 2 */
   int32_t block_length;  /* weights per scale, 1..k: all of a channel, or a multiple of 8 */

@@ -32,7 +32,7 @@ const char* tfc_kernel_name(int index);
 
 /* The constants of a fully connected layer with packed weights; NR = 16 output channels make one panel. */
 typedef struct {
-  const uint8_t* codes;        /* [panels, words, 64], quantized weights of 2, 3, 4 or 8 bits */
+  const uint8_t* codes;        /* [panels, words, 64], quantized weights of 1, 2, 3, 4 or 8 bits */
   const uint8_t* indices;      /* [panels, words, 64], sparsity indices; NULL if the layer is dense */
   const uint16_t* scales;      /* [panels, blocks, 16], IEEE half precision, finite and above zero */
   const uint16_t* zero_points; /* [panels, blocks, 16], IEEE half precision, finite; NULL unless symmetric is 0 */
@@ -41,7 +41,7 @@ typedef struct {
 
 /* Computes y [m, N] = activation(x [m, K] * W^T + bias).
  *
- * attributes: version 3, bits (2, 3, 4, 8), symmetric (0, 1, 2: half-integers), block size (a multiple of 8; 0: one
+ * attributes: version 3, bits (1, 2, 3, 4, 8), symmetric (0, 1, 2: half-integers), block size (a multiple of 8; 0: one
  * block), K, N, bits of the activations (0: float32; 8: int8, quantized per row), has bias (0, 1), activation (0 none,
  * 1 relu, 2 relu_n1_to_1, 3 relu6), n of n:4 sparsity (1, 2; 0: dense), 0, 0. */
 int tfc_fully_connected(const char* kernel, const int32_t attributes[TFC_FULLY_CONNECTED_ATTRIBUTES],

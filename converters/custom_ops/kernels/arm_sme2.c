@@ -586,8 +586,8 @@ static tfc_sme2_gemm prepare(const tfc_fully_connected_attributes* attributes, c
   };
 }
 
-/* Applies F to every width and layout. Asymmetric sparse layers, whose sums of x differ between channels, are left to
- * the other kernels. */
+/* Applies F to every width and layout. Asymmetric sparse layers, whose sums of x differ between channels, and weights
+ * of 1 bit, which no table instruction unpacks, are left to the other kernels. */
 #define EACH_LAYOUT(F, BITS)                          \
   F(BITS, qb##BITS##w, TFC_QD8_DENSE, TFC_SPARSITY_M) \
   F(BITS, qb##BITS##w_sp24, TFC_QD8_SPARSE_2_4, 2)    \

@@ -64,7 +64,7 @@ typedef struct {
 } tfc_f32_lhs;
 
 /* Indices into the tables of GEMM kernels: bit widths, and layouts of the weights that have kernels of their own. */
-#define TFC_WIDTH(bits) ((bits) < 8 ? (bits) - 2 : 3)
+#define TFC_WIDTH(bits) ((bits) < 8 ? (bits) - 1 : 4)
 enum { TFC_WIDTHS = TFC_WIDTH(8) + 1 };
 enum {
   TFC_QD8_DENSE,

@@ -440,8 +440,9 @@ static bool is_available(void) {
   F(BITS, qb##BITS##w, TFC_QD8_DENSE, TFC_SPARSITY_M) \
   F(BITS, qb##BITS##w_sp24, TFC_QD8_SPARSE_2_4, 2)    \
   F(BITS, qb##BITS##w_sp14, TFC_QD8_SPARSE_1_4, 1)
-#define EACH_KERNEL(F) \
-  EACH_LAYOUT(F, 2)    \
+#define EACH_KERNEL(F)                      \
+  F(1, qb1w, TFC_QD8_DENSE, TFC_SPARSITY_M) \
+  EACH_LAYOUT(F, 2)                         \
   F(3, qb3w, TFC_QD8_DENSE, TFC_SPARSITY_M) EACH_LAYOUT(F, 4) EACH_LAYOUT(F, 8)
 
 #define QD8_KERNEL(BITS, WEIGHTS, LAYOUT, SPARSITY_N)                                                             \

@@ -89,7 +89,10 @@ KERNEL_INLINE void prefetch_unit(const uint8_t* unit, int64_t distance, const in
 
 /* k groups that may be added in 16 bits: the largest |product| is 2^(bits - 1) or, unsigned, 2^bits - 1, times 127 or
  * 128; a k group adds two of them. */
-KERNEL_INLINE int narrow_groups(const int bits) { return bits == 2 ? 40 : bits == 3 ? 16 : bits == 4 ? 8 : 1; }
+KERNEL_INLINE int narrow_groups(const int bits) {
+  static const int groups[] = {[1] = 120, [2] = 40, [3] = 16, [4] = 8, [8] = 1};
+  return groups[bits];
+}
 
 /* Pairs of products q * x, in 16 bits. */
 KERNEL_INLINE __m256i signed_products(__m256i q, __m256i x) {
@@ -100,7 +103,7 @@ KERNEL_INLINE __m256i widen(__m256i acc, __m256i narrow) {
   return _mm256_add_epi32(acc, _mm256_madd_epi16(narrow, _mm256_set1_epi16(1)));
 }
 
-/* Of 2 to 4 bits, sum q x = sum u x - 2^(bits - 1) sum x, where u = q + 2^(bits - 1) is stored in the unit. */
+/* Of 1 to 4 bits, sum q x = sum u x - 2^(bits - 1) sum x, where u = q + 2^(bits - 1) is stored in the unit. */
 KERNEL_INLINE void qd8_dense(const tfc_fully_connected_attributes* attributes, const tfc_weight_panel* panel,
                              const tfc_qd8_lhs* lhs, const int bits, const int mr, float (*result)[TFC_NR]) {
   const int fields = 8 / tfc_field_bits(bits);

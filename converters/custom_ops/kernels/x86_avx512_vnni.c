@@ -113,11 +113,17 @@ typedef struct {
   const int8_t* x;
 } tfc_qd8_cursor;
 
+/* Whether fields are multiplied at their places. */
+KERNEL_INLINE bool are_in_place(const int bits, const int mr, const int k_accs) {
+  return mr == 1 && k_accs % (8 / tfc_field_bits(bits)) == 0;
+}
+
 /* Multiplies the next `unroll` units of each panel with their values of x, and prefetches as many. Successive products
  * of a channel go to `k_accs` accumulators in turn. */
 KERNEL_INLINE void qd8_add_units(tfc_qd8_cursor* cursor, const int unroll, const int bits, const int nt, const int mr,
                                  const int k_accs, __m512i* block_acc) {
   const int fields = 8 / tfc_field_bits(bits), groups = tfc_unit_groups(bits);
+  const bool in_place = are_in_place(bits, mr, k_accs);
   const int unit_bytes = tfc_unit_words(bits) * TFC_PANEL_WORD;
   for (int i = 0; i < unroll; ++i) {
     for (int line = 0; line < nt * unit_bytes; line += TFC_CACHE_LINE) {
@@ -132,7 +138,7 @@ KERNEL_INLINE void qd8_add_units(tfc_qd8_cursor* cursor, const int unroll, const
       for (int f = 0; f < fields; ++f) {
         const int k = (i * groups + w * fields + f) % k_accs;
         __m512i u[TFC_MAX_NT];
-        for (int t = 0; t < nt; ++t) u[t] = mr == 1 ? field_in_place(word[t], f, bits) : field(word[t], f, bits);
+        for (int t = 0; t < nt; ++t) u[t] = in_place ? field_in_place(word[t], f, bits) : field(word[t], f, bits);
         for (int m = 0; m < mr; ++m, cursor->x += TFC_KR) {
           const __m512i values = broadcast_four(cursor->x);
           for (int t = 0; t < nt; ++t) {
@@ -148,8 +154,8 @@ KERNEL_INLINE void qd8_add_units(tfc_qd8_cursor* cursor, const int unroll, const
 }
 
 /* sum q x = sum u x - 2^(bits - 1) sum x, where u = q + 2^(bits - 1) is stored in the panel word. A single row, for
- * which shifts cost as much as products, uses fields in place: each has accumulators of its own then (`k_accs` is a
- * multiple of the fields), which are shifted at the end. */
+ * which shifts cost as much as products, uses fields in place if `k_accs` is a multiple of the fields: each has
+ * accumulators of its own then, which are shifted at the end. */
 KERNEL_INLINE void qd8_dense(const tfc_fully_connected_attributes* attributes, const tfc_weight_panel* panels,
                              const tfc_qd8_lhs* lhs, const int bits, const int nt, const int mr,
                              float (*result)[TFC_NR]) {
@@ -170,7 +176,7 @@ KERNEL_INLINE void qd8_dense(const tfc_fully_connected_attributes* attributes, c
     __m512 block_floats[QD8_ACCS], row_sum_floats[QD8_MR];
     for (int s = 0; s < outputs; ++s) {
       for (int k = 1; k < k_accs; ++k) {
-        const int shift = mr == 1 ? k % fields * tfc_field_bits(bits) : 0;
+        const int shift = are_in_place(bits, mr, k_accs) ? k % fields * tfc_field_bits(bits) : 0;
         block_acc[s] = _mm512_add_epi32(block_acc[s], _mm512_srai_epi32(block_acc[k * outputs + s], shift));
       }
       const __m512i surplus = _mm512_slli_epi32(_mm512_set1_epi32(row_sums[s % mr]), bits - 1);

@@ -138,7 +138,7 @@ def layers() -> list[tuple[PackedLayer, NDArray[np.float32]]]:
     rng = np.random.default_rng(31)
     kinds = [
         *itertools.product((2, 4, 8), (True, False), (0, 8, 32), (True, False), (None, 1, 2)),
-        *itertools.product((3,), (True, False), (0, 8, 32), (True, False), (None,)),
+        *itertools.product((1, 3), (True, False), (0, 8, 32), (True, False), (None,)),
         *itertools.product((2,), (None,), (0, 8, 32), (True, False), (None, 2)),  # half-integers
     ]
     found = []

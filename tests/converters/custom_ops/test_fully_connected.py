@@ -21,12 +21,13 @@ SHAPES = [(1, 1, 1), (0, 24, 5), (3, 7, 2), (65, 24, 17), (15, 133, 33), (5, 300
 KINDS = [
     kind
     for kind in [
-        *itertools.product((2, 3, 4, 8), (True, False), (0, 8, 32), (True, False), (None, 1, 2)),
-        *itertools.product((2,), (None,), (0, 8, 32), (True, False), (None, 1, 2)),  # half-integers
+        *itertools.product((1, 2, 3, 4, 8), (True, False), (0, 8, 32), (True, False), (None, 1, 2)),
+        *itertools.product((1, 2), (None,), (0, 8, 32), (True, False), (None, 1, 2)),  # half-integers
     ]
-    if kind[0] != 3 or kind[4] is None
+    if kind[0] not in (1, 3) or kind[4] is None
 ]
-WIDTHS = [(bits, kept) for bits, kept in itertools.product((2, 3, 4, 8), (None, 1, 2)) if bits != 3 or kept is None]
+DENSE = [(1, None), (3, None)]  # widths without sparse layers
+WIDTHS = [*DENSE, *itertools.product((2, 4, 8), (None, 1, 2))]
 kind = pytest.mark.parametrize(("bits", "symmetric", "block_size", "int8_activations", "kept"), KINDS)
 
 
@@ -213,7 +214,7 @@ def test_exact_sums_of_many_rows_and_a_long_block(code: int) -> None:
         assert (y == np.float32(code * x_code * k)).all()
 
 
-@pytest.mark.parametrize("bits", [2, 3, 4])
+@pytest.mark.parametrize("bits", [1, 2, 3, 4])
 @pytest.mark.parametrize("k", [2**17, 2**20])
 def test_enlarged_sums_of_a_single_row_do_not_overflow(bits: int, k: int) -> None:
     """The longest block whose codes kernels multiply where they stand in their bytes, and one too long for that."""
@@ -234,10 +235,10 @@ def test_a_sparse_block_that_is_too_long_for_enlarged_sums() -> None:
         assert run(layer, np.full((1, 4 * groups), 127, np.float32), kernel)[0, 0] == np.float32(127 * groups)
 
 
-@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+@pytest.mark.parametrize("bits", [1, 2, 3, 4, 8])
 def test_every_code_is_unpacked(bits: int) -> None:
     """All codes of a width at every place of a word, read one by one with unit vectors."""
-    codes = np.tile(np.arange(-(2 ** (bits - 1)), 2 ** (bits - 1)), 4 if bits == 3 else 1)
+    codes = np.tile(np.arange(-(2 ** (bits - 1)), 2 ** (bits - 1)), {1: 16, 3: 4}.get(bits, 1))
     layer = PackedLayer(bits, np.array([np.roll(codes, shift) for shift in range(8)]), np.ones((8, 1), np.float16))
     for kernel in KERNELS:
         np.testing.assert_array_equal(run(layer, np.eye(len(codes), dtype=np.float32), kernel), layer.codes.T)
@@ -288,7 +289,7 @@ def test_ties_round_to_even_and_extremes_are_clamped() -> None:
     ("index", "value", "word"),
     [
         (0, 1, "version"),
-        (1, 1, "bits"),
+        (1, 0, "bits"),
         (1, 5, "bits"),
         (2, 3, "symmetric"),
         (3, -8, "block_size"),
@@ -315,12 +316,12 @@ def test_bad_params_are_refused(index: int, value: int, word: str) -> None:
         run(layer, np.ones((1, 8), np.float32), params=params)
 
 
-@pytest.mark.parametrize("kept", [1, 2])
-def test_sparse_weights_of_3_bits_are_refused(kept: int) -> None:
-    layer = random_layer(np.random.default_rng(13), 3, 8, 2)
+@pytest.mark.parametrize(("bits", "kept"), itertools.product((1, 3), (1, 2)))
+def test_sparse_weights_of_1_and_3_bits_are_refused(bits: int, kept: int) -> None:
+    layer = random_layer(np.random.default_rng(13), bits, 8, 2)
     params = layer.params
     params[9] = kept
-    with pytest.raises(ValueError, match=rf"params: kept is {kept}, expected 0 \(all\) with 3 bits"):
+    with pytest.raises(ValueError, match=rf"params: kept is {kept}, expected 0 \(all\) with 1 or 3 bits"):
         run(layer, np.ones((1, 8), np.float32), params=params)
 
 

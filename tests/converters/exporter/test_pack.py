@@ -68,26 +68,27 @@ def test_a_last_group_of_one_weight_stores_an_index_past_the_end(last):
     np.testing.assert_array_equal(packed.dequantize(), codes)
 
 
-@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+@pytest.mark.parametrize("bits", [1, 2, 3, 4, 8])
 @pytest.mark.parametrize("seed", range(5))
 def test_any_codes_come_back_and_match_the_definition(bits, seed):
     print(f"seed {seed}")
     random = np.random.default_rng(seed)
     n, k = (int(size) for size in random.integers(1, 90, 2))
-    kept = None if bits == 3 else (None, 1, 2)[seed % 3]
+    kept = None if bits in (1, 3) else (None, 1, 2)[seed % 3]
     if kept is not None:
         k += -k % 4  # in an incomplete group, the place of a weight that is not there is anyone's choice
     layer = packed_layer.random_layer(
-        random, bits, k, n, block_size=(0, 8, 24)[seed % 3], kept=kept, symmetric=seed != 3
+        random, bits, k, n, block_size=(0, 8, 24)[seed % 3], kept=kept, symmetric=None if bits == 1 else seed != 3
     )
     spec = QuantSpec(
         bits=bits,
-        symmetric=layer.offsets is None,
+        symmetric=layer.half_integers or layer.offsets is None,
+        scheme="half_integer" if layer.half_integers else "uniform",
         block_size=layer.block_size or None,
         sparsity=None if layer.positions is None else f"{layer.positions.shape[2]}:4",
     )
     # Where a stored code is zero, another place of the group would do too: here none is.
-    codes = np.where(layer.mask & (layer.codes == 0), 1, layer.codes)
+    codes = layer.codes if kept is None else np.where(layer.mask & (layer.codes == 0), 1, layer.codes)
     layer.codes = codes
     offsets = None if layer.offsets is None else layer.offsets.T.astype(np.float32)
     packed = pack_weights(codes.T.astype(np.float32), layer.scales.T.astype(np.float32), offsets, spec)
@@ -111,6 +112,9 @@ def test_any_codes_come_back_and_match_the_definition(bits, seed):
         QuantSpec(bits=4, sparsity="2:4", block_size=16),
         QuantSpec(bits=2, sparsity="1:4"),
         QuantSpec(bits=8, sparsity="3:8"),
+        QuantSpec(bits=2, scheme="half_integer", block_size=16),
+        QuantSpec(bits=1, scheme="half_integer", clip=0.5),
+        QuantSpec(bits=1, scheme="binary", block_size=24),
     ],
     ids=str,
 )
@@ -123,8 +127,9 @@ def test_packed_weights_stand_for_what_training_multiplies_with(spec):
     assert packed.scales.shape == (1, spec.blocks(37), 16)
     kept = {"2:4": 2, "1:4": 1}.get(spec.sparsity, 0)
     assert (packed.sparsity_indices is None) == (kept == 0)
+    symmetric = {"stored": 0, "none": 1, "implied": 2}[spec.zero_points]
     assert list(packed.attributes(has_bias=True).values()) == [
-        *(3, spec.bits, spec.symmetric, spec.block_size or 0, 37, 5, 0, 1, 0, kept, 0, 0)
+        *(3, spec.bits, symmetric, spec.block_size or 0, 37, 5, 0, 1, 0, kept, 0, 0)
     ]
 
 

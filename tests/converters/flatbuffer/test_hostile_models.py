@@ -120,7 +120,7 @@ SCALES = FIRST.packed_scales
 # Name -> the edit, and what the sentence must say.
 HOSTILE: dict[str, tuple[Callable[[RecognizerBuilder], None], str]] = {
     "version": (set_param(0, 1), "'layer0': params: version is 1, expected 3"),
-    "bits": (set_param(1, 5), "'layer0': params: bits is 5, expected 2, 3, 4 or 8"),
+    "bits": (set_param(1, 5), "'layer0': params: bits is 5, expected 1, 2, 3, 4 or 8"),
     "other bits": (set_param(1, 8), "codes has the wrong shape, expected [2, 10, 64]"),
     "symmetric with offsets": (set_param(2, 1), "it has 6 inputs, its params ask for 5"),
     "block size": (set_param(3, 8), "codes has the wrong shape, expected [2, 5, 64]"),

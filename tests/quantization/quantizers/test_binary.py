@@ -7,7 +7,7 @@ import tensorflow as tf
 from converters.exporter.pipeline import pack_layer
 from converters.exporter.plan import LayerPlan
 from tfconformer.errors import InputError
-from tfconformer.quantization.quantizers.weights import fake_quantize_weights, quantize_weights
+from tfconformer.quantization.quantizers.weights import StateValues, fake_quantize_weights, quantize_weights
 from tfconformer.quantization.spec import QuantSpec
 
 BINARY = {"bits": 2, "scheme": "binary"}
@@ -36,8 +36,31 @@ def test_gradients_pass_straight_through_the_sign():
     np.testing.assert_allclose(tape.gradient(loss, weights), upstream, rtol=1e-6)
 
 
-def test_it_is_packed_like_any_other():
-    quantized = quantize_weights(tf.random.stateless_normal([24, 5], [1, 2]), QuantSpec(**BINARY, block_size=8))
+def test_one_bit_has_the_weights_and_gradients_of_two():
+    weights, factors = tf.random.stateless_normal([40, 6], [1, 5]), tf.fill([3, 6], 0.75)
+    results = []
+    for bits in (1, 2):
+        spec = QuantSpec(bits=bits, scheme="binary", block_size=16, clip={"learn": "block"})
+        with tf.GradientTape() as tape:
+            tape.watch([weights, factors])
+            quantized = quantize_weights(weights, spec, StateValues(clip=factors))
+            restored = quantized.dequantize()
+            loss = tf.reduce_sum(tf.sin(restored))
+        assert sorted(set(quantized.codes.numpy().ravel())) == [-1, bits - 1]
+        results.append([restored, *tape.gradient(loss, [weights, factors])])
+    for one, two in zip(*results, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-5)  # float32 sums in another order
+
+
+def test_one_bit_without_a_scheme_of_two_values_is_refused():
+    with pytest.raises(ValueError, match="set scheme to binary or half_integer"):
+        QuantSpec(bits=1)
+
+
+@pytest.mark.parametrize("bits", [1, 2])
+def test_it_is_packed_like_any_other(bits):
+    spec = QuantSpec(bits=bits, scheme="binary", block_size=8)
+    quantized = quantize_weights(tf.random.stateless_normal([24, 5], [1, 2]), spec)
     np.testing.assert_array_equal(
         pack_layer(LayerPlan("dense", *quantized.codes.shape, quantized.spec), quantized).dequantize(),
         quantized.dequantize(),

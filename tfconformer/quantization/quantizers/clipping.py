@@ -74,10 +74,10 @@ def with_lsq_gradient(factors: tf.Tensor, weights: int, spec: QuantSpec) -> tf.T
     Args:
       factors: learned, [1 or blocks, 1 or N].
       weights: number of weights of the matrix.
-      spec: spec of the matrix.
+      spec: spec of the matrix; of 1 bit, whose highest q is 0, it counts as 1.
     """
     per_factor = weights / math.prod(factors.shape)
-    share = 1.0 / math.sqrt(per_factor * spec.code_range[1])
+    share = 1.0 / math.sqrt(per_factor * max(1, spec.code_range[1]))
 
     @tf.custom_gradient
     def identity(x: tf.Tensor) -> tuple[tf.Tensor, object]:

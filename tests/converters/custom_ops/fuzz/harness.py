@@ -89,7 +89,7 @@ def write_corpus(path: Path) -> Path:
     schemes = itertools.chain(
         itertools.product((2, 4, 8), (True, False), (None, 32, 64), (None, 8), (None, "2:4", "1:4")),
         itertools.product((3,), (True, False), (None, 24, 64), (None, 8), (None,)),
-        itertools.product((2,), (None,), (None, 32), (None, 8), (None,)),  # half-integers
+        itertools.product((1, 2), (None,), (None, 32), (None, 8), (None,)),  # half-integers
     )
     for number, (bits, symmetric, block_size, activation_bits, sparsity) in enumerate(schemes):
         spec = QuantSpec(
