@@ -220,20 +220,15 @@ TFC_INLINE void store_chunk(int8x16_t q, const int length, tfc_row_target* row) 
   row->target += CHUNK / length * row->stride;
 }
 
-/* Number i of a chunk becomes number order[i]; NULL: they stay. */
-TFC_INLINE int8x16_t reorder(int8x16_t q, const uint8_t* order) {
-  return order == NULL ? q : vqtbl1q_s8(q, vld1q_u8(order));
-}
-
 /* Packs a block of `count` values, followed by zeros up to `padded`, in pieces of `length`. Returns their sum. */
 TFC_INLINE int32_t pack_block(const float* x, float inverse, int64_t count, int64_t padded, const int length,
-                              const uint8_t* order, tfc_row_target* row) {
+                              tfc_row_target* row) {
   int32x4_t sum = vdupq_n_s32(0);
   int64_t i = 0;
   for (; i + CHUNK <= count; i += CHUNK) {
     const int8x16_t q = quantize_chunk(x + i, inverse);
     sum = vpadalq_s16(sum, vpaddlq_s8(q));
-    store_chunk(reorder(q, order), length, row);
+    store_chunk(q, length, row);
   }
   for (; i < padded; i += CHUNK) {
     float rest[CHUNK] = {0.0f};
@@ -241,7 +236,7 @@ TFC_INLINE int32_t pack_block(const float* x, float inverse, int64_t count, int6
     if (i < count) memcpy(rest, x + i, (size_t)(count - i) * sizeof rest[0]);
     const int8x16_t q = quantize_chunk(rest, inverse);
     sum = vpadalq_s16(sum, vpaddlq_s8(q));
-    vst1q_s8(stored, reorder(q, order));
+    vst1q_s8(stored, q);
     if (length == 16 && padded - i < CHUNK) { /* a single row whose lhs_kr is smaller */
       memcpy(row->target, stored, (size_t)(padded - i));
       row->target += padded - i;
@@ -252,64 +247,111 @@ TFC_INLINE int32_t pack_block(const float* x, float inverse, int64_t count, int6
   return vaddvq_s32(sum);
 }
 
-/* As tfc_pack_lhs_row, to `target`, in pieces of `piece` values, the last of which of a block may be padded. `length`
- * is that of a copy: the piece or, of pieces that follow each other, a chunk. */
-TFC_INLINE float pack_row(const tfc_fully_connected_attributes* attributes, const float* x, int row, int piece,
-                          int length, const uint8_t* order, tfc_row_target target, tfc_qd8_lhs* lhs) {
-  const int lhs_kr = tfc_lhs_kr(attributes);
+/* As tfc_pack_lhs_row, but for pieces of at least `least` values of a row, the last of which may be padded. */
+static float pack_row(const tfc_fully_connected_attributes* attributes, const float* x, int row, int least,
+                      tfc_qd8_lhs* lhs) {
+  const int mr = lhs->mr, lhs_kr = tfc_lhs_kr(attributes), piece = (int)tfc_max(lhs_kr, least);
+  const int length = mr == 1 ? CHUNK : piece; /* the values of a single row are contiguous */
   float inverse;
   const float scale = tfc_row_scale(largest_bits(x, attributes->k), &inverse);
+  tfc_row_target target = {lhs->values + row * piece, mr * length};
   for (int64_t b = 0; b < attributes->blocks; ++b) {
     const int64_t first = b * attributes->block_length, count = tfc_block_inputs(attributes, b);
     const int64_t values = tfc_block_groups(tfc_stored_weights(attributes, b), attributes->weight_bits) * lhs_kr;
-    const int64_t padded = (values + piece - 1) / piece * piece;
-    int32_t* sum = &lhs->row_sums[b * lhs->mr + row];
+    const int64_t padded = mr == 1 ? values : (values + piece - 1) / piece * piece;
+    int32_t* sum = &lhs->row_sums[b * mr + row];
     switch (length) { /* known sizes are copied by one load and one store */
       case 4:
-        *sum = pack_block(x + first, inverse, count, padded, 4, order, &target);
+        *sum = pack_block(x + first, inverse, count, padded, 4, &target);
         break;
       case 8:
-        *sum = pack_block(x + first, inverse, count, padded, 8, order, &target);
+        *sum = pack_block(x + first, inverse, count, padded, 8, &target);
         break;
       default:
-        *sum = pack_block(x + first, inverse, count, padded, 16, order, &target);
+        *sum = pack_block(x + first, inverse, count, padded, 16, &target);
     }
   }
   return scale;
 }
 
-/* Interleaves all rows in pieces of lhs_kr values, of several rows at least `least`. */
-static void pack_rows(const tfc_fully_connected_attributes* attributes, const float* x, int least, tfc_qd8_lhs* lhs,
-                      float* scales) {
-  const int mr = lhs->mr, lhs_kr = tfc_lhs_kr(attributes);
-  const int piece = mr == 1 ? lhs_kr : (int)tfc_max(lhs_kr, least);
-  const int length = mr == 1 ? CHUNK : piece; /* the values of a single row are contiguous */
-  for (int m = 0; m < mr; ++m) {
-    const tfc_row_target target = {lhs->values + m * piece, mr * length};
-    scales[m] = pack_row(attributes, x + m * attributes->k, m, piece, length, NULL, target, lhs);
-  }
-}
-
 void tfc_qd8_pack_lhs__neon(const tfc_fully_connected_attributes* attributes, const float* x, tfc_qd8_lhs* lhs,
                             float* scales) {
   tfc_check_pack_lhs(attributes, x, lhs, scales, TFC_MAX_OWN_MR);
-  pack_rows(attributes, x, TFC_KR, lhs, scales);
+  for (int m = 0; m < lhs->mr; ++m) scales[m] = pack_row(attributes, x + m * attributes->k, m, TFC_KR, lhs);
 }
 
 /* Rows have eight values side by side, as matrix products take them. */
 void tfc_qd8_pack_lhs__neoni8mm(const tfc_fully_connected_attributes* attributes, const float* x, tfc_qd8_lhs* lhs,
                                 float* scales) {
   tfc_check_pack_lhs(attributes, x, lhs, scales, TFC_MAX_OWN_MR);
-  pack_rows(attributes, x, 2 * TFC_KR, lhs, scales);
+  for (int m = 0; m < lhs->mr; ++m) scales[m] = pack_row(attributes, x + m * attributes->k, m, 2 * TFC_KR, lhs);
 }
 
+/* The next values of four rows, of which `left` are not beyond the end of a block; those that are become zero. */
+TFC_INLINE void quantize_four_rows(const float* const x[4], int64_t at, int64_t left, const float inverses[4],
+                                   int8x16_t q[4]) {
+  if (left >= CHUNK) {
+    UNROLL for (int r = 0; r < 4; ++r) q[r] = quantize_chunk(x[r] + at, inverses[r]);
+    return;
+  }
+  UNROLL for (int r = 0; r < 4; ++r) {
+    float rest[CHUNK] = {0.0f};
+    if (left > 0) memcpy(rest, x[r] + at, (size_t)left * sizeof rest[0]);
+    q[r] = quantize_chunk(rest, inverses[r]);
+  }
+}
+
+/* Writes `fours` fours of values of each row, those of four rows side by side, `stride` bytes apart. */
+TFC_INLINE void interleave_four_rows(const int8x16_t q[4], int fours, int64_t stride, int8_t* target) {
+  int32x4_t even[2], odd[2];
+  UNROLL for (int i = 0; i < 2; ++i) {
+    const int32x4_t first = vreinterpretq_s32_s8(q[2 * i]), second = vreinterpretq_s32_s8(q[2 * i + 1]);
+    even[i] = vtrn1q_s32(first, second);
+    odd[i] = vtrn2q_s32(first, second);
+  }
+  const int64x2_t even_01 = vreinterpretq_s64_s32(even[0]), even_23 = vreinterpretq_s64_s32(even[1]);
+  const int64x2_t odd_01 = vreinterpretq_s64_s32(odd[0]), odd_23 = vreinterpretq_s64_s32(odd[1]);
+  const int64x2_t columns[] = {vtrn1q_s64(even_01, even_23), vtrn1q_s64(odd_01, odd_23), vtrn2q_s64(even_01, even_23),
+                               vtrn2q_s64(odd_01, odd_23)};
+  UNROLL for (int i = 0; i < 4; ++i) {
+    if (i < fours) vst1q_s8(target + i * stride, vreinterpretq_s8_s64(columns[i]));
+  }
+}
+
+/* Four rows at a time; those after the last one, for which there is room, are copies of it. */
 void tfc_pack_strips__neon(const tfc_fully_connected_attributes* attributes, const float* x, int strip_rows,
                            const uint8_t order[16], tfc_qd8_lhs* lhs, float* scales) {
   tfc_check_pack_lhs(attributes, x, lhs, scales, TFC_MAX_MR);
-  for (int m = 0; m < lhs->mr; ++m) {
-    const int row = m % strip_rows;
-    const tfc_row_target target = {lhs->values + (m - row) * lhs->row_bytes + row * TFC_KR, strip_rows * TFC_KR};
-    scales[m] = pack_row(attributes, x + m * attributes->k, m, TFC_KR, TFC_KR, order, target, lhs);
+  assert(strip_rows % 4 == 0 && TFC_MR_MULTIPLE % strip_rows == 0);
+  const int mr = lhs->mr, lhs_kr = tfc_lhs_kr(attributes);
+  const int64_t stride = strip_rows * TFC_KR;
+  const uint8x16_t places = vld1q_u8(order);
+  for (int m = 0; m < mr; m += 4) {
+    const float* rows[4];
+    float inverses[4];
+    DO_NOT_UNROLL for (int r = 0; r < 4; ++r) {
+      const int row = (int)tfc_min(m + r, mr - 1);
+      rows[r] = x + row * attributes->k;
+      scales[row] = tfc_row_scale(largest_bits(rows[r], attributes->k), &inverses[r]);
+    }
+    int8_t* target = lhs->values + m / strip_rows * strip_rows * lhs->row_bytes + m % strip_rows * TFC_KR;
+    for (int64_t b = 0; b < attributes->blocks; ++b) {
+      const int64_t first = b * attributes->block_length, count = tfc_block_inputs(attributes, b);
+      const int64_t values = tfc_block_groups(tfc_stored_weights(attributes, b), attributes->weight_bits) * lhs_kr;
+      int32x4_t sums[4] = {vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0)};
+      for (int64_t i = 0; i < values; i += CHUNK) {
+        const int fours = (int)tfc_min(CHUNK, values - i) / TFC_KR;
+        int8x16_t q[4];
+        quantize_four_rows(rows, first + i, count - i, inverses, q);
+        UNROLL for (int r = 0; r < 4; ++r) {
+          sums[r] = vpadalq_s16(sums[r], vpaddlq_s8(q[r]));
+          q[r] = vqtbl1q_s8(q[r], places);
+        }
+        interleave_four_rows(q, fours, stride, target);
+        target += fours * stride;
+      }
+      UNROLL for (int r = 0; r < 4; ++r) lhs->row_sums[b * mr + tfc_min(m + r, mr - 1)] = vaddvq_s32(sums[r]);
+    }
   }
 }
 
