@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import resource
@@ -16,13 +17,16 @@ from ai_edge_litert import schema_py_generated as schema
 
 from android_bench.emulator.qemu import CPUS, Emulator
 from android_bench.reference import write_reference
+from benchmarks.arm_machine import sme2_emulator
 from converters.runtime.model import open_model
 from tests.android_bench.conftest import QUICK, SAMPLE_RATE, NativeModel, Validate
 from tests.support.model_metadata import recognizer_metadata
 from tests.support.packed_layer import RECOGNIZER_FEATURES, recognizer_layers
 from tests.support.tflite_builder import ModelBuilder, RecognizerBuilder
+from tfconformer.data.speech.debian_packages import ArchiveUnreachableError
 from tfconformer.decoding.ctc import greedy_decode
 from tfconformer.decoding.wer import word_errors
+from tfconformer.errors import UnavailableError
 
 
 @pytest.mark.parametrize(
@@ -39,6 +43,21 @@ def test_packed_layers_give_what_they_give_on_the_desktop(
     assert report["output_check"]["status"] == "equal"
     assert report["output_check"]["bit_exact"] and report["output_check"]["repeatable"]
     assert report["output_check"]["frames"] == 30
+
+
+def test_sme2_gives_what_the_desktop_gives(emulator: Emulator, native_model: NativeModel, validate: Validate) -> None:
+    """Compiled as it is shipped, inside Android's TFLite, on a processor without SVE outside of streaming mode."""
+    try:
+        newer = dataclasses.replace(emulator, qemu=sme2_emulator())
+    except (UnavailableError, ArchiveUnreachableError) as error:
+        pytest.skip(str(error))
+    words = [f"--model={native_model.path}", "--kernel=sme2", *QUICK]
+    done = newer.run_program(words, "max,sve=off,sme512=on,sme256=off,sme128=off")
+    assert done.returncode == 0, done.stderr
+    report = validate(done.stdout)
+    assert report["engine"]["kernel"] == "sme2"
+    assert report["output_check"]["status"] == "equal"
+    assert report["output_check"]["bit_exact"]
 
 
 @pytest.mark.parametrize("cpu", CPUS)
