@@ -35,7 +35,7 @@ from tests.support.tiny_conformer import (
     tiny_tokenizer,
     tiny_waveforms,
 )
-from tests.support.tracing import omit_stacks
+from tests.support.tracing import omit_optimization, omit_stacks
 from tfconformer.config import Config
 from tfconformer.data.manifest import Utterance, write_manifest
 from tfconformer.data.shards import write_shards
@@ -75,6 +75,7 @@ class Scheduling(LoadScopeScheduling):
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(ProcessorTime())
     omit_stacks()
+    omit_optimization()
     # TensorFlow's modules are three hundred thousand objects that live as long as the process: the collector need not
     # visit them each time that tracing a graph makes thousands more.
     gc.collect()
