@@ -130,6 +130,7 @@ def model_quantization(trained: keras.Model) -> Quantization:
         weight_bits=common([spec.bits for spec in specs]),
         activation_bits=common([spec.activation_bits or FLOAT_BITS for spec in specs]),
         symmetric=common([spec.symmetric for spec in quantized]),
+        half_integer=common([spec.zero_points == "implied" or None for spec in quantized]),
         granularity=common([spec.granularity for spec in quantized]),
         block_size=common([spec.block_size for spec in quantized]),
         sparsity=common([spec.sparsity for spec in quantized]),

@@ -39,6 +39,11 @@ class Attributes(NamedTuple):
     stride: int
 
     @property
+    def half_integer(self) -> bool:
+        """True for weights scale * (q + 1/2)."""
+        return self.symmetric == _HALF_INTEGERS
+
+    @property
     def constants(self) -> int:
         """The number of constants up to the zero points: codes, op attributes, scales and perhaps zero points."""
         return 3 + (self.symmetric == 0)
@@ -129,7 +134,7 @@ class PackedConstants:
             np.put_along_axis(codes, indices, _entries(contents[0], bits, stored, n) - 2 ** (bits - 1), axis=1)
             codes = codes[:, :k]
         bias = np.frombuffer(contents[-1], "<f4") if attributes.has_bias else None
-        if attributes.symmetric == _HALF_INTEGERS:
+        if attributes.half_integer:
             offsets = [scales / -2]
         return StoredLayer(codes, scales, offsets[0] if offsets else None, bias)
 

@@ -33,12 +33,14 @@ class Scheme:
       symmetric: True for weights without zero points; None for float.
       block_size: weights per scale along K; None for one scale per output channel, or for float.
       activation_bits: width of the activations; None for float.
+      half_integer: True for weights scale * (q + 1/2).
     """
 
     bits: int = FLOAT_BITS
     symmetric: bool | None = None
     block_size: int | None = None
     activation_bits: int | None = None
+    half_integer: bool = False
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,7 @@ class ModelFile:
             weight_bits=common([scheme.bits for scheme in schemes]),
             activation_bits=common([scheme.activation_bits or FLOAT_BITS for scheme in schemes]),
             symmetric=common([scheme.symmetric for scheme in schemes]),
+            half_integer=common([scheme.half_integer or None for scheme in schemes]),
             granularity=common([spec.granularity for spec in specs]),
             block_size=common([scheme.block_size for scheme in schemes]),
             sparsity=common([spec.sparsity for spec in specs]),
@@ -228,7 +231,7 @@ def _scheme(path: Path, layer: LayerRecord) -> Scheme:
         raise InputError(f"{path}: the spec of the layer {layer.name} in its metadata is wrong: {reason}") from None
     # LiteRT quantizes activations to 8 bits even if training left them in float.
     activation_bits = 8 if layer.target == "litert" else spec.activation_bits
-    return Scheme(spec.bits, spec.symmetric, spec.block_size, activation_bits)
+    return Scheme(spec.bits, spec.symmetric, spec.block_size, activation_bits, spec.zero_points == "implied")
 
 
 def _stored_matrices(path: Path) -> list[WeightMatrix]:
@@ -236,7 +239,8 @@ def _stored_matrices(path: Path) -> list[WeightMatrix]:
     found = []
     for packed in read_packed(path):
         _, bits, symmetric, block_size, k, n, activation_bits, *_ = packed.attributes
-        scheme = Scheme(bits, bool(symmetric), block_size or None, activation_bits or None)
+        half_integer = packed.attributes.half_integer
+        scheme = Scheme(bits, bool(symmetric), block_size or None, activation_bits or None, half_integer)
         found.append(WeightMatrix(packed.name, k, n, scheme, packed.weight_bytes))
     for stored in read_builtin(path):
         # LiteRT quantizes the activations that meet such weights to 8 bits at run time.

@@ -129,6 +129,15 @@ class _Decoder:
         """Reads the first field of a union's table as an integer, which it may not be."""
         return {"first": self._scalar("i32", position)} if position + 4 <= len(self._data) else {}
 
+    @staticmethod
+    def _text(content: bytes) -> str:
+        try:
+            return content.decode("utf-8")
+        except UnicodeDecodeError:
+            raise _BrokenFileError(
+                f"the name {content[:40]!r} is no Unicode text"
+            ) from None  # the runtimes decode names
+
     def _field(self, kind: str, position: int) -> Any:
         if kind in _SCALARS:
             return self._scalar(kind, position)
@@ -138,7 +147,7 @@ class _Decoder:
         item, length, first = kind.strip("[]"), self._scalar("u32", target), target + 4
         if item == "str":
             self._check(first, length)
-            return self._data[first : first + length].decode("utf-8", "replace")
+            return self._text(self._data[first : first + length])
         if item == "u8":
             self._check(first, length)
             return slice(first, first + length) if length else slice(0, 0)

@@ -26,6 +26,8 @@ def test_scheme_in_words():
     per_channel = changed(row("int8", "t"), granularity="channel", block_size=None, activation_bits=8, sparsity="2:4")
     assert tables.scheme(per_channel.quantization) == "8 bits, symmetric, per channel, 2:4 sparse; 8-bit activations"
     assert tables.scheme(changed(row("int8", "t"), weight_bits=None).quantization) == ""
+    between = changed(row("int2", "t"), symmetric=True, half_integer=True)
+    assert tables.scheme(between.quantization) == "2 bits, half-integer, block 32"
 
 
 def test_setting_in_words():

@@ -27,7 +27,8 @@ def packed_dense(name: str, layer: PackedLayer) -> dict[str, Any]:
     n, k = layer.codes.shape
     spec = QuantSpec(
         bits=layer.bits,
-        symmetric=layer.offsets is None,
+        symmetric=layer.half_integers or layer.offsets is None,
+        scheme="half_integer" if layer.half_integers else "uniform",
         block_size=layer.block_size or None,
         activation_bits=8 if layer.int8_activations else None,
     )

@@ -47,11 +47,13 @@ class Quantization(Columns):
     Attributes:
       weight_bits, activation_bits: 32 means float.
       symmetric, granularity, block_size, clip, sparsity: as in `QuantSpec`; the granularity "block" is sub-channel.
+      half_integer: True for weights scale * (q + 1/2), left out for others.
     """
 
     weight_bits: int | None = Field(None, ge=1, le=32)
     activation_bits: int | None = Field(None, ge=1, le=32)
     symmetric: bool | None = None
+    half_integer: Literal[True] | None = None
     granularity: Literal["channel", "block", "tensor"] | None = None
     block_size: int | None = Field(None, gt=0)
     clip: float | None = Field(None, gt=0, le=1)
@@ -64,6 +66,7 @@ class Quantization(Columns):
             weight_bits=spec.bits,
             activation_bits=activation_bits,
             symmetric=spec.symmetric,
+            half_integer=spec.zero_points == "implied" or None,
             granularity=spec.granularity,
             block_size=spec.block_size,
             sparsity=spec.sparsity,

@@ -91,7 +91,9 @@ def scheme(quantization: Quantization) -> str:
     if quantization.weight_bits is None:
         return ""
     parts = ["float weights" if quantization.weight_bits == FLOAT_BITS else f"{quantization.weight_bits} bits"]
-    if quantization.symmetric is not None:
+    if quantization.half_integer:
+        parts.append("half-integer")
+    elif quantization.symmetric is not None:
         parts.append("symmetric" if quantization.symmetric else "asymmetric")
     if quantization.granularity == "block":
         parts.append(f"block {quantization.block_size}")

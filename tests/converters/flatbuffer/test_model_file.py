@@ -48,6 +48,14 @@ def test_packed_matrices_are_counted_in_the_tensors(written, generator):
     assert file.file_bytes == path.stat().st_size
 
 
+def test_half_integers_have_a_scheme_of_their_own(written, generator):
+    file = read_model_file(written(recognizer(random_layer(generator, 2, 40, 24, symmetric=None, block_size=16))))
+    (matrix,) = file.matrices
+    assert matrix.scheme == Scheme(2, True, 16, None, half_integer=True)
+    assert matrix.bytes == 2 * 3 * (64 + 16 * 2)  # scales alone
+    assert (file.quantization.symmetric, file.quantization.half_integer) == (True, True)
+
+
 def test_the_row_leaves_out_in_what_the_layers_differ(written, generator):
     mixed = [random_layer(generator, 2, 40, 24, block_size=8), random_layer(generator, 4, 24, 9, block_size=8)]
     file = read_model_file(written(recognizer(*mixed)))

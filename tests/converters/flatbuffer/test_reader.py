@@ -187,3 +187,16 @@ def test_what_is_written_before_a_call_is_no_constant(tmp_path: Path) -> None:
     builder.model.signatureDefs[0].inputs[0].tensorIndex = constant
     with pytest.raises(InputError, match="an input of a signature is a constant"):
         read(builder.build([x], [y]), tmp_path)
+
+
+def test_names_are_unicode(tmp_path: Path) -> None:
+    """The runtimes for Python decode the names of tensors and operations, of inner ones too."""
+    builder = ModelBuilder()
+    x = builder.tensor("x", [1, 4])
+    middle = builder.reshape(x, [2, 2], "middle")
+    y = builder.reshape(middle, [4, 1], "y")
+    builder.signature("call", {"x": x}, {"y": y})
+    read(builder.build([x], [y]), tmp_path)
+    builder.subgraph.tensors[middle].name = b"mid\x87dle"
+    with pytest.raises(InputError, match=r"the name b'mid\\x87dle' is no Unicode text"):
+        read(builder.build([x], [y]), tmp_path)
