@@ -12,7 +12,8 @@
 
 #include "fake_java.h"
 
-typedef jstring (*Open)(JNIEnv*, jclass, jint descriptor, jlong offset, jlong size, jint threads, jboolean converts);
+typedef jstring (*Open)(JNIEnv*, jclass, jint descriptor, jlong offset, jlong size, jint threads, jboolean converts,
+                        jint lag_ms);
 typedef jstring (*Accept)(JNIEnv*, jclass, jlong stream, jfloatArray samples, jint count);
 typedef jstring (*Ask)(JNIEnv*, jclass, jlong stream);
 typedef jfloatArray (*TakeSpeech)(JNIEnv*, jclass, jlong stream);
@@ -62,10 +63,10 @@ static jstring open_file(void* method, char* rest) {
   Open open_stream;
   *(void**)&open_stream = method;
   const long long offset = next_number(&rest), size = next_number(&rest), threads = next_number(&rest);
-  const long long converts = next_number(&rest);
+  const long long converts = next_number(&rest), lag_ms = next_number(&rest);
   const int descriptor = open(rest, O_RDONLY | O_CLOEXEC);
-  jstring result =
-      open_stream(java_environment(), NULL, descriptor, offset, size, (jint)threads, (jboolean)(converts != 0));
+  jstring result = open_stream(java_environment(), NULL, descriptor, offset, size, (jint)threads,
+                               (jboolean)(converts != 0), (jint)lag_ms);
   close(descriptor);
   return result;
 }

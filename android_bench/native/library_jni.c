@@ -20,12 +20,12 @@ static jstring error_of(JNIEnv* env, const Failure* failure) {
   return to_java(env, &json);
 }
 
-/* String open(int descriptor, long offset, long size, int threads, boolean converts) */
+/* String open(int descriptor, long offset, long size, int threads, boolean converts, int lagMillis) */
 static jstring open_stream(JNIEnv* env, jclass type, jint descriptor, jlong offset, jlong size, jint threads,
-                           jboolean converts) {
+                           jboolean converts, jint lag_ms) {
   (void)type;
   Failure failure = {0};
-  Stream* stream = stream_open(descriptor, offset, size, threads, converts, &failure);
+  Stream* stream = stream_open(descriptor, offset, size, threads, converts, lag_ms, &failure);
   if (stream == NULL) return error_of(env, &failure);
   JsonWriter json = {0};
   json_begin_object(&json, NULL);
@@ -100,7 +100,7 @@ static void close_stream(JNIEnv* env, jclass type, jlong stream) {
 JNIEXPORT jint JNICALL JNI_OnLoad(JavaVM* machine, void* reserved) {
   (void)reserved;
   static const JNINativeMethod methods[] = {
-      {(char*)"open", (char*)"(IJJIZ)Ljava/lang/String;", (void*)open_stream},
+      {(char*)"open", (char*)"(IJJIZI)Ljava/lang/String;", (void*)open_stream},
       {(char*)"accept", (char*)"(J[FI)Ljava/lang/String;", (void*)accept_samples},
       {(char*)"finish", (char*)"(J)Ljava/lang/String;", (void*)finish},
       {(char*)"words", (char*)"(J)Ljava/lang/String;", (void*)words},

@@ -39,7 +39,7 @@ static Mode mode_of(const Stream* stream) {
   return runner == NULL ? MODE_OFFLINE : MODE_STREAMING;
 }
 
-static bool open_model(Stream* stream, int threads, bool converts, Failure* failure) {
+static bool open_model(Stream* stream, int threads, bool converts, int lag_ms, Failure* failure) {
   const ModelMetadata* metadata = &stream->metadata;
   SpeechModel* model = &stream->model;
   if (metadata->json.begin == metadata->json.end) {
@@ -54,7 +54,7 @@ static bool open_model(Stream* stream, int threads, bool converts, Failure* fail
   }
   stream->session = session_open(engine, stream->file, threads, NULL, NULL, failure);
   if (stream->session == NULL ||
-      !model_open(model, stream->session, metadata, mode_of(stream), 0, stream_sample_rate(stream), failure)) {
+      !model_open(model, stream->session, metadata, mode_of(stream), lag_ms, stream_sample_rate(stream), failure)) {
     return false;
   }
   stream->times = label_times(metadata, model_graph(model));
@@ -62,7 +62,8 @@ static bool open_model(Stream* stream, int threads, bool converts, Failure* fail
   return fail(failure, RUN_MODEL_REFUSED, "its metadata do not say how long a frame is");
 }
 
-Stream* stream_open(int descriptor, int64_t offset, int64_t size, int threads, bool converts, Failure* failure) {
+Stream* stream_open(int descriptor, int64_t offset, int64_t size, int threads, bool converts, int lag_ms,
+                    Failure* failure) {
   Stream* stream = calloc(1, sizeof *stream);
   if (stream == NULL) {
     fail(failure, RUN_FAILED, "no memory");
@@ -70,7 +71,7 @@ Stream* stream_open(int descriptor, int64_t offset, int64_t size, int threads, b
   }
   if (load_engine(failure) && map_part(descriptor, offset, size, &stream->file, failure)) {
     stream->metadata = read_model_metadata(stream->file);
-    if (open_model(stream, threads, converts, failure)) {
+    if (open_model(stream, threads, converts, lag_ms, failure)) {
       stream_reset(stream);
       return stream;
     }

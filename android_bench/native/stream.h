@@ -14,8 +14,10 @@
 typedef struct Stream Stream;
 
 /* Opens a model that lies in a file from `offset` on, for example in an APK; the descriptor may be closed afterwards.
- * NULL with a failure. `converts` says which kind of model is expected. */
-Stream* stream_open(int descriptor, int64_t offset, int64_t size, int threads, bool converts, Failure* failure);
+ * NULL with a failure. `converts` says which kind of model is expected, `lag_ms` by which time a converter begins
+ * behind the speaker, 0 after the end of the utterance. */
+Stream* stream_open(int descriptor, int64_t offset, int64_t size, int threads, bool converts, int lag_ms,
+                    Failure* failure);
 void stream_close(Stream* stream);
 
 /* Samples a second of what is accepted, and of converted speech. */

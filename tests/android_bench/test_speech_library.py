@@ -30,6 +30,8 @@ from tfconformer.errors import UnavailableError
 
 pytestmark = pytest.mark.usefixtures("native_library")
 RATE, CHUNK = 16000, 1000
+LAG_MS = 400
+FOLLOW = f"follow voice.tflite long {LAG_MS} followed"
 NATIVE = f"jni/{ABI}/libtfconformer.so"
 Audio = NDArray[np.float32]
 
@@ -91,7 +93,7 @@ def output(
         waveform.astype("<f4").tofile(device / name)
     tasks = ("stream live.tflite speech", "stream mute.tflite quiet", "file assets/live.tflite long")
     tasks += ("threads live.tflite long", "stream whole.tflite long")
-    tasks += ("convert voice.tflite short spoken", "errors live.tflite voice.tflite")
+    tasks += ("convert voice.tflite short spoken", FOLLOW, "errors live.tflite voice.tflite")
     printed = run_program(aar, emulator, device, tasks)
     by_task: dict[str, list[list[str]]] = {}
     for line in printed.splitlines():
@@ -224,10 +226,27 @@ def test_speech_is_that_of_the_desktop(
     lines = by_task["convert voice.tflite short spoken"]
     assert [result[0][1] for result in results_of(lines)] == [" ".join(converter.text.split())] * 2
     assert [line for line in lines if line[0] == "endpoint"] == [["endpoint", "false", "16000"]] * 2
-    assert lines[-2:] == [
+    assert lines[-3:] == [
         ["IllegalStateException", "it was closed"],
         ["IllegalArgumentException", "the number of threads should be 1 or more, got 0"],
+        ["IllegalArgumentException", "the lag should be 0 ms or more, got -1"],
     ]
+
+
+def test_speech_behind_the_speaker_is_that_of_the_desktop(
+    output: tuple[Path, dict[str, list[list[str]]]], conversion: Conversion, waveforms: list[Audio]
+) -> None:
+    device, by_task = output
+    converter = OnlineConverter(conversion.path, lag=LAG_MS / 1000)
+    converter.accept_waveform(RATE, waveforms[2])
+    converter.input_finished()
+    converter.convert()
+    expected, spoken = converter.read_audio(), np.fromfile(device / "followed", "<f4")
+    assert len(spoken) == len(expected) > 0
+    # `reference.SPEECH_TOLERANCE` has the reason.
+    assert np.sqrt(np.sum((spoken - expected) ** 2)) <= SPEECH_TOLERANCE * np.sqrt(np.sum(expected**2))
+    ((_, samples),) = by_task[FOLLOW]
+    assert LAG_MS / 1000 * RATE <= int(samples) < len(waveforms[2])
 
 
 def test_every_error_is_an_exception_with_one_sentence(output: tuple[Path, dict[str, list[list[str]]]]) -> None:

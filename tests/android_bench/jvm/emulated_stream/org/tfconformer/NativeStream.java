@@ -29,11 +29,12 @@ final class NativeStream {
 
   private NativeStream() {}
 
-  static String open(int descriptor, long offset, long size, int threads, boolean converts) {
+  static String open(int descriptor, long offset, long size, int threads, boolean converts, int lagMillis) {
     try {
       // The other process opens the file itself.
       String path = new File("/proc/self/fd/" + descriptor).getCanonicalPath();
-      return call("open " + offset + " " + size + " " + threads + " " + (converts ? 1 : 0) + " " + path, new float[0]);
+      String numbers = offset + " " + size + " " + threads + " " + (converts ? 1 : 0) + " " + lagMillis;
+      return call("open " + numbers + " " + path, new float[0]);
     } catch (IOException error) {
       throw new IllegalStateException(error);
     }

@@ -4,8 +4,9 @@ import android.content.Context;
 import java.io.File;
 
 /**
- * Converts speech to speech of one voice, with a file of {@code tfconformer export --streaming --vocoder RUN}: the
- * encoder runs while one speaks, the speech is made by {@link #result}.
+ * Converts speech to speech of one voice, with a file of {@code tfconformer export --streaming --vocoder RUN}. The
+ * encoder runs while one speaks. Without a lag {@link #result} makes the speech; with one it is made while one speaks, and
+ * {@link #speech} takes it out.
  */
 public final class Converter extends SpeechStream {
   /**
@@ -19,7 +20,19 @@ public final class Converter extends SpeechStream {
 
   /** Opens a model in the app's assets; see the other constructors. */
   public Converter(Context context, String asset, int threads) {
-    super(context, asset, threads, true);
+    this(context, asset, threads, 0);
+  }
+
+  /**
+   * Opens a model in the app's assets.
+   *
+   * @param threads of the runtime; more than the phone has big cores are slower than fewer
+   * @param lagMillis time by which the conversion begins behind the speaker, one that the model was trained for; 0: after
+   *     the end of the utterance
+   * @throws SpeechException see the other constructors
+   */
+  public Converter(Context context, String asset, int threads, int lagMillis) {
+    super(context, asset, threads, true, lagMillis);
   }
 
   /**
@@ -33,13 +46,28 @@ public final class Converter extends SpeechStream {
 
   /** Opens a model that is a file; see the other constructors. */
   public Converter(File file, int threads) {
-    super(file, threads, true);
+    this(file, threads, 0);
+  }
+
+  /** Opens a model that is a file; see the other constructors. */
+  public Converter(File file, int threads, int lagMillis) {
+    super(file, threads, true, lagMillis);
   }
 
   /**
-   * Ends the utterance and makes its speech; {@link #reset} begins the next one.
+   * Takes out the speech so far.
    *
-   * @return samples in [-1, 1]; none if nothing was said
+   * @return samples in [-1, 1] that no call returned before; before the end of the utterance there are some only with a
+   *     lag
+   */
+  public synchronized float[] speech() {
+    return takeSpeech();
+  }
+
+  /**
+   * Ends the utterance and makes the rest of its speech; {@link #reset} begins the next one.
+   *
+   * @return samples in [-1, 1] that no call returned before; none if nothing was said
    */
   public synchronized float[] result() {
     finish();

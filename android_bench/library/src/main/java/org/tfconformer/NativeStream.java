@@ -16,9 +16,10 @@ final class NativeStream {
    * @param size its bytes
    * @param threads of the runtime
    * @param converts true for a model of conversion, false for a recognizer
+   * @param lagMillis time by which a converter begins behind the speaker, 0 after the end of the utterance
    * @return JSON with "stream", the handle for the other calls, and "sample_rate"
    */
-  static native String open(int descriptor, long offset, long size, int threads, boolean converts);
+  static native String open(int descriptor, long offset, long size, int threads, boolean converts, int lagMillis);
 
   /** Computes the whole steps of the first {@code count} samples and those before; returns null or an error. */
   static native String accept(long stream, float[] samples, int count);

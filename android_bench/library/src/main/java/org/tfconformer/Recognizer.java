@@ -39,7 +39,7 @@ public final class Recognizer extends SpeechStream {
    * @throws SpeechException see the other constructors
    */
   public Recognizer(Context context, String asset, int threads) {
-    super(context, asset, threads, false);
+    super(context, asset, threads, false, 0);
   }
 
   /**
@@ -53,7 +53,7 @@ public final class Recognizer extends SpeechStream {
 
   /** Opens a model that is a file; see the other constructors. */
   public Recognizer(File file, int threads) {
-    super(file, threads, false);
+    super(file, threads, false, 0);
   }
 
   /** Ends the utterance and returns all of its words; {@link #reset} begins the next one. */

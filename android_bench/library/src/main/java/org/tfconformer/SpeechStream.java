@@ -29,13 +29,13 @@ public abstract class SpeechStream implements AutoCloseable {
   private long handle;
 
   /** Opens a model in the app's assets; {@code converts} says which kind is expected. */
-  SpeechStream(Context context, String asset, int threads, boolean converts) {
-    this(openAsset(context, asset, threads, converts));
+  SpeechStream(Context context, String asset, int threads, boolean converts, int lagMillis) {
+    this(openAsset(context, asset, threads, converts, lagMillis));
   }
 
   /** Opens a model that is a file; {@code converts} says which kind is expected. */
-  SpeechStream(File path, int threads, boolean converts) {
-    this(openFile(path, threads, converts));
+  SpeechStream(File path, int threads, boolean converts, int lagMillis) {
+    this(openFile(path, threads, converts, lagMillis));
   }
 
   private SpeechStream(JSONObject opened) {
@@ -43,10 +43,10 @@ public abstract class SpeechStream implements AutoCloseable {
     sampleRate = opened.optInt("sample_rate");
   }
 
-  private static JSONObject openAsset(Context context, String asset, int threads, boolean converts) {
+  private static JSONObject openAsset(Context context, String asset, int threads, boolean converts, int lagMillis) {
     try (AssetFileDescriptor part = context.getAssets().openFd(asset)) {
       ParcelFileDescriptor file = part.getParcelFileDescriptor();
-      return open(file, part.getStartOffset(), part.getLength(), threads, converts);
+      return open(file, part.getStartOffset(), part.getLength(), threads, converts, lagMillis);
     } catch (IOException error) {
       throw new SpeechException(
           "the asset " + asset + " is missing, or compressed: androidResources { noCompress += \"tflite\" } stores it"
@@ -57,9 +57,9 @@ public abstract class SpeechStream implements AutoCloseable {
     }
   }
 
-  private static JSONObject openFile(File path, int threads, boolean converts) {
+  private static JSONObject openFile(File path, int threads, boolean converts, int lagMillis) {
     try (ParcelFileDescriptor file = ParcelFileDescriptor.open(path, ParcelFileDescriptor.MODE_READ_ONLY)) {
-      return open(file, 0, file.getStatSize(), threads, converts);
+      return open(file, 0, file.getStatSize(), threads, converts, lagMillis);
     } catch (IOException error) {
       throw new SpeechException("cannot read " + path + ": " + error.getMessage(), error);
     } catch (SpeechException error) {
@@ -68,13 +68,17 @@ public abstract class SpeechStream implements AutoCloseable {
   }
 
   /** One at a time for all streams: the native core prepares what they share. */
-  private static JSONObject open(ParcelFileDescriptor file, long offset, long size, int threads, boolean converts) {
+  private static JSONObject open(
+      ParcelFileDescriptor file, long offset, long size, int threads, boolean converts, int lagMillis) {
     if (threads < 1) {
       throw new IllegalArgumentException("the number of threads should be 1 or more, got " + threads);
     }
+    if (lagMillis < 0) {
+      throw new IllegalArgumentException("the lag should be 0 ms or more, got " + lagMillis);
+    }
     synchronized (SpeechStream.class) {
       try {
-        return parse(NativeStream.open(file.getFd(), offset, size, threads, converts));
+        return parse(NativeStream.open(file.getFd(), offset, size, threads, converts, lagMillis));
       } catch (LinkageError error) {
         throw new SpeechException("the native library cannot be loaded: " + error.getMessage(), error);
       }

@@ -2,6 +2,7 @@ package org.tfconformer.sample;
 
 import android.content.Context;
 import device.Device;
+import java.io.ByteArrayOutputStream;
 import java.io.File;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -40,6 +41,9 @@ public final class Program {
           break;
         case "convert":
           convert(words[1], audio(words[2]), words[3]);
+          break;
+        case "follow":
+          follow(words[1], audio(words[2]), Integer.parseInt(words[3]), words[4]);
           break;
         case "errors":
           errors(words[1], words[2]);
@@ -109,9 +113,7 @@ public final class Program {
         float[] speech = converter.result();
         print(converter.partialResult());
         System.out.println("endpoint\t" + converter.isEndpoint() + "\t" + converter.getSampleRate());
-        ByteBuffer bytes = ByteBuffer.allocate(4 * speech.length).order(ByteOrder.LITTLE_ENDIAN);
-        bytes.asFloatBuffer().put(speech);
-        Files.write(Device.folder(output + utterance).toPath(), bytes.array());
+        Files.write(Device.folder(output + utterance).toPath(), bytes(speech));
         converter.reset();
       }
     }
@@ -119,6 +121,31 @@ public final class Program {
     closed.close();
     fails(() -> closed.acceptWaveform(new short[1], 1));
     fails(() -> new Converter(Device.folder("assets/" + asset), 0));
+    fails(() -> new Converter(Device.folder("assets/" + asset), 1, -1));
+  }
+
+  /** Converts behind the speaker; prints the samples of the source and the first ones of speech that were there. */
+  private static void follow(String asset, float[] audio, int lagMillis, String output) throws IOException {
+    ByteArrayOutputStream spoken = new ByteArrayOutputStream();
+    try (Converter converter = new Converter(CONTEXT, asset, 1, lagMillis)) {
+      for (int begin = 0; begin < audio.length; begin += CHUNK) {
+        int count = Math.min(CHUNK, audio.length - begin);
+        converter.acceptWaveform(chunk(audio, begin), count);
+        float[] speech = converter.speech();
+        if (speech.length > 0 && spoken.size() == 0) {
+          System.out.println("first\t" + (begin + count));
+        }
+        spoken.write(bytes(speech));
+      }
+      spoken.write(bytes(converter.result()));
+    }
+    Files.write(Device.folder(output).toPath(), spoken.toByteArray());
+  }
+
+  private static byte[] bytes(float[] samples) {
+    ByteBuffer bytes = ByteBuffer.allocate(4 * samples.length).order(ByteOrder.LITTLE_ENDIAN);
+    bytes.asFloatBuffer().put(samples);
+    return bytes.array();
   }
 
   private static void errors(String recognizes, String converts) {
