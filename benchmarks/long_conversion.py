@@ -1,6 +1,6 @@
 """Conversion of hours of speech in one stream: the growth of memory, and the real-time factor.
 
-    python -m benchmarks.long_conversion conversion.tflite results/parrotron_hour.json --lag 0.7
+    python -m benchmarks.long_conversion conversion.tflite results/parrotron_hour.json --lag 0.5
 
 The utterances of a test set follow each other, with silence between them in which the endpoint rules end them.
 """

@@ -232,6 +232,19 @@ def conversion_table(rows: Sequence[ResultRow]) -> str:
     return _numbers(header, lines)
 
 
+def long_conversion_table(rows: Sequence[ResultRow]) -> str:
+    """Renders the growth of memory over a long stream of utterances, and its real-time factor."""
+    header = ["file", "audio, s", "memory grows by, MB", "cut off", "real-time factor", "kernel"]
+    lines = [
+        [
+            *(str(row.model), number(row.audio_seconds, 0), number(row.rss_growth_mb, 1), str(row.cut_off)),
+            *(number(row.speed.rtf_p50, 3), str(row.execution.kernel)),
+        ]
+        for row in rows
+    ]
+    return _numbers(header, lines)
+
+
 def _once(rows: Sequence[ResultRow]) -> list[ResultRow]:
     """Leaves out the recordings that several files are scored beside, but for the first time."""
     recordings: set[tuple[str | None, str]] = set()
@@ -330,6 +343,7 @@ def main(results: Path, root: Path) -> None:
         "docs/results/parrotron.md": {
             "parrotron": conversion_table(_once(rows("parrotron", "parrotron_int4"))),
             "parrotron_vocoder": conversion_table(rows("parrotron_vocoder")),
+            "parrotron_hour": long_conversion_table(rows("parrotron_hour")),
         },
         "docs/reference/transducer.md": {"transducer": render_markdown_table(transducers)},
         "README.md": {"litert": litert_table(rows("encoder"))},
