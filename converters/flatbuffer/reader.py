@@ -10,6 +10,7 @@ import mmap
 import os
 import struct
 from collections import Counter
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -172,9 +173,12 @@ def _check_references(model: dict[str, Any], file_size: int) -> None:
     for buffer in buffers:
         if buffer.get("offset", 0) + buffer.get("size", 0) > file_size:
             raise _BrokenFileError("a buffer ends after the file")
+    computed = []
     for subgraph in subgraphs:
         _check_tensors(subgraph, buffers)
-        _check_order(subgraph, buffers, [_builtin_code(code) for code in model.get("operator_codes", [])])
+        codes = [_builtin_code(code) for code in model.get("operator_codes", [])]
+        computed.append(_check_order(subgraph, buffers, codes))
+        _check_written(subgraph.get("outputs", ()), computed[-1], subgraph.get("tensors", []))
     for entry in model.get("metadata", []):
         _check_indices("a metadata buffer", (entry.get("buffer", 0),), len(buffers))
     for signature in model.get("signature_defs", []):
@@ -182,6 +186,8 @@ def _check_references(model: dict[str, Any], file_size: int) -> None:
         tensors = subgraphs[signature.get("subgraph_index", 0)].get("tensors", [])
         for entry in signature.get("inputs", []) + signature.get("outputs", []):
             _check_indices("a signature's tensor", (entry.get("tensor_index", 0),), len(tensors))
+        outputs = [entry.get("tensor_index", 0) for entry in signature.get("outputs", [])]
+        _check_written(outputs, computed[signature.get("subgraph_index", 0)], tensors)
         inputs = {entry.get("tensor_index", 0) for entry in signature.get("inputs", [])}
         if not inputs.isdisjoint(_constants(tensors, buffers)):  # which is mapped from the file, and not writable
             raise _BrokenFileError("an input of a signature is a constant")
@@ -212,8 +218,17 @@ def _builtin_code(code: dict[str, Any]) -> int:
     return CUSTOM if code.get("custom_code") else number
 
 
-def _check_order(subgraph: dict[str, Any], buffers: list[dict[str, Any]], codes: list[int]) -> None:
+def _check_written(outputs: Iterable[int], computed: Set[int], tensors: list[dict[str, Any]]) -> None:
+    """Checks that a graph computes its outputs: the runtimes have no memory for one that nothing writes."""
+    for index in outputs:
+        if index not in computed:
+            raise _BrokenFileError(f"the tensor {tensors[index].get('name', '')!r} is an output, and nothing writes it")
+
+
+def _check_order(subgraph: dict[str, Any], buffers: list[dict[str, Any]], codes: list[int]) -> set[int]:
     """Checks that operators read only tensors written before them: the runtimes crash on a graph with a loop.
+
+    Returns the indices of the tensors that have a value when the graph was computed.
 
     They crash too where a built-in operation lacks an input that it needs, or has other outputs than it knows, where a
     graph's input is a constant, and on a variable that is a graph's input or an operator's output, since a variable has
@@ -247,6 +262,7 @@ def _check_order(subgraph: dict[str, Any], buffers: list[dict[str, Any]], codes:
             if index not in available:
                 raise _BrokenFileError(f"the tensor {tensors[index].get('name', '')!r} is read before it is written")
         available.update(outputs)
+    return available
 
 
 def _summarize(model: dict[str, Any], data: mmap.mmap) -> TfliteFile:

@@ -200,3 +200,17 @@ def test_names_are_unicode(tmp_path: Path) -> None:
     builder.subgraph.tensors[middle].name = b"mid\x87dle"
     with pytest.raises(InputError, match=r"the name b'mid\\x87dle' is no Unicode text"):
         read(builder.build([x], [y]), tmp_path)
+
+
+def test_outputs_are_written(tmp_path: Path) -> None:
+    """The runtimes have no memory for others, and return nothing for a state, or a null pointer."""
+    builder = ModelBuilder()
+    x = builder.tensor("x", [1, 4])
+    y, never = builder.reshape(x, [2, 2], "y"), builder.tensor("never", [2, 2])
+    builder.signature("call", {"x": x}, {"y": y})
+    read(builder.build([x], [y]), tmp_path)
+    with pytest.raises(InputError, match="the tensor 'never' is an output, and nothing writes it"):
+        read(builder.build([x], [y, never]), tmp_path)
+    builder.model.signatureDefs[0].outputs[0].tensorIndex = never
+    with pytest.raises(InputError, match="the tensor 'never' is an output, and nothing writes it"):
+        read(builder.build([x], [y]), tmp_path)
