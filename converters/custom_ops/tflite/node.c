@@ -161,7 +161,11 @@ TfLiteStatus tfc_node_resize_output(TfLiteContext* context, tfc_node* node, int 
     return tfc_node_fail(context, node, "the output would be too large");
   }
   node->y_bytes = (size_t)bytes;
-  return context->ResizeTensor(context, y, size);
+  const TfLiteStatus status = context->ResizeTensor(context, y, size);
+  if (status == kTfLiteOk && y->allocation_type == kTfLiteMmapRo) { /* of that shape, and mapped from the file */
+    return tfc_node_fail(context, node, "the output is a constant");
+  }
+  return status;
 }
 
 TfLiteStatus tfc_node_prepare(TfLiteContext* context, tfc_node* node) {

@@ -90,10 +90,20 @@ def output_type(builder: RecognizerBuilder) -> None:
     builder.subgraph.tensors[builder.logits].type = schema.TensorType.INT32
 
 
-def constant_output(builder: RecognizerBuilder) -> None:
-    output = builder.subgraph.tensors[int(builder.subgraph.operators[1].outputs[0])]
-    output.shape, output.shapeSignature = np.array([1, 1, 24], np.int32), None
-    output.buffer = builder._buffer(bytes(4 * 24))
+def constant_output(frames: int) -> Callable[[RecognizerBuilder], None]:
+    """Lets the first layer write a constant of so many frames."""
+
+    def edit(builder: RecognizerBuilder) -> None:
+        output = builder.subgraph.tensors[int(builder.subgraph.operators[1].outputs[0])]
+        output.shape, output.shapeSignature = np.array([1, frames, 24], np.int32), None
+        output.buffer = builder._buffer(bytes(4 * frames * 24))
+
+    return edit
+
+
+def constant_output_as_long_as_x(builder: RecognizerBuilder) -> None:
+    set_x(np.ones((1, 3, 40), np.float32))(builder)
+    constant_output(3)(builder)
 
 
 def two_outputs(builder: RecognizerBuilder) -> None:
@@ -191,7 +201,8 @@ HOSTILE: dict[str, tuple[Callable[[RecognizerBuilder], None], str]] = {
     "narrow x": (set_x(np.ones((1, 3, 39), np.float32)), "the last dimension of x is 39, expected 40"),
     "x of integers": (set_x(np.ones((1, 3, 40), np.int32)), "x is INT32, expected FLOAT32"),
     "output type": (output_type, "'layer2': the output is INT32, expected FLOAT32"),
-    "constant output": (constant_output, "fixed-size tensor"),
+    "constant output": (constant_output(1), "fixed-size tensor"),
+    "constant output as long as x": (constant_output_as_long_as_x, "'layer0': the output is a constant"),
     "two outputs": (two_outputs, "a node must have exactly one output"),
     "variable output": (variable_output, "a variable is the input of a graph or the output of an operator"),
     "variable input": (variable_input, "a variable is the input of a graph or the output of an operator"),
