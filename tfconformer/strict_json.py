@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any, NoReturn
+
+from tfconformer.errors import InputError
 
 MAX_DEPTH = 64  # objects and arrays in one another
 
@@ -29,6 +32,27 @@ def loads(text: str | bytes, surrogates: bool = False) -> Any:
             json.dumps(tree, ensure_ascii=False).encode("utf-8")
         except UnicodeEncodeError:
             raise ValueError("half of a pair of surrogates is no text") from None
+    return tree
+
+
+def read_object(path: Path, kind: str = "file") -> dict[str, Any]:
+    """Reads a JSON file whose top level is an object.
+
+    Args:
+      path: the file.
+      kind: noun for error messages, such as "tokenizer".
+
+    Raises:
+      InputError: the file cannot be read, is not JSON as `loads` has it, or is not an object.
+    """
+    try:
+        tree = loads(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"cannot read the {kind} {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON: {error}") from None
+    if not isinstance(tree, dict):
+        raise InputError(f"{path} is no object of JSON")
     return tree
 
 

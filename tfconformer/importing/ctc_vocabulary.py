@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tfconformer import strict_json
 from tfconformer.errors import InputError
 from tfconformer.importing.sentencepiece_model import Kind, Piece, sentencepiece_model
+from tfconformer.strict_json import read_object
 
 _SPACE = "\u2581"  # in pieces
 # The values of settings that a SentencePiece model cannot follow, the defaults of the class.
@@ -32,14 +32,14 @@ def read_ctc_vocabulary(path: Path, symbols: int, blank: int) -> bytes:
     Raises:
       InputError: a file is missing or damaged, a symbol has no token, or the settings are of another tokenizer.
     """
-    settings = _read(path.with_name("tokenizer_config.json"), optional=True)
+    settings = _read_optional(path.with_name("tokenizer_config.json"))
     for key, value in _SUPPORTED.items():
         if settings.get(key, value) != value:
             raise InputError(
                 f"{path.with_name('tokenizer_config.json')}: the tokenizer has {key} {settings[key]!r}, and one with "
                 f"{value!r} can be imported"
             )
-    vocabulary = _read(path) | _read(path.with_name("added_tokens.json"), optional=True)
+    vocabulary = _read(path) | _read_optional(path.with_name("added_tokens.json"))
     if not all(isinstance(index, int) for index in vocabulary.values()):
         raise InputError(f"{path} does not give every token its id")
     texts = {index: text for text, index in vocabulary.items()}
@@ -60,18 +60,12 @@ def read_ctc_vocabulary(path: Path, symbols: int, blank: int) -> bytes:
     return sentencepiece_model(pieces, "char", dummy_prefix=False)
 
 
-def _read(path: Path, optional: bool = False) -> dict[str, Any]:
-    if optional and not path.is_file():
-        return {}
-    try:
-        tree = strict_json.loads(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"cannot read the tokenizer {path}: {error.strerror}") from None
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON: {error}") from None
-    if not isinstance(tree, dict):
-        raise InputError(f"{path} is no object of JSON")
-    return tree
+def _read_optional(path: Path) -> dict[str, Any]:
+    return _read(path) if path.is_file() else {}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return read_object(path, "tokenizer")
 
 
 def _content(settings: dict[str, Any], key: str, default: str) -> str:

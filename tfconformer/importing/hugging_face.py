@@ -13,7 +13,6 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
-from tfconformer import strict_json
 from tfconformer.errors import InputError
 from tfconformer.features.config import FeatureConfig
 from tfconformer.importing.architecture import Architecture, LayerWeights
@@ -22,6 +21,7 @@ from tfconformer.importing.safetensors_file import read_safetensors
 from tfconformer.importing.tensors import StoredTensor, Tensors
 from tfconformer.models.config import ModelConfig
 from tfconformer.section import Section, explain
+from tfconformer.strict_json import read_object
 
 NEWEST = "5.24"  # version of transformers whose classes are known
 # Keys of all models, which change nothing that a model computes from features.
@@ -153,7 +153,7 @@ class HuggingFaceFolder:
           InputError: it is missing, damaged, or names no class.
         """
         self.path = path
-        self._config = _read_json(path / "config.json")
+        self._config = read_object(path / "config.json")
         names = self._config.get("architectures")
         if not isinstance(names, list) or len(names) != 1 or not isinstance(names[0], str):
             raise InputError(f"{path}/config.json does not name the class of the model under 'architectures'")
@@ -174,7 +174,7 @@ class HuggingFaceFolder:
           InputError: see `settings`, or there are none.
         """
         for name in ("processor_config.json", "preprocessor_config.json"):
-            tree: Any = _read_json(self.path / name) if (self.path / name).is_file() else None
+            tree: Any = read_object(self.path / name) if (self.path / name).is_file() else None
             if tree and name == "processor_config.json":
                 tree = tree.get("feature_extractor")  # older ones hold none
             if tree is not None:
@@ -192,7 +192,7 @@ class HuggingFaceFolder:
         """
         index = self.path / "model.safetensors.index.json"
         if index.is_file():
-            files = _read_json(index).get("weight_map")
+            files = read_object(index).get("weight_map")
             if not isinstance(files, dict) or not all(isinstance(name, str) for name in files.values()):
                 raise InputError(f"{index} has no 'weight_map' from tensors to files")
             names = sorted(set(files.values()))
@@ -238,15 +238,3 @@ def ctc_architecture(
         yield ctc_head(tensors, model.dim, symbols, blank)
 
     return Architecture("recognition_ctc", features, model, symbols, blank, layers)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        tree = strict_json.loads(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON: {error}") from None
-    if not isinstance(tree, dict):
-        raise InputError(f"{path} is no object of JSON")
-    return tree
