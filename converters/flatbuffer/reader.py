@@ -213,9 +213,9 @@ def _constants(tensors: list[dict[str, Any]], buffers: list[dict[str, Any]]) -> 
     }
 
 
-def _builtin_code(code: dict[str, Any]) -> int:
-    number: int = max(code.get("builtin_code", 0), code.get("deprecated_builtin_code", 0))
-    return CUSTOM if code.get("custom_code") else number
+def _builtin_code(code: dict[str, int]) -> int:
+    """Returns the code by which the runtimes choose an operation; its name counts only with `CUSTOM`."""
+    return max(code.get("builtin_code", 0), code.get("deprecated_builtin_code", 0))
 
 
 def _check_written(outputs: Iterable[int], computed: Set[int], tensors: list[dict[str, Any]]) -> None:
@@ -280,8 +280,8 @@ def _summarize(model: dict[str, Any], data: mmap.mmap) -> TfliteFile:
     nodes = Counter(operator.get("opcode_index", 0) for operator in operators)
     custom_operations: Counter[str] = Counter()
     for index, code in enumerate(codes):
-        if code.get("custom_code"):
-            custom_operations[code["custom_code"]] += nodes[index]
+        if _builtin_code(code) == CUSTOM:
+            custom_operations[code.get("custom_code", "")] += nodes[index]
     return TfliteFile(
         custom_operations=dict(custom_operations),
         signatures={

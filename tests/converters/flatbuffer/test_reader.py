@@ -189,6 +189,15 @@ def test_what_is_written_before_a_call_is_no_constant(tmp_path: Path) -> None:
         read(builder.build([x], [y]), tmp_path)
 
 
+def test_the_name_of_a_built_in_operation_does_not_make_it_ours(tmp_path: Path) -> None:
+    """The runtimes choose by the code, and the name counts with the code of custom operations alone."""
+    builder = RecognizerBuilder([random_layer(np.random.default_rng(0), 4, 40, 8)], metadata={"format": 1})
+    code = builder.model.operatorCodes[-1]
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.SPLIT
+    with pytest.raises(InputError, match="the built-in operation 49 has 1 outputs, expected 0"):
+        read(builder.finish(), tmp_path)
+
+
 def test_names_are_unicode(tmp_path: Path) -> None:
     """The runtimes for Python decode the names of tensors and operations, of inner ones too."""
     builder = ModelBuilder()
