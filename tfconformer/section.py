@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+LARGEST_INTEGER = 2**31 - 1  # of TensorFlow's int32
 
 
 class Section(BaseModel):
-    """A section of a YAML file, immutable; an unknown key is an error."""
+    """A section of a YAML file, immutable; an unknown key is an error, and so is a whole number of over 32 bits."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _of_32_bits(cls, value: Any) -> Any:
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, int) and not -LARGEST_INTEGER <= number <= LARGEST_INTEGER:
+                raise ValueError(f"a whole number must be at most {LARGEST_INTEGER}, got {number}")
+        return value
 
 
 def explain(error: ValidationError) -> str:

@@ -22,6 +22,7 @@ from tfconformer.errors import InputError, one_line
 from tfconformer.quantization.spec import FLOAT_BITS, QuantSpec
 from tfconformer.reports.layer_table import FLOAT_BYTES, LayerRow
 from tfconformer.reports.rows import Quantization, Size, Training, common
+from tfconformer.section import explain
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,7 @@ class ModelFile:
         try:
             config = Config.model_validate(self.metadata.config)
         except ValidationError as error:
-            reason = error.errors()[0]["msg"]
-            raise InputError(f"{self.path}: the configuration in its metadata is wrong: {reason}") from None
+            raise InputError(f"{self.path}: the configuration in its metadata is wrong: {explain(error)}") from None
         if config.model.blocks > len(self.metadata.layers):
             raise InputError(f"{self.path}: the configuration in its metadata has more blocks than the file has layers")
         # Imported here, because everything else about a file can be read without TensorFlow.

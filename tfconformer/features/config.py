@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from tfconformer.features.scale import ENERGY_FLOOR
 from tfconformer.section import Section
 
+LONGEST_TRANSFORM = 2**16
 # The sizes of features that are samples: every frame is one.
 _OF_SAMPLES = dict.fromkeys(("frame_length", "frame_step", "fft_length", "mel_bins"), 1)
 
@@ -25,9 +26,14 @@ class FeatureConfig(Section):
     frame_length: int = Field(400, gt=0, description="length of the analysis window, in samples, at most fft_length")
     frame_step: int = Field(160, gt=0, description="distance between the beginnings of two frames, in samples")
     fft_length: int = Field(
-        512, gt=0, description="length of the Fourier transform, in samples; longer than a frame pads it"
+        512,
+        gt=0,
+        le=LONGEST_TRANSFORM,
+        description="length of the Fourier transform, in samples; longer than a frame pads it",
     )
-    mel_bins: int = Field(80, gt=0, description="number of mel filters: features per frame")
+    mel_bins: int = Field(
+        80, gt=0, description="number of mel filters: features per frame; at most the frequencies of the transform"
+    )
     lower_edge: float = Field(60.0, ge=0, description="lower edge of the lowest mel filter, in Hz")
     upper_edge: float = Field(
         7600.0, gt=0, description="upper edge of the highest mel filter, in Hz, at most half the sampling rate"
@@ -67,6 +73,9 @@ class FeatureConfig(Section):
             return self
         if self.frame_length > self.fft_length:
             raise ValueError(f"frame_length {self.frame_length} exceeds fft_length {self.fft_length}")
+        frequencies = self.fft_length // 2 + 1
+        if self.mel_bins > frequencies:
+            raise ValueError(f"mel_bins {self.mel_bins} exceeds the {frequencies} frequencies of the transform")
         if not self.lower_edge < self.upper_edge <= self.sample_rate / 2:
             raise ValueError(f"mel edges must satisfy lower < upper <= {self.sample_rate / 2:g} Hz")
         if self.centered and self.frame_length < 2 * self.frame_step:

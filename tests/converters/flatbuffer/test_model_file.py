@@ -7,6 +7,7 @@ from converters.flatbuffer.model_file import Scheme, WeightMatrix, read_model_fi
 from tests.support.model_metadata import dense, metadata, packed_dense
 from tests.support.packed_layer import random_layer
 from tests.support.tflite_builder import ModelBuilder, RecognizerBuilder, schema
+from tests.support.tiny_conformer import tiny_config
 from tfconformer.errors import InputError
 from tfconformer.reports.rows import Quantization, Size, Training
 
@@ -142,8 +143,20 @@ def test_parameters_are_those_of_all_layers(written, generator):
     assert file.parameters == 80 + 40 * 9 + 9
 
 
-def test_layer_rows_need_a_valid_configuration(written, generator):
-    file = read_model_file(written(recognizer(random_layer(generator, 8, 40, 9), config={"model": {}})))
+@pytest.mark.parametrize(
+    ("section", "wrong"),
+    [
+        ("model", {}),
+        ("features", {"mel_bins": 2**31 - 1}),
+        ("features", {"mel_bins": 2**31 - 1, "fft_length": 2**31 - 1}),
+        ("features", {"mel_bins": 2**70}),
+        ("features", {"sample_rate": 2**70}),
+        ("model", {"blocks": 1, "dim": 2**70, "heads": 1}),
+    ],
+)
+def test_layer_rows_need_a_valid_configuration(written, generator, section, wrong):
+    config = tiny_config().model_dump(mode="json") | {section: wrong}
+    file = read_model_file(written(recognizer(random_layer(generator, 8, 40, 9), config=config)))
     with pytest.raises(InputError, match="configuration in its metadata is wrong"):
         file.layer_rows()
 
