@@ -36,6 +36,7 @@ from tests.support.tiny_conformer import (
     tiny_waveforms,
 )
 from tests.support.tracing import omit_optimization, omit_stacks
+from tfconformer import memory
 from tfconformer.config import Config
 from tfconformer.data.manifest import Utterance, write_manifest
 from tfconformer.data.shards import write_shards
@@ -81,6 +82,8 @@ def pytest_configure(config: pytest.Config) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+    # The models of tests are small, and to visit every object of a process takes a third of their export.
+    memory.release_freed = lambda: None
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:

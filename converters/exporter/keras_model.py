@@ -20,7 +20,6 @@ from converters.exporter.pipeline import (
     ExportReport,
     PreparedModel,
     prepare_part,
-    release_freed_memory,
     write_report,
 )
 from converters.exporter.placeholders import with_placeholders
@@ -36,7 +35,7 @@ from converters.exporter.verify import (
 )
 from converters.flatbuffer.metadata import FREE, GraphDescription, TaskDescription, TensorDescription
 from converters.runtime.tensor_model import load
-from tfconformer import atomic
+from tfconformer import atomic, memory
 from tfconformer.errors import InputError
 from tfconformer.layers.from_keras.model import expand, is_functional, require_functional
 from tfconformer.quantization.layers.quantize_wrapper import require_own_wrappers
@@ -89,7 +88,7 @@ def export_keras_model(
     metadata = write_metadata(
         config=None, tokenizer=None, task=TaskDescription(name=TASK), graphs=frozen.graphs, layers=prepared.layers
     )
-    release_freed_memory()
+    memory.release_freed()
     content = rewrite(frozen, prepared.constants, metadata)
     with atomic.atomic_path(output) as file:
         file.write_bytes(content)

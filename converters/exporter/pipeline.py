@@ -9,8 +9,6 @@ model. The values between the stages are immutable. In a streaming file the grap
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import json
 import logging
 from collections.abc import Iterable, Sequence
@@ -45,7 +43,7 @@ from converters.exporter.verify import (
     verify_weights,
 )
 from converters.flatbuffer.metadata import LayerRecord, TaskDescription
-from tfconformer import atomic
+from tfconformer import atomic, memory
 from tfconformer.config import Config
 from tfconformer.data.tokenizer import Tokenizer
 from tfconformer.errors import InputError
@@ -186,7 +184,7 @@ def export_model(
         raise InputError("export needs at least one utterance to verify the file with")
     frozen = freeze_prepared(prepared, config)
     metadata = describe(prepared, frozen, config, tokenizer, method=method, references=references)
-    release_freed_memory()
+    memory.release_freed()
     content = rewrite(frozen, prepared.constants, metadata)
     with atomic.atomic_path(output) as file:
         file.write_bytes(content)
@@ -211,13 +209,6 @@ def _check_hypotheses(output: Path, parity: Iterable[Parity], allowed: int | Non
                 f"{output}: {result.different_hypotheses} of {result.utterances} transcripts in {result.runtime} are "
                 f"not the Keras model's, expected at most {allowed}; `--allow-different` raises the limit"
             )
-
-
-def release_freed_memory() -> None:
-    """Returns the converter's freed memory to the operating system; Python and the C library would keep it."""
-    gc.collect()
-    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # only glibc has it
-        trim(0)
 
 
 def prepare(task: Task, trained: keras.Model, target: str = "custom", streaming: bool = False) -> PreparedModel:

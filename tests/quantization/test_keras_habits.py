@@ -128,7 +128,7 @@ def test_mixed_precision_keeps_quantized_layers_in_float32(expected_outputs, in_
     model = keras_model(BRANCHES)
     model.set_weights(in_float32[0].get_weights())
     quantized = tfconformer.quantize(model, {".*": INT2})
-    quantized.compile("adam", "mse")
+    quantized.compile("adam", "mse", run_eagerly=True)  # tracing takes many times longer than the steps
     zeros = {name: np.zeros(output.shape) for name, output in expected_outputs.items()}
     assert np.isfinite(quantized.fit(X, zeros, epochs=2, verbose=0).history["loss"]).all()
     keras.mixed_precision.set_global_policy("float32")

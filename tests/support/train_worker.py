@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tf_keras as keras
 
-from tests.support.tracing import omit_stacks
+from tests.support.tracing import omit_optimization, omit_stacks
 from tfconformer.compat import integer
 from tfconformer.config import load_config
 from tfconformer.training.distribution import process_strategy
@@ -31,6 +31,7 @@ def train_replica(config: str, run: str, last: str, replicas: str, kill_step: st
     """
     if kill_step is not None:
         _at_steps(lambda step: step == int(kill_step) and os.kill(os.getpid(), signal.SIGKILL))
+    omit_optimization()
     strategy = process_strategy(int(replicas))
     with strategy.scope():
         model = train(load_config(config), RunDirectory(Path(run)))

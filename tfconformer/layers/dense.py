@@ -50,7 +50,12 @@ class FloatMatmul(Matmul):
 
     def bind(self, kernel: tf.Tensor) -> BoundMatmul:
         def multiply(x: tf.Tensor) -> tf.Tensor:
-            return tf.matmul(x, kernel) if x.shape[0] == 1 else tf.tensordot(x, kernel, 1)
+            if x.shape[0] == 1 or x.shape.rank == 2:
+                return tf.matmul(x, kernel)
+            # As `tf.tensordot` does in twice as many operations.
+            k, n = kernel.shape
+            rows = tf.matmul(tf.reshape(x, [-1, k]), kernel)
+            return tf.reshape(rows, tf.concat([tf.shape(x)[:-1], [n]], axis=0))
 
         return BoundMatmul(kernel, multiply, rows=tf.identity)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from tfconformer import memory
 from tfconformer.config import Config
 from tfconformer.data.pipeline import evaluation_utterances
 from tfconformer.data.shards import find_shards
@@ -50,7 +50,7 @@ def post_training_model(
     if any(rule.spec for rule in config.quantization):
         raise InputError(f"{run.path} is a quantized run: post-training quantization starts from a float one")
     quantized = _quantized(load_model(run), config, rules, rounding)
-    gc.collect()  # the float model, in whose place another one comes
+    memory.release_freed()  # of the float model, in whose place another one comes
     structure = abstract_model(config, Tokenizer.from_file(run.tokenizer_file).vocabulary_size)
     model = fixed_model(structure, quantized)
     load_weights(model, run)
