@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.custom_ops import FULLY_CONNECTED, OPERATIONS, kernel_names, library_path
-from converters.flatbuffer.metadata import GraphDescription, ModelMetadata, show_tensor
+from converters.flatbuffer.metadata import GraphDescription, ModelMetadata, TensorDescription, show_tensor
 from converters.flatbuffer.reader import TfliteFile
 from converters.flatbuffer.signatures import check_tensors
 from tfconformer.errors import InputError, one_line
@@ -190,13 +190,26 @@ class LoadedFile:
             # Not cached: while a runner exists, the interpreter refuses to run another graph on its tensors.
             outputs = dict(self.interpreter.get_signature_runner(signature)(**inputs))
         for tensor in self._graphs[signature].all_outputs:
-            value = outputs[tensor.name]
-            if not tensor.accepts(value.shape, value.dtype.name):
-                found = show_tensor(value.shape, value.dtype.name)
-                raise InputError(
-                    f"{self.path}: {signature} computes {found} as {tensor.name}, which should be {tensor}"
-                )
+            self.check_computed(signature, tensor, outputs[tensor.name].shape, outputs[tensor.name].dtype)
         return outputs
+
+    def check_computed(
+        self, signature: str, tensor: TensorDescription, shape: tuple[int, ...], dtype: np.dtype[Any]
+    ) -> None:
+        """Checks an output of a call, whose shape may depend on the values of the inputs.
+
+        Args:
+          signature: the signature of the graph.
+          tensor: the output that the metadata describe.
+          shape: the shape of the computed one.
+          dtype: its type.
+
+        Raises:
+          InputError: the shape or the type is another.
+        """
+        if not tensor.accepts(shape, dtype.name):
+            found = show_tensor(shape, dtype.name)
+            raise InputError(f"{self.path}: {signature} computes {found} as {tensor.name}, which should be {tensor}")
 
     def zero_states(self, signature: str) -> dict[str, NDArray[Any]]:
         """Returns the states of a step graph at the start, all zero, by name."""

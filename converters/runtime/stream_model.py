@@ -28,6 +28,7 @@ from converters.flatbuffer.metadata import (
     RECEIVED,
     ModelMetadata,
     StreamDescription,
+    TensorDescription,
     show_tensor,
 )
 from converters.flatbuffer.reader import read_tflite
@@ -66,6 +67,12 @@ class StreamModel(SpeechModel):
         self._outputs = {name: details["index"] for name, details in outputs.items()}
         # The other states are updated in place: input and output are one tensor.
         self._copied = [name for name, index in self._inputs.items() if self._outputs.get(name, index) != index]
+        self._computed = [
+            TensorDescription(
+                name=name, shape=tuple(map(int, outputs[name]["shape"])), dtype=outputs[name]["dtype"].__name__
+            )
+            for name in (self.output, FRAMES, *self._copied)
+        ]
         self.reset()
 
     @property
@@ -161,12 +168,20 @@ class StreamModel(SpeechModel):
         interpreter.tensor(self._inputs[COUNT])()[0] = count
         with self._file.one_sentence("compute it"):
             interpreter.invoke()
+        for tensor in self._computed:
+            shape, dtype = self._shape_and_type(self._outputs[tensor.name])
+            self._file.check_computed(self._file.graph.signature, tensor, shape, dtype)
         for name in self._copied:
             np.copyto(interpreter.tensor(self._inputs[name])(), interpreter.tensor(self._outputs[name])())
         first = position // description.frame_samples - description.delay_frames
         frames = int(interpreter.get_tensor(self._outputs[FRAMES])[0])
         outputs = interpreter.get_tensor(self._outputs[self.output])[0]
         return np.asarray(outputs[max(0, -first) : max(0, frames - first)])
+
+    def _shape_and_type(self, index: int) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        # Not the view itself: the interpreter refuses to run while one exists, be it in the frames of an exception.
+        view = self._interpreter.tensor(index)()
+        return view.shape, view.dtype
 
 
 def open_stream(path: str | os.PathLike[str], runtime: str = "ai-edge-litert", threads: int = 1) -> StreamModel:

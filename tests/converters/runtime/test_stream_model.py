@@ -9,6 +9,7 @@ import pytest
 
 from converters.exporter.freeze_streaming import FLUSH, STEP
 from converters.exporter.verify import RELATIVE_RMS_LIMIT, Reference, keras_references, verify_outputs, verify_weights
+from converters.flatbuffer.editor import GraphFile
 from converters.flatbuffer.metadata import METADATA, ModelMetadata
 from converters.flatbuffer.model_file import read_model_file
 from converters.flatbuffer.reader import read_tflite
@@ -16,6 +17,7 @@ from converters.runtime.model import RUNTIMES, open_model
 from converters.runtime.stream_model import open_stream
 from tests.support.edited_file import with_constant
 from tests.support.forked import forked
+from tests.support.small_files import write_stream
 from tests.support.tflite_builder import ModelBuilder
 from tfconformer.errors import InputError
 
@@ -168,6 +170,23 @@ def test_bad_input_is_refused_and_the_stream_goes_on(stream, late_stream, wavefo
     model.finish(np.zeros(5, np.float32))
     with pytest.raises(InputError, match="the utterance has ended"):
         model.step(waveforms[2][:size])
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_an_output_of_another_shape_is_one_sentence(runtime, tmp_path):
+    path = tmp_path / "stream.tflite"
+    write_stream(path)
+    file = GraphFile.parse(path.read_bytes())
+    graph = file.graphs[0].subgraph
+    names = [tensor.name for tensor in graph.tensors]
+    (reshape,) = (one for one in graph.operators if one.outputs[0] == names.index(b"frame"))
+    reshape.inputs = np.array([reshape.inputs[0], names.index(b"count")])  # [400] in place of [1, 1, 400]
+    path.write_bytes(file.to_bytes())
+    model = open_stream(path, runtime)
+    with pytest.raises(
+        InputError, match=r"encode_step computes float32 \[12\] as logits, which should be .* \[1, 1, 12\]"
+    ):
+        model.step(np.zeros(400, np.float32))
 
 
 def test_the_longest_stream_ends_with_an_error(stream):
