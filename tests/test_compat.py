@@ -12,6 +12,7 @@ from tfconformer.compat import (
     keras_mask,
     layer_calls,
     shape_graph,
+    tensor_of_shape,
     variable_without_value,
 )
 
@@ -73,6 +74,12 @@ def test_layers_of_a_functional_model_are_called_for_their_shapes():
     with shape_graph().as_default():
         assert infers_shape()
     assert not infers_shape()
+
+
+def test_a_tensor_of_a_shape_has_that_shape():
+    with shape_graph().as_default():
+        tensor = tensor_of_shape([None, 3])
+    assert (tensor.shape.as_list(), tensor.dtype) == ([None, 3], tf.float32)
 
 
 def test_a_variable_without_a_value_has_a_shape_only():

@@ -47,6 +47,11 @@ def infers_shape() -> bool:
     return getattr(tf.compat.v1.get_default_graph(), "name", "").endswith(_SHAPE_GRAPH)
 
 
+def tensor_of_shape(shape: Any) -> tf.Tensor:
+    """Returns a float32 tensor that has a shape and no value, where `infers_shape` is true."""
+    return tf.compat.v1.placeholder(tf.float32, shape)
+
+
 def variable_without_value(name: str, shape: Any, dtype: tf.DType, trainable: bool | None) -> tf.Variable:
     """Creates a variable that takes no memory and has no value, for models of which only the structure counts."""
     return UninitializedVariable(name=name, dtype=dtype, shape=shape, trainable=trainable)

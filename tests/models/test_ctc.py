@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras as keras
 
 from tfconformer.config import load_config
@@ -146,3 +147,13 @@ def test_configuration_round_trip():
     copy.set_weights(model.get_weights())
     x = features(2, 37)
     np.testing.assert_array_equal(logits(copy, x), logits(model, x))
+
+
+def test_shapes_that_are_inferred_without_values_are_theirs():
+    model = build()
+    inferred = [tensor for layer in model.layers for tensor in tf.nest.flatten(layer.output)]
+    values = keras.Model(model.inputs, inferred)([features(2, 61), np.array([61, 40], np.int32)])
+    for expected, value in zip(inferred, values, strict=True):
+        assert expected.shape.is_compatible_with(value.shape), expected
+        assert (expected.dtype, expected.shape.rank) == (value.dtype, value.shape.rank)
+        assert expected.shape[-1:] in (value.shape[-1:], [None]), expected

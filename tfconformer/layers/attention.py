@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfconformer.compat import infers_shape
 from tfconformer.errors import InputError
 from tfconformer.layers.base import Layer
 from tfconformer.layers.context import AttentionContext, ContextLayer
@@ -63,6 +64,8 @@ class RelativeAttention(Layer):
 
     def call(self, inputs: tuple[tf.Tensor, ...]) -> tf.Tensor:
         query, key, value, position, mask = inputs
+        if infers_shape():
+            return tf.identity(query)
         key, value = self._split(key), self._split(value)
         return self._attend(query, key, value, position, mask, lambda scores, keys: relative_shift(scores))
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import tensorflow as tf
 import tf_keras as keras
 
-from tfconformer.compat import infers_shape
+from tfconformer.compat import infers_shape, tensor_of_shape
 from tfconformer.layers.base import Layer
 from tfconformer.layers.registry import register
 from tfconformer.layers.streaming import Pointwise
@@ -100,6 +100,8 @@ class Dense(Pointwise, Layer):
 
     def affine(self, inputs: tf.Tensor, matmul: Matmul | None) -> tf.Tensor:
         """Computes `inputs @ kernel + bias`, the part that every subclass shares: [..., K] -> [..., N]."""
+        if infers_shape():
+            return tensor_of_shape([*inputs.shape[:-1], self.units])
         outputs = (matmul or float_matmul)(inputs, self.kernel)
         return outputs if self.bias is None else tf.nn.bias_add(outputs, self.bias)
 
@@ -142,7 +144,7 @@ class DenseWrapper:
     # There is no Python control flow on tensors in a matmul, and conversion makes tracing slow.
     @tf.autograph.experimental.do_not_convert
     def call(self, inputs: Any, training: bool | tf.Tensor | None = None) -> Any:
-        # The other matmul has the shape of the float one, and many more operations.
+        # Quantization is many operations, even of one that is not called.
         return self.layer.call(inputs, None if infers_shape() else self.matmul(training))
 
 

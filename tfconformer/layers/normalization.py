@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfconformer.compat import infers_shape
 from tfconformer.errors import InputError
 from tfconformer.layers.base import Layer
 from tfconformer.layers.masking import frame_mask
@@ -137,6 +138,8 @@ class LayerNormalization(Pointwise, Layer):
         super().build(input_shape)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        if infers_shape():
+            return tf.identity(inputs)
         centered = inputs - tf.reduce_mean(inputs, axis=-1, keepdims=True)
         variance = tf.reduce_mean(tf.square(centered), axis=-1, keepdims=True)
         return centered * tf.math.rsqrt(variance + self.epsilon) * self.gamma + self.beta
