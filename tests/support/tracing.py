@@ -18,6 +18,6 @@ def omit_stacks() -> None:
 def omit_optimization() -> None:
     """Makes TensorFlow run graphs as they were traced, which takes a fifth off a short training.
 
-    `train_worker.train_and_copy` runs optimized graphs, as the trainings of users do.
+    The programs of `test_wheel` run optimized graphs, as the trainings of users do.
     """
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})

@@ -20,6 +20,7 @@ from tfconformer.training.run import RunDirectory
 from tfconformer.training.train import train
 
 omit_stacks()
+omit_optimization()
 
 
 def train_replica(config: str, run: str, last: str, replicas: str, kill_step: str | None = None) -> None:
@@ -31,7 +32,6 @@ def train_replica(config: str, run: str, last: str, replicas: str, kill_step: st
     """
     if kill_step is not None:
         _at_steps(lambda step: step == int(kill_step) and os.kill(os.getpid(), signal.SIGKILL))
-    omit_optimization()
     strategy = process_strategy(int(replicas))
     with strategy.scope():
         model = train(load_config(config), RunDirectory(Path(run)))
