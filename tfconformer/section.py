@@ -20,7 +20,8 @@ class Section(BaseModel):
     def _of_32_bits(cls, value: Any) -> Any:
         for number in value if isinstance(value, tuple) else (value,):
             if isinstance(number, int) and not -LARGEST_INTEGER <= number <= LARGEST_INTEGER:
-                raise ValueError(f"a whole number must be at most {LARGEST_INTEGER}, got {number}")
+                bounds = f"at least {-LARGEST_INTEGER} and at most {LARGEST_INTEGER}"
+                raise ValueError(f"a whole number must be {bounds}, got {number}")
         return value
 
 

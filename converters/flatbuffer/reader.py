@@ -173,10 +173,10 @@ def _check_references(model: dict[str, Any], file_size: int) -> None:
     for buffer in buffers:
         if buffer.get("offset", 0) + buffer.get("size", 0) > file_size:
             raise _BrokenFileError("a buffer ends after the file")
+    codes = [_builtin_code(code) for code in model.get("operator_codes", [])]
     computed = []
     for subgraph in subgraphs:
         _check_tensors(subgraph, buffers)
-        codes = [_builtin_code(code) for code in model.get("operator_codes", [])]
         computed.append(_check_order(subgraph, buffers, codes))
         _check_written(subgraph.get("outputs", ()), computed[-1], subgraph.get("tensors", []))
     for entry in model.get("metadata", []):

@@ -52,7 +52,7 @@ class FloatMatmul(Matmul):
         def multiply(x: tf.Tensor) -> tf.Tensor:
             if x.shape[0] == 1 or x.shape.rank == 2:
                 return tf.matmul(x, kernel)
-            # As `tf.tensordot` does in twice as many operations.
+            # `tf.tensordot` takes twice as many operations for it.
             k, n = kernel.shape
             rows = tf.matmul(tf.reshape(x, [-1, k]), kernel)
             return tf.reshape(rows, tf.concat([tf.shape(x)[:-1], [n]], axis=0))
@@ -144,7 +144,7 @@ class DenseWrapper:
     # There is no Python control flow on tensors in a matmul, and conversion makes tracing slow.
     @tf.autograph.experimental.do_not_convert
     def call(self, inputs: Any, training: bool | tf.Tensor | None = None) -> Any:
-        # Quantization is many operations, even of one that is not called.
+        # The other matmul has the shape of the float one, and many more operations.
         return self.layer.call(inputs, None if infers_shape() else self.matmul(training))
 
 
