@@ -46,8 +46,6 @@ def write(path, text):
             r"memory_blocks \[1, 2\] must come after the last stacker, that is, be above 1",
         ),
         ("training.learning_rate=-1", "'training.learning_rate'"),
-        ("data.dev=[]", "'data.dev': .*at least 1 item"),
-        ("data.train=[]", "'data.train': .*at least 1 item"),
         ("data.augment.speeds=[9]", "'data.augment.speeds'.*factors"),
         ("data.augment.noise={recorded: 0.5}", "'data.augment.noise'.*belong together"),
         ("data.augment.noise={recorded: 0.5, recordings: a, babble: 0.6}", "'data.augment.noise'.*at most 1"),

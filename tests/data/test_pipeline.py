@@ -27,7 +27,7 @@ Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 def config(augment: AugmentConfig | None = None, **changes: float) -> DataConfig:
     settings = {"batch_seconds": 8.0, "max_duration": 4.0, "shuffle_buffer": 12} | changes
-    return DataConfig(train=("train",), dev=("dev",), augment=augment, **settings)
+    return DataConfig(train=(), dev=(), augment=augment, **settings)
 
 
 def draw(dataset: tf.data.Dataset, count: int) -> list[Batch]:

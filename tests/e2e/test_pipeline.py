@@ -140,6 +140,8 @@ def test_wrong_input_is_one_clear_sentence(folder):
     assert "unknown key 'model.bloks'" in message("train", config, folder / "x", "--set", "model.bloks=3")
     assert "no rule" in message("quantize", config, folder / "float", folder / "x")
     assert "no shard matches" in message("train", config, folder / "x", "--set", "data.train=[nowhere]")
+    for section in ("data.train", "data.dev"):
+        assert "no shards are named" in message("train", config, folder / "x", "--set", f"{section}=[]")
     assert "holds a run of another configuration" in message(
         "train", config, folder / "float", "--set", "training.seed=9"
     )

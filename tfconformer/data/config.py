@@ -92,10 +92,9 @@ class TokenizerConfig(Section):
 class DataConfig(Section):
     """Shards of training and dev speech, and the batches that are made of them."""
 
-    train: tuple[FilePattern, ...] = Field(min_length=1, description="glob patterns of the training shards")
+    train: tuple[FilePattern, ...] = Field(description="glob patterns of the training shards")
     dev: tuple[FilePattern, ...] = Field(
-        min_length=1,
-        description="glob patterns of the dev shards; each set, by file name, is scored after every epoch",
+        description="glob patterns of the dev shards; each set, by file name, is scored after every epoch"
     )
     tokenizer: TokenizerConfig = Field(TokenizerConfig(), description="tokenizer of a training from random weights")
     batch_seconds: float = Field(64.0, gt=0, description="audio per training batch with its padding, in seconds")

@@ -204,8 +204,10 @@ def find_shards(patterns: Sequence[str]) -> list[Path]:
     """Returns the files that match the glob patterns, sorted.
 
     Raises:
-      InputError: a pattern matches no `.tfrecord` file.
+      InputError: there is no pattern, or one matches no `.tfrecord` file.
     """
+    if not patterns:
+        raise InputError("no shards are named; `data.train` and `data.dev` of a configuration are lists of patterns")
     paths: set[str] = set()
     for pattern in patterns:
         # Not Path.glob, which refuses absolute patterns.
@@ -220,7 +222,7 @@ def shards_by_set(patterns: Sequence[str]) -> dict[str, list[Path]]:
     """Returns the shards that match the glob patterns, by the name of their set: the file name before the shard number.
 
     Raises:
-      InputError: a pattern matches no `.tfrecord` file.
+      InputError: there is no pattern, or one matches no `.tfrecord` file.
     """
     sets: dict[str, list[Path]] = {}
     for path in find_shards(patterns):
