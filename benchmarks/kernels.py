@@ -140,6 +140,8 @@ def candidates(k: int) -> Iterator[Candidate]:
     for bits in (2, 3, 4):
         yield ours(QuantSpec(bits=bits, block_size=block, activation_bits=8))
     yield ours(QuantSpec(bits=2, block_size=block, symmetric=False, activation_bits=8))
+    yield ours(QuantSpec(bits=2, block_size=block, scheme="half_integer", activation_bits=8))
+    yield ours(QuantSpec(bits=1, block_size=block, scheme="binary", activation_bits=8))
     for sparsity in ("2:4", "1:4"):
         yield ours(QuantSpec(bits=4, block_size=block, activation_bits=8, sparsity=sparsity))
     in_float = Quantization(weight_bits=32, activation_bits=32)

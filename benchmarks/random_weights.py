@@ -17,7 +17,8 @@ from tfconformer.quantization.spec import QuantSpec
 def random_packed(spec: QuantSpec, k: int, n: int) -> PackedWeights:
     """Returns random weights [K, N] of this project's operation."""
     codes, scales = _codes_and_scales(spec, k, n)
-    return pack_weights(codes, scales, None if spec.symmetric else _halves(scales / 2), spec)
+    offsets = {"none": None, "stored": _halves(scales / 2), "implied": -_halves(scales / 2)}
+    return pack_weights(codes, scales, offsets[spec.zero_points], spec)
 
 
 def random_builtin(spec: QuantSpec, k: int, n: int) -> BuiltinWeights:

@@ -28,6 +28,7 @@ def test_scheme_in_words():
     assert tables.scheme(changed(row("int8", "t"), weight_bits=None).quantization) == ""
     between = changed(row("int2", "t"), symmetric=True, half_integer=True)
     assert tables.scheme(between.quantization) == "2 bits, half-integer, block 32"
+    assert tables.scheme(changed(between, weight_bits=1).quantization) == "1 bit, block 32"
 
 
 def test_setting_in_words():

@@ -20,6 +20,7 @@ from tfconformer.reports.tables import (
     number,
     render_markdown_table,
     scheme,
+    width,
 )
 
 
@@ -136,7 +137,7 @@ def _formats(layers: Sequence[LayerRow]) -> list[list[str]]:
         groups.setdefault((layer.bits, layer.granularity), []).append(layer)
     lines = []
     for (bits, granularity), group in sorted(groups.items()):
-        name = "float32" if bits == FLOAT_BITS else f"{bits} bits, per {granularity}"
+        name = "float32" if bits == FLOAT_BITS else f"{width(bits)}, per {granularity}"
         weights, stored = (sum(getattr(layer, part) for layer in group) for part in ("parameters", "bytes"))
         lines.append([name.replace("per block", "in blocks of"), str(len(group)), f"{weights:,}", megabytes(stored)])
     return lines

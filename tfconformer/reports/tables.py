@@ -86,13 +86,20 @@ def number(value: float | None, decimals: int) -> str:
     return DASH if value is None else f"{value:,.{decimals}f}"
 
 
+def width(bits: int) -> str:
+    """Prints a number of bits: "1 bit", "4 bits"."""
+    return f"{bits} bit" if bits == 1 else f"{bits} bits"
+
+
 def scheme(quantization: Quantization) -> str:
     """Says how weights are stored: "2 bits, asymmetric, block 32; 8-bit activations"."""
-    if quantization.weight_bits is None:
+    bits = quantization.weight_bits
+    if bits is None:
         return ""
-    parts = ["float weights" if quantization.weight_bits == FLOAT_BITS else f"{quantization.weight_bits} bits"]
+    parts = ["float weights" if bits == FLOAT_BITS else width(bits)]
     if quantization.half_integer:
-        parts.append("half-integer")
+        # The two values of 1 bit are half-integers always.
+        parts += [] if bits == 1 else ["half-integer"]
     elif quantization.symmetric is not None:
         parts.append("symmetric" if quantization.symmetric else "asymmetric")
     if quantization.granularity == "block":
