@@ -43,8 +43,8 @@ def test_the_inference_model_has_one_head_and_the_logits_of_the_trained_one(floa
     assert not [layer.name for layer in model.layers if "intermediate" in layer.name]
     mel = tf.random.stateless_normal([1, 57, config.features.mel_bins], seed=[0, 0])
     inputs = [mel, tf.constant([57])]
-    # Multiplying by a mask of ones and adding zeros changes no bit. The convolution is a matmul of its windows in the file
-    # and sums its terms in another order on some processors: float32 roundings, through some thirty layers.
+    # Multiplying by a mask of ones and adding zeros changes no bit. The convolution, in a file a matmul of its windows,
+    # sums its terms in another order on some processors: float32 roundings, through some thirty layers.
     expected = float_model(inputs)["logits"].numpy()
     np.testing.assert_allclose(model(inputs), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
