@@ -103,11 +103,18 @@ KERNEL_INLINE __m256i widen(__m256i acc, __m256i narrow) {
   return _mm256_add_epi32(acc, _mm256_madd_epi16(narrow, _mm256_set1_epi16(1)));
 }
 
+/* The statement does nothing; but sums of integers without it become trees, whose parts do not fit into registers. */
+KERNEL_INLINE __m256i in_order(__m256i acc) {
+  __asm__("" : "+x"(acc));
+  return acc;
+}
+
 /* Of 1 to 4 bits, sum q x = sum u x - 2^(bits - 1) sum x, where u = q + 2^(bits - 1) is stored in the unit. */
 KERNEL_INLINE void qd8_dense(const tfc_fully_connected_attributes* attributes, const tfc_weight_panel* panel,
                              const tfc_qd8_lhs* lhs, const int bits, const int mr, float (*result)[TFC_NR]) {
   const int fields = 8 / tfc_field_bits(bits);
   const int64_t narrow_units = narrow_groups(bits) / tfc_unit_groups(bits);
+  const __m256i flip = _mm256_set1_epi8((char)128);
   const uint8_t* unit = panel->codes;
   const int8_t* x = lhs->values;
   __m256 acc[QD8_MR][HALVES];
@@ -123,30 +130,31 @@ KERNEL_INLINE void qd8_dense(const tfc_fully_connected_attributes* attributes, c
     while (units > 0) {
       __m256i narrow[QD8_MR][HALVES];
       for (int m = 0; m < mr; ++m) narrow[m][0] = narrow[m][1] = _mm256_setzero_si256();
-      const int64_t count = tfc_min(units, narrow_units);
+      const int64_t count = bits == 8 ? units : tfc_min(units, narrow_units);
       for (int64_t i = 0; i < count; ++i, unit += tfc_unit_words(bits) * TFC_PANEL_WORD) {
         prefetch_unit(unit, panel->codes_prefetch, bits);
         UNROLLED for (int w = 0; w < tfc_field_words(bits); ++w) {
           const __m256i halves[HALVES] = {load_fields(unit, w, 0, bits), load_fields(unit, w, 1, bits)};
           for (int f = 0; f < fields; ++f) {
-            const __m256i first = field(halves[0], f, bits), second = field(halves[1], f, bits);
+            const __m256i codes[HALVES] = {field(halves[0], f, bits), field(halves[1], f, bits)};
             for (int m = 0; m < mr; ++m, x += TFC_KR) {
               int32_t four;
               memcpy(&four, x, sizeof four);
               const __m256i values = _mm256_set1_epi32(four);
-              if (bits == 8) {
-                const __m256i flip = _mm256_set1_epi8((char)128);
-                narrow[m][0] = signed_products(_mm256_xor_si256(first, flip), values);
-                narrow[m][1] = signed_products(_mm256_xor_si256(second, flip), values);
-              } else {
-                narrow[m][0] = _mm256_add_epi16(narrow[m][0], _mm256_maddubs_epi16(first, values));
-                narrow[m][1] = _mm256_add_epi16(narrow[m][1], _mm256_maddubs_epi16(second, values));
+              for (int h = 0; h < HALVES; ++h) {
+                if (bits == 8) {
+                  const __m256i products = signed_products(_mm256_xor_si256(codes[h], flip), values);
+                  block_acc[m][h] = in_order(widen(block_acc[m][h], products));
+                } else {
+                  const __m256i products = _mm256_maddubs_epi16(codes[h], values);
+                  narrow[m][h] = in_order(_mm256_add_epi16(narrow[m][h], products));
+                }
               }
             }
           }
         }
       }
-      for (int m = 0; m < mr; ++m) {
+      for (int m = 0; m < mr && bits != 8; ++m) {
         for (int h = 0; h < HALVES; ++h) block_acc[m][h] = widen(block_acc[m][h], narrow[m][h]);
       }
       units -= count;
