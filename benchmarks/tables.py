@@ -334,6 +334,10 @@ def main(results: Path, root: Path) -> None:
             "encoder_amx": encoder_table(rows("encoder_amx")),
             "kernels_amx": layers("kernels_amx"),
         },
+        "docs/results/avx2.md": {
+            "encoder_avx2": encoder_table(rows("encoder_avx2")),
+            "kernels_avx2": layers("kernels_avx2"),
+        },
         "docs/guides/scale-out.md": {"scale_out": scale_out_table(rows("scale_out"))},
         "docs/guides/streaming.md": {
             "streaming": streaming_table(rows("streaming")),

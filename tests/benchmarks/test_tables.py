@@ -21,7 +21,8 @@ from tfconformer.reports.tables import DASH
 
 PAGES = [
     *("README.md", "docs/results/benchmarks.md", "docs/guides/streaming.md"),
-    *("docs/results/parrotron.md", "docs/reference/transducer.md", "docs/results/amx.md", "docs/guides/scale-out.md"),
+    *("docs/results/parrotron.md", "docs/reference/transducer.md", "docs/results/amx.md", "docs/results/avx2.md"),
+    "docs/guides/scale-out.md",
 ]
 
 
