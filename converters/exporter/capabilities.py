@@ -13,7 +13,6 @@ from pathlib import Path
 
 from tfconformer import atomic
 from tfconformer.quantization.spec import QuantSpec
-from tfconformer.reports.tables import width
 
 PATH = Path(__file__).with_name("capabilities.json")
 BLOCK_SIZES = (None, 32, 64, 128, 256)
@@ -47,7 +46,7 @@ class Case:
 
     def __str__(self) -> str:
         """Returns a readable description on one line."""
-        words = [self.target, width(self.bits), "symmetric" if self.symmetric else "asymmetric"]
+        words = [self.target, f"{self.bits} bits", "symmetric" if self.symmetric else "asymmetric"]
         words.append(f"blocks of {self.block_size}" if self.block_size else "per channel")
         words += [f"K = {self.k}", *([] if self.lowest_code else ["without the lowest code"])]
         return ", ".join([*words, *([f"{self.activation_bits}-bit activations"] if self.activation_bits else [])])

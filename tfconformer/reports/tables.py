@@ -98,8 +98,8 @@ def scheme(quantization: Quantization) -> str:
         return ""
     parts = ["float weights" if bits == FLOAT_BITS else width(bits)]
     if quantization.half_integer:
-        # The two values of 1 bit are half-integers always.
-        parts += [] if bits == 1 else ["half-integer"]
+        if bits > 1:  # the two values of 1 bit are half-integers always
+            parts.append("half-integer")
     elif quantization.symmetric is not None:
         parts.append("symmetric" if quantization.symmetric else "asymmetric")
     if quantization.granularity == "block":

@@ -103,7 +103,8 @@ KERNEL_INLINE __m256i widen(__m256i acc, __m256i narrow) {
   return _mm256_add_epi32(acc, _mm256_madd_epi16(narrow, _mm256_set1_epi16(1)));
 }
 
-/* The statement does nothing; but sums of integers without it become trees, whose parts do not fit into registers. */
+/* The statement does nothing; but without it gcc makes trees of sums of integers, whose parts do not fit into
+ * registers. */
 KERNEL_INLINE __m256i in_order(__m256i acc) {
   __asm__("" : "+x"(acc));
   return acc;
@@ -130,6 +131,7 @@ KERNEL_INLINE void qd8_dense(const tfc_fully_connected_attributes* attributes, c
     while (units > 0) {
       __m256i narrow[QD8_MR][HALVES];
       for (int m = 0; m < mr; ++m) narrow[m][0] = narrow[m][1] = _mm256_setzero_si256();
+      /* Of 8 bits a pair of products fills 16, and is widened at once. */
       const int64_t count = bits == 8 ? units : tfc_min(units, narrow_units);
       for (int64_t i = 0; i < count; ++i, unit += tfc_unit_words(bits) * TFC_PANEL_WORD) {
         prefetch_unit(unit, panel->codes_prefetch, bits);
