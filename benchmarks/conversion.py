@@ -1,11 +1,12 @@
-"""Word errors, latency, size and speed of conversion to one voice, in every precision, and of the vocoders.
+"""Word errors, quality, latency, size and speed of conversion to one voice, in every precision, and of the vocoders.
 
     python -m benchmarks.conversion after-training results/parrotron.json --lag 0.85 --lag 0.7 --lag 0.5 --lag 0.25
     python -m benchmarks.conversion trained results/parrotron_int4.json --run runs/parrotron_int4
     python -m benchmarks.conversion vocoder results/parrotron_vocoder.json
+    python -m benchmarks.conversion sources results/parrotron_sources.json --shards SHARDS --shards SHARDS
 
-Files are exported from the shipped models or from a fine-tuned run, and scored as streams by an independent recognizer;
-the vocoders by copy synthesis of the target voice.
+Files are exported from the shipped models or from a fine-tuned run, and scored as streams by an independent recognizer
+and rater; the vocoders by copy synthesis of the target voice.
 """
 
 from __future__ import annotations
@@ -14,14 +15,17 @@ import hashlib
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import click
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.evaluation.generated_speech import score_generated_speech
-from converters.evaluation.moonshine import Moonshine, Recognize
+from converters.evaluation.dnsmos import Dnsmos
+from converters.evaluation.generated_speech import Listeners, score_generated_speech
+from converters.evaluation.moonshine import Moonshine
 from tfconformer.data.shards import shards_by_set
 from tfconformer.reports.provenance import results_of_this_process
 from tfconformer.reports.results import write_results
@@ -33,13 +37,15 @@ FLOAT32, ROUNDED = "float32", ("int8", "int4")
 RUNTIME = "ai-edge-litert"
 _PATH = click.Path(path_type=Path)
 
+Judgement = TypeVar("Judgement")
+
 
 @click.command()
-@click.argument("part", type=click.Choice(["after-training", "trained", "vocoder"]))
+@click.argument("part", type=click.Choice(["after-training", "trained", "vocoder", "sources"]))
 @click.argument("output", type=_PATH)
 @click.option("--run", type=_PATH, default=Path("models/parrotron"), show_default=True)
 @click.option("--vocoder", type=_PATH, default=Path("models/vocoder"), show_default=True)
-@click.option("--shards", default="data/parrotron/shards/test-pairs-0*.tfrecord", show_default=True)
+@click.option("--shards", "patterns", multiple=True, default=["data/parrotron/shards/test-pairs-0*.tfrecord"])
 @click.option("--lag", "lags", multiple=True, type=float, help="Lags in seconds at which float32 is scored too.")
 @click.option("--utterances", type=click.IntRange(min=1), help="So many, not all.")
 def main(
@@ -47,27 +53,29 @@ def main(
     output: Path,
     run: Path,
     vocoder: Path,
-    shards: str,
+    patterns: tuple[str, ...],
     lags: tuple[float, ...],
     utterances: int | None,
 ) -> None:
     """Score a PART of the models, and write the rows to OUTPUT.
 
     after-training: float32, and int8 and int4 rounded after training. trained: RUN, a quantization-aware training to
-    int4. vocoder: copy synthesis in float32, int8 and int4, and Griffin-Lim.
+    int4. vocoder: copy synthesis in float32, int8 and int4, and Griffin-Lim. sources: float32 without controls, on
+    shards that need no target.
     """
-    test_sets, recognize = shards_by_set([shards]), _remembering(Moonshine())
+    test_sets = shards_by_set(patterns)
+    listeners = Listeners(_remembering(Moonshine()), _remembering(Dnsmos()))
     rows: dict[tuple[object, ...], ResultRow] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, words in _exports(part, run, vocoder).items():
             file, float32 = Path(folder) / f"{name}.tflite", name == FLOAT32
             source, *options = words
-            command = ["export", source, str(file), "--shards", shards, "--utterances", "2", *options]
+            command = ["export", source, str(file), "--shards", patterns[0], "--utterances", "2", *options]
             subprocess.run([sys.executable, "-m", "tfconformer.cli", *command], check=True)
             for lag in (None, *lags) if float32 else (None,):
-                controls = float32 and lag is None
+                controls = float32 and lag is None and part != "sources"
                 for score in score_generated_speech(
-                    file, name, test_sets, RUNTIME, utterances, recognize, lag, controls
+                    file, name, test_sets, RUNTIME, utterances, listeners, lag, controls
                 ):
                     assert score.row.accuracy is not None and score.row.generated_speech is not None
                     key = score.row.model, score.row.accuracy.test_set, score.row.generated_speech.lag_ms
@@ -90,19 +98,21 @@ def _exports(part: str, run: Path, vocoder: Path) -> dict[str, list[str]]:
     voices = {bits: [*joined, "--vocoder-post-training", rules[f"vocoder_{bits}"]] for bits in ROUNDED}
     if part == "trained":
         return {"int4 trained": voices["int4"]}
+    if part == "sources":
+        return {FLOAT32: joined}
     after = {f"{bits} after training": [*voices[bits], "--post-training", rules[bits]] for bits in ROUNDED}
     return {FLOAT32: joined, **after}
 
 
-def _remembering(recognize: Recognize) -> Recognize:
-    """Returns the recognizer with a memory: source and target are the same beside every file."""
-    texts: dict[bytes, str] = {}
+def _remembering(listen: Callable[[NDArray[np.float32]], Judgement]) -> Callable[[NDArray[np.float32]], Judgement]:
+    """Returns the listener with a memory: source and target are the same beside every file."""
+    judgements: dict[bytes, Judgement] = {}
 
-    def remembered(waveform: NDArray[np.float32]) -> str:
+    def remembered(waveform: NDArray[np.float32]) -> Judgement:
         key = hashlib.sha256(waveform.tobytes()).digest()
-        if key not in texts:
-            texts[key] = recognize(waveform)
-        return texts[key]
+        if key not in judgements:
+            judgements[key] = listen(waveform)
+        return judgements[key]
 
     return remembered
 

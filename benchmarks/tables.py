@@ -208,9 +208,11 @@ def hotwords_table(rows: Sequence[ResultRow]) -> str:
 def conversion_table(rows: Sequence[ResultRow]) -> str:
     """Renders a line for everything that speaks: word errors of the recognizer, length, latency, size and speed."""
     sets = list(dict.fromkeys(one.test_set for one in _accuracies(rows)))
-    header = ["speech", "weights", "file, MB", *(f"WER {name}, %" for name in sets), "CER, %", "ended by itself, %"]
+    header = ["speech", "weights", "file, MB", *(f"WER {name}, %" for name in sets), "CER, %", "DNSMOS"]
     header += [
+        "ended by itself, %",
         "length of the target's",
+        "pitch error, cents",
         "first sound after the onset, ms, p50 / p90",
         "last after the end, ms, p50 / p90",
     ]
@@ -225,7 +227,8 @@ def conversion_table(rows: Sequence[ResultRow]) -> str:
         cells = [str(name) if lag is None else f"{name}, {lag:.0f} ms behind the speaker", weights]
         cells += [number(row.size.file_bytes and row.size.file_bytes / 1e6, 2)]
         cells += [f"{percent(one.wer)} [{interval(one.wer_low, one.wer_high)}]" for one in _accuracies(ours)]
-        cells += [percent(speech.cer), percent(speech.stopped), number(speech.length_ratio_p50, 2)]
+        cells += [percent(speech.cer), number(speech.mos, 2), percent(speech.stopped)]
+        cells += [number(speech.length_ratio_p50, 2), number(speech.pitch_rmse_cents, 0)]
         cells += [_pair(speech.first_sound_ms_p50, speech.first_sound_ms_p90)]
         cells += [_pair(speech.rest_ms_p50, speech.rest_ms_p90), number(row.speed.rtf_p50, 3)]
         lines.append([*cells, row.execution.kernel or ""])

@@ -65,8 +65,9 @@ def evaluate(
     """Score SOURCE on test sets: a .tflite file in a real runtime, or the directory of a run in Keras.
 
     Shards are named NAME-00000-of-00005.tfrecord; every NAME is a test set of its own. A file that generates speech, of
-    the task conversion or vocoder, is scored on shards of pairs by an independent recognizer, beside the source, the
-    target voice and, for a vocoder, Griffin-Lim; this needs the extra `moonshine`.
+    the task conversion or vocoder, is scored on shards of pairs by an independent recognizer and rater, beside the
+    source, the target voice and, for a vocoder, Griffin-Lim; this needs the extra `moonshine`. A conversion is also
+    scored on speech without a target, beside the source.
     """
     from converters.evaluation.evaluate_run import evaluate_run
     from converters.evaluation.generated_speech import generates_speech, score_generated_speech

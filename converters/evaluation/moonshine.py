@@ -1,6 +1,6 @@
 """An independent recognizer for generated speech: Moonshine base (2410.15608, MIT), 8-bit, in onnxruntime.
 
-    recognize = Moonshine(Path("build/moonshine"))
+    recognize = Moonshine(Path("build/speech_scores"))
     recognize(waveform)                     # "TURN THE LIGHT ON"
 
 Its files are those of an npm package and of a wheel, fetched once by the clients that the user has set up, and pinned
@@ -9,24 +9,21 @@ by hash. None of them is in the repository. It needs the extra `moonshine`.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import tarfile
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.evaluation.pinned_archive import ARCHIVE_FOLDER, PinnedArchive
 from tfconformer.data.speech.normalize import normalize
-from tfconformer.errors import InputError, UnavailableError
-from tfconformer.programs import find_program, run_program
+from tfconformer.errors import UnavailableError
 
-MOONSHINE_FOLDER = Path("build/moonshine")
 SAMPLE_RATE = 16000
 
 _MODEL = "package/dist/model/base/quantized"
@@ -38,38 +35,12 @@ _TOKENS_PER_SECOND = 6.5
 _SHORTEST = SAMPLE_RATE // 2
 
 
-@dataclass(frozen=True)
-class _Archive:
-    """An archive of a package.
-
-    Attributes:
-      name: name of the file.
-      sha256: its hash, hexadecimal.
-      command: the command, after the name of its program, that writes it into the working directory.
-    """
-
-    name: str
-    sha256: str
-    command: tuple[str, ...]
-
-    def fetch(self, folder: Path) -> Path:
-        """Returns the archive in `folder`, fetched if it is not there."""
-        path = folder / self.name
-        if not path.is_file():
-            folder.mkdir(parents=True, exist_ok=True)
-            program, *words = self.command
-            run_program([find_program(program), *words], folder)
-        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != self.sha256:
-            raise InputError(f"{path} is not the archive that `{' '.join(self.command)}` fetched: remove it")
-        return path
-
-
-_MODELS = _Archive(
+_MODELS = PinnedArchive(
     "usefulsensors-moonshine-js-0.1.15.tgz",
     "080814c8a2aa023e72de5cc39f8670bcd517620c75318e6da452b107f93157b2",
     ("npm", "pack", "@usefulsensors/moonshine-js@0.1.15", "--silent"),
 )
-_TOKENS = _Archive(
+_TOKENS = PinnedArchive(
     "useful_moonshine_onnx-20251121-py3-none-any.whl",
     "b4189b0d7dc8064d567fd0b5d5ce78634be290b0a3a3274ab80ad11c46d531a2",
     ("pip", "download", "--quiet", "--no-deps", "useful-moonshine-onnx==20251121"),
@@ -89,7 +60,7 @@ class Moonshine:
       InputError: an archive is another than what was pinned.
     """
 
-    def __init__(self, folder: Path = MOONSHINE_FOLDER) -> None:
+    def __init__(self, folder: Path = ARCHIVE_FOLDER) -> None:
         try:
             import onnxruntime
         except ImportError:

@@ -37,6 +37,7 @@ class Generated:
       seconds: compute time; None if it was not generated but recorded.
       stopped: False if the decoder did not end by itself; None without a decoder.
       first_sound, rest: latencies in seconds, see `ConversionTiming`; None of what is no stream, or silent.
+      aligned: True if it should be the target frame by frame.
     """
 
     speech: Samples
@@ -44,6 +45,7 @@ class Generated:
     stopped: bool | None = None
     first_sound: float | None = None
     rest: float | None = None
+    aligned: bool = False
 
 
 System = Callable[[EvaluationPair], Generated]
@@ -108,7 +110,7 @@ def copy_synthesis(features: FeatureConfig, new_vocoder: Callable[[], Vocoder]) 
         spectrogram = _causal_spectrogram(pair.target, features)
         began = time.perf_counter()
         speech = vocode(new_vocoder(), spectrogram)
-        return Generated(speech, time.perf_counter() - began)
+        return Generated(speech, time.perf_counter() - began, aligned=True)
 
     return system
 

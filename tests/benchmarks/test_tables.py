@@ -66,7 +66,13 @@ def test_speech_at_several_lags_has_a_line_for_each():
     def row(model, test_set, hypothesis, lag_ms=None, **size):
         accuracy = Accuracy.of_errors(test_set, word_errors(["A B C D"], [hypothesis]), skipped=0)
         speech = GeneratedSpeech(
-            cer=0.1, length_ratio_p10=1.0, length_ratio_p50=1.0, length_ratio_p90=1.0, lag_ms=lag_ms, stopped=1.0
+            cer=0.1,
+            mos=3.456,
+            length_ratio_p10=1.0,
+            length_ratio_p50=1.0,
+            length_ratio_p90=1.0,
+            lag_ms=lag_ms,
+            stopped=1.0,
         )
         return ResultRow(model=model, accuracy=accuracy, generated_speech=speech, size=Size(**size))
 
@@ -81,7 +87,7 @@ def test_speech_at_several_lags_has_a_line_for_each():
     assert [line.split(" | ")[0].removeprefix("| ") for line in lines[2:]] == [
         "source", "int8", "int8, 850 ms behind the speaker",
     ]  # fmt: skip
-    assert "| 1.00 | 0.0 [0.0–0.0] | 25.0 [25.0–25.0] | 10.0 | 100.0 |" in lines[3]
+    assert "| 1.00 | 0.0 [0.0–0.0] | 25.0 [25.0–25.0] | 10.0 | 3.46 | 100.0 | 1.00 |" in lines[3]
 
 
 def test_a_table_of_layers_has_a_line_for_a_scheme_and_a_column_for_a_number_of_rows():

@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import tensorflow as tf
 from click.testing import CliRunner
 
 from tfconformer.commands.data import data
+from tfconformer.data import records
 from tfconformer.data.shards import read_index
 from tfconformer.data.speech import debian_packages
 from tfconformer.data.speech.debian_packages import ArchiveUnreachableError
@@ -37,6 +39,16 @@ def test_librispeech_becomes_manifests_and_shards(librispeech: Path, tmp_path: P
     for subset in ("dev-clean", "test-other"):
         (shard,) = (output / "shards").glob(f"{subset}-[0-9]*.tfrecord")
         assert read_index(shard).samples == (16000, 16000)
+
+
+@pytest.mark.parametrize(("words", "format"), [([], b"fLaC"), (["--wav"], b"RIFF")])
+def test_audio_is_stored_as_it_is_or_as_pcm(librispeech: Path, words: list[str], format: bytes) -> None:
+    output = librispeech / "out"
+    result = CliRunner().invoke(data, ["librispeech", str(librispeech), "--output", str(output), *words])
+    assert result.exit_code == 0, result.output
+    (shard,) = (output / "shards").glob("dev-clean-[0-9]*.tfrecord")
+    stored = [records.parse(record[tf.newaxis]).audio[0].numpy()[:4] for record in tf.data.TFRecordDataset(str(shard))]
+    assert stored == [format] * 2
 
 
 def test_manifests_of_one_name_are_refused_before_anything_is_written(librispeech: Path, tmp_path: Path) -> None:

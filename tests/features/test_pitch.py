@@ -28,6 +28,14 @@ def test_pitch_of_a_voice_in_noise(frequency: float) -> None:
     assert np.mean(pitch[1] > 0) < 0.1  # noise has no pitch, but for a chance
 
 
+def test_pitch_of_a_clear_voice_is_exact() -> None:
+    frequencies = np.geomspace(60, 310, 40)
+    pitch = track_pitch(np.stack([voice(np.full(3200, one)) for one in frequencies]).astype(np.float32), CONFIG)
+    # A sample is 6 to 34 cents of these periods; the vertex of a parabola through three is exact to a fiftieth of one.
+    cents = 1200 * np.log2(pitch / frequencies[:, np.newaxis])
+    assert np.abs(cents).max() < 1
+
+
 def test_pitch_follows_a_glide_and_ends_with_the_voice() -> None:
     frequency = np.geomspace(90, 180, 16000)
     wave = np.concatenate([voice(frequency), np.zeros(8000)]).astype(np.float32)

@@ -31,6 +31,7 @@ _MAX_SECONDS = click.option(
     show_default=True,
     help="Longest utterance; longer ones are skipped and counted.",
 )
+_WAV = click.option("--wav", is_flag=True, help="Store 16-bit PCM: larger, and nearly free to decode.")
 _NORMALIZE = click.option(
     "--normalize", is_flag=True, help="Make upper-case English words of the transcripts: A-Z, apostrophes, spaces."
 )
@@ -39,14 +40,15 @@ _NORMALIZE = click.option(
 @data.command()
 @click.argument("directory", type=_FOLDER)
 @click.option("--output", type=OUTPUT_FOLDER, required=True, help="Folder for manifests and shards.")
+@_WAV
 @_MAX_SECONDS
 @_NORMALIZE
-def librispeech(directory: Path, output: Path, max_seconds: float, normalize: bool) -> None:
+def librispeech(directory: Path, output: Path, wav: bool, max_seconds: float, normalize: bool) -> None:
     """Read all subsets in DIRECTORY, which is laid out as the official LibriSpeech archives unpack."""
     from tfconformer.data.librispeech import write_manifests
 
     manifests = write_manifests(directory, output / "manifests")
-    _write_shards(manifests, output / "shards", max_duration=max_seconds, normalize=normalize)
+    _write_shards(manifests, output / "shards", **_options(wav, max_seconds, normalize))
 
 
 @data.command()
@@ -136,7 +138,7 @@ def sample(output: Path, pairs: bool, jobs: int) -> None:
 @data.command()
 @click.argument("manifests", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--output", type=OUTPUT_FOLDER, required=True, help="Folder for the shards.")
-@click.option("--wav", is_flag=True, help="Store 16-bit PCM: larger, and nearly free to decode.")
+@_WAV
 @click.option("--runner", metavar="NAME", help="Write by Apache Beam: DirectRunner, FlinkRunner, DataflowRunner, ...")
 @click.option("--runner-option", "arguments", multiple=True, metavar="--KEY=VALUE", help="Option of the Beam pipeline.")
 @_MAX_SECONDS
@@ -153,14 +155,18 @@ def shards(
     """Turn MANIFESTS (JSON lines: audio_filepath, duration, text, speaker) into OUTPUT/NAME-*.tfrecord."""
     if arguments and runner is None:
         raise InputError("--runner-option needs --runner")
-    encoding = "wav" if wav else "original"
-    settings: dict[str, Any] = {"encoding": encoding, "max_duration": max_seconds, "normalize": normalize}
+    settings = _options(wav, max_seconds, normalize)
     if runner is None:
         _write_shards(manifests, output, **settings)
         return
     from tfconformer.data.beam_shards import beam_runner
 
     _write_shards(manifests, output, beam_runner(runner, arguments), **settings)
+
+
+def _options(wav: bool, max_seconds: float, normalize: bool) -> dict[str, Any]:
+    """Returns the values of `ShardOptions`."""
+    return {"encoding": "wav" if wav else "original", "max_duration": max_seconds, "normalize": normalize}
 
 
 def _write_shards(manifests: Sequence[Path], folder: Path, runner: ShardRunner | None = None, **options: Any) -> None:

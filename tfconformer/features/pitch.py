@@ -46,7 +46,7 @@ def track_pitch(waveform: Floats, config: FeatureConfig) -> Floats:
     chosen = path[batch, frame]
     stops = np.append(starts[1:], len(lags))
     for b, t, first, last in zip(batch, frame, starts[chosen], stops[chosen], strict=True):
-        peak = first + int(np.argmax(correlation[b, t, first:last]))
+        peak = _climb(correlation[b, t], first + int(np.argmax(correlation[b, t, first:last])))
         frequencies[b, t] = rate / (lags[peak] + _vertex(correlation[b, t], peak))
     return frequencies
 
@@ -86,6 +86,15 @@ def _best_path(correlation: Floats, lags: NDArray[np.int_]) -> NDArray[np.int_]:
         path[:, frame] = state
         state = back[frame, np.arange(batch), state]
     return np.where(path == candidates, -1, path)
+
+
+def _climb(values: Floats, place: int) -> int:
+    """Returns the local maximum that rises from `place`: the best lag of a candidate may be at its edge."""
+    while place + 1 < len(values) and values[place + 1] > values[place]:
+        place += 1
+    while place > 0 and values[place - 1] > values[place]:
+        place -= 1
+    return place
 
 
 def _vertex(values: Floats, peak: int) -> float:

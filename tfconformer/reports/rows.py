@@ -220,8 +220,12 @@ class GeneratedSpeech(Columns):
 
     Attributes:
       cer: character errors of that recognizer, a fraction.
+      mos: overall quality as a network rates it (DNSMOS P.835), about 1 to 5, the mean over the utterances.
+      pitch_rmse_cents: root mean square error of the fundamental frequency in hundredths of a semitone, over the frames
+        in which speech and target both have a voice; None of what should not be the target frame by frame.
+      voicing_error: share of frames of which only one of the two has a voice, likewise.
       stopped: share of utterances whose decoder ended by itself; None without a decoder.
-      length_ratio_p10, length_ratio_p50, length_ratio_p90: length over that of the target voice.
+      length_ratio_p10, length_ratio_p50, length_ratio_p90: length over that of the target voice; None without one.
       lag_ms: time by which a stream's decoder begins behind the speaker; None if after the end of the utterance.
       first_sound_ms_p50, first_sound_ms_p90: in a stream, from the onset of the source's speech to that of the
         generated speech, compute time of this machine included; None of what is no stream.
@@ -229,10 +233,13 @@ class GeneratedSpeech(Columns):
     """
 
     cer: float = Field(ge=0)
+    mos: float | None = None
+    pitch_rmse_cents: float | None = Field(None, ge=0)
+    voicing_error: float | None = Field(None, ge=0, le=1)
     stopped: float | None = Field(None, ge=0, le=1)
-    length_ratio_p10: float = Field(ge=0)
-    length_ratio_p50: float = Field(ge=0)
-    length_ratio_p90: float = Field(ge=0)
+    length_ratio_p10: float | None = Field(None, ge=0)
+    length_ratio_p50: float | None = Field(None, ge=0)
+    length_ratio_p90: float | None = Field(None, ge=0)
     lag_ms: float | None = Field(None, gt=0)
     first_sound_ms_p50: float | None = None
     first_sound_ms_p90: float | None = None

@@ -141,10 +141,27 @@ def _generated_speech(accuracy: Accuracy, speech: GeneratedSpeech) -> str:
     ended = "" if speech.stopped is None else f", {percent(speech.stopped)} % ended by the decoder"
     return (
         f"WER {percent(accuracy.wer)} % [{percent(accuracy.wer_low)}, {percent(accuracy.wer_high)}],"
-        f" CER {percent(speech.cer)} % ({accuracy.words} words, {accuracy.utterances} utterances);"
-        f" length {number(speech.length_ratio_p50, 2)} of the target's"
+        f" CER {percent(speech.cer)} % ({accuracy.words} words, {accuracy.utterances} utterances)"
+        f"{_opinion(speech)}{_beside_target(speech)}{ended}{_latency(speech)}"
+    )
+
+
+def _opinion(speech: GeneratedSpeech) -> str:
+    return "" if speech.mos is None else f"; DNSMOS {number(speech.mos, 2)}"
+
+
+def _beside_target(speech: GeneratedSpeech) -> str:
+    if speech.length_ratio_p50 is None:
+        return ""
+    length = (
+        f"; length {number(speech.length_ratio_p50, 2)} of the target's"
         f" (p10 {number(speech.length_ratio_p10, 2)}, p90 {number(speech.length_ratio_p90, 2)})"
-        f"{ended}{_latency(speech)}"
+    )
+    if speech.pitch_rmse_cents is None:
+        return length
+    return (
+        f"{length}, pitch off by {number(speech.pitch_rmse_cents, 0)} cents,"
+        f" voicing in {percent(speech.voicing_error)} % of the frames"
     )
 
 
