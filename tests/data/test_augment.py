@@ -103,10 +103,11 @@ def test_tilted_noise_has_its_spectrum() -> None:
 
 def test_babble_is_another_utterance_repeated() -> None:
     batch, lengths = speech([700, 1000, 300, 450])
-    noise = augment.babble(tf.constant(batch), tf.constant(lengths), SEED).numpy()
-    assert noise.shape == batch.shape
+    rows = np.array([3, 0, 2], np.int32)
+    noise = augment.babble(tf.constant(batch), tf.constant(lengths), tf.constant(rows), SEED).numpy()
+    assert noise.shape == (3, 1000)
     starts = []
-    for row in range(4):
+    for row in range(3):
         sources = [
             (other, start)
             for other in range(4)
@@ -115,7 +116,7 @@ def test_babble_is_another_utterance_repeated() -> None:
         ((other, start),) = sources
         repeated = np.resize(np.roll(batch[other, : lengths[other]], -start), 1000)
         np.testing.assert_array_equal(noise[row], repeated)
-        assert other != row
+        assert other != rows[row]
         starts.append(start)
     assert len(set(starts)) > 1
 
@@ -135,6 +136,14 @@ def test_add_noise_leaves_the_others_alone() -> None:
     assert 4.9 < snr_db.min() < 8 and 22 < snr_db.max() < 25.1
     np.testing.assert_array_equal(augment.add_noise(*inputs, SEED, config), noisy)
     assert np.any(augment.add_noise(*inputs, SEED + 1, config).numpy() != noisy)
+
+
+@pytest.mark.parametrize("config", [NoiseConfig(probability=0), NoiseConfig(probability=1, babble=1)])
+def test_no_row_may_have_a_kind_of_noise(config: NoiseConfig) -> None:
+    batch, lengths = speech([300, 200])
+    inputs = (tf.constant(batch), tf.constant(lengths), tf.constant([True, True]))
+    changed = np.any(augment.add_noise(*inputs, SEED, config).numpy() != batch, axis=1)
+    assert changed.tolist() == [bool(config.probability)] * 2
 
 
 def test_a_batch_of_one_gets_noise_that_is_not_itself() -> None:

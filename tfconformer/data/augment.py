@@ -6,6 +6,7 @@ Waveforms are batches [batch, samples] in [-1, 1], zero beyond each utterance's 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
@@ -118,26 +119,36 @@ def tilted_noise(samples: tf.Tensor, tilt: tf.Tensor, seed: tf.Tensor) -> tf.Ten
     return tf.reshape(noise, [tf.shape(tilt)[0], -1])[:, :samples]
 
 
-def babble(speech: tf.Tensor, lengths: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Returns another utterance of the batch for each one, from a random sample on, repeated to fill [batch, samples].
+def babble(speech: tf.Tensor, lengths: tf.Tensor, rows: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Returns another utterance of the batch for each of some rows, from a random sample on, repeated to fill it.
 
     In a batch of one it is the utterance itself, shifted.
+
+    Args:
+      speech: [batch, samples] float32.
+      lengths: [batch] int32, in samples.
+      rows: [count] int32, of the batch.
+      seed: int32 [2].
+
+    Returns:
+      [count, samples] float32.
     """
     batch, samples = tf.shape(speech)[0], tf.shape(speech)[1]
     seeds = tf.random.split(seed, 2)
     shift = tf.random.stateless_uniform([], seeds[0], 1, tf.maximum(batch, 2), tf.int32)
-    other = (tf.range(batch) + shift) % batch
+    other = (rows + shift) % batch
     period = tf.maximum(tf.gather(lengths, other), 1)[:, tf.newaxis]
-    start = tf.cast(tf.random.stateless_uniform([batch, 1], seeds[1]) * tf.cast(period, tf.float32), tf.int32)
+    random = tf.random.stateless_uniform([tf.size(rows), 1], seeds[1])
+    start = tf.cast(random * tf.cast(period, tf.float32), tf.int32)
     return tf.gather(tf.gather(speech, other), (start + tf.range(samples)) % period, batch_dims=1)
 
 
-def recorded_noise(batch: tf.Tensor, samples: tf.Tensor, recordings: Recordings, seed: tf.Tensor) -> tf.Tensor:
-    """Draws a recording for each row, from a random sample on, repeated to fill [batch, samples]."""
+def recorded_noise(count: tf.Tensor, samples: tf.Tensor, recordings: Recordings, seed: tf.Tensor) -> tf.Tensor:
+    """Draws `count` recordings, each from a random sample on, repeated to fill [count, samples]."""
     seeds = tf.random.split(seed, 2)
-    drawn = tf.random.stateless_uniform([batch], seeds[0], 0, tf.size(recordings.lengths), tf.int32)
+    drawn = tf.random.stateless_uniform([count], seeds[0], 0, tf.size(recordings.lengths), tf.int32)
     period = tf.gather(recordings.lengths, drawn)[:, tf.newaxis]
-    start = tf.cast(tf.random.stateless_uniform([batch, 1], seeds[1]) * tf.cast(period, tf.float32), tf.int32)
+    start = tf.cast(tf.random.stateless_uniform([count, 1], seeds[1]) * tf.cast(period, tf.float32), tf.int32)
     first = tf.gather(recordings.starts, drawn)[:, tf.newaxis]
     return tf.gather(recordings.samples, first + (start + tf.range(samples)) % period)
 
@@ -157,11 +168,13 @@ def reverberate(
     Returns:
       [batch, samples], zero beyond the lengths; the others as they were.
     """
-    rows = tf.where(chosen)[:, 0]
     drawn = tf.random.stateless_uniform(tf.shape(lengths), seed, 0, tf.shape(responses)[0], tf.int32)
-    wet = _convolve(tf.gather(speech, rows), tf.gather(responses, tf.gather(drawn, rows)))
-    wet *= tf.sequence_mask(tf.gather(lengths, rows), tf.shape(speech)[1], speech.dtype)
-    return tf.tensor_scatter_nd_update(speech, rows[:, tf.newaxis], wet)
+
+    def reverberant(rows: tf.Tensor) -> tf.Tensor:
+        wet = _convolve(tf.gather(speech, rows), tf.gather(responses, tf.gather(drawn, rows)))
+        return wet * tf.sequence_mask(tf.gather(lengths, rows), tf.shape(speech)[1], speech.dtype)
+
+    return _fill(speech, chosen, reverberant)
 
 
 def add_noise(
@@ -188,14 +201,18 @@ def add_noise(
     seeds = tf.random.split(seed, 7)
     batch, samples = tf.shape(speech)[0], tf.shape(speech)[1]
     noisy = chosen & (tf.random.stateless_uniform([batch], seeds[0]) < config.probability)
-    kind = tf.random.stateless_uniform([batch, 1], seeds[1])
+    kind = tf.random.stateless_uniform([batch], seeds[1])
     snr_db = tf.random.stateless_uniform([batch], seeds[2], *config.snr_db)
     tilt = tf.random.stateless_uniform([batch], seeds[3], *_TILTS)
-    is_babble = (kind < config.babble) & (batch > 1)
-    noise = tf.where(is_babble, babble(speech, lengths, seeds[4]), tilted_noise(samples, tilt, seeds[5]))
+    is_recorded = noisy & (kind >= 1 - config.recorded) if recordings is not None else tf.zeros_like(noisy)
+    is_babble = noisy & (kind < config.babble) & (batch > 1) & ~is_recorded
+    is_synthetic = noisy & ~is_recorded & ~is_babble
+
+    noise = tf.zeros_like(speech)
+    noise = _fill(noise, is_babble, lambda rows: babble(speech, lengths, rows, seeds[4]))
+    noise = _fill(noise, is_synthetic, lambda rows: tilted_noise(samples, tf.gather(tilt, rows), seeds[5]))
     if recordings is not None:
-        is_recorded = kind >= 1 - config.recorded
-        noise = tf.where(is_recorded, recorded_noise(batch, samples, recordings, seeds[6]), noise)
+        noise = _fill(noise, is_recorded, lambda rows: recorded_noise(tf.size(rows), samples, recordings, seeds[6]))
     return mix_noise(speech, lengths, noise, tf.where(noisy, snr_db, math.inf))
 
 
@@ -222,6 +239,12 @@ def spec_augment(features: tf.Tensor, lengths: tf.Tensor, seed: tf.Tensor, confi
     mean = tf.reduce_sum(features * valid, axis=[1, 2]) / count
     masked = in_time[:, :, tf.newaxis] | in_frequency[:, tf.newaxis, :]
     return tf.where(masked, mean[:, tf.newaxis, tf.newaxis], features)
+
+
+def _fill(values: tf.Tensor, chosen: tf.Tensor, make: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+    """Replaces the rows of [batch, samples] that are `chosen` [batch] with what is made for their indices [count]."""
+    rows = tf.where(chosen)[:, 0]
+    return tf.tensor_scatter_nd_update(values, rows[:, tf.newaxis], make(tf.cast(rows, tf.int32)))
 
 
 def _masks(size: tf.Tensor, lengths: tf.Tensor, widths: tf.Tensor, count: int, seed: tf.Tensor) -> tf.Tensor:

@@ -1,12 +1,10 @@
 """The log-mel front end: one implementation for the training pipeline and for the exported file.
 
-It consists of operations that convert to TFLite built-ins at any number of samples (framing by strided slices rather
-than a gather, a real FFT, one matmul), so that the device runs the same graph as training.
+It consists of operations that convert to TFLite built-ins at any number of samples (framing by slices rather than a
+gather, a real FFT, one matmul), so that the device runs the same graph as training.
 """
 
 from __future__ import annotations
-
-import math
 
 import tensorflow as tf
 
@@ -98,16 +96,16 @@ def scaled_log_mel(waveform: tf.Tensor, config: FeatureConfig) -> tf.Tensor:
 def frame(waveform: tf.Tensor, length: int, step: int) -> tf.Tensor:
     """Cuts a waveform into overlapping frames: [..., samples] -> [..., frames, length].
 
-    Length and step are multiples of a hop of gcd(length, step) samples. In the waveform reshaped to hops, the k-th hops
-    of all frames are a strided slice; the slices concatenated over k are the frames.
+    In the waveform reshaped to steps, the k-th steps of all frames follow each other: a frame is the concatenation of
+    `ceil(length / step)` slices, the last one of a part of its steps. All have a stride of 1, which TensorFlow copies
+    several times as fast as another one.
     """
-    hop = math.gcd(length, step)
-    per_frame, per_step = length // hop, step // hop
-    whole_steps = (tf.shape(waveform)[-1] - length) // step
-    used = tf.maximum(whole_steps * step + length, 0)
+    pieces = -(-length // step)
+    beyond = pieces * step - length  # samples of the last step of a frame that are not in it
+    following = (tf.shape(waveform)[-1] - length) // step  # frames after the first; negative: there is no frame
+    used = tf.maximum((following + pieces) * step, 0)
     lead = tf.shape(waveform)[:-1]
-    hops = tf.reshape(waveform[..., :used], tf.concat([lead, [-1, hop]], axis=0))
-    # In the last frame, per_frame - 1 - k hops follow hop k: its slice ends before them.
-    ends = range(1 - per_frame, 1)
-    slices = [hops[..., offset : end or None : per_step, :] for offset, end in enumerate(ends)]
+    steps = tf.reshape(_pad_end(waveform, 0, beyond)[..., :used], tf.concat([lead, [-1, step]], axis=0))
+    # In the last frame, pieces - 1 - k steps follow step k: its slice ends before them.
+    slices = [steps[..., k : k + 1 - pieces or None, : min(step, length - k * step)] for k in range(pieces)]
     return tf.concat(slices, axis=-1)
