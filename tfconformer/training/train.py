@@ -27,6 +27,7 @@ from tfconformer.quantization.layers.quantize_wrapper import QuantizationSteps
 from tfconformer.quantization.post_training.quantize import input_hessians
 from tfconformer.quantization.post_training.sparse_gpt import sparse_gpt
 from tfconformer.tasks import find_task
+from tfconformer.training.adamw import FusedAdamW
 from tfconformer.training.callbacks import DevMetric, DivergenceStop, GeneratorBackup
 from tfconformer.training.checkpoint import float_model, load_model
 from tfconformer.training.distillation import distilled_losses, distilled_model
@@ -144,7 +145,7 @@ def compile_model(model: keras.Model, config: Config) -> None:
         settings.warmup_steps,
         settings.epochs * settings.steps_per_epoch,
     )
-    optimizer = keras.optimizers.AdamW(
+    optimizer = FusedAdamW(
         schedule,
         weight_decay=settings.weight_decay,
         beta_2=0.98,
