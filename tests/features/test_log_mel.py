@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tfconformer.features.config import FeatureConfig
-from tfconformer.features.log_mel import frame_count, log_mel
+from tfconformer.features.log_mel import frame, frame_count, log_mel
 from tfconformer.features.scale import ENERGY_FLOOR
 
 CONFIG = FeatureConfig()
@@ -68,3 +68,16 @@ def test_a_batch_equals_its_rows():
     batch = log_mel(waveforms, CONFIG).numpy()
     for row, waveform in zip(batch, waveforms, strict=True):
         np.testing.assert_allclose(row, log_mel(waveform, CONFIG).numpy(), atol=1e-5)  # FFT batching, float32
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_frames_are_slices_of_the_waveform(seed):
+    rng = np.random.default_rng(seed)
+    length, step, samples = (int(rng.integers(low, 60)) for low in (1, 1, 0))
+    waveform = rng.standard_normal([2, samples]).astype(np.float32)
+    starts = range(0, samples - length + 1, step)
+    expected = np.zeros([2, len(starts), length], np.float32)
+    for index, start in enumerate(starts):
+        expected[:, index] = waveform[:, start : start + length]
+    for one in (waveform, tf.constant(waveform)):
+        np.testing.assert_array_equal(frame(one, length, step), expected)

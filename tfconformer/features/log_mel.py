@@ -77,7 +77,7 @@ def _mel_filters(config: FeatureConfig) -> tf.Tensor:
 
 def _pad_end(x: tf.Tensor, before: int, after: int) -> tf.Tensor:
     """Pads the last axis with zeros."""
-    return tf.pad(x, [[0, 0]] * (x.shape.rank - 1) + [[before, after]])
+    return tf.pad(x, [[0, 0]] * (len(x.shape) - 1) + [[before, after]])
 
 
 def scaled_log_mel(waveform: tf.Tensor, config: FeatureConfig) -> tf.Tensor:
