@@ -235,26 +235,6 @@ def conversion_table(rows: Sequence[ResultRow]) -> str:
     return _numbers(header, lines)
 
 
-def sources_table(rows: Sequence[ResultRow]) -> str:
-    """Renders a line for every test set: word errors and quality of the source, and of what a model makes of it."""
-    scored = {
-        (row.accuracy.test_set, str(row.model)): (row.accuracy, row.generated_speech)
-        for row in rows
-        if row.accuracy is not None and row.generated_speech is not None
-    }
-    header = ["test set", "utterances", "model", "WER of the source, %", "WER of the conversion, %"]
-    header += ["DNSMOS of the source", "DNSMOS of the conversion"]
-    lines = []
-    for (test_set, model), converted in scored.items():
-        if model in ("source", "target"):
-            continue
-        both = scored[test_set, "source"], converted
-        errors = [f"{percent(one.wer)} [{interval(one.wer_low, one.wer_high)}]" for one, _ in both]
-        qualities = [number(speech.mos, 2) for _, speech in both]
-        lines.append([f"`{test_set}`", str(converted[0].utterances), model, *errors, *qualities])
-    return _numbers(header, lines)
-
-
 def long_conversion_table(rows: Sequence[ResultRow]) -> str:
     """Renders the growth of memory over a long stream of utterances, and its real-time factor."""
     header = ["file", "audio, s", "memory grows by, MB", "cut off", "real-time factor", "kernel"]

@@ -11,7 +11,6 @@ from benchmarks.tables import (
     layer_table,
     litert_table,
     main,
-    sources_table,
     time_and_limit,
 )
 from tfconformer.decoding.wer import word_errors
@@ -96,18 +95,6 @@ def test_speech_at_several_lags_has_a_line_for_each():
         "source", "int8", "int8, 850 ms behind the speaker",
     ]  # fmt: skip
     assert "| 1.00 | 0.0 [0.0–0.0] | 25.0 [25.0–25.0] | 10.0 | 3.46 | 100.0 | 1.00 |" in lines[3]
-
-
-def test_a_test_set_of_sources_has_a_line_for_every_model():
-    def row(model, test_set, hypothesis, mos):
-        accuracy = Accuracy.of_errors(test_set, word_errors(["A B C D"], [hypothesis]), skipped=0)
-        return ResultRow(model=model, accuracy=accuracy, generated_speech=GeneratedSpeech(cer=0.1, mos=mos))
-
-    rows = [row("source", "a", "A B C", 2.5), row("target", "a", "A B", 3.0), row("int8", "a", "A B C D", 3.25)]
-    assert sources_table([*rows, row("source", "b", "", 1.0), row("int8", "b", "A", 2.0)]).splitlines()[2:] == [
-        "| `a` | 1 | int8 | 25.0 [25.0–25.0] | 0.0 [0.0–0.0] | 2.50 | 3.25 |",
-        "| `b` | 1 | int8 | 100.0 [100.0–100.0] | 75.0 [75.0–75.0] | 1.00 | 2.00 |",
-    ]
 
 
 def test_a_table_of_layers_has_a_line_for_a_scheme_and_a_column_for_a_number_of_rows():
