@@ -3,7 +3,6 @@
     python -m benchmarks.conversion after-training results/parrotron.json --lag 0.85 --lag 0.7 --lag 0.5 --lag 0.25
     python -m benchmarks.conversion trained results/parrotron_int4.json --run runs/parrotron_int4
     python -m benchmarks.conversion vocoder results/parrotron_vocoder.json
-    python -m benchmarks.conversion sources results/parrotron_sources.json --shards SHARDS --shards SHARDS
 
 Files are exported from the shipped models or from a fine-tuned run, and scored as streams by an independent recognizer
 and rater; the vocoders by copy synthesis of the target voice.
@@ -41,11 +40,11 @@ Judgement = TypeVar("Judgement")
 
 
 @click.command()
-@click.argument("part", type=click.Choice(["after-training", "trained", "vocoder", "sources"]))
+@click.argument("part", type=click.Choice(["after-training", "trained", "vocoder"]))
 @click.argument("output", type=_PATH)
 @click.option("--run", type=_PATH, default=Path("models/parrotron"), show_default=True)
 @click.option("--vocoder", type=_PATH, default=Path("models/vocoder"), show_default=True)
-@click.option("--shards", "patterns", multiple=True, default=["data/parrotron/shards/test-pairs-0*.tfrecord"])
+@click.option("--shards", default="data/parrotron/shards/test-pairs-0*.tfrecord", show_default=True)
 @click.option("--lag", "lags", multiple=True, type=float, help="Lags in seconds at which float32 is scored too.")
 @click.option("--utterances", type=click.IntRange(min=1), help="So many, not all.")
 def main(
@@ -53,27 +52,26 @@ def main(
     output: Path,
     run: Path,
     vocoder: Path,
-    patterns: tuple[str, ...],
+    shards: str,
     lags: tuple[float, ...],
     utterances: int | None,
 ) -> None:
     """Score a PART of the models, and write the rows to OUTPUT.
 
     after-training: float32, and int8 and int4 rounded after training. trained: RUN, a quantization-aware training to
-    int4. vocoder: copy synthesis in float32, int8 and int4, and Griffin-Lim. sources: float32 without controls, on
-    shards that need no target.
+    int4. vocoder: copy synthesis in float32, int8 and int4, and Griffin-Lim.
     """
-    test_sets = shards_by_set(patterns)
+    test_sets = shards_by_set([shards])
     listeners = Listeners(_remembering(Moonshine()), _remembering(Dnsmos()))
     rows: dict[tuple[object, ...], ResultRow] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, words in _exports(part, run, vocoder).items():
             file, float32 = Path(folder) / f"{name}.tflite", name == FLOAT32
             source, *options = words
-            command = ["export", source, str(file), "--shards", patterns[0], "--utterances", "2", *options]
+            command = ["export", source, str(file), "--shards", shards, "--utterances", "2", *options]
             subprocess.run([sys.executable, "-m", "tfconformer.cli", *command], check=True)
             for lag in (None, *lags) if float32 else (None,):
-                controls = float32 and lag is None and part != "sources"
+                controls = float32 and lag is None
                 for score in score_generated_speech(
                     file, name, test_sets, RUNTIME, utterances, listeners, lag, controls
                 ):
@@ -98,8 +96,6 @@ def _exports(part: str, run: Path, vocoder: Path) -> dict[str, list[str]]:
     voices = {bits: [*joined, "--vocoder-post-training", rules[f"vocoder_{bits}"]] for bits in ROUNDED}
     if part == "trained":
         return {"int4 trained": voices["int4"]}
-    if part == "sources":
-        return {FLOAT32: joined}
     after = {f"{bits} after training": [*voices[bits], "--post-training", rules[bits]] for bits in ROUNDED}
     return {FLOAT32: joined, **after}
 

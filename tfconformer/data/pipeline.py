@@ -303,12 +303,8 @@ def evaluation_utterances(shards: Paths, limit: int | None = None) -> Iterator[E
         yield EvaluationUtterance(waveform, text.decode("utf-8"), utterance_id.decode("utf-8"))
 
 
-def evaluation_pairs(shards: Paths, limit: int | None = None, require_target: bool = True) -> Iterator[EvaluationPair]:
-    """Yields the pairs of the shards in the order of the manifest; with `limit`, at most so many.
-
-    Raises:
-      InputError: an utterance has no target, and `require_target`.
-    """
+def evaluation_pairs(shards: Paths, limit: int | None = None) -> Iterator[EvaluationPair]:
+    """Yields the pairs of the shards in the order of the manifest; with `limit`, at most so many."""
 
     def read(serialized: tf.Tensor) -> tuple[tf.Tensor, ...]:
         fields = records.parse(serialized[tf.newaxis])
@@ -321,10 +317,7 @@ def evaluation_pairs(shards: Paths, limit: int | None = None, require_target: bo
     if limit is not None:
         dataset = dataset.take(limit)
     for source, target, text, utterance_id in dataset.with_options(_options()).as_numpy_iterator():
-        name = utterance_id.decode("utf-8")
-        if require_target and not len(target):
-            raise InputError(f"the utterance {name} has no target, which utterances in shards of pairs have")
-        yield EvaluationPair(source, target, text.decode("utf-8"), name)
+        yield EvaluationPair(source, target, text.decode("utf-8"), utterance_id.decode("utf-8"))
 
 
 def transcripts(shards: Paths) -> list[str]:
