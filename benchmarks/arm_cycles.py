@@ -36,7 +36,7 @@ CORES = {
     "max,sve=off,sme=off": ("cortex-a510", "neoverse-n2", "neoverse-v2"),
 }
 SHAPE = (512, 512)
-ROWS = (1, 4, 16)
+ROWS = (1, 4, 16, 64)
 UNIT = 64  # multiply-adds that the cycles are given for
 _ITERATIONS = 200
 _FEATURES = "+dotprod,+i8mm,+fullfp16,+bf16"

@@ -14,9 +14,10 @@ enum { QUARTERS = 4 }; /* registers of a panel word */
 
 /* Compiled once, in arm_neon.c: later instruction sets add nothing to them. */
 extern tfc_qd8_pack_lhs_function tfc_qd8_pack_lhs__neon, tfc_qd8_pack_lhs__neoni8mm;
-/* Interleaves strips of `strip_rows` rows in fours of values: a strip is [values of a row / TFC_KR, strip_rows, TFC_KR]
- * and begins at its first row's place. Number i of sixteen values of a block is number order[i] of x. */
-void tfc_pack_strips__neon(const tfc_fully_connected_attributes* attributes, const float* x, int strip_rows,
+/* Interleaves strips of `strip_rows` rows in pieces of `length` values, 4 or 8: a strip is [pieces of a row,
+ * strip_rows, length] and begins at its first row's place. Number i of sixteen values of a block is number order[i] of
+ * x. */
+void tfc_pack_strips__neon(const tfc_fully_connected_attributes* attributes, const float* x, int strip_rows, int length,
                            const uint8_t order[16], tfc_qd8_lhs* lhs, float* scales);
 extern tfc_epilogue_function tfc_epilogue__neon;
 extern const tfc_kernel_set tfc_kernels__neoni8mm;

@@ -59,7 +59,7 @@ KERNEL_INLINE void load_weights(const uint8_t* unit, int group, const int bits, 
   }
 }
 
-KERNEL_INLINE void add_pairs(tfc_pair_acc pairs, const int quarters, const int mr, tfc_qd8_acc acc) {
+KERNEL_INLINE void add_pair_acc(tfc_pair_acc pairs, const int quarters, const int mr, tfc_qd8_acc acc) {
   UNROLL for (int p = 0; p < mr / 2; ++p) {
     UNROLL for (int v = 0; v < quarters; ++v) {
       const int64x2_t low = vreinterpretq_s64_s32(pairs[p][2 * v]), high = vreinterpretq_s64_s32(pairs[p][2 * v + 1]);
@@ -109,10 +109,57 @@ KERNEL_INLINE void qd8_dense_i8mm(const tfc_fully_connected_attributes* attribut
       add_groups(first, second, x, quarters, mr, pairs);
     }
     start_block(row_sums, bits, false, quarters, mr, block_acc);
-    add_pairs(pairs, quarters, mr, block_acc);
+    add_pair_acc(pairs, quarters, mr, block_acc);
     add_dense_block(panel, b, block_acc, row_sums, quarters, mr, acc);
   }
 }
+
+/* ---- Many rows ---- */
+
+/* Of fewer rows the weights are multiplied as they are packed. From here on modelled cycles of unpacking and
+ * multiplying (docs/results/benchmarks.md) are no more than of that. */
+enum { MIN_ROWS = 16 };
+
+/* Two channels side by side, with eight weights of each. */
+KERNEL_INLINE void store_pair(const int8x16_t* first, const int8x16_t* second, int8_t* target) {
+  UNROLL for (int v = 0; v < 2; ++v) {
+    vst1q_s8(target + v * 32, zip_low(first[v], second[v]));
+    vst1q_s8(target + v * 32 + 16, zip_high(first[v], second[v]));
+  }
+}
+
+/* x is [pair of k groups, TILE_ROWS, 2 * TFC_KR]; tile[4 * p + c] are the sums of the pairs p of rows and c of
+ * channels. */
+KERNEL_INLINE void add_pairs(const int8_t* weights, const int8_t* x, int64_t pairs, const int mr, int32x4_t* tile) {
+  DO_NOT_UNROLL for (int64_t i = 0; i < pairs; ++i, weights += 64, x += TILE_ROWS * 2 * TFC_KR) {
+    int8x16_t rows[TILE_ROWS / 2];
+    UNROLL for (int p = 0; p < mr / 2; ++p) rows[p] = vld1q_s8(x + p * 16);
+    UNROLL for (int c = 0; c < 4; ++c) {
+      const int8x16_t channels = vld1q_s8(weights + c * 16);
+      UNROLL for (int p = 0; p < mr / 2; ++p) tile[4 * p + c] = vmmlaq_s32(tile[4 * p + c], rows[p], channels);
+    }
+  }
+}
+
+KERNEL_INLINE void tile_rows(const int32x4_t* tile, const int mr, tfc_qd8_acc rows) {
+  UNROLL for (int p = 0; p < mr / 2; ++p) {
+    UNROLL for (int v = 0; v < 2; ++v) {
+      const int64x2_t low = vreinterpretq_s64_s32(tile[4 * p + 2 * v]);
+      const int64x2_t high = vreinterpretq_s64_s32(tile[4 * p + 2 * v + 1]);
+      rows[2 * p][v] = vreinterpretq_s32_s64(vzip1q_s64(low, high));
+      rows[2 * p + 1][v] = vreinterpretq_s32_s64(vzip2q_s64(low, high));
+    }
+  }
+}
+
+#include "arm_many_rows.h"
+
+static void tfc_qd8_pack_strips__neoni8mm(const tfc_fully_connected_attributes* attributes, const float* x,
+                                          tfc_qd8_lhs* lhs, float* scales) {
+  tfc_pack_strips__neon(attributes, x, TILE_ROWS, 2 * TFC_KR, NULL, lhs, scales);
+}
+
+/* ---- Tables ---- */
 
 static bool is_available(void) {
   /* HWCAP_ASIMDDP and HWCAP2_I8MM of the Linux kernel's interface. */
@@ -121,6 +168,8 @@ static bool is_available(void) {
 }
 
 TFC_DEFINE_QD8_GEMM(neoni8mm, 8, MAX_BLOCK_GROUPS, tfc_qd8_pack_lhs__neoni8mm, tfc_epilogue__neon)
-TFC_KERNEL_SET(neoni8mm, neon, "neon_i8mm")
+TFC_DEFINE_QD8_MANY_ROWS_GEMM(neoni8mm, TFC_EACH_MANY_ROWS_KERNEL, 128, MIN_ROWS, MAX_BLOCK_GROUPS,
+                              tfc_qd8_pack_strips__neoni8mm, tfc_epilogue__neon)
+TFC_KERNEL_SET(neoni8mm, neon, "neon_i8mm", &tfc_qd8_many_rows_gemm__neoni8mm)
 
 #endif

@@ -301,8 +301,18 @@ TFC_INLINE void quantize_four_rows(const float* const x[4], int64_t at, int64_t 
   }
 }
 
-/* Writes `fours` fours of values of each row, those of four rows side by side, `stride` bytes apart. */
-TFC_INLINE void interleave_four_rows(const int8x16_t q[4], int fours, int64_t stride, int8_t* target) {
+/* Writes `count` eights of values of each row, those of four rows side by side, `stride` bytes apart. */
+TFC_INLINE void interleave_eights(const int8x16_t q[4], int count, int64_t stride, int8_t* target) {
+  const int64x2_t rows[] = {vreinterpretq_s64_s8(q[0]), vreinterpretq_s64_s8(q[1]), vreinterpretq_s64_s8(q[2]),
+                            vreinterpretq_s64_s8(q[3])};
+  UNROLL for (int r = 0; r < 4; r += 2) {
+    vst1q_s8(target + r * 8, vreinterpretq_s8_s64(vtrn1q_s64(rows[r], rows[r + 1])));
+    if (count > 1) vst1q_s8(target + stride + r * 8, vreinterpretq_s8_s64(vtrn2q_s64(rows[r], rows[r + 1])));
+  }
+}
+
+/* The same with fours. */
+TFC_INLINE void interleave_fours(const int8x16_t q[4], int count, int64_t stride, int8_t* target) {
   int32x4_t even[2], odd[2];
   UNROLL for (int i = 0; i < 2; ++i) {
     const int32x4_t first = vreinterpretq_s32_s8(q[2 * i]), second = vreinterpretq_s32_s8(q[2 * i + 1]);
@@ -314,18 +324,18 @@ TFC_INLINE void interleave_four_rows(const int8x16_t q[4], int fours, int64_t st
   const int64x2_t columns[] = {vtrn1q_s64(even_01, even_23), vtrn1q_s64(odd_01, odd_23), vtrn2q_s64(even_01, even_23),
                                vtrn2q_s64(odd_01, odd_23)};
   UNROLL for (int i = 0; i < 4; ++i) {
-    if (i < fours) vst1q_s8(target + i * stride, vreinterpretq_s8_s64(columns[i]));
+    if (i < count) vst1q_s8(target + i * stride, vreinterpretq_s8_s64(columns[i]));
   }
 }
 
 /* Four rows at a time; those after the last one, for which there is room, are copies of it. */
-void tfc_pack_strips__neon(const tfc_fully_connected_attributes* attributes, const float* x, int strip_rows,
+void tfc_pack_strips__neon(const tfc_fully_connected_attributes* attributes, const float* x, int strip_rows, int length,
                            const uint8_t order[16], tfc_qd8_lhs* lhs, float* scales) {
   tfc_check_pack_lhs(attributes, x, lhs, scales, TFC_MAX_MR);
-  assert(strip_rows % 4 == 0 && TFC_MR_MULTIPLE % strip_rows == 0);
+  assert(strip_rows % 4 == 0 && TFC_MR_MULTIPLE % strip_rows == 0 && (length == 4 || length == 8));
   const int mr = lhs->mr, lhs_kr = tfc_lhs_kr(attributes);
-  const int64_t stride = strip_rows * TFC_KR;
-  const uint8x16_t places = vld1q_u8(order);
+  const int64_t stride = strip_rows * length;
+  const uint8x16_t places = order == NULL ? vdupq_n_u8(0) : vld1q_u8(order);
   for (int m = 0; m < mr; m += 4) {
     const float* rows[4];
     float inverses[4];
@@ -334,21 +344,25 @@ void tfc_pack_strips__neon(const tfc_fully_connected_attributes* attributes, con
       rows[r] = x + row * attributes->k;
       scales[row] = tfc_row_scale(largest_bits(rows[r], attributes->k), &inverses[r]);
     }
-    int8_t* target = lhs->values + m / strip_rows * strip_rows * lhs->row_bytes + m % strip_rows * TFC_KR;
+    int8_t* target = lhs->values + m / strip_rows * strip_rows * lhs->row_bytes + m % strip_rows * length;
     for (int64_t b = 0; b < attributes->blocks; ++b) {
       const int64_t first = b * attributes->block_length, count = tfc_block_inputs(attributes, b);
       const int64_t values = tfc_block_groups(tfc_stored_weights(attributes, b), attributes->weight_bits) * lhs_kr;
       int32x4_t sums[4] = {vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0)};
       for (int64_t i = 0; i < values; i += CHUNK) {
-        const int fours = (int)tfc_min(CHUNK, values - i) / TFC_KR;
+        const int pieces = ((int)tfc_min(CHUNK, values - i) + length - 1) / length;
         int8x16_t q[4];
         quantize_four_rows(rows, first + i, count - i, inverses, q);
         UNROLL for (int r = 0; r < 4; ++r) {
           sums[r] = vpadalq_s16(sums[r], vpaddlq_s8(q[r]));
-          q[r] = vqtbl1q_s8(q[r], places);
+          if (order != NULL) q[r] = vqtbl1q_s8(q[r], places);
         }
-        interleave_four_rows(q, fours, stride, target);
-        target += fours * stride;
+        if (length == 8) {
+          interleave_eights(q, pieces, stride, target);
+        } else {
+          interleave_fours(q, pieces, stride, target);
+        }
+        target += pieces * stride;
       }
       UNROLL for (int r = 0; r < 4; ++r) lhs->row_sums[b * mr + tfc_min(m + r, mr - 1)] = vaddvq_s32(sums[r]);
     }
@@ -390,6 +404,6 @@ void tfc_epilogue__neon(const tfc_epilogue_arguments* arguments) {
 
 TFC_DEFINE_QD8_GEMM(neon, 4, MAX_BLOCK_GROUPS, tfc_qd8_pack_lhs__neon, tfc_epilogue__neon)
 TFC_DEFINE_F32_GEMM(neon, 4, tfc_epilogue__neon)
-TFC_KERNEL_SET(neon, neon, "neon")
+TFC_KERNEL_SET(neon, neon, "neon", NULL)
 
 #endif

@@ -24,6 +24,7 @@
 enum {
   FOURS = 16,                 /* fours of x (one k group of one row) of a dense layer, loaded at once */
   MAX_BLOCK_GROUPS = 1 << 15, /* k groups whose products of bytes fit accumulators of 32 bits */
+  TILE_ROWS = 8,              /* of a tile of arm_many_rows.h */
 };
 
 typedef int32x4_t tfc_qd8_acc[QD8_MR][QUARTERS];

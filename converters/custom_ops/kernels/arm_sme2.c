@@ -556,11 +556,10 @@ static void tfc_qd8_pack_lhs__sme2(const tfc_fully_connected_attributes* attribu
                                    float* scales) {
   static const uint8_t of_2_bits[] = {0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};
   static const uint8_t of_3_and_4_bits[] = {0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15};
-  static const uint8_t of_others[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
   const int bits = attributes->weight_bits;
   const bool is_in_order = bits == 8 || attributes->sparsity_n != TFC_SPARSITY_M;
-  const uint8_t* order = is_in_order ? of_others : bits == 2 ? of_2_bits : of_3_and_4_bits;
-  tfc_pack_strips__neon(attributes, x, streaming_lanes(), order, lhs, scales);
+  const uint8_t* order = is_in_order ? NULL : bits == 2 ? of_2_bits : of_3_and_4_bits;
+  tfc_pack_strips__neon(attributes, x, streaming_lanes(), TFC_KR, order, lhs, scales);
 }
 
 /* Panels have no room for longer vectors than of 512 bits. */
@@ -628,7 +627,7 @@ const tfc_kernel_set tfc_kernels__sme2 = {
     .name = "sme2",
     .is_available = is_available,
     .qd8_gemm = &tfc_qd8_gemm__neoni8mm,
-    .qd8_tile_gemm = &tfc_qd8_gemm__sme2,
+    .qd8_many_rows_gemm = &tfc_qd8_gemm__sme2,
     .f32_gemm = &tfc_f32_gemm__neon,
     .dwconv = tfc_f32_dwconv__neon,
     .layer_norm = tfc_f32_layer_norm__neon,

@@ -59,7 +59,7 @@ static bool can_multiply(const tfc_qd8_gemm_kernels* kernels, const tfc_fully_co
 const tfc_qd8_gemm_kernels* tfc_qd8_gemm_of(const tfc_kernel_set* set, const tfc_fully_connected_attributes* attributes,
                                             int64_t rows) {
   assert(set != NULL && attributes != NULL);
-  if (can_multiply(set->qd8_tile_gemm, attributes, rows)) return set->qd8_tile_gemm;
+  if (can_multiply(set->qd8_many_rows_gemm, attributes, rows)) return set->qd8_many_rows_gemm;
   return can_multiply(set->qd8_gemm, attributes, rows) ? set->qd8_gemm : tfc_kernels__portable.qd8_gemm;
 }
 

@@ -176,7 +176,7 @@ typedef struct {
   const char* name;           /* as users choose it */
   bool (*is_available)(void); /* whether this processor has the instructions */
   const tfc_qd8_gemm_kernels* qd8_gemm;
-  const tfc_qd8_gemm_kernels* qd8_tile_gemm; /* by matrix tiles, preferred for the layers and rows that it is for */
+  const tfc_qd8_gemm_kernels* qd8_many_rows_gemm; /* preferred for the layers and rows that it is for */
   const tfc_f32_gemm_kernels* f32_gemm;
   tfc_f32_dwconv_function* dwconv;
   tfc_f32_layer_norm_function* layer_norm;

@@ -197,4 +197,4 @@ static const tfc_f32_gemm_kernels tfc_f32_gemm__portable = {
 
 static const tfc_attention_kernels tfc_attention__portable = {tfc_f32_matmul__portable, tfc_f32_exp_scores__portable};
 
-TFC_KERNEL_SET(portable, portable, "portable")
+TFC_KERNEL_SET(portable, portable, "portable", NULL)

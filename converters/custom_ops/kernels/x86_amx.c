@@ -5,7 +5,7 @@
  *
  *   ops/fully_connected.c   rows of x    MR at a time: one call of a kernel
  *                           panels       TFC_MAX_NT at a time: a task of the threads
- *   qd8_gemm                nt           two panels
+ *   qd8_many_rows_gemm      nt           two panels
  *   multiply_panels         blocks       acc[nt][mr] += scale * block_acc - zero_point * row sum
  *                           steps        of 64 values of x, SEGMENT at a time: unpacked to bytes once,
  *                           rows         32 at a time
@@ -392,8 +392,9 @@ KERNEL_INLINE void multiply_panels(const tfc_fully_connected_attributes* attribu
   }
 }
 
-KERNEL_INLINE void qd8_gemm(const tfc_fully_connected_attributes* attributes, const tfc_weight_panel* panels, int nt,
-                            const tfc_qd8_lhs* lhs, const int bits, const int sparsity_n, float (*acc)[TFC_NR]) {
+KERNEL_INLINE void qd8_many_rows_gemm(const tfc_fully_connected_attributes* attributes, const tfc_weight_panel* panels,
+                                      int nt, const tfc_qd8_lhs* lhs, const int bits, const int sparsity_n,
+                                      float (*acc)[TFC_NR]) {
   int t = 0;
   configure_tiles();
   for (; t + PANELS <= nt; t += PANELS) {
@@ -434,46 +435,14 @@ static bool is_available(void) {
          __builtin_cpu_supports("amx-int8") && may_use_tiles();
 }
 
-/* Applies F to every width and layout. Asymmetric sparse layers, whose sums of x differ between channels, are left to
- * the other kernels. */
-#define EACH_LAYOUT(F, BITS)                          \
-  F(BITS, qb##BITS##w, TFC_QD8_DENSE, TFC_SPARSITY_M) \
-  F(BITS, qb##BITS##w_sp24, TFC_QD8_SPARSE_2_4, 2)    \
-  F(BITS, qb##BITS##w_sp14, TFC_QD8_SPARSE_1_4, 1)
-#define EACH_KERNEL(F)                      \
-  F(1, qb1w, TFC_QD8_DENSE, TFC_SPARSITY_M) \
-  EACH_LAYOUT(F, 2)                         \
-  F(3, qb3w, TFC_QD8_DENSE, TFC_SPARSITY_M) EACH_LAYOUT(F, 4) EACH_LAYOUT(F, 8)
-
-#define QD8_KERNEL(BITS, WEIGHTS, LAYOUT, SPARSITY_N)                                                             \
-  TARGET static void tfc_qd8_f32_##WEIGHTS##_gemm_256x16c4__amx(const tfc_fully_connected_attributes* attributes, \
-                                                                const tfc_weight_panel* panels, int nt,           \
-                                                                const tfc_qd8_lhs* lhs, float(*acc)[TFC_NR]) {    \
-    tfc_check_gemm(attributes, panels, nt, BITS, acc);                                                            \
-    assert(tfc_qd8_layout(attributes) == LAYOUT && lhs->values != NULL && lhs->row_sums != NULL);                 \
-    assert(lhs->mr > 0 && lhs->mr <= TFC_MAX_MR && (uintptr_t)lhs->values % TFC_CACHE_LINE == 0);                 \
-    qd8_gemm(attributes, panels, nt, lhs, BITS, SPARSITY_N, acc);                                                 \
-  }
-#define QD8_ENTRY(BITS, WEIGHTS, LAYOUT, SPARSITY_N) \
-  [TFC_WIDTH(BITS)][LAYOUT][TFC_ANY_MR] = tfc_qd8_f32_##WEIGHTS##_gemm_256x16c4__amx,
-
-_Static_assert(TFC_MAX_MR == 256, "the kernels are named after it");
-EACH_KERNEL(QD8_KERNEL)
-
-static const tfc_qd8_gemm_kernels tfc_qd8_gemm__amx = {
-    .mr = TFC_MAX_MR,
-    .min_rows = MIN_ROWS,
-    .max_block_groups = MAX_BLOCK_GROUPS,
-    .pack_lhs = tfc_qd8_pack_lhs__amx,
-    .epilogue = tfc_epilogue__avx512vnni,
-    .gemm = {EACH_KERNEL(QD8_ENTRY)},
-};
+TFC_DEFINE_QD8_MANY_ROWS_GEMM(amx, TFC_EACH_TILE_KERNEL, 256, MIN_ROWS, MAX_BLOCK_GROUPS, tfc_qd8_pack_lhs__amx,
+                              tfc_epilogue__avx512vnni)
 
 const tfc_kernel_set tfc_kernels__amx = {
     .name = "amx",
     .is_available = is_available,
     .qd8_gemm = &tfc_qd8_gemm__avx512vnni,
-    .qd8_tile_gemm = &tfc_qd8_gemm__amx,
+    .qd8_many_rows_gemm = &tfc_qd8_many_rows_gemm__amx,
     .f32_gemm = &tfc_f32_gemm__avx512vnni,
     .dwconv = tfc_f32_dwconv__avx512vnni,
     .layer_norm = tfc_f32_layer_norm__avx512vnni,

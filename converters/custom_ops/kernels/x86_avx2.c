@@ -378,6 +378,6 @@ TARGET static void tfc_epilogue__avx2(const tfc_epilogue_arguments* arguments) {
 
 TFC_DEFINE_QD8_GEMM(avx2, 4, INT64_MAX, tfc_qd8_pack_lhs__avx2, tfc_epilogue__avx2)
 TFC_DEFINE_F32_GEMM(avx2, 4, tfc_epilogue__avx2)
-TFC_KERNEL_SET(avx2, avx2, "avx2")
+TFC_KERNEL_SET(avx2, avx2, "avx2", NULL)
 
 #endif

@@ -445,6 +445,6 @@ TARGET void tfc_epilogue__avx512vnni(const tfc_epilogue_arguments* arguments) {
 
 TFC_DEFINE_QD8_GEMM(avx512vnni, 8, MAX_BLOCK_GROUPS, tfc_qd8_pack_lhs__avx512vnni, tfc_epilogue__avx512vnni)
 TFC_DEFINE_F32_GEMM(avx512vnni, 8, tfc_epilogue__avx512vnni)
-TFC_KERNEL_SET(avx512vnni, avx512vnni, "avx512_vnni")
+TFC_KERNEL_SET(avx512vnni, avx512vnni, "avx512_vnni", NULL)
 
 #endif

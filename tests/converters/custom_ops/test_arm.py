@@ -184,14 +184,16 @@ def check_layers(cases: Sequence[tuple[PackedLayer, NDArray[np.float32]]], outpu
 
 
 def layers_of_many_rows() -> list[tuple[PackedLayer, NDArray[np.float32]]]:
-    """Every kind of layer with as many rows as matrix tiles are for, and with numbers of rows, channels and blocks that
-    fill tiles, groups of tiles and the memory for unpacked weights, that leave a part of them, and that need several.
+    """Every kind of layer with as many rows as are worth unpacking weights for, and with numbers of rows, channels and
+    blocks that fill tiles, groups of tiles and the memory for unpacked weights, that leave a part of them, and that need
+    several.
     """
     rng = np.random.default_rng(37)
     kinds = [
         *itertools.product((2, 4, 8), (True, False), (0, 8, 64), (None, 1, 2)),
         *itertools.product((3,), (True, False), (0, 8, 64), (None,)),
-        *itertools.product((2,), (None,), (0, 64), (None, 2)),  # half-integers
+        *itertools.product((1, 2), (None,), (0, 64), (None,)),  # half-integers
+        *itertools.product((2,), (None,), (0, 64), (2,)),
     ]
     # Whole tiles of 8-bit weights, which are multiplied where they are stored; blocks longer than the memory.
     large = [(8, False, 64, None), (8, True, 0, None), (2, False, 1536, None), (4, True, 1536, 2)]
@@ -220,6 +222,14 @@ def layers_of_many_rows() -> list[tuple[PackedLayer, NDArray[np.float32]]]:
 @pytest.fixture(scope="session")
 def many_rows() -> list[tuple[PackedLayer, NDArray[np.float32]]]:
     return layers_of_many_rows()
+
+
+@pytest.mark.parametrize(("processor", "kernel"), [("cortex-a76", "neon_dotprod"), ("max", "neon_i8mm")])
+def test_many_rows_equal_the_definition_bit_for_bit(
+    machine: Machine, processor: str, kernel: str, many_rows: list[tuple[PackedLayer, NDArray[np.float32]]]
+) -> None:
+    output = emulate(machine, processor, [kernel], b"".join(case(layer, x) for layer, x in many_rows))
+    check_layers(many_rows, output)
 
 
 def test_sme2_is_chosen_by_name_alone(sme2_machine: Machine) -> None:
