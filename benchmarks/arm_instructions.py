@@ -2,8 +2,8 @@
 
     python -m benchmarks.arm_instructions --output results/arm_instructions.json
 
-Counts are exact and the same on every machine. They are no times: these depend on caches, memory, and on how many
-instructions a processor begins at once.
+This project's operations are compiled by clang, as for Android. Counts are exact and the same on every machine. They are
+no times: these depend on caches, memory, and on how many instructions a processor begins at once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.arm_machine import GCC, LITERT, OUTPUT, REPOSITORY, ArmMachine
+from benchmarks.arm_machine import CLANG, GCC, LITERT, OUTPUT, REPOSITORY, ArmMachine
 from benchmarks.litert_layers import NAME
 from benchmarks.random_weights import random_builtin, random_packed
 from benchmarks.tables import layer_table, thousands_of_instructions
@@ -171,7 +171,7 @@ def measure(counter: Counter, k: int, n: int, m: int) -> Iterator[ResultRow]:
 @click.option("--output", type=click.Path(path_type=Path), help="Results file to write (JSON).")
 def main(shapes: tuple[tuple[int, int], ...], rows: tuple[int, ...], output: Path | None) -> None:
     """Count the instructions of dense layers of every shape and number of rows, and print tables of them."""
-    counter = Counter.prepare()
+    counter = Counter.prepare(CLANG)
     found: list[ResultRow] = []
     for (k, n), m in itertools.product(shapes, rows):
         found += measure(counter, k, n, m)

@@ -45,6 +45,8 @@ KERNEL_INLINE void multiply_quarter(const tfc_group* group, const int v, const i
   }
 }
 
+#if defined(__clang__)
+
 /* Nothing moves across it of the products, of what is loaded from `from` on, and of two registers. */
 KERNEL_INLINE void keep_order(const int8_t** from, int8x16_t* registers, const int mr, int32x4_t* tile) {
   UNROLL for (int i = 0; i < 2 * mr; i += 4) {
@@ -81,6 +83,20 @@ KERNEL_INLINE void add_pairs(const int8_t* weights, const int8_t* x, int64_t pai
   DO_NOT_UNROLL for (; pairs >= 2; pairs -= 2) add_groups(&weights, &x, 4, mr, &next, tile);
   if (pairs > 0) add_groups(&weights, &x, 2, mr, &next, tile);
 }
+
+#else /* gcc would move registers for that */
+
+KERNEL_INLINE void add_pairs(const int8_t* weights, const int8_t* x, int64_t pairs, const int mr, int32x4_t* tile) {
+  DO_NOT_UNROLL for (int64_t g = 0; g < 2 * pairs; ++g, weights += 32, x += TILE_ROWS * TFC_KR) {
+    tfc_group group;
+    load_rows(x, mr, &group);
+    load_quarters(weights, &group);
+    multiply_quarter(&group, 0, mr, tile);
+    multiply_quarter(&group, 1, mr, tile);
+  }
+}
+
+#endif
 
 KERNEL_INLINE void tile_rows(const int32x4_t* tile, const int mr, tfc_qd8_acc rows) {
   UNROLL for (int m = 0; m < mr; ++m) { UNROLL for (int v = 0; v < 2; ++v) rows[m][v] = tile[2 * m + v]; }
