@@ -2,8 +2,8 @@
 
     python -m benchmarks.arm_instructions --output results/arm_instructions.json
 
-This project's operations are compiled by clang, as for Android. Counts are exact and the same on every machine. They are
-no times: these depend on caches, memory, and on how many instructions a processor begins at once.
+This project's operations are compiled by clang, as for Android. Counts are exact and the same on every machine. They
+are no times: these depend on caches, memory, and on how many instructions a processor begins at once.
 """
 
 from __future__ import annotations
