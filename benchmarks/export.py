@@ -9,8 +9,6 @@ layer fits into memory, layer by layer. Every export has a process of its own, w
 
 from __future__ import annotations
 
-import concurrent.futures
-import multiprocessing
 import resource
 import tempfile
 import time
@@ -45,6 +43,7 @@ from tfconformer.tasks import find_task
 from tfconformer.training.callbacks import save_weights
 from tfconformer.training.checkpoint import abstract_model, float_model
 from tfconformer.training.run import RunDirectory
+from tfconformer.worker_processes import worker_pool
 
 AUDIO_SECONDS = 2
 
@@ -124,7 +123,7 @@ def _noise() -> NDArray[np.float32]:
 
 def _alone(function: Callable[..., Any], *arguments: object) -> Any:
     """Calls it in a new process."""
-    with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+    with worker_pool(1) as pool:
         return pool.submit(function, *arguments).result()
 
 

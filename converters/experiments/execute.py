@@ -11,10 +11,8 @@ trainings and runs that they have in common.
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import re
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
@@ -37,6 +35,7 @@ from tfconformer.training.checkpoint import load_model
 from tfconformer.training.post_training import post_training_model
 from tfconformer.training.run import RunDirectory
 from tfconformer.training.train import train
+from tfconformer.worker_processes import worker_pool
 
 logger = logging.getLogger(__name__)
 
@@ -90,8 +89,7 @@ def run_folder(folder: Path, run: Run) -> Path:
 
 def _execute_alone(run: Run, folder: Path) -> ResultsFile:
     """Calls `_execute` in a new process: TensorFlow keeps most of a gigabyte of every model that was trained."""
-    spawning, verbose = multiprocessing.get_context("spawn"), logger.isEnabledFor(logging.INFO)
-    with ProcessPoolExecutor(1, spawning, initializer=show_logs, initargs=(verbose,)) as pool:
+    with worker_pool(1, show_logs, (logger.isEnabledFor(logging.INFO),)) as pool:
         try:
             return pool.submit(_execute, run, folder).result()
         except BrokenProcessPool:

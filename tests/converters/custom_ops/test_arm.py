@@ -185,8 +185,8 @@ def check_layers(cases: Sequence[tuple[PackedLayer, NDArray[np.float32]]], outpu
 
 def layers_of_many_rows() -> list[tuple[PackedLayer, NDArray[np.float32]]]:
     """Every kind of layer with as many rows as are worth unpacking weights for, and with numbers of rows, channels and
-    blocks that fill tiles, groups of tiles and the memory for unpacked weights, that leave a part of them, and that need
-    several.
+    blocks that fill tiles, groups of tiles and the memory for unpacked weights, that leave a part of them, and that
+    need several.
     """
     rng = np.random.default_rng(37)
     kinds = [

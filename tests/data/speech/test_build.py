@@ -5,13 +5,12 @@ import os
 import re
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import tfconformer
+from tests.support.processes import is_running, wait_for
 from tfconformer.data.manifest import read_manifest
 from tfconformer.data.speech import partition
 from tfconformer.data.speech.build import build
@@ -114,17 +113,3 @@ def test_a_killed_build_takes_its_workers_along_and_can_be_continued(tmp_path: P
     second = chapter("train-x", 2, ("HERE I AM",))
     (manifest,) = build(Plan((second,)), corpus)
     assert sorted(u.text for u in read_manifest(manifest)) == ["HERE I AM", "WAIT FOR ME"]
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
-
-
-def is_running(pid: str) -> bool:
-    try:
-        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
-import os
 import shutil
-import threading
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from pathlib import Path
 
 from tqdm import tqdm
@@ -21,6 +18,7 @@ from tfconformer.data.speech.chapters import Chapter, SyntheticChapter
 from tfconformer.data.speech.debian_packages import DebianPackage
 from tfconformer.data.speech.plan import Plan
 from tfconformer.errors import InputError
+from tfconformer.worker_processes import worker_pool
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +62,7 @@ def _make(output: Path, plan: Sequence[Chapter], encoding: str, jobs: int) -> No
     logger.info("%d of %d chapters are already there", len(plan) - len(todo), len(plan))
     if not todo:
         return
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _end_with_parent) as pool:
+    with worker_pool(jobs) as pool:
         futures = [pool.submit(chapters.write, output, chapter, encoding) for chapter in todo]
         try:
             for future in tqdm(as_completed(futures), total=len(futures), desc="speech", unit="chapter"):
@@ -72,18 +70,6 @@ def _make(output: Path, plan: Sequence[Chapter], encoding: str, jobs: int) -> No
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-
-
-def _end_with_parent() -> None:
-    """Makes a worker exit when the build is killed; otherwise it would write into the folder of the next build."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def wait() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 def _write_sources(folder: Path, packages: Iterable[DebianPackage]) -> None:
