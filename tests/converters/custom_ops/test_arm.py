@@ -232,6 +232,19 @@ def test_many_rows_equal_the_definition_bit_for_bit(
     check_layers(many_rows, output)
 
 
+def test_clang_compiles_dot_products_of_many_rows_to_the_same(
+    machine: Machine, many_rows: list[tuple[PackedLayer, NDArray[np.float32]]], tmp_path: Path
+) -> None:
+    """Their loop is another one there."""
+    if shutil.which(CLANG_OBJECTS[0]) is None:
+        pytest.skip("install clang-19")
+    compiled = compile_sources(CLANG_OBJECTS, ["kernels/arm_neon_dotprod.c"], tmp_path)
+    program = link({**machine.objects, **compiled}, RUN_CASES, [COMPILER], tmp_path)
+    content = b"".join(case(layer, x) for layer, x in many_rows)
+    output = emulate(dataclasses.replace(machine, program=program), "cortex-a76", ["neon_dotprod"], content)
+    check_layers(many_rows, output)
+
+
 def test_sme2_is_chosen_by_name_alone(sme2_machine: Machine) -> None:
     """Its speed was never measured, so the default is the set before it."""
     kernels = PROCESSORS["max"]
