@@ -35,6 +35,8 @@ enum {
   SEGMENT = 256,
 };
 
+_Static_assert(MANY_ROWS_MR == 128, "the kernels are named after it");
+
 /* ---- Unpacking of weights ---- */
 
 /* The next weights of a panel, and the place in both halves that they are unpacked to. */
